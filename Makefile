@@ -9,7 +9,7 @@ TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
 SOURCES := src tests benchmarks conftest.py
 
-.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers bench-tracking bench-tracking-kills fuzz-tracking
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 # Modules are compiled once and not by every process that a test starts.
 export PYTHONDONTWRITEBYTECODE =
@@ -49,13 +49,13 @@ INSTALL = @install() { touch $(VENV)/.begun; $(PIP) "$$1"; done=$$?; rm $(VENV)/
 # What the demos without language models need; the rest, torch among it, comes with `make install`.
 $(DEMO): $(VENV)/pins.txt pyproject.toml
 	@echo "installing what the demos need"
-	$(INSTALL) '.[embedding]'
+	$(INSTALL) '.[embedding,sql]'
 	@touch $@
 
 # After the demos' part, not beside it (make -j).
 $(INSTALLED): $(DEMO)
 	@echo "installing the rest: language models, checkers"
-	$(INSTALL) '.[chat,embedding,llm,nlp,text,report,postgres,tracking,dev]'
+	$(INSTALL) '.[chat,embedding,llm,nlp,text,report,sql,postgres,tracking,dev]'
 	@touch $@
 
 install dev: $(INSTALLED)  ## Make the whole virtual environment from pinned versions, with what tests need
@@ -91,7 +91,7 @@ collected: $(INSTALLED)  ## Tests are the same ones in every process
 	tools/collected
 
 docs: $(INSTALLED)  ## The documentation as a site, in build/site
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/pins.txt -e '.[docs]'
+	$(PIP) '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html"
 
@@ -111,6 +111,12 @@ bench-resume: $(INSTALLED)  ## Fine-tuning killed at random moments, against the
 bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own server and transformers
 	$(BIN)/python benchmarks/llm_serving.py
 
+bench-serving: $(INSTALLED)  ## Requests a second and latencies beside mlflow, BentoML, LitServe, Ray Serve and the bare framework
+	$(BIN)/python benchmarks/serving.py
+
+bench-restarts: $(INSTALLED)  ## 50 rolling restarts under 30 callers: FOLDER=a project of numbers with a release
+	$(BIN)/python benchmarks/restarts.py $(FOLDER)
+
 tour: $(INSTALLED)  ## The tour of docs/language-models.md: one question set, four ways
 	$(BIN)/python benchmarks/tour.py
 
@@ -120,7 +126,7 @@ bench-served-as-trained: $(INSTALLED)  ## 100 trials of each way to serve a mode
 bench-round-trip: $(INSTALLED)  ## 300 conversations: the same tokens in training, evaluation and serving
 	$(BIN)/python -P benchmarks/round_trip.py
 
-bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on 28 public sets (half an hour; BUDGET=300: two and a half hours)
+bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on 29 public sets (half an hour; BUDGET=300: two and a half hours)
 	$(BIN)/python benchmarks/candidates.py --budget $(or $(BUDGET),60)
 
 bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (half an hour; SCALE=0.1 for a tenth of all sizes)
@@ -140,6 +146,9 @@ bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML 
 
 bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = out + told
 	$(BIN)/python benchmarks/streams.py
+
+bench-rollouts: $(INSTALLED)  ## 10,000 canaries as good as the live release, bad ones of seven kinds, 50 rollouts under 30 clients
+	$(BIN)/python benchmarks/rollouts.py
 
 bench-stream-damage: $(INSTALLED)  ## Streams killed at random moments, without room, and two at one output
 	$(BIN)/python benchmarks/stream_damage.py

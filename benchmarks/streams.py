@@ -29,6 +29,7 @@ from unittest.mock import patch
 import polars as pl
 
 from bakeoff.core.errors import DataError
+from bakeoff.data.zstd import zstd
 from bakeoff.prepare.corpus import run as running
 from bakeoff.prepare.corpus.work import Done, Plan, Task
 from bakeoff.prepare.corpus.worker import Worker
@@ -196,15 +197,8 @@ def read(out: Path) -> list[Row]:
     if out.suffix == ".gz":
         data = gzip.decompress(data)
     if out.suffix == ".zst":
-        data = _zst(data)
+        data = zstd.decompress(data)
     return [json.loads(line) for line in data.decode().splitlines() if line.strip()]
-
-
-def _zst(data: bytes) -> bytes:
-    import zstandard
-
-    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True) as stream:
-        return stream.read()
 
 
 def check(seed: int, folder: Path) -> str:

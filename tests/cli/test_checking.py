@@ -1,5 +1,6 @@
 """`check` and `advise` on the command line."""
 
+import re
 from xml.etree import ElementTree as ET
 
 from bakeoff.core.errors import CandidateError
@@ -10,7 +11,7 @@ def test_a_check_that_passes(ran, bakeoff, tmp_path):
     ended = bakeoff("check", "-C", ran, *files, "--json")
     assert ended.code == 0
     assert ended.document["passed"] is True
-    assert ended.document["champion"] == "films/1"
+    assert ended.document["champion"] == bakeoff("status", "-C", ran, "--json").document["champion"]
     assert ended.document["files"] == [str(tmp_path / "check.xml"), str(tmp_path / "check.md")]
     assert ET.parse(tmp_path / "check.xml").getroot().attrib["failures"] == "0"
     assert (tmp_path / "check.md").read_text().startswith("## films: check passed")
@@ -51,9 +52,13 @@ def test_a_check_without_gate_and_champion_fails_and_says_how_to_make_one(films_
     ended = bakeoff("check", "-C", films_project, "--junit", tmp_path / "check.xml")
     assert ended.code == 3
     assert ended.errors == ["error: GateError: failed: something to check"]
-    assert "gates = { f1_macro = { min = 0.75 } }" in " ".join(ended.out.split())  # as wide as the terminal is
+    (value,) = re.findall(r'gates = { "f1_macro" = { min = ([0-9.]+) } }', " ".join(ended.out.split()))
     assert "bakeoff run" in ended.out
     assert ET.parse(tmp_path / "check.xml").getroot().attrib["failures"] == "1"
+    toml = films_project / "bakeoff.toml"
+    gate = f'resamples = 200\ngates = {{ "f1_macro" = {{ min = {value} }} }}'
+    toml.write_text(toml.read_text().replace("resamples = 200", gate))
+    assert bakeoff("check", "-C", films_project).code == 0
 
 
 def test_the_files_of_a_check_are_written_whatever_happens(films_project, bakeoff, tmp_path):
@@ -69,6 +74,19 @@ def test_the_files_of_a_check_are_written_whatever_happens(films_project, bakeof
         assert (root.attrib["tests"], root.attrib["errors"]) == ("1", "1")
         assert root.find("testsuite/testcase/error").attrib["type"] == kind
         assert kind in (tmp_path / "check.md").read_text()
+
+
+def test_an_interrupted_check_says_that_it_was(films_project, bakeoff, tmp_path, monkeypatch):
+    def interrupted(self, **how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bakeoff.project.project.Project.check", interrupted)
+    files = "--junit", tmp_path / "check.xml", "--markdown", tmp_path / "check.md"
+    ended = bakeoff("check", "-C", films_project, *files, "--json")
+    assert (ended.code, ended.document["error"]["type"]) == (130, "Interrupted")
+    text = (tmp_path / "check.md").read_text()
+    assert "**Interrupted**: interrupted; what was finished is kept: run again to go on" in text
+    assert "defect" not in text + (tmp_path / "check.xml").read_text()
 
 
 def test_a_candidate_that_fails_fails_the_run_unless_it_may(ran, bakeoff):

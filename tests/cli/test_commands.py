@@ -2,8 +2,10 @@
 
 import json
 import platform
+import sys
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 
 from bakeoff.actions import doctor
@@ -68,6 +70,41 @@ def test_what_needs_a_run_says_so(films_project, bakeoff, command):
     assert ended.code == 1
     assert ended.document["error"]["type"] == "NotFoundError"
     assert "bakeoff run" in ended.errors[0]
+
+
+def test_sql_needs_its_extra_and_nothing_else_does(films_project, bakeoff, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    monkeypatch.setattr("bakeoff.core.families._installed", lambda name: name != "duckdb")
+    (tmp_path / "shop.duckdb").write_bytes(b"12345678DUCK" + b"0" * 100)
+    toml = films_project / "bakeoff.toml"
+    whole = toml.read_text()
+    of_database = whole.replace('"films.csv"', json.dumps(str(tmp_path / "shop.duckdb")))
+    of_query = whole.replace("[data]", '[data]\nquery = "SELECT * FROM source"')
+    for text, what in ((of_query, "[data] query"), (of_database, "shop.duckdb, a file of DuckDB,")):
+        toml.write_text(text)
+        error = bakeoff("run", "-C", films_project, "--json").document["error"]
+        assert error["type"] == "MissingExtraError"
+        assert f"{what} needs the module 'duckdb': pip install \"bakeoff[sql]\"" in error["message"]
+    table = pl.read_csv(films_project / "films.csv")
+    table.write_parquet(films_project / "films.parquet")
+    toml.write_text(whole.replace('"films.csv"', '"films.parquet"'))
+    for command in ("run", "report", "check", "status"):
+        assert bakeoff(command, "-C", films_project).code == 0
+    assert bakeoff("predict", "-f", films_project / "films.parquet", "-C", films_project).code == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (["--model", "linear"], "expected a row or the id of a prediction beside --model linear, received none"),
+        (["--paid"], "expected a row or the id of a prediction beside --paid, received none"),
+        (["someid", "--model", "2"], "explained by the model that made it; received model '2'"),
+    ],
+)
+def test_what_an_explanation_cannot_heed_is_refused(ran, bakeoff, call, message):
+    ended = bakeoff("explain", *call, "-C", ran)
+    assert ended.code == 2
+    assert message in ended.errors[0]
 
 
 def test_rows_come_from_files_of_many_kinds(ran, bakeoff, tmp_path):

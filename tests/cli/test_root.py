@@ -53,6 +53,19 @@ def test_each_command_has_an_example_that_its_own_parser_takes(words):
     command.make_context(words[-1], list(rest), parent=context)  # raises what is wrong with it
 
 
+def test_what_the_readme_says_of_options_is_so():
+    lacking = {
+        option: {words[-1] for words, each in EVERY.items() if not any(option in p.opts for p in each.params)}
+        for option in ("-C", "--json")
+    }
+    assert lacking["-C"] == {"data", "demo", "labels", "completion", "schema", "tokens", "audit", "certs", "dev", "env"}
+    assert lacking["--json"] == {"data", "completion", "schema", "tokens", "audit", "certs", "export"} | {
+        "env",
+        "lock",
+        "sbom",
+    }
+
+
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_help_fits_the_terminal(bakeoff, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -192,9 +205,14 @@ def test_every_command_with_a_document_has_a_schema(bakeoff):
         ["predict", ROW],
         ["feedback", "nosuchid", "yes"],
         ["monitor"],
+        ["explain"],
+        ["explain", ROW],
         ["runs"],
         ["runs", "show", "RUN"],
         ["runs", "compare", "RUN", "RUN"],
+        ["compare", "first", "second"],
+        ["sql"],
+        ["runs", "--aggregate"],
         ["lineage"],
         ["config"],
         ["doctor"],

@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from bakeoff.cli.progress import clocked
 from bakeoff.cli.tables import table
 from bakeoff.cli.terminal import Terminal, loud, printable, terminal, width, write_text
 from bakeoff.core.errors import StoreError
+from bakeoff.core.streams import watched
 
 STEERING = [chr(code) for code in range(32) if chr(code) not in "\t\n"]
 STEERING += [chr(code) for code in range(0x7F, 0xA0)]
@@ -105,6 +107,14 @@ def test_closed_streams_stay_closed(monkeypatch):
 
         assert sys.stdout is None
         assert isinstance(sys.stderr, Terminal)
+
+
+def test_progress_needs_no_stderr(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    with clocked() as show:
+        show("fitting")
+    assert not watched(None)
+    assert watched(Seen())
 
 
 @pytest.mark.parametrize(("value", "expected"), [("20", 20), ("7", 20), ("200", 200), ("0", 1_000), ("wide", 1_000)])

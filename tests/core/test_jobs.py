@@ -26,13 +26,13 @@ OUTSIDE = {
     FitArgument: {"remote", "limit_s"},
     FoldsArgument: {"remote", "limit_s"},
     BaselinesArgument: set(),
-    TrialArgument: {"remote", "limit_s"},
-    ProbeArgument: {"remote"},
+    TrialArgument: {"remote", "limit_s", "trial_limit_s"},
+    ProbeArgument: {"remote", "limit_s"},
     EvaluateArgument: {"remote"},
     AssembleArgument: set(),
     VerifyArgument: set(),
     ExplainArgument: {"remote"},
-    LearnArgument: {"remote"},
+    LearnArgument: {"remote", "limit_s"},
 }
 """All arguments, and what of each a result does not depend on."""
 
@@ -52,6 +52,9 @@ def example(kind, **changes):
         "train_s": 1.0,
         "size_bytes": 1,
         "limit_s": 1.0,
+        "trial_limit_s": 1.0,
+        "probe_limit_s": 1.0,
+        "all_fits_s": 1.0,
         "warm_limit_s": 1.0,
         "validation_share": 0.5,
         "whole_s": 1.0,
@@ -77,6 +80,9 @@ OTHERS = {
     "train_s": 2.0,
     "size_bytes": 2,
     "limit_s": 2.0,
+    "trial_limit_s": 2.0,
+    "probe_limit_s": 2.0,
+    "all_fits_s": 2.0,
     "warm_limit_s": 2.0,
     "validation_share": 0.2,
     "first_rows": 70,
@@ -155,5 +161,5 @@ def test_what_is_run_on_what_is_in_the_key_and_how_is_not():
 
 
 def test_an_argument_of_another_job_is_named():
-    with pytest.raises(UsageError, match=r"a FitArgument.*costs"):
+    with pytest.raises(UsageError, match=r"a FitArgument.*trial_limit_s"):
         argument_of(FitArgument, msgspec.to_builtins(example(TrialArgument)))

@@ -6,12 +6,12 @@ import zipfile
 
 import polars as pl
 import pytest
-import zstandard
 
 from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import DataError
 from bakeoff.data.batches import batches
 from bakeoff.data.sources import resolve
+from bakeoff.data.zstd import zstd
 
 CONFIG = DataConfig(target="y")
 TEXT = 'group, amount ,note\na,1.5,x\nb,,"two\nlines"\nc,NA,z\n'
@@ -46,7 +46,7 @@ def zipped(path, data):
         ("rows.tsv", lambda path: path.write_text(TEXT.replace(",", "\t"))),
         ("rows.tsv.gz", lambda path: path.write_bytes(gzip.compress(TEXT.replace(",", "\t").encode()))),
         ("rows.csv.bz2", lambda path: path.write_bytes(bz2.compress(TEXT.encode()))),
-        ("rows.csv.zst", lambda path: path.write_bytes(zstandard.compress(TEXT.encode()))),
+        ("rows.csv.zst", lambda path: path.write_bytes(zstd.compress(TEXT.encode()))),
         ("rows.zip", lambda path: zipped(path, TEXT)),
     ],
     ids=["comma", "semicolon", "pipe", "mark", "tab", "tsv.gz", "bz2", "zst", "zip"],

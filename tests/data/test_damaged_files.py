@@ -8,12 +8,14 @@ import io
 import json
 import random
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
 
 from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import BakeoffError, DataError
+from bakeoff.data.parquet import parquet_table
 from bakeoff.data.reading import read
 from bakeoff.data.schema import infer
 from bakeoff.data.sources import resolve
@@ -191,6 +193,32 @@ def test_deeply_nested_json_is_a_bad_row(tmp_path: Path) -> None:
     assert reading.table.height == 2
     assert reading.rejected["reason"].to_list() == ["not a JSON object: nested too deeply"] * 2
     assert len(str(reading.losses)) < 2000
+
+
+@pytest.mark.parametrize("compression", ["zstd", "uncompressed"])
+def test_a_parquet_file_that_lacks_bytes_is_one_error_and_no_noise(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], compression: Literal["zstd", "uncompressed"]
+) -> None:
+    """Wherever they are gone before the footer; a whole file, of any kind of columns, is read."""
+    rows = {"a": list(range(900)), "b": [f"text {i % 7}" for i in range(900)], "label": ["x", None, "y"] * 300}
+    nested = {"list": [[i, i] for i in range(900)], "struct": [{"at": i, "on": i % 2 == 0} for i in range(900)]}
+    (tmp_path / "whole").mkdir()
+    whole = tmp_path / "whole" / "rows.parquet"
+    pl.DataFrame(rows | nested).write_parquet(whole, row_group_size=200, compression=compression)
+    table, _ = parquet_table(whole, name="rows.parquet")
+    assert table.height == 900
+    content = whole.read_bytes()
+    footer = 8 + int.from_bytes(content[-8:-4], "little")
+    cut = tmp_path / "rows.parquet"
+    for gone in (1, 2, 50, 1000, footer, len(content) - footer - 4):
+        for start in {4, len(content) - footer - gone}:
+            cut.write_bytes(content[:start] + content[start + gone :])
+            with pytest.raises(DataError, match=r"rows\.parquet: could not be read as Parquet: .* a file that was cut"):
+                parquet_table(cut, name="rows.parquet")
+    empty = tmp_path / "whole" / "empty.parquet"
+    pl.DataFrame(schema={"a": pl.Int64}).write_parquet(empty)
+    assert parquet_table(empty, name="empty.parquet")[0].height == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_a_damaged_parquet_file_is_one_error_and_no_noise(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,13 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from bakeoff.core.errors import DataError, NotFoundError, SecurityError
 from bakeoff.data import web
 from bakeoff.data.archives import Limits
 from bakeoff.data.packages import PackagePath
 from bakeoff.data.sources import SourceFile, fetch, fingerprint, resolve
+from bakeoff.data.zstd import zstd
 
 CSV = b"a,label\n1,x\n2,y\n"
 
@@ -52,7 +52,7 @@ def zipped(**members: bytes) -> bytes:
         ("rows.csv", CSV),
         ("rows.csv.gz", gzip.compress(CSV, mtime=0)),
         ("rows.csv.bz2", bz2.compress(CSV)),
-        ("rows.csv.zst", zstandard.compress(CSV)),
+        ("rows.csv.zst", zstd.compress(CSV)),
         ("rows.csv.zip", zipped(**{"rows.csv": CSV, "README.md": b"hello", "__MACOSX/._rows.csv": b""})),
         ("rows.zip", zipped(**{"rows.csv.gz": gzip.compress(CSV, mtime=0)})),
     ],

@@ -113,7 +113,7 @@ def test_settings_are_valid(tmp_path):
 
 def test_the_only_address_to_listen_on():
     from bakeoff.core.errors import SecurityError
-    from bakeoff.security.network import require_loopback
+    from bakeoff.security.network import require_guarded
 
     with pytest.raises(SecurityError, match="proxy"):
-        require_loopback("0.0.0.0")
+        require_guarded("0.0.0.0")

@@ -31,7 +31,7 @@ class TestBoosting(FamilyConformance):
         fit = _Fit(replace(job, train=train, validation=held, params=params, metric=f"pr_auc[{name}]"))
         encoder, _, data = fit._encode(whole=False)
         booster = lgb.train(fit._settings(), data, num_boost_round=8)
-        second = [booster.predict(encoder(held), num_iteration=trees) for trees in range(1, 9)]
+        second = [booster.predict(encoder.table(encoder.more(held)), num_iteration=trees) for trees in range(1, 9)]
         shares = [1 - each if name == "class 0" else each for each in second]
         areas = [average_precision_score(held["target"].to_numpy() == name, each) for each in shares]
         assert fit._trees() == int(np.argmax(areas)) + 1

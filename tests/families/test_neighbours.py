@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from bakeoff.core.types import Signature
-from bakeoff.families.neighbours import NeighboursFamily, NeighboursModel, stretches
+from bakeoff.families.features.scaled import ScaledTable
+from bakeoff.families.neighbours import NeighboursFamily, NeighboursModel, NeighboursParams, stretches
 from bakeoff.testing.families import FamilyConformance
 
 
@@ -45,3 +46,18 @@ def test_a_column_of_noise_counts_less():
     stretch_d = stretches(x_nd, class_n, 2, 1.0)
     assert stretch_d[0] == 1.0
     assert stretch_d[1] < 0.2
+
+
+def test_columns_are_placed_once_for_all_emphases_and_a_loaded_model_is_ready(tmp_path, monkeypatch):
+    placed, fit = [], ScaledTable.fit.__func__
+    monkeypatch.setattr(
+        ScaledTable,
+        "fit",
+        classmethod(lambda cls, table, *a, **k: placed.append(len(table)) or fit(cls, table, *a, **k)),
+    )
+    job = FamilyConformance().job_of("classification", NeighboursParams(), tmp_path, columns=("numeric",))
+    model = NeighboursFamily().fit(job)
+    assert placed == [160, 200]  # of four emphases on training rows, and of all rows
+    (tmp_path / "model").mkdir()
+    model.save(tmp_path / "model")
+    assert "_tree" in vars(NeighboursFamily().load(tmp_path / "model", 1))

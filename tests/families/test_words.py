@@ -6,7 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bakeoff.core.errors import CandidateError
+from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError, NotFoundError
+from bakeoff.families.embedding import EmbeddingFamily, EmbeddingParams
+from bakeoff.families.features import onnx_encoder
 from bakeoff.families.features.onnx_encoder import EncoderSource
 from bakeoff.families.features.static_encoder import StaticEncoder, table_of
 from bakeoff.families.words import WordsFamily, WordsParams
@@ -72,3 +74,29 @@ def test_a_text_is_the_mean_of_its_pieces_beside_the_largest(tmp_path):
 def test_a_file_without_a_table_is_a_clear_error(content):
     with pytest.raises(CandidateError, match="one table"):
         table_of(content)
+
+
+def test_it_needs_no_onnxruntime(tmp_path, monkeypatch):
+    """Its extra installs tokenizers alone."""
+    monkeypatch.setattr(onnx_encoder, "find_spec", lambda module: None if module == "onnxruntime" else module)
+    source = write_table(tmp_path)
+    job = FamilyConformance().job_of("classification", WordsParams(model="tiny", penalty=100.0), tmp_path)
+    assert len(WordsFamily({"tiny": source}).fit(job).predict(job.validation)) == 40
+    of_onnx = replace(job, params=EmbeddingParams(model="tiny"))
+    with pytest.raises(MissingExtraError, match=r"'embedding' needs the module 'onnxruntime'.*bakeoff\[embedding\]"):
+        EmbeddingFamily({"tiny": source}).fit(of_onnx)
+    with pytest.raises(NotFoundError, match="Did you mean 'tiny'"):  # which is told first
+        EmbeddingFamily({"tiny": source}).fit(replace(job, params=EmbeddingParams(model="tiny1")))
+    monkeypatch.setattr(onnx_encoder, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"'words' needs the module 'tokenizers'.*bakeoff\[words\]"):
+        WordsFamily({"tiny": source}).fit(job)
+
+
+def test_what_is_embedded_is_read_whole_and_once(tmp_path, monkeypatch):
+    encoder = encoder_of(write_table(tmp_path))
+    with pytest.raises(ContextLengthError, match=r"at most 20,000 characters.*cut it into parts"):
+        encoder.embed(["aaord", "aaord " * 5000])
+    batches = []
+    monkeypatch.setattr(StaticEncoder, "_ids", lambda _, texts: batches.append(texts) or [np.array([1, 2])])
+    assert encoder.embed(["aaord bbord"]).tokens == 2
+    assert batches == [["aaord bbord"]]

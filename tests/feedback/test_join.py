@@ -272,3 +272,13 @@ def test_a_number_may_come_as_text_and_what_is_none_says_nothing(events):
     assert [pair.label for pair in found.pairs] == [2.5, None, None]
     assert [row["y"] for row in as_rows(found, "y").rows] == [2.5]
     assert judged(found, NUMBERS)[0] == [2.5]
+
+
+def test_what_a_shadow_answered_gets_no_label_and_joins_no_data(events):
+    predict(events, "a")
+    events.append([prediction("s", endpoint="late", label="no", role="shadow", shadow_of="a")])
+    recorded = record(events, [{"id": "a", "label": "yes"}, {"id": "s", "label": "yes"}])
+    assert (recorded.accepted, recorded.unmatched) == (1, 1)
+    joined = labelled(events, "late")
+    assert ([pair.id for pair in joined.pairs], joined.unmatched_ids) == (["a"], ("s",))
+    assert len(as_rows(joined, "truth").rows) == 1

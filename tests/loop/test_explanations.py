@@ -1,13 +1,18 @@
 """A run explains its candidates after the verdict, keeps that, and can be asked about single rows."""
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
 
 from bakeoff import Project
 from bakeoff.cli.main import app
-from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.errors import DataError, NotFoundError, UsageError
+from bakeoff.loop import dataset, explain
+from bakeoff.loop.cache import Steps
+from bakeoff.loop.evaluate import Judged
+from bakeoff.loop.fit import Fitted
 from bakeoff.results.outcome import RunOutcome
 
 WORDS = {"yes": ["good", "great", "lovely"], "no": ["bad", "awful", "dull"]}
@@ -78,3 +83,59 @@ def test_the_command_tells_both(ran):
     shown = runner.invoke(app, ["explain", json.dumps(ROW), "-C", str(ran)])
     assert "answers yes" in shown.output
     assert "great +" in shown.output
+
+
+def again(folder, **given):
+    """The run made anew, as if it had been killed before its end."""
+    with Project(folder, **given) as project:
+        project.records.documents.delete("passes", "last")
+        return project.run().results
+
+
+def test_what_the_runs_time_is_too_short_for_is_left_out_and_says_so(ran, monkeypatch):
+    monkeypatch.setattr(explain, "LEAST_S", 2000.0)  # of the hour that a run may take
+    monkeypatch.setattr(explain, "MOST_S", 2000.0)
+    first, other = again(ran).explanations
+    why = r"the run's time is up \(3,?[56]\d\d.\d s were left\): bakeoff run --budget gives it more"
+    assert first.importance
+    assert first.learning is None
+    (curve,) = [each for each in first.skipped if each.part == "learning curve"]
+    assert re.fullmatch(why, curve.reason)
+    assert [each.part for each in other.skipped] == ["all"]
+    assert re.fullmatch(why, other.skipped[0].reason)
+
+
+def test_what_does_not_learn_has_no_curve(films_project, register_family, monkeypatch):
+    (films_project / "asking.py").write_text(
+        "import firstword\n\n\nclass AskingFamily(firstword.FirstWordFamily):\n    name, learns = 'asking', False\n"
+    )
+    monkeypatch.syspath_prepend(str(films_project))
+    register_family("asking", "asking:AskingFamily")
+    text = (films_project / "bakeoff.toml").read_text()
+    (films_project / "bakeoff.toml").write_text(text.replace('"firstword"', '"asking"'))
+    with Project(films_project) as project:
+        first = project.run().results.explanations[0]
+    assert first.learning is None
+    assert [(each.part, each.reason) for each in first.skipped if each.part == "learning curve"] == [
+        ("learning curve", "nothing in it, or not all, learns from rows")
+    ]
+
+
+def test_a_curve_that_cannot_be_scored_does_not_fail_a_run_that_has_released(ran, monkeypatch):
+    def undefined(*_, **__):
+        raise DataError("expected predictions of the quantile 0.1; received those of []")
+
+    monkeypatch.setattr(explain, "_curve", undefined)
+    first = again(ran).explanations[0]
+    assert first.importance
+    (curve,) = [each for each in first.skipped if each.part == "learning curve"]
+    assert curve.reason == "expected predictions of the quantile 0.1; received those of []"
+
+
+def test_with_folds_a_curve_expects_what_one_fit_takes(ran):
+    with Project(ran) as project, project._stage() as stage:
+        gathered = dataset.gather(stage, Steps(project.records.documents, project.blobs))
+        fitted = Fitted(contender=stage.contenders[0], key="k", tree_blob="t", train_s=12.0, folds=("a", "b", "c"))
+        part = explain._learning(stage, gathered, Judged(fitted=fitted), 0.5)
+    assert part.job.argument.whole_s == 3.0  # three fits without a fold, and one of all rows
+    assert part.job.argument.all_fits_s == part.seconds == 3.0

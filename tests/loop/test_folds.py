@@ -1,6 +1,7 @@
 """Whole runs by folds, on candidates that fit in no time."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -8,11 +9,17 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.cli.run_page import leaderboard
+from bakeoff.config.sections import Config
+from bakeoff.core.types import Column, Schema
 from bakeoff.data import splits
 from bakeoff.loop import search
+from bakeoff.loop.context import Contender
 from bakeoff.loop.dataset import load_arrays
-from bakeoff.loop.folds import middle
+from bakeoff.loop.fit import Fitted
+from bakeoff.loop.folds import _whole, middle
+from bakeoff.loop.sides import sides
 from bakeoff.project.project import Project as Opened
+from bakeoff.results.search import Cut
 
 FOLDS = """
 [split]
@@ -163,3 +170,49 @@ def test_the_middle_choice() -> None:
     rng = random.Random(0)
     numbers = [rng.random() for _ in range(7)]
     assert middle([{"x": each} for each in numbers]) == {"x": float(np.median(numbers))}
+
+
+def test_what_the_limit_cut_short_of_the_fit_on_all_rows_is_told_too() -> None:
+    contender = Contender(name="one", family_name="one", requires=(), params=None, code="")
+    part = Fitted(contender=contender, key="k", tree_blob="part", train_s=1.0)
+    whole = Fitted(contender=contender, key="k", tree_blob="whole", train_s=1.0, cut=Cut(limit_s=3.0, what="short"))
+    made = _whole(whole, [part, part])
+    assert made.cut == Cut(limit_s=3.0, what="short")
+    assert made.train_s == 3.0
+
+
+def test_a_search_that_folds_leave_aside_is_told(films_project) -> None:
+    lines = []
+    with Project(films_project, progress=lines.append) as project, project._stage() as stage:
+        given = search.as_given(replace(stage, found={"second": {"smooth": 9.0}}))
+    assert given.contenders[1].params.smooth == 5.0
+    assert lines == [
+        "tested by folds: parameters are the project's own, as the search before compared rows of the test"
+    ]
+
+
+def test_folds_that_cannot_be_are_told_beside_the_one_part_that_is_tested(monkeypatch) -> None:
+    monkeypatch.setattr(splits, "FEW_ROWS", 2000)
+    table = pl.DataFrame(
+        {
+            "x": [float(at) for at in range(60)],
+            "who": [f"user {at // 2}" for at in range(60)],
+            "y": ["yes" if at < 2 else "no" for at in range(60)],
+        }
+    )
+    columns = tuple(Column(name=name, kind="numeric", dtype="Float64") for name in ("x", "who", "y"))
+    schema = Schema(columns=columns, target="y", inputs=("x",), group="who")
+    config = Config.model_validate(
+        {
+            "project": {"name": "rare", "task": "classification", "seed": 1},
+            "data": {"source": "x.csv", "target": "y", "group": "who"},
+            "candidates": {"linear": {}},
+            "split": {"near_duplicates": 0},
+        }
+    )
+    arrays, facts = sides(config, table, schema)  # all of one class are one user's: the fold without it has one class
+    assert (facts.folds, facts.test) == (0, len(arrays["test"]))
+    assert 0 in arrays["train"]
+    (note,) = [each for each in facts.notes if "folds" in each]
+    assert note.startswith("tested by one part, as 5 folds cannot be: [split] by = 'group'")
+    assert "expected at least two classes in train rows, found only 'no'" in note

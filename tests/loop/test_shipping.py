@@ -2,11 +2,13 @@
 
 import textwrap
 
+import polars as pl
 import pytest
 
 from bakeoff import Project
 from bakeoff.cli.render import lineage_page
 from bakeoff.cli.run_page import leaderboard
+from bakeoff.evaluate.decide import verdict
 from bakeoff.report.markdown import markdown
 
 MEMORY = '''
@@ -172,3 +174,21 @@ def test_by_folds_the_released_model_has_all_rows_already(memory):
     assert not any("fitting on all" in line for line in lines)
     with Project(memory) as project:
         assert project.lineage().model.model_origin.fitted_rows == 300
+
+
+def test_the_twin_is_compared_by_groups_where_rows_have_some(memory, monkeypatch):
+    compared = []
+    compare = verdict.compare
+
+    def seen(truth_n, *answers, **how):
+        compared.append((len(truth_n), how["groups_n"], how["time_n"]))
+        return compare(truth_n, *answers, **how)
+
+    monkeypatch.setattr(verdict, "compare", seen)
+    edit(memory, 'numeric = ["year"]', 'group = "year"')
+    finished, _ = run(memory)
+    years = pl.read_csv(memory / "films.csv")["year"].n_unique()
+    ((rows, groups_n, time_n),) = compared
+    assert (rows, time_n) == (finished.results.dataset.test, None)
+    assert len(groups_n) == rows
+    assert len(set(groups_n.tolist())) < min(rows, years)

@@ -2,15 +2,17 @@
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 
 from bakeoff import Project
 from bakeoff.core.errors import ConfigError
-from bakeoff.core.jobs import JobResult
+from bakeoff.core.jobs import Argument, Job, JobResult
 from bakeoff.loop import context
 from bakeoff.loop.context import TimeLimit
-from bakeoff.loop.fit import killed
+from bakeoff.loop.fit import killed, run_jobs
+from bakeoff.project.progress import CountedJobs
 
 
 @pytest.fixture
@@ -90,3 +92,25 @@ def test_a_budget_is_a_time(boosted):
     limit(boosted, "soon")
     with pytest.raises(ConfigError, match="expected a time with its unit, such as 90s, 30m or 2h; received 'soon'"):
         run(boosted)
+
+
+class Counted:
+    """A bar that remembers how many steps it was told of, each time."""
+
+    def __init__(self):
+        self.told = []
+
+    def more(self, steps):
+        self.told.append(steps)
+
+    def step(self):
+        pass
+
+
+def test_jobs_with_limits_can_be_counted_before_they_run(films_project):
+    shown = Counted()
+    with Project(films_project) as project, project._stage() as stage:
+        counted = replace(stage, compute=CountedJobs(stage.compute, shown))
+        job = Job(name="nothing", function="json:loads", argument=Argument())
+        assert len(list(run_jobs(counted, [job, replace(job, name="too")]))) == 2
+    assert shown.told == [2]

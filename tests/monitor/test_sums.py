@@ -160,3 +160,30 @@ def test_sums_survive_being_stored():
         sums.add_failure(event) if event.__class__.__name__ == "FailureEvent" else sums.add(event)
     body = msgspec.json.decode(msgspec.json.encode(msgspec.to_builtins(sums, str_keys=True)))
     assert msgspec.convert(body, PredictionSums, strict=False, str_keys=True) == sums
+
+
+@pytest.mark.parametrize("with_documents", [False, True])
+def test_what_a_shadow_answered_or_failed_counts_for_nothing(reference, with_documents):
+    rng, alone, beside = np.random.default_rng(1), MemoryEvents(FakeClock()), MemoryEvents(FakeClock())
+    served = batch(rng, 60)
+    alone.append(served)
+    shadows = [
+        prediction("s1", row=row(rng), release_id="r1", label="yes", role="shadow", shadow_of="a"),
+        failure(release_id="r1", role="shadow"),
+    ]
+    beside.append([*served[:30], *shadows, *served[30:]])
+    reports = [
+        look(log, reference, MemoryRecords(FakeClock()).documents if with_documents else None)
+        for log in (alone, beside)
+    ]
+    assert reports[0] == reports[1]
+
+
+def test_what_a_canary_answered_was_served(reference):
+    events = MemoryEvents(FakeClock())
+    canary = prediction("c", release_id="r1", label="yes", role="canary", time_ms=3_600_000)
+    events.append([canary, failure(release_id="r1", role="canary", time_ms=3_600_000)])
+    volume, errors = (
+        next(each for each in look(events, reference).signals if each.name == name) for name in ("volume", "errors")
+    )
+    assert (volume.rows, errors.value) == (1, 0.5)

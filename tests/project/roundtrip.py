@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import zstandard
 
 from bakeoff import Project
+from bakeoff.data.zstd import zstd
 from bakeoff.evaluate.score.worker import read_outcomes
 
 _spec = importlib.util.spec_from_file_location("in_process", Path(__file__).parents[1] / "in_process.py")
@@ -358,7 +358,7 @@ def written(table: Table, folder: Path) -> Path:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(f"rows.{table.format}", data)
         return path
-    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstandard.compress}.get(table.packing)
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstd.compress}.get(table.packing)
     path.write_bytes(pack(data) if pack else data)
     return path
 

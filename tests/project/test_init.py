@@ -81,6 +81,19 @@ def test_an_existing_project_file_is_kept(tmp_path):
     assert (tmp_path / "bakeoff.toml").read_text() == before
 
 
+def test_a_project_that_is_there_is_opened_only_if_it_is_the_one_that_is_meant(tmp_path, monkeypatch):
+    (tmp_path / "d.csv").write_text(rows(yes_or_no))
+    monkeypatch.chdir(tmp_path)
+    same = {"source": "d.csv", "target": "y", "name": "My Films", "task": "classification"}
+    Project.init(tmp_path / "p", **same)
+    assert Project.init(tmp_path / "p", **same, exist_ok=True).config.project.name == "my-films"
+    assert Project.init(tmp_path / "p", source="../d.csv", exist_ok=True).config.data.target == "y"
+    for key, value in (("source", "e.csv"), ("target", "score"), ("name", "other"), ("task", "regression")):
+        with pytest.raises(UsageError, match=f"says something else: expected {key} '.*', received '{value}'") as wrong:
+            Project.init(tmp_path / "p", **{**same, key: value}, exist_ok=True)
+        assert wrong.value.args[0].count("expected") == 1
+
+
 def test_classes_that_look_alike_are_told_at_once(tmp_path):
     from bakeoff.actions.init import write_project
 

@@ -402,6 +402,10 @@ def test_models_projects_and_outcomes_pickle_by_reference(of_pandas):
     assert isinstance(same, ProjectOutcome)
     assert same == outcome
     assert same.rows().equals(outcome.rows())
+    again = of_pandas.run()
+    assert [each.unchanged for each in (outcome, same, again, pickle.loads(pickle.dumps(again)))] == [0, 0, 1, 1]
+    assert "Nothing had changed" not in outcome._repr_html_()
+    assert "Nothing had changed" in again._repr_html_()
     assert repr(pickle.loads(pickle.dumps(of_pandas))) == repr(of_pandas)
 
 
@@ -552,3 +556,13 @@ def test_who_takes_lines_gets_them_and_no_bar(of_pandas, monkeypatch):
     with Project(of_pandas.folder, progress=lines.append) as project:
         project.run(pandas_frame(seed=9))
     assert any("fitted in" in line for line in lines)
+
+
+def test_who_takes_lines_gets_no_bar_of_answers(of_pandas, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_ENDPOINT__MAX_ROWS", "7")
+    with monkeypatch.context() as patch:
+        stream = Terminal()
+        patch.setattr("sys.stderr", stream)
+        with Project(of_pandas.folder, progress=[].append) as project:
+            assert len(project.predict(pandas_frame())) > 7
+    assert stream.getvalue() == ""

@@ -25,7 +25,27 @@ def test_a_finished_run_can_be_looked_at_from_all_sides(ran):
         assert parts == {part: project.last().document["dataset"][part] for part in parts}
         answers = project.model().predict(project.rows("test"))
         assert len(answers) == parts["test"]
-        assert all(fine for what, fine, _ in project.doctor() if what != "free disk")
+        diagnosis = project.doctor()
+        assert {each.name for each in diagnosis.problems} <= {"free disk"}
+        assert {"python", "sqlite", "family linear", "records"} <= {each.name for each in diagnosis.checks}
+        assert repr(diagnosis).startswith(f"Diagnosis({len(diagnosis.checks)} checks, problems: ")
+        assert "runs in sqlite" in diagnosis._repr_html_()
+
+
+def test_what_a_model_learned_is_read_once_for_all_feedback(ran, monkeypatch):
+    from bakeoff.registry import lineage
+
+    asked_for, original = [], lineage.learned_of
+
+    def learned_of(versions, version, target):
+        asked_for.append(version)
+        return original(versions, version, target)
+
+    monkeypatch.setattr(lineage, "learned_of", learned_of)
+    with Project(ran) as project:
+        ids = [answer.id for answer in project.predict([{"review": "good film", "year": 2000}] * 3)]
+        assert [project.feedback([{"id": each, "label": "yes"}]).accepted for each in ids] == [1, 1, 1]
+        assert asked_for == [project.status().champion]
 
 
 def test_before_any_run_there_is_nothing_to_show(films_project):

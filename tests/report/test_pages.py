@@ -1,6 +1,7 @@
 """The page, the Markdown and the pictures, for plain and hostile runs."""
 
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import msgspec
@@ -116,6 +117,18 @@ def test_the_verdict_stands_first_and_numbers_stand_in_the_tables(make):
     assert page.index("linear wins with f1_macro 0.8000") < page.index("Leaderboard")
     for told in ("0.7800 – 0.8200", "$0.0010", "2.50 ms", "1 min 15 s", "3.2 MB", "−0.0100", "trees = 100"):
         assert told in page, told
+
+
+def test_a_heading_stands_over_something(make):
+    report = make(names=("linear",))
+    assert "Chosen on validation rows</dt><dd><code>trees = 100</code></dd>" in html(report)
+    bare = replace(report.candidates[0], chosen={"lags": [1, 7]}, params={"chosen.lags": "[1, 7]"})
+    page = html(replace(report, candidates=(bare,)))
+    assert "Chosen on validation rows" not in page
+    assert "<dt>Parameters" not in page
+    both = replace(bare, params={"c": "1", "d": "2"})
+    shown = "<dt>Parameters</dt><dd><code>c = 1</code>, <code>d = 2</code></dd></div>"
+    assert shown in html(replace(report, candidates=(both,)))
 
 
 def test_without_a_winner_the_page_says_so(make):

@@ -423,3 +423,26 @@ def test_what_a_release_redacts_does_not_stand_in_the_log() -> None:
     world.engine.refresh()
     world.engine.predict([{"x": 1.0, "note": "ann@example.org"}])
     assert world.logged()[-1].row["note"] == "ann@example.org"
+
+
+# --- rows that come again -----------------------------------------------------------------------
+
+
+def test_a_row_that_comes_again_is_not_computed_again_but_answered_and_logged():
+    world = World(cache=2)
+    asked: list[int] = []
+    model = world.models["r1"]
+    predict = model.predict
+    model.predict = lambda table: (asked.append(table.height), predict(table))[1]
+    first = world.engine.predict([{"x": 1}, {"x": -1}])
+    again = world.engine.predict([{"x": -1.0, "other": 5, "note": None}, {"x": 2}, {"x": -1}])
+    assert asked == [2, 1]
+    assert [answer.label for answer in again] == ["neg", "pos", "neg"]
+    assert again[0].probabilities == first[1].probabilities
+    assert (again[0].gaps.unknown, again[2].gaps.unknown) == (("other",), ())
+    assert len({answer.id for answer in first + again}) == 5 == len(world.logged())
+    world.engine.predict([{"x": 1}])  # the one that nobody wanted for longest made room
+    assert asked == [2, 1, 1]
+    world.live = a_release(2)
+    world.engine.refresh()
+    assert world.engine.predict([{"x": -1}])[0].probabilities == {"neg": 0.9, "pos": pytest.approx(0.1)}

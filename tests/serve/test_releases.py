@@ -6,6 +6,7 @@ from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.families import load_family
 from bakeoff.core.releases import Release
 from bakeoff.serve import releases
+from bakeoff.serve.endpoints import Endpoints
 from bakeoff.testing.memory import MemoryRecords
 
 
@@ -37,14 +38,21 @@ def make(documents, clock, number: int, **changes) -> Release:
         "blob_id": f"blob{number}",
         "steps": ("strip_html",),
     }
-    return releases.release(documents, clock=clock, **(given | changes))
+    made = releases.make_release(documents, clock=clock, **(given | changes))
+    Endpoints(documents, clock, who="ann").release(made.endpoint, made.release_id)
+    return next(iter(releases.routed(documents, made.endpoint)))
+
+
+def rollback(documents, clock=lambda: 5_000) -> Release:
+    Endpoints(documents, clock, who="ann").rollback("reviews")
+    return releases.current(documents, "reviews")
 
 
 def test_nothing_is_live_before_the_first_release(documents):
     assert releases.current(documents, "reviews") is None
     assert releases.history(documents, "reviews") == []
     with pytest.raises(NotFoundError, match="found none"):
-        releases.rollback(documents, "reviews")
+        rollback(documents)
 
 
 def test_a_release_is_live_and_remembers_what_it_replaced(documents, clock):
@@ -68,16 +76,16 @@ def test_releasing_what_is_live_changes_nothing(documents, clock):
 
 def test_rollback_goes_back_step_by_step(documents, clock):
     first, second, _ = (make(documents, clock, number) for number in (1, 2, 3))
-    assert releases.rollback(documents, "reviews").release_id == second.release_id
-    assert releases.rollback(documents, "reviews").release_id == first.release_id
+    assert rollback(documents).release_id == second.release_id
+    assert rollback(documents).release_id == first.release_id
     with pytest.raises(NotFoundError, match="is its first"):
-        releases.rollback(documents, "reviews")
+        rollback(documents)
 
 
 def test_a_release_made_again_after_rollback_is_the_same_document(documents, clock):
     make(documents, clock, 1)
     second = make(documents, clock, 2)
-    releases.rollback(documents, "reviews")
+    rollback(documents)
     assert make(documents, clock, 2) == second
     assert len(releases.history(documents, "reviews")) == 2
 
@@ -105,11 +113,11 @@ class Interrupted:
     def __getattr__(self, name):
         return getattr(self._documents, name)
 
-    def put(self, collection, key, body, *, expected=None):
-        if collection == "endpoints" and self._between:
+    def apply(self, changes):
+        if self._between:
             between, self._between = self._between, None
             between()
-        return self._documents.put(collection, key, body, expected=expected)
+        return self._documents.apply(changes)
 
 
 @pytest.mark.parametrize("released_before", [0, 2])
@@ -126,7 +134,7 @@ def test_rollback_against_a_release_is_told(documents, clock):
     make(documents, clock, 1)
     make(documents, clock, 2)
     with pytest.raises(ConflictError):
-        releases.rollback(Interrupted(documents, lambda: make(documents, clock, 3)), "reviews")
+        rollback(Interrupted(documents, lambda: make(documents, clock, 3)))
     assert releases.current(documents, "reviews").number == 3
 
 

@@ -5,6 +5,7 @@ would-be winner must pass every gate of `[decide] gates` and stand against the c
 neither was fitted on. What cannot be compared is said, and fails only a strict check.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,9 +46,11 @@ NOTHING_COMPARED = "nothing is shown so; set decide.champion to non_inferior or 
 
 
 NOTHING_TO_CHECK = (
-    "there is neither a gate nor a champion. Make a gate in bakeoff.toml, under [decide]: "
-    "gates = { f1_macro = { min = 0.75 } }; or a champion, by 'bakeoff run' with the store that this check uses"
+    "there is neither a gate nor a champion. Make a gate in bakeoff.toml, under [decide]: gates = {gate}; or a "
+    "champion, by 'bakeoff run' with the store that this check uses"
 )
+ROOM = 0.05
+"""Of the value of today: so much worse is what an example of a gate lets through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +109,8 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     notes = [*subject.notes, *([] if competition is None else _failed(competition))]
     if champion is None:
         notes.append("There is no champion to compare with: only the gates were checked.")
-        checks = checks or [Check(name="something to check", outcome="failed", told=NOTHING_TO_CHECK)]
+        sentence = NOTHING_TO_CHECK.format(gate=_gate(stage, subject))
+        checks = checks or [Check(name="something to check", outcome="failed", told=sentence)]
     if stage.found:
         listed = "; ".join(f"{name}: {shown(params)}" for name, params in stage.found.items())
         notes.append(f"Fitted with what the champion's search found ({listed}).")
@@ -227,8 +231,17 @@ def _gates(stage: Stage, subject: _Held, *, strict: bool) -> list[Check]:
     return checks
 
 
+def _gate(stage: Stage, subject: _Held) -> str:
+    """An example of a gate by the project's metric, which the model passes."""
+    measure = find(stage.metric, stage.config.project.task)
+    value = (None if subject.card is None else subject.card.number(stage.metric)) or 0.0
+    end, sign = ("min", -1) if measure.higher_is_better else ("max", 1)
+    return f"{{ {json.dumps(stage.metric)} = {{ {end} = {value + sign * ROOM * abs(value):.3g} }} }}"
+
+
 def _beside_rules(stage: Stage, subject: _Held, rules: "Baselines | None") -> list[Check]:
     """A failed check where a rule that costs nothing is as good as the model, on the rows that it is judged on."""
+    from bakeoff.evaluate.decide.yardstick import beats
     from bakeoff.metrics.value import value
 
     metric, task = find(stage.metric, stage.config.project.task), stage.config.project.task
@@ -247,8 +260,7 @@ def _beside_rules(stage: Stage, subject: _Held, rules: "Baselines | None") -> li
         return []
     sign = 1 if metric.higher_is_better else -1
     best = max(values, key=lambda name: sign * values[name])
-    most = metric.bounds[1] if metric.higher_is_better else metric.bounds[0]
-    if sign * (ours - values[best]) > 0 or ours == most:
+    if beats(metric, ours, values[best]):
         return []
     sentence = f"{stage.metric} of {subject.name} is {ours:.6g}; {best!r}, which needs no model, has {values[best]:.6g}"
     return [Check(name=NEEDED, outcome="failed", told=sentence)]

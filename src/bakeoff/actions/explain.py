@@ -57,7 +57,10 @@ def explain_row(
     if origin.task == "generation":
         raise UsageError(f"expected a model that classifies or predicts numbers; {label(version)} writes texts")
     if abilities_of(loaded).usage is not None and not paid:
-        raise UsageError(f"each answer of {label(version)} is paid for, and explaining one takes hundreds; add --paid")
+        raise UsageError(
+            f"expected a model that answers without a charge: each answer of {label(version)} is paid for, and "
+            "explaining one takes hundreds; --paid (paid=True in Python) pays for them"
+        )
     columns = loaded.signature.inputs
     inputs = Inputs(columns, aside=[column.name for column in origin.columns])
     named = inputs.renamed(row)

@@ -118,7 +118,16 @@ def _made(folder: Path) -> Generator[None]:
         raise
 
 
-def _from_folder(source: str, folder: Path) -> str:
+def project_name(text: str) -> str:
+    """A text as the name of a project: in small letters, without blanks and signs.
+
+    >>> project_name("My Films")
+    'my-films'
+    """
+    return re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-_.") or "project"
+
+
+def from_folder(source: str, folder: Path) -> str:
     """A path as the project's folder has it: one that is there from the working directory is meant from there.
 
     Raises:
@@ -137,10 +146,9 @@ def _write(
     file: Path, *, name: str | None, source: str, target: str | None, task: Task | None, frame: FrameColumns | None
 ) -> WrittenProject:
     folder = file.parent
-    source = source if frame else _from_folder(source, folder)
+    source = source if frame else from_folder(source, folder)
     look = _look(folder, source, target, task, frame or NO_FRAME)
-    slug = re.sub(r"[^a-z0-9_.-]+", "-", (name or folder.resolve().name).lower()).strip("-_.") or "project"
-    text = _text(slug, source, look, ignore=frame.ids if frame else ())
+    text = _text(project_name(name or folder.resolve().name), source, look, ignore=frame.ids if frame else ())
     loads(text, folder=folder, environ={})
     file.write_text(text, encoding="utf-8")
     return WrittenProject(file=file, ledger=look.ledger, warnings=look.warnings, notes=look.notes)

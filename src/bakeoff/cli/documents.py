@@ -1,7 +1,8 @@
 """The documents that commands print with `--json`, as types; `bakeoff schema COMMAND` gives their JSON schemas.
 
-A document has the fields of all types that its command names here, `format`, and more than a schema says where a later
-version adds something. In the place of a document may stand that of an error. Empty fields can be left out.
+A document has the fields of all types that its command names here (of a list: of one of them), `format`, and more than
+a schema says where a later version adds something. In the place of a document may stand that of an error. Empty fields
+can be left out.
 """
 
 import dataclasses
@@ -13,12 +14,14 @@ import msgspec
 from bakeoff.cli.options import FORMAT
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.types import Json
+from bakeoff.results.transfer import LeftOut, Moved
 
 __all__ = ["COMMANDS", "schema_of"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Document = Mapping[str, Any]
-Types = tuple[Any, ...]
+Types = tuple[Any, ...] | list[Any]
+"""All of a tuple, or one of a list."""
 
 
 class _Failure(TypedDict):
@@ -127,15 +130,6 @@ class _Traffic(TypedDict):
     replay: NotRequired[dict[str, Any]]
 
 
-class _Advice(TypedDict):
-    project: str
-    rows: int
-    data: dict[str, Any]
-    hardware: dict[str, Any]
-    options: list[dict[str, Any]]
-    compared: list[dict[str, Any]]
-
-
 class _Lineage(TypedDict):
     model_version: str
     aliases: list[str]
@@ -147,21 +141,33 @@ class _Lineage(TypedDict):
     environment: dict[str, Any] | None
 
 
+class _Answer(TypedDict):
+    columns: list[dict[str, str]]
+    rows: list[dict[str, Any]]
+
+
+class _AnswerFile(TypedDict):
+    file: str
+    rows: int
+
+
+class _Means(TypedDict):
+    means: list[dict[str, Any]]
+    over: list[str]
+    unfinished: int
+
+
+class _Transfer(TypedDict):
+    counts: list[Moved]
+    left_out: list[LeftOut]
+
+
 class _Ui(TypedDict):
     url: str
 
 
 class _Explanations(TypedDict):
     explanations: list[dict[str, Any]]
-
-
-class _Harness(TypedDict):
-    candidate: str
-    family: str
-    run_id: str
-    model_version: str
-    harness: str
-    tasks: list[dict[str, Any]]
 
 
 class _Available(TypedDict):
@@ -184,9 +190,10 @@ def _typed(name: str, /, **fields: Any) -> Any:
     return TypedDict(name, fields)  # pyright: ignore - the fields are types that are imported late
 
 
-def _with(noun: Any, **others: Any) -> Any:
-    """A dataclass as its document: fields whose types say "any JSON" have others."""
-    return _typed(noun.__name__, **{each.name: others.get(each.name, each.type) for each in dataclasses.fields(noun)})
+def _with(noun: Any, *, without: str = "", **others: Any) -> Any:
+    """A dataclass as its document: `others` are the types of fields that it has otherwise, or beside its own."""
+    own = {each.name: each.type for each in dataclasses.fields(noun) if each.name != without}
+    return _typed(noun.__name__, **own | others)
 
 
 def _report() -> Any:
@@ -196,21 +203,9 @@ def _report() -> Any:
 
 
 def _status() -> Types:
-    from bakeoff.core.releases import Release
-    from bakeoff.results.outcome import RunOutcome
+    from bakeoff.actions.status import Status
 
-    texts = dict.fromkeys(("project", "task", "folder", "endpoint"), str)
-    return (
-        _typed(
-            "Status",
-            **texts,
-            champion=str | None,
-            last_run=RunOutcome | None,
-            newest_run=_NewestRun | None,
-            release=Release | None,
-            signals=list[dict[str, Any]] | None,
-        ),
-    )
+    return (_with(Status, newest_run=_NewestRun | None, signals=list[dict[str, Any]] | None),)
 
 
 def _loop() -> Types:
@@ -228,10 +223,34 @@ def _loop() -> Types:
     return (turn,)
 
 
+def _environment() -> type[Any]:
+    from bakeoff.core.lineage import EnvironmentOrigin
+
+    return EnvironmentOrigin
+
+
+def _environments_differ() -> type[Any]:
+    from bakeoff.environment.rebuild import EnvironmentDifference
+
+    return EnvironmentDifference
+
+
+def _audited() -> Types:
+    from bakeoff.environment.vulnerabilities import Audited
+
+    return (Audited,)
+
+
+def _token() -> type[Any]:
+    from bakeoff.security.tokens import Token
+
+    return Token
+
+
 def _runs() -> Types:
     from bakeoff.core.records import Run
 
-    return (_typed("Runs", runs=list[Run]),)
+    return [_typed("Runs", runs=list[Run]), _Means]
 
 
 def _compared() -> Types:
@@ -240,6 +259,12 @@ def _compared() -> Types:
     return (
         _typed("Compared", first=_Side, second=_Side, metric=str, same_data=bool, candidates=list[ComparedCandidate]),
     )
+
+
+def _judged() -> Types:
+    from bakeoff.results.judged_runs import JudgedRuns
+
+    return (JudgedRuns, _typed("Passed", passed=bool))
 
 
 def _versions(key: str) -> Types:
@@ -261,28 +286,23 @@ def _gc() -> Types:
 
 
 def _check() -> Types:
-    from bakeoff.report.checks import Check
+    from bakeoff.report.checks import ModelCheck
 
-    texts = dict.fromkeys(("project", "model", "metric", "rule"), str)
-    numbers = dict.fromkeys(("difference", "low", "high"), float | None)
-    return (
-        _typed(
-            "ModelCheck",
-            **texts,
-            **numbers,
-            passed=bool,
-            failing=list[str],
-            champion=str | None,
-            margin=float,
-            strict=bool,
-            checks=list[Check],
-            notes=list[str],
-            rows=int,
-            look=dict[str, Any] | None,
-            seconds=float,
-        ),
-        _Written,
-    )
+    document = _with(ModelCheck, without="bake_off", passed=bool, failing=list[str], look=dict[str, Any] | None)
+    return (document, _Written)
+
+
+def _advice() -> Types:
+    from bakeoff.actions.advice import Advice
+
+    values = dict[str, Any]
+    return (_with(Advice, data=values, limits=values, options=list[values], run=values | None),)
+
+
+def _harness() -> Types:
+    from bakeoff.actions.harness import HarnessReport
+
+    return (HarnessReport,)
 
 
 def _card() -> Types:
@@ -315,11 +335,54 @@ def _export() -> Types:
     return (Exported,)
 
 
-def _row_explanation() -> type[Any]:
+def _endpoint_status() -> Any:
+    from bakeoff.core.releases import EndpointChange, Release
+    from bakeoff.loop.rollout import Rollout
+
+    return _typed(
+        "EndpointStatus",
+        name=str,
+        paused=bool,
+        routes=list[Release],
+        rollouts=list[Rollout],
+        changes=list[EndpointChange],
+    )
+
+
+def _endpoints() -> Types:
+    return (_typed("Endpoints", endpoints=list[_endpoint_status()]),)
+
+
+def _replay() -> Types:
+    from bakeoff.actions.replay import DifferingAnswer, Replay
+
+    return (_with(Replay, differing=list[_with(DifferingAnswer, row=dict[str, Any])]),)
+
+
+def _steered() -> Types:
+    from bakeoff.loop.rollout import Rollout
+
+    return (_typed("Steered", rollouts=list[Rollout]),)
+
+
+def _explained_run_or_row() -> Types:
     from bakeoff.results.explanation import RowExplanation
 
-    return RowExplanation
+    return [_Explanations, RowExplanation]
 
+
+CHANGES_OF_ENDPOINTS = (
+    "show",
+    "create",
+    "release",
+    "canary",
+    "shadow",
+    "promote",
+    "rollback",
+    "pause",
+    "resume",
+    "undo",
+)
 
 COMMANDS: Mapping[str, Callable[[], Types]] = {
     "init": lambda: (_Init,),
@@ -329,21 +392,41 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "loop": _loop,
     "demo": lambda: (*_run(), _Unchanged, _Traffic),
     "serve": lambda: (_Endpoint,),
+    "endpoints": _endpoints,
+    "endpoints list": _endpoints,
+    **{f"endpoints {name}": lambda: (_endpoint_status(),) for name in CHANGES_OF_ENDPOINTS},
+    "endpoints steer": _steered,
+    "replay": _replay,
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),
-    "explain": lambda: (_Explanations, _row_explanation()),
+    "explain": _explained_run_or_row,
     "monitor": lambda: (_report(),),
+    "tokens create": lambda: (_typed("MadeToken", token=_token(), text=str),),
+    "tokens list": lambda: (_typed("AllTokens", tokens=list[_token()]),),
+    "tokens revoke": lambda: (_typed("OneToken", token=_token()),),
+    "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
+    "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
+    "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),
+    "ci init": lambda: (_typed("PipelineFiles", files=list[dict[str, str]]),),
+    "env show": lambda: (_environment(),),
+    "env diff": lambda: (_environments_differ(),),
+    "env create": lambda: (_typed("BuiltEnvironment", folder=str, packages=int, left_out=list[str]),),
+    "env audit": _audited,
     "runs": _runs,
     "runs show": _run,
     "runs compare": _compared,
+    "compare": _judged,
+    "sql": lambda: [_Answer, _AnswerFile],
+    "import-mlflow": lambda: (_Transfer,),
+    "export-mlflow": lambda: (_Transfer,),
     "lineage": lambda: (_Lineage,),
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),
     "verify": _verify,
     "gc": _gc,
     "check": _check,
-    "advise": lambda: (_Advice,),
+    "advise": _advice,
     "data show": lambda: _versions("versions"),
     "data contract": lambda: (_Contract,),
     "data card": _card,
@@ -352,7 +435,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "data labels": _labels,
     "models": lambda: _versions("models"),
     "models available": lambda: (_Available,),
-    "models harness": lambda: (_Harness,),
+    "models harness": _harness,
     "models export": _export,
 }
 """The types of each command's document."""
@@ -360,16 +443,17 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
 
 def schema_of(command: str) -> dict[str, Json]:
     """The JSON schema of what a command of `COMMANDS` prints with `--json`."""
-    types = (*COMMANDS[command](), _Error)
-    schemas, parts = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
+    types = COMMANDS[command]()
+    schemas, parts = msgspec.json.schema_components((*types, _Error), ref_template="#/$defs/{name}")
     *own, error = schemas
+    documents = own if isinstance(types, list) else [{"allOf": own}]
     return {
         "$schema": DIALECT,
         "title": f"bakeoff {command} --json",
         "type": "object",
         "properties": {"format": {"const": FORMAT}},
         "required": ["format"],
-        "anyOf": [{"allOf": own}, error],
+        "anyOf": [*documents, error],
         "$defs": {name: _lenient(part) for name, part in parts.items()},
     }
 

@@ -2,6 +2,7 @@
 
 from bakeoff.cli.tables import table
 from bakeoff.report.explaining import explained_first, importances, others, sentences, skipped
+from bakeoff.report.numbers import cut
 from bakeoff.results.explanation import AnswerPart, RowExplanation
 from bakeoff.results.outcome import RunOutcome
 
@@ -20,7 +21,7 @@ def outcome_page(outcome: RunOutcome) -> str:
     names = others(outcome)
     if names:
         rows = [
-            [_cut(columns), *(_drop(cells[name].drop, cells[name].low) if name in cells else "" for name in names)]
+            [cut(columns, WIDE), *(_drop(cells[name].drop, cells[name].low) if name in cells else "" for name in names)]
             for columns, cells in importances(outcome)
         ]
         parts += ["", table([f"{explained.metric} lost without", *names], rows, right=names)]
@@ -35,7 +36,7 @@ def row_page(explained: RowExplanation) -> str:
     """From the average to the row's own score, column by column, and the words that count."""
     sure = "" if explained.probability is None else f" ({explained.probability:.1%})"
     toward = f" for {explained.output}" if explained.output else ""
-    rows = [[_cut(each.column), _cut(each.value), f"{each.adds:+.4g}"] for each in explained.columns[:MOST]]
+    rows = [[cut(each.column, WIDE), cut(each.value, WIDE), f"{each.adds:+.4g}"] for each in explained.columns[:MOST]]
     rest = explained.columns[MOST:]
     if rest:
         rows.append([f"{len(rest)} more columns", "", f"{sum(each.adds for each in rest):+.4g}"])
@@ -55,10 +56,6 @@ def row_page(explained: RowExplanation) -> str:
 def _words(words: tuple[AnswerPart, ...], sign: int) -> str:
     shown = [f"{each.word} {each.adds:+.3g}" for each in words if each.adds * sign > 0][:MOST]
     return ", ".join(shown) or "none"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= WIDE else text[: WIDE - 1] + "…"
 
 
 def _drop(drop: float, low: float) -> str:

@@ -2,16 +2,20 @@
 
 import logging
 
+import typer
+
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.explain import explained
 
-__all__ = ["described"]
+__all__ = ["INTERRUPTED", "described"]
 
-WRONG_CALL = 2
+WRONG_CALL, INTERRUPTED = 2, 130
 
 
 def described(error: BaseException) -> tuple[str, str, int]:
     """An error's name, message and exit code, in words for who called the command."""
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return "Interrupted", "interrupted; what was finished is kept: run again to go on", INTERRUPTED
     wrong_call = getattr(error, "format_message", None)
     if wrong_call is not None:  # in the words of click, which typer brings along under a private name
         command = getattr(getattr(error, "ctx", None), "command_path", None) or "bakeoff"

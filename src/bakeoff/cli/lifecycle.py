@@ -19,8 +19,7 @@ from bakeoff.cli.progress import clocked
 from bakeoff.config.duration import budget_seconds
 
 if TYPE_CHECKING:
-    from bakeoff.loop.run import FinishedRun
-    from bakeoff.project.outcome import ProjectOutcome
+    from bakeoff.results.outcome import RunOutcome
 
 __all__ = ["add_to"]
 
@@ -200,13 +199,13 @@ def loop(
         typer.echo(f"not released: {turn.blocked}", err=True)
         raise typer.Exit(GATE_FAILED)
     if turn.outcome is not None:
-        _end(turn.outcome, allow_missing=True)
+        _end(turn.outcome.results, allow_missing=True)
 
 
-def _end(outcome: "FinishedRun | ProjectOutcome", *, allow_missing: bool) -> None:
+def _end(outcome: "RunOutcome", *, allow_missing: bool) -> None:
     """Exit with 1 when a candidate failed that may not, or all did; with 3 when none won."""
-    failed = [each.name for each in outcome.results.failed]
-    if not outcome.results.fine:
+    failed = [each.name for each in outcome.failed]
+    if not outcome.fine:
         typer.echo("error: CandidateError: every candidate failed; 'bakeoff report' tells why", err=True)
         raise typer.Exit(1)
     if failed and not allow_missing:

@@ -15,15 +15,29 @@ from typing import Annotated, NoReturn
 import typer
 
 import bakeoff
-from bakeoff.cli import checking, data, for_programs, lifecycle, models, records, serving, tracking
-from bakeoff.cli.failures import described
+from bakeoff.cli import (
+    access,
+    checking,
+    data,
+    endpoints,
+    environments,
+    for_programs,
+    lifecycle,
+    models,
+    moving,
+    pipelines,
+    questions,
+    records,
+    replaying,
+    serving,
+    tracking,
+)
+from bakeoff.cli.failures import INTERRUPTED, described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
 from bakeoff.cli.root import Root
 from bakeoff.cli.terminal import terminal
 
 __all__ = ["app", "main"]
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="bakeoff",
@@ -61,7 +75,9 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, tracking, records, data, checking, models, for_programs):
+for _module in (lifecycle, serving, endpoints, replaying, tracking, moving, records, questions):
+    _module.add_to(app)
+for _module in (data, models, environments, checking, pipelines, access, for_programs):
     _module.add_to(app)
 
 
@@ -82,9 +98,8 @@ def _main(*, as_json: bool) -> NoReturn:
             sys.stdout.flush()
         if code == INTERRUPTED:
             raise typer.Abort  # noqa: TRY301 - as when it comes out of the command
-    except typer.Abort:
-        message = "interrupted; what was finished is kept: run again to go on"
-        _fail("Interrupted", message, INTERRUPTED, as_json=as_json)
+    except typer.Abort as error:
+        _fail(*described(error), as_json=as_json)
     except BrokenPipeError:
         _leave(1)
     except Exception as error:  # noqa: BLE001 - this is where all errors end

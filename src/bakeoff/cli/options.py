@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from bakeoff.core.streams import watched
+
 if TYPE_CHECKING:
     from bakeoff.core.jobs import Progress
     from bakeoff.project.project import Project
@@ -82,7 +84,7 @@ def quiet_progress(*, quiet: bool) -> None:
 
 def next_step(command: str, folder: Path = Path()) -> None:
     """Tell a person at a terminal what one would do now; `folder` is the one that the command was given."""
-    if _PROGRESS.isEnabledFor(logging.INFO) and sys.stderr is not None and sys.stderr.isatty():  # pyright: ignore[reportUnnecessaryComparison]
+    if _PROGRESS.isEnabledFor(logging.INFO) and watched(sys.stderr):
         where = "" if folder == Path() else f" -C {shlex.quote(str(folder))}"
         typer.echo(f"next: bakeoff {command}{where}", err=True)
 

@@ -4,9 +4,13 @@ import logging
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from bakeoff.cli.options import show_progress
-from bakeoff.core.jobs import Progress
+from bakeoff.core.streams import watched
+
+if TYPE_CHECKING:
+    from bakeoff.core.jobs import Progress
 
 __all__ = ["clocked"]
 
@@ -15,9 +19,9 @@ WIDTH = 60
 
 
 @contextmanager
-def clocked() -> Generator[Progress]:
+def clocked() -> Generator["Progress"]:
     """Takes lines as `show_progress` does; on a terminal the time so far stands below them, every second."""
-    if not sys.stderr.isatty() or not logging.getLogger(__name__).isEnabledFor(logging.INFO):
+    if not watched(sys.stderr) or not logging.getLogger(__name__).isEnabledFor(logging.INFO):
         yield show_progress
         return
     from rich.console import Console

@@ -1,13 +1,15 @@
 """Commands that look things up: runs, lineage, config, doctor."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, project_folder
 from bakeoff.cli.root import CommandGroup
 from bakeoff.config.duration import seconds
+from bakeoff.core.errors import UsageError
 
 __all__ = ["add_to"]
 
@@ -29,6 +31,16 @@ def list_runs(
     context: typer.Context,
     *,
     limit: Annotated[int, typer.Option(metavar="N", help="How many.", min=1, max=1_000_000)] = 20,
+    aggregate: Annotated[
+        bool, typer.Option("--aggregate", help="Runs that differ in their seeds alone together: means, intervals.")
+    ] = False,
+    metric: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Metrics of --aggregate; all.")] = None,
+    over: Annotated[
+        list[str] | None, typer.Option(metavar="PARAM", help="Params that are seeds for --aggregate, if not so called.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option("--filter", metavar="TEXT", help="For --aggregate, as MLflow has them.")
+    ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -40,6 +52,11 @@ def list_runs(
 
     if context.invoked_subcommand is not None:
         return
+    if aggregate:
+        _over_seeds(folder, metric or (), over or (), where, as_json=as_json)
+        return
+    if metric or over or where:
+        raise UsageError("--metric, --over and --filter: expected --aggregate beside them")
     with open_project(folder) as project:
         found = project.runs(limit=limit)
     if as_json:
@@ -49,6 +66,20 @@ def list_runs(
 
         typer.echo(runs_page(found))
         next_step(f"runs show {found[0].parent_id or found[0].run_id}" if found else "run", folder)
+
+
+def _over_seeds(folder: Path, metrics: Sequence[str], over: Sequence[str], where: str | None, *, as_json: bool) -> None:
+    """Means over seeds, of a project or a store without one."""
+    from bakeoff.actions.runs_table import runs_over_seeds
+    from bakeoff.cli.question_pages import means_page
+    from bakeoff.cli.stores import stores
+
+    with stores(folder) as opened:
+        means = runs_over_seeds(opened.records, metrics=metrics, over=over, where=where)
+    if as_json:
+        emit({"means": means.table.to_dicts(), "over": means.over, "unfinished": means.unfinished})
+    else:
+        typer.echo(means_page(means))
 
 
 @runs.command()
@@ -119,7 +150,11 @@ def explain(
 
     from bakeoff.cli.explain_page import outcome_page, row_page
     from bakeoff.cli.options import json_rows
+    from bakeoff.core.errors import UsageError
 
+    if what is None and (model is not None or paid):
+        received = "--paid" if model is None else f"--model {model}"
+        raise UsageError(f"expected a row or the id of a prediction beside {received}, received none: name one of them")
     with open_project(folder) as project:
         if what is None:
             outcome = project.outcome()
@@ -236,17 +271,16 @@ def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
     folder = project_folder(folder)
     if (folder / FILE_NAME).exists() or folder != HERE:
         with open_project(folder) as project:
-            checks = project.doctor()
+            diagnosis = project.doctor()
     else:
         from bakeoff.actions.doctor import examine_installation
 
-        checks = examine_installation()
+        diagnosis = examine_installation()
     if as_json:
-        found: list[dict[str, Any]] = [{"check": what, "ok": fine, "found": told} for what, fine, told in checks]
-        emit({"checks": found})
+        emit(diagnosis.to_json())
     else:
         from bakeoff.cli.render import checks_page
 
-        typer.echo(checks_page(checks))
-    if not all(fine for _, fine, _ in checks):
+        typer.echo(checks_page(diagnosis))
+    if not diagnosis.ok:
         raise typer.Exit(1)

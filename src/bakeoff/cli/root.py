@@ -11,10 +11,24 @@ __all__ = ["GROUPS", "CommandGroup", "Root", "arranged"]
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Begin": ("init", "demo", "advise", "doctor"),
-    "The loop": ("run", "report", "explain", "status", "serve", "predict", "feedback", "monitor", "loop", "ui"),
-    "Data and models": ("data", "models", "runs", "lineage"),
-    "Before a merge": ("check",),
-    "Care": ("config", "verify", "gc"),
+    "The loop": (
+        "run",
+        "report",
+        "explain",
+        "status",
+        "serve",
+        "endpoints",
+        "replay",
+        "predict",
+        "feedback",
+        "monitor",
+        "loop",
+        "ui",
+    ),
+    "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "env"),
+    "Before a merge": ("check", "ci"),
+    "Security": ("tokens", "audit", "certs"),
+    "Care": ("config", "verify", "gc", "import-mlflow", "export-mlflow"),
     "For programs": ("completion", "schema"),
 }
 """Each command stands in one of them."""
@@ -22,8 +36,8 @@ LONGEST, LEAST_WIDTH, WIDEST = 1_000, 20, 120
 FIRST = frozenset({"-q", "--quiet", "-v", "--verbose"})
 """Options of the root, wherever they stand."""
 FOOTER = (
-    "Everywhere: -h for help, -C FOLDER for the project (else this folder, or the nearest above it with a "
-    "bakeoff.toml), --json for one JSON document, -q for no progress, -v for logs."
+    "Everywhere: -h for help, -q for no progress, -v for logs. With a project: -C FOLDER for it (else this folder, or "
+    "the nearest above it with a bakeoff.toml). With results: --json for one JSON document."
 )
 
 

@@ -60,12 +60,16 @@ def leaderboard(run: RunOutcome, *, unchanged: bool = False) -> str:
     parts += [f"warning: {told}" for told in _memory_warnings(run)]
     parts += [f"warning: {each.name}: {each.cut.sentence}" for each in run.fine if each.cut]
     if verdict.contest:
-        parts.append(f"champion: {'promoted' if verdict.promoted else 'kept'}; {verdict.contest}")
+        waits = run.release is not None and run.release.status in {"canary", "shadow"}
+        became = f"kept while the winner is a {run.release.status}" if run.release and waits else "promoted"
+        parts.append(f"champion: {became if verdict.promoted else 'kept'}; {verdict.contest}")
     if verdict.inputs and verdict.promoted:
         parts.append(f"warning: the inputs of the endpoint change: {verdict.inputs.sentence}")
     if run.release:
         release = run.release
-        parts.append(f"live: {release.model}/{release.number} on endpoint {run.endpoint!r}")
+        share = f", {release.share:.0%} of the calls" if release.status == "canary" else ""
+        role = release.status if release.status in {"canary", "shadow"} else "live"
+        parts.append(f"{role}: {release.model}/{release.number} on endpoint {run.endpoint!r}{share}")
         parts += [f"served: {run.shipped.sentence}"] if run.shipped else []
     parts += ledger_part(run.ledger)
     parts += [f"note: {note}" for note in run.dataset.schema_notes]

@@ -1,5 +1,9 @@
 """Commands around the endpoint: serve, predict, feedback, monitor."""
 
+import json
+import os
+import socket
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,23 +31,46 @@ def serve(
         int | None,
         typer.Option(min=0, max=65535, metavar="PORT", help="0 for any free one; [endpoint] port by default."),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Processes that serve together, 0 for one a core; SIGHUP replaces them one by one."
+        ),
+    ] = 1,
+    listening: Annotated[int | None, typer.Option(hidden=True)] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the live release over HTTP until interrupted.
+    """Serve the project's endpoints over HTTP until interrupted, and steer their rollouts.
 
     For example: bakeoff serve --port 8080
     """
+    if workers != 1:
+        _serve_by_workers(workers or os.cpu_count() or 1, host, port, folder, as_json=as_json)
+        return
+    from bakeoff.web.auth import TokenAuthenticator
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.serving.app import create_app
+    from bakeoff.web.serving.turns import Pace
+    from bakeoff.web.workers import end_with_parent
 
     with open_project(folder) as project:
         settings = project.config.endpoint
         address = host or settings.host
+        tokens, tls = project.authenticator(), project.certificate()
         app = create_app(
-            project.plane(), project.feedback, hosts=local_hosts(address), model_names=settings.model_names
+            project.plane(),
+            project.feedback,
+            hosts=local_hosts(address),
+            model_names=settings.model_names,
+            authenticator=tokens and TokenAuthenticator(tokens),
+            pace=lambda name: Pace.of(project.served(name)),
         )
-        server = Server(app, address, settings.port if port is None else port)
+        listens = settings.port if port is None else port
+        inherited = None if listening is None else socket.socket(fileno=listening)
+        server = Server(app, address, listens, authenticated=tokens is not None, tls=tls, listening=inherited)
+        if inherited is not None:
+            end_with_parent()
 
         def ready() -> None:
             if as_json:
@@ -51,7 +78,29 @@ def serve(
             else:
                 typer.echo(f"endpoint {project.endpoint!r} at {server.url} (Ctrl-C ends it)")
 
-        server.serve_forever(on_ready=ready)
+        with project.endpoints.steering():
+            server.serve_forever(on_ready=ready)
+
+
+def _serve_by_workers(count: int, host: str | None, port: int | None, folder: Path, *, as_json: bool) -> None:
+    """The same by several processes; each is this command with a listening socket."""
+    from bakeoff.web.workers import Workers
+
+    with open_project(folder) as project:
+        settings, endpoint, place = project.config.endpoint, project.endpoint, project.folder
+        address, listens = host or settings.host, settings.port if port is None else port
+        _ = project.authenticator(), project.certificate()  # what is wrong with them is told once
+    command = [sys.executable, "-m", "bakeoff", "serve", "-C", str(place), "--host", address, "--json", "--listening"]
+    workers = Workers(address, listens, count, command)
+
+    def ready(line: str) -> None:
+        url = json.loads(line)["url"]
+        if as_json:
+            emit({"endpoint": endpoint, "url": url})
+        else:
+            typer.echo(f"endpoint {endpoint!r} at {url}, {count} workers (Ctrl-C ends them, SIGHUP replaces them)")
+
+    workers.run(ready)
 
 
 def predict(

@@ -16,6 +16,8 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from bakeoff.core.streams import watched
+
 __all__ = ["Terminal", "loud", "printable", "terminal", "width", "write_text"]
 
 WIDTH = 1_000
@@ -169,8 +171,7 @@ def width() -> int:
     given = os.environ.get("COLUMNS", "")
     if given.isdigit() and int(given):
         return max(LEAST_WIDTH, int(given))
-    read = sys.stdout is not None and sys.stdout.isatty()  # pyright: ignore[reportUnnecessaryComparison]
-    return max(LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) if read else WIDTH
+    return max(LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) if watched(sys.stdout) else WIDTH
 
 
 def write_text(file: Path, text: str) -> None:

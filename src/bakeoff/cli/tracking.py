@@ -1,17 +1,13 @@
 """Commands around tracking: the server that other tools log to."""
 
-import contextlib
 import tempfile
-from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, open_project, project_folder
-
-if TYPE_CHECKING:
-    from bakeoff.core.protocols import BlobStore, RecordStore
+from bakeoff.cli.options import AsJson, Folder, emit
+from bakeoff.cli.stores import stores
 
 __all__ = ["add_to"]
 
@@ -42,24 +38,30 @@ def ui(
     For example: bakeoff ui --port 5000
     """
     from bakeoff.project import wiring
+    from bakeoff.web.auth import TokenAuthenticator
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.tracking.app import create_tracking_app
     from bakeoff.web.tracking.context import PROXIED, Tracking
 
     given = {name: url for name, url in (("records", records), ("blobs", blobs)) if url is not None}
     with (
-        _stores(folder, given) as (record_store, blob_store),
+        stores(folder, given) as opened,
         tempfile.TemporaryDirectory(prefix="bakeoff-ui-", ignore_cleanup_errors=True) as scratch,
     ):
         tracking = Tracking(
-            records=record_store,
-            blobs=blob_store,
+            records=opened.records,
+            blobs=opened.blobs,
             clock=wiring.now_ms,
             scratch=Path(scratch),
             root=artifacts or f"{PROXIED}/",
         )
         tracking.prepare()
-        server = Server(create_tracking_app(tracking, hosts=local_hosts(host)), host, port)
+        tokens = wiring.authenticator(opened.auth, opened.records.documents, wiring.now_ms)
+        app = create_tracking_app(
+            tracking, hosts=local_hosts(host), authenticator=tokens and TokenAuthenticator(tokens)
+        )
+        encrypted = wiring.certificate(opened.tls, opened.folder)
+        server = Server(app, host, port, authenticated=tokens is not None, tls=encrypted)
 
         def ready() -> None:
             if as_json:
@@ -68,24 +70,3 @@ def ui(
                 typer.echo(f"tracking at {server.url} (Ctrl-C ends it): export MLFLOW_TRACKING_URI={server.url}")
 
         server.serve_forever(on_ready=ready)
-
-
-@contextlib.contextmanager
-def _stores(folder: Path, given: dict[str, str]) -> "Generator[tuple[RecordStore, BlobStore]]":
-    """The stores of the project, or where there is none, those that stand in its place; `given` are others of them."""
-    from bakeoff.config.file import FILE_NAME, load
-    from bakeoff.config.sections import StoreConfig
-    from bakeoff.project import wiring
-
-    folder = project_folder(folder)
-    is_project = (folder / FILE_NAME).exists()
-    if is_project and not given:
-        with open_project(folder) as project:
-            yield project.records, project.blobs
-        return
-    stated = (load(folder).config.store if is_project else StoreConfig()).model_copy(update=given)
-    records, blobs = wiring.open_stores(folder.resolve(), stated.records, stated.blobs, wiring.now_ms)
-    try:
-        yield records, blobs
-    finally:
-        records.close()

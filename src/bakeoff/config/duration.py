@@ -7,11 +7,11 @@ from bakeoff.core.errors import UsageError
 __all__ = ["NONE", "budget_seconds", "seconds"]
 
 NONE = "none"
-UNITS = {"s": 1, "m": 60, "h": 3600}
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(text: str) -> float:
-    """Seconds of a duration such as "90s", "30m" or "1.5h".
+    """Seconds of a duration such as "90s", "30m", "1.5h" or "90d".
 
     Raises:
         UsageError: it is none, or not longer than nothing.
@@ -19,10 +19,10 @@ def seconds(text: str) -> float:
     >>> seconds("30m"), seconds("1.5h")
     (1800.0, 5400.0)
     """
-    matched = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh])", text.strip().lower())
+    matched = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", text.strip().lower())
     length_s = float(matched[1]) * UNITS[matched[2]] if matched else 0.0
     if not length_s:
-        raise UsageError(f"expected a time with its unit, such as 90s, 30m or 2h; received {text!r}")
+        raise UsageError(f"expected a time with its unit, such as 90s, 30m, 2h or 90d; received {text!r}")
     return length_s
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from bakeoff.config.consistency import problems, shown
 from bakeoff.config.sections import Config, Gate
 from bakeoff.core import narrow
+from bakeoff.core.addresses import without_password
 from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Json
@@ -47,7 +48,7 @@ class Loaded:
     given: frozenset[str]
 
     def values(self) -> list[Value]:
-        """Every setting with its origin, in the order of the schema."""
+        """Every setting with its origin, in the order of the schema; passwords in URLs are hidden."""
 
         def origin(key: str) -> str:
             for overridden, variable in self.overrides.items():
@@ -57,9 +58,13 @@ class Loaded:
             return self.file if inside else "default"
 
         return [
-            Value(key=key, value=value, origin=origin(key))
+            Value(key=key, value=_shown(value), origin=origin(key))
             for key, value in _flatten(self.config.model_dump(mode="json"), "")
         ]
+
+
+def _shown(value: Json) -> Json:
+    return without_password(value) if isinstance(value, str) and "://" in value else value
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:

@@ -6,10 +6,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from bakeoff.config.duration import budget_seconds
 from bakeoff.core.errors import UsageError
+from bakeoff.core.principals import Permission
 from bakeoff.core.types import Json, Task
 
 __all__ = [
     "ApiDialect",
+    "AuthConfig",
     "CandidateConfig",
     "CombineConfig",
     "ComputeConfig",
@@ -26,11 +28,13 @@ __all__ = [
     "PrepareConfig",
     "PrivacyConfig",
     "ProjectConfig",
+    "RoleConfig",
     "SearchConfig",
     "ServedConfig",
     "SplitConfig",
     "StepConfig",
     "StoreConfig",
+    "TlsConfig",
 ]
 
 NEAR = 0.8
@@ -377,22 +381,38 @@ class JudgeConfig(_Section):
 class ServedConfig(_Section):
     """`[endpoints.NAME]`: a further endpoint, a stable name that serves, and how.
 
-    `log`: whether an answer waits for its log record. `contract`: a request with a row that violates the released data
-    contract is refused, or served and counted ("log"), or not looked at ("off"). `unknown`: a request with a row that
-    lacks inputs while it has keys that no column of the training data has is refused with the nearest names, or
-    answered as if they were missing ("warn").
+    `log`: whether an answer waits for its log record, or nothing is logged ("off"). `sample`: the share of calls
+    that are logged (of a canary and a shadow, all are). `contract`: a request with a row that violates the released
+    data contract is refused, or served and counted ("log"), or not looked at ("off"). `unknown`: a request with a row
+    that lacks inputs while it has keys that no column of the training data has is refused with the nearest names, or
+    answered as if they were missing ("warn"). `deadline_ms`: a call that waits for others is answered within it, or
+    refused at once; one that takes long by itself may wait as long again. `batch_rows`: the most rows that are computed
+    together for several calls, where that is seen to pay (1: never); `batch_wait_ms`: how long a call waits for others
+    to be computed with. `cache`: how many answers are kept for rows that come again, of models that would answer the
+    same again (each is logged, with an id of its own); small models of numbers answer faster without. `rollout`: a new
+    winner answers everything at once ("direct"), or first a share of the calls ("canary", `canary_share` of them), or
+    first copies of them whose answers nobody gets, and then a share ("shadow"); it answers everything when
+    `canary_calls` at least have shown it to be no worse.
     """
 
-    log: Literal["required", "best_effort"] = "required"
+    log: Literal["required", "best_effort", "off"] = "required"
+    sample: float = Field(default=1.0, ge=0, le=1)
     max_rows: int = Field(default=10_000, ge=1)
     contract: Literal["reject", "log", "off"] = "reject"
     unknown: Literal["reject", "warn"] = "reject"
+    deadline_ms: float = Field(default=2000, gt=0)
+    batch_rows: int = Field(default=64, ge=1)
+    batch_wait_ms: float = Field(default=0, ge=0, le=1000)
+    cache: int = Field(default=0, ge=0)
+    rollout: Literal["direct", "canary", "shadow"] = "direct"
+    canary_share: float = Field(default=0.1, gt=0, le=1)
+    canary_calls: int = Field(default=200, ge=1)
 
 
 class EndpointConfig(ServedConfig):
     """`[endpoint]`: the project's own endpoint, and where all of them are served.
 
-    `log`, `max_rows`, `contract`, `unknown`: as in `[endpoints.NAME]`.
+    `log` to `canary_calls`: as in `[endpoints.NAME]`.
     `model_names`: what clients of OpenAI's and Anthropic's API may call the model beside the endpoint's name; "*" for
     whatever they like.
     """
@@ -401,6 +421,34 @@ class EndpointConfig(ServedConfig):
     model_names: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+
+
+class RoleConfig(_Section):
+    """`[auth.roles.NAME]`: a role of the project's own, by what it may do; `deny` goes before all that is allowed."""
+
+    allow: tuple[Permission, ...] = ()
+    deny: tuple[Permission, ...] = ()
+
+
+class AuthConfig(_Section):
+    """`[auth]`: whether callers of servers need a token ("bakeoff tokens create"), and the project's own roles.
+
+    Without `required`, a server listens on loopback alone, and whoever can call it may do everything.
+    """
+
+    required: bool = False
+    roles: dict[Name, RoleConfig] = {}
+
+
+class TlsConfig(_Section):
+    """`[tls]`: files in PEM, relative to the project; a server reads them anew when they change.
+
+    `client_authority`: certificates of the authorities that clients must have one of (mutual TLS).
+    """
+
+    certificate: str | None = None
+    key: str | None = None
+    client_authority: str | None = None
 
 
 class MonitorConfig(_Section):
@@ -474,6 +522,8 @@ class Config(_Section):
     judge: JudgeConfig | None = None
     endpoint: EndpointConfig = EndpointConfig()
     endpoints: dict[Name, ServedConfig] = {}
+    auth: AuthConfig = AuthConfig()
+    tls: TlsConfig = TlsConfig()
     monitor: MonitorConfig = MonitorConfig()
     loop: LoopConfig = LoopConfig()
     store: StoreConfig = StoreConfig()

@@ -40,7 +40,7 @@ Recall: TypeAlias = "Callable[[pl.DataFrame, Sequence[str], int], tuple[NDArray[
 class Abilities:
     """What a model can do beside predicting; None for what it cannot. Each is called as its protocol says."""
 
-    predict_row: Callable[[Mapping[str, Any]], Predictions | None] | None = None
+    predict_rows: Callable[[Sequence[Mapping[str, Any]]], Predictions | None] | None = None
     usage: Callable[[], Usage] | None = None
     losses: Callable[[], tuple[Loss, ...]] | None = None
     log_likelihood: "Likelihood | None" = None
@@ -60,7 +60,7 @@ def abilities_of(model: object) -> Abilities:
     if isinstance(own, Abilities):
         return own
     return Abilities(
-        predict_row=model.predict_row if isinstance(model, RowWise) else None,
+        predict_rows=model.predict_rows if isinstance(model, RowWise) else None,
         usage=(lambda: model.usage) if isinstance(model, Metered) else None,
         losses=model.losses if isinstance(model, Losing) else None,
         log_likelihood=model.log_likelihood if isinstance(model, Likely) else None,

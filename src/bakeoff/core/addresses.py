@@ -1,9 +1,9 @@
 """Which addresses only this machine can reach."""
 
 import ipaddress
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-__all__ = ["is_local_url", "is_loopback"]
+__all__ = ["is_local_url", "is_loopback", "without_password"]
 
 
 def is_loopback(host: str) -> bool:
@@ -29,3 +29,27 @@ def is_local_url(url: str) -> bool:
         return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False
+
+
+_SECRET = ("password", "token", "secret", "key", "signature", "credential")
+
+
+def without_password(url: str) -> str:
+    """The URL as people may see it: a password in it, and values of keys that name a secret, are `***`.
+
+    >>> without_password("postgresql://me:open@host/db?sslpassword=sesame&sslmode=require")
+    'postgresql://me:***@host/db?sslpassword=***&sslmode=require'
+    >>> without_password("sqlite:///.bakeoff/records.db")
+    'sqlite:///.bakeoff/records.db'
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "***"
+    place, pairs = parts.netloc, parse_qsl(parts.query, keep_blank_values=True)
+    user, at, host = place.rpartition("@")
+    hidden = [(name, "***" if any(word in name.lower() for word in _SECRET) else value) for name, value in pairs]
+    if ":" not in user and hidden == pairs:
+        return url
+    place = f"{user.partition(':')[0]}:***{at}{host}" if ":" in user else place
+    return urlunsplit(parts._replace(netloc=place, query=urlencode(hidden, safe="*/:")))

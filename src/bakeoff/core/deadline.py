@@ -5,7 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Deadline", "ignore_cut"]
+__all__ = ["Deadline", "WorkLimit", "ignore_cut"]
+
+PATIENCE = 3.0
+"""How many times a limit of work may take by the clock."""
 
 
 class _Limited(Protocol):
@@ -38,6 +41,36 @@ class Deadline:
         """Whether this share of the limit is over."""
         return time.monotonic() - self._started >= self._limit_s * share
 
+    @property
+    def left_s(self) -> float | None:
+        """The seconds until it comes, at least 0; None without a limit."""
+        if math.isinf(self._limit_s):
+            return None
+        return max(self._limit_s - (time.monotonic() - self._started), 0.0)
+
     def cut(self, what: str) -> None:
         """Tell what the limit cut short: "boosting ended after 310 of up to 1,500 trees"."""
         self._on_cut(what)
+
+
+class WorkLimit:
+    """A limit of seconds from now on, by what this process does on each of its `threads`.
+
+    What else a busy machine does then cuts nothing short. What only waits (for a service) has `PATIENCE` times as long
+    by the clock.
+    """
+
+    def __init__(self, limit_s: float, *, threads: int = 1) -> None:
+        self._start, self._work = time.perf_counter(), time.process_time()
+        self.limit_s, self._threads = limit_s, threads
+
+    @property
+    def used_s(self) -> float:
+        """Seconds since the start."""
+        work_s = (time.process_time() - self._work) / self._threads
+        return max(work_s, (time.perf_counter() - self._start) / PATIENCE)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left, 0 at the least."""
+        return max(0.0, self.limit_s - self.used_s)

@@ -20,7 +20,9 @@ else:
 __all__ = [
     "KINDS",
     "LARGEST_MS",
+    "LIVE",
     "NOW",
+    "SHADOW",
     "Cursor",
     "Event",
     "FailureEvent",
@@ -40,6 +42,9 @@ NOW = -(2**63)
 
 LARGEST_MS = 2**63 - 1
 
+LIVE, SHADOW = "live", "shadow"
+"""Roles of releases that events name; what has none is of the live one."""
+
 
 class PredictionEvent(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="status", tag="ok"
@@ -57,6 +62,8 @@ class PredictionEvent(
         rows_in_call: how many rows the call had.
         violations: column and rule of the released contract that the row violates.
         absent, imputed, unseen, unknown: names of inputs that the row lacked, and how; of keys that nobody knows.
+        role: of the release that answered: "live", "canary" or "shadow". What a shadow says nobody gets.
+        shadow_of: the id of the live answer to the same row, of a shadow's.
         time_ms: when it was logged, in milliseconds since 1970.
     """
 
@@ -75,7 +82,14 @@ class PredictionEvent(
     imputed: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    role: str = LIVE
+    shadow_of: str | None = None
     time_ms: int = NOW
+
+    @property
+    def served(self) -> bool:
+        """Whether somebody got this answer: a shadow's nobody gets."""
+        return self.role != SHADOW
 
     @property
     def answer(self) -> float | str | None:
@@ -95,6 +109,7 @@ class FailureEvent(
         latency_ms: computing time per row until then, in milliseconds.
         rows_in_call: how many rows got no answer.
         violating_rows: how many of them violate the released contract.
+        role: of the release that failed: "live", "canary" (the live one was asked instead) or "shadow".
         time_ms: when it was logged, in milliseconds since 1970.
     """
 
@@ -106,7 +121,13 @@ class FailureEvent(
     latency_ms: float = 0.0
     rows_in_call: int = 1
     violating_rows: int = 0
+    role: str = LIVE
     time_ms: int = NOW
+
+    @property
+    def served(self) -> bool:
+        """Whether somebody waited for an answer of this release: of a shadow nobody does."""
+        return self.role != SHADOW
 
 
 class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

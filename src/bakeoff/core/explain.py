@@ -159,7 +159,8 @@ _RULES = (
     ),
     _rule("yaml.YAMLError", DataError, "YAML", "mend the file at the place that is named"),
     _rule(
-        "zipfile.BadZipFile zlib.error gzip.BadGzipFile lzma.LZMAError tarfile.TarError zstandard.ZstdError",
+        "zipfile.BadZipFile zlib.error gzip.BadGzipFile lzma.LZMAError tarfile.TarError "
+        "backports.zstd.ZstdError compression.zstd.ZstdError",
         DataError,
         "a whole compressed file",
         "it is damaged or of another format: fetch it again",

@@ -1,5 +1,7 @@
 """Families by the names under which they are registered: what records, releases and jobs hold."""
 
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bakeoff.core import plugins
@@ -7,7 +9,16 @@ from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Family
 
-__all__ = ["families_code", "load_family", "registered_name", "require_here", "service_of", "weighs"]
+__all__ = [
+    "families_code",
+    "install_command",
+    "load_family",
+    "missing_distributions",
+    "registered_name",
+    "require_here",
+    "service_of",
+    "weighs",
+]
 
 FORMER = {
     f"bakeoff.families.{place}": name
@@ -40,6 +51,24 @@ def load_family(name: str) -> Family:
         MissingExtraError: it is, but a module that it needs is not installed.
     """
     return plugins.load("bakeoff.families", name)()
+
+
+def missing_distributions(names: Sequence[str]) -> list[str]:
+    """Those of the distributions that are not installed."""
+    return [name for name in names if not _installed(name)]
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        return bool(version(distribution))
+    except PackageNotFoundError:
+        return False
+
+
+def install_command(family: Family, missing: Sequence[str]) -> str:
+    """What installs the distributions that a family lacks: its extra, or themselves."""
+    named = f"bakeoff[{family.extra}]" if family.extra else " ".join(missing)
+    return f'pip install "{named}"'
 
 
 def service_of(family: Family, params: Any) -> str | None:

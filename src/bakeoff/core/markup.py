@@ -6,7 +6,7 @@ Everything that comes from data is escaped here, and nowhere else: parts are pla
 import html
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Html", "bar", "escaped", "facts", "notebook", "paragraph", "table"]
+__all__ = ["Html", "bar", "escaped", "extended", "facts", "notebook", "paragraph", "table"]
 
 LONGEST = 200
 """Characters of a cell that are shown."""
@@ -28,6 +28,8 @@ border-bottom:1px solid var(--line);color:inherit;max-width:26rem;white-space:no
 .bakeoff .bar i{height:.3em;background:var(--s1);opacity:.45}
 .bakeoff .bar b{width:.62em;height:.62em;margin-left:-.31em;background:var(--s1)}
 """.replace("\n", "")
+
+END = "</div>"
 
 
 class Html(str):
@@ -52,8 +54,13 @@ def escaped(value: object) -> Html:
 
 def notebook(title: str, *parts: str) -> str:
     """What a notebook shows of an object: a title and parts below it, `Html` or text that becomes a paragraph."""
+    return extended(f'<div class="bakeoff"><style>{STYLE}</style><h4>{escaped(title)}</h4>{END}', *parts)
+
+
+def extended(shown: str, *parts: str) -> str:
+    """What `notebook` made, with further parts at its end."""
     body = "".join(part if isinstance(part, Html) else paragraph(part) for part in parts if part)
-    return f'<div class="bakeoff"><style>{STYLE}</style><h4>{escaped(title)}</h4>{body}</div>'
+    return f"{shown.removesuffix(END)}{body}{END}"
 
 
 def paragraph(text: str, kind: str = "") -> Html:

@@ -3,7 +3,9 @@
 Each has a conformance suite in `bakeoff.testing` that built-ins, fakes and third parties all run.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -53,6 +55,7 @@ __all__ = [
     "RecordStore",
     "RowWise",
     "RunRecords",
+    "Tabular",
     "TrainingRows",
     "Transform",
     "Usage",
@@ -170,12 +173,13 @@ class Usage:
 
 @runtime_checkable
 class RowWise(Protocol):
-    """A model with a short way for single rows, for which no table is made."""
+    """A model with a short way for few rows, for which no table is made."""
 
-    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
-        """What `predict` says of a table of this row, to the last bit; the values are those that the inputs store.
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
+        """What `predict` says of a table of these rows, to the last bit; the values are those that the inputs store.
 
-        None where a value is of another type, or an input is absent: `predict` then tells what is wrong, or answers.
+        The keys of a row are in the order of the inputs. None where a value is of another type, an input is absent, or
+        the rows are too many for the short way: `predict` then tells what is wrong, or answers.
         """
         ...
 
@@ -532,6 +536,15 @@ class RecordStore(Protocol):
         ...
 
 
+@runtime_checkable
+class Tabular(Protocol):
+    """Records that give what they hold as tables, for questions in SQL; a `RecordStore` need not."""
+
+    def tables(self) -> "AbstractContextManager[Callable[[str], Iterator[pl.DataFrame]]]":
+        """Within it, a table by its name, in batches of rows, all tables of one state; see `bakeoff.stores.tables`."""
+        ...
+
+
 class BlobStore(Protocol):
     """Content-addressed bytes and folders. An id is a BLAKE3 hex digest of the content (or of a tree's manifest)."""
 
@@ -551,7 +564,10 @@ class BlobStore(Protocol):
         ...
 
     def fetch(self, blob_id: str, target: Path) -> Path:
-        """Write a blob to the file, or a tree into the folder, `target`, verified, all or nothing."""
+        """Write a blob to the file, or a tree into the folder, `target`, verified, all or nothing.
+
+        The copy is for use now: it need not survive a loss of power.
+        """
         ...
 
     def contains(self, blob_id: str) -> bool:
@@ -584,6 +600,16 @@ class EventLog(Protocol):
         """
         ...
 
+    def submit(self, events: Sequence[Event], *, urgent: bool = True) -> Future[None]:
+        """Add events as `append` does, but do not wait: the future ends when they are on disk, or says why not.
+
+        Those that are not urgent are gathered for a moment, which costs less.
+
+        Raises:
+            StoreError: too much is waiting to be written.
+        """
+        ...
+
     def read(
         self,
         *kinds: type[E],
@@ -611,6 +637,10 @@ class EventLog(Protocol):
         Mappings, and values of any type, are JSON text. A value that may be a number or a text has two columns: the
         number, and `NAME_text`.
         """
+        ...
+
+    def problem(self) -> str | None:
+        """Why events cannot be written at the moment; None when they can, as far as is known."""
         ...
 
     def compact(self) -> int:

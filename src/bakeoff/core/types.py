@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -136,6 +137,11 @@ class Signature:
     inputs: tuple[Column, ...]
     classes: tuple[str, ...] = ()
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs as rows have them, in order: a vector, whose parts are columns of the model, is one."""
+        return tuple(dict.fromkeys(column.format.vector or column.name for column in self.inputs))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
@@ -160,9 +166,7 @@ class Predictions:
     @classmethod
     def of_probabilities(cls, probabilities_nk: "NDArray[np.float64]", classes: tuple[str, ...]) -> "Predictions":
         """Classification predictions: the label of a row is its most probable class (first on a tie)."""
-        import numpy as np
-
-        names = np.asarray(classes, dtype=np.str_)
+        names = _class_names(classes)
         values_n = names[probabilities_nk.argmax(axis=1)] if len(probabilities_nk) else names[:0]
         return cls(values_n=values_n, probabilities_nk=probabilities_nk, classes=classes)
 
@@ -183,6 +187,15 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.values_n)
+
+
+@lru_cache(maxsize=64)
+def _class_names(classes: tuple[str, ...]) -> "NDArray[np.str_]":
+    import numpy as np
+
+    names = np.asarray(classes, dtype=np.str_)
+    names.flags.writeable = False  # all predictions of these classes take theirs from it
+    return names
 
 
 Parameters: TypeAlias = Mapping[str, Json]

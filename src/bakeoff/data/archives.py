@@ -25,6 +25,14 @@ COMPRESSIONS = (".gz", ".bz2", ".zst")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ZIP_SUFFIXES = (".zip", ".whl")
 PIECE = 1 << 20
+HEADER_TYPES = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+LONGEST_HEADER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,22 @@ def _zip_members(archive: zipfile.ZipFile, name: str) -> Iterator[ArchiveMember]
             yield ArchiveMember(name=member, size_bytes=info.file_size, open=lambda info=info: archive.open(info))
 
 
+class _LongHeaderError(Exception):
+    """As `SecurityError`, which is an `OSError` to tarfile: no archive of this kind, try the next."""
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header. Long names and PAX records stand in members of their own, which are read into memory whole."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in HEADER_TYPES and self.size > LONGEST_HEADER:
+            raise _LongHeaderError(
+                f"{Path(str(archive.name)).name}: expected headers of at most {LONGEST_HEADER:,} bytes, received "
+                f"one of {self.size:,}; not unpacked."
+            )
+        return cast("tarfile.TarInfo", super()._proc_member(archive))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - where tarfile reads what a header says of the next
+
+
 def _tar_members(archive: tarfile.TarFile, name: str) -> Iterator[ArchiveMember]:
     for info in archive:
         member = _checked_name(name, info.name)
@@ -112,8 +136,10 @@ def open_archive(path: Path, limits: Limits | None = None) -> Generator[tuple[Ar
             with zipfile.ZipFile(path) as archive:
                 yield _bounded(_zip_members(archive, path.name), path, limits)
         else:
-            with tarfile.open(path) as archive:
+            with tarfile.open(path, tarinfo=_Header) as archive:
                 yield _bounded(_tar_members(archive, path.name), path, limits)
+    except _LongHeaderError as error:
+        raise SecurityError(str(error)) from None
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError) as error:
         raise DataError(f"{path.name}: expected a readable archive, found: {error}") from error
 
@@ -197,10 +223,10 @@ def _open_compressed(path: Path) -> Generator[IO[bytes]]:
         with bz2.open(path) as source:
             yield cast("IO[bytes]", source)
     else:
-        import zstandard
+        from bakeoff.data.zstd import zstd
 
         try:
-            with zstandard.open(path, "rb") as source:
+            with zstd.open(path) as source:
                 yield cast("IO[bytes]", source)
-        except zstandard.ZstdError as error:
+        except zstd.ZstdError as error:
             raise DataError(f"{path.name}: expected a whole .zst file, found: {error}") from error

@@ -13,7 +13,7 @@ from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.types import Column, ColumnKind
 from bakeoff.data.cast import misfits
 from bakeoff.data.contract import AllowedRule, ColumnRules, Contract, LengthRule, RangeRule, SqlRule
-from bakeoff.data.querying import first_line
+from bakeoff.data.querying import first_line, require_duckdb
 from bakeoff.data.values import EXPECTED, converter
 from bakeoff.data.violation import RuleName, Severity, Violation
 
@@ -200,6 +200,7 @@ def _by_sql(table: "pl.DataFrame", rules: Sequence[SqlRule]) -> "Iterator[tuple[
 
     The queries see the table `data` and nothing else: no files, no network, no extensions.
     """
+    require_duckdb("a rule of the data contract in SQL")
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {

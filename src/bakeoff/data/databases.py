@@ -24,7 +24,7 @@ from bakeoff.core.hashing import digest, digest_json
 from bakeoff.core.plugins import suggestion
 from bakeoff.data.cache import place, scratch
 from bakeoff.data.headers import clean_names
-from bakeoff.data.querying import SETTINGS, first_line, quoted, write_selected
+from bakeoff.data.querying import SETTINGS, first_line, quoted, require_duckdb, write_selected
 
 __all__ = ["SERVER_SCHEMES", "database_rows", "is_database", "known_rows", "known_server_rows", "server_rows"]
 
@@ -74,6 +74,7 @@ def database_rows(path: Path, wanted: str, *, cache: Path) -> Path:
 
     Raises:
         DataError: there is no such table, or it cannot be read.
+        MissingExtraError: it is of DuckDB, which is not installed.
     """
 
     def make(target: Path) -> None:
@@ -107,6 +108,7 @@ def _write_sqlite(path: Path, wanted: str, target: Path) -> None:
 
 
 def _write_duckdb(path: Path, wanted: str, target: Path) -> None:
+    require_duckdb(f"{path.name}, a file of DuckDB,")
     import duckdb
 
     try:

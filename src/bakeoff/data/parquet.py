@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bakeoff.core.errors import DataError
 from bakeoff.data.headers import clean_names
+from bakeoff.data.parquet_footer import is_cut
 from bakeoff.data.querying import first_line
 
 if TYPE_CHECKING:
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["parquet_errors", "parquet_table"]
 
 STDERR = 2
-FURTHEST = """
-SELECT max(
-    least(data_page_offset, coalesce(nullif(dictionary_page_offset, 0), data_page_offset)) + total_compressed_size
-)
-FROM parquet_metadata(?)
-"""
 
 
 def parquet_table(path: Path, *, name: str) -> "tuple[pl.DataFrame, tuple[str, ...]]":
@@ -34,7 +29,10 @@ def parquet_table(path: Path, *, name: str) -> "tuple[pl.DataFrame, tuple[str, .
     """
     import polars as pl
 
-    _check_extent(path, name)
+    if is_cut(path):  # reading one prints pages before it fails
+        raise DataError(
+            f"{name}: could not be read as Parquet: its columns would lie beyond their end, as in a file that was cut"
+        )
     with parquet_errors(name):
         table = pl.read_parquet(path, glob=False, memory_map=False)
     names, notes = clean_names(table.columns, file=name)
@@ -88,18 +86,3 @@ def _without_panic() -> Generator[None]:
             if text and not panicked:
                 with contextlib.suppress(OSError):
                     os.write(STDERR, text)
-
-
-def _check_extent(path: Path, name: str) -> None:
-    """Refuse a file whose columns would lie beyond its end: reading one prints pages before it fails."""
-    import duckdb
-
-    try:
-        with duckdb.connect() as connection:
-            row = connection.execute(FURTHEST, [str(path)]).fetchone()
-    except duckdb.Error as error:
-        raise DataError(f"{name}: could not be read as Parquet: {first_line(error)}") from error
-    if row and row[0] is not None and int(row[0]) > path.stat().st_size:
-        raise DataError(
-            f"{name}: could not be read as Parquet: its columns lie beyond its end, as in a file that was cut"
-        )

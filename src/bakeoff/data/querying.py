@@ -3,16 +3,19 @@
 import json
 import tempfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.core.errors import DataError
+from bakeoff.core.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-__all__ = ["SETTINGS", "first_line", "lineage", "quoted", "run_query", "write_selected"]
+__all__ = ["QUERY", "SETTINGS", "first_line", "lineage", "quoted", "require_duckdb", "run_query", "write_selected"]
+
+QUERY = "[data] query"
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,
@@ -20,6 +23,16 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": False,
     "threads": 1,
 }
+
+
+def require_duckdb(what: str) -> None:
+    """See that DuckDB is here, by which SQL runs.
+
+    Raises:
+        MissingExtraError: the extra `sql` is not installed, and `what` needs it.
+    """
+    if find_spec("duckdb") is None:
+        raise MissingExtraError.of(what, "sql", "duckdb")
 
 
 def quoted(name: str) -> str:
@@ -57,8 +70,9 @@ def run_query(tables: "Mapping[str, pl.DataFrame]", query: str) -> "pl.DataFrame
     process ends.
 
     Raises:
-        DataError: the query is no single SELECT, or cannot be run.
+        DataError: the query is no single SELECT, or cannot be run. MissingExtraError: DuckDB is not installed.
     """
+    require_duckdb(QUERY)
     import duckdb
     import polars as pl
 
@@ -72,9 +86,9 @@ def run_query(tables: "Mapping[str, pl.DataFrame]", query: str) -> "pl.DataFrame
             path.unlink()
         result = folder / "result.parquet"
         try:
-            write_selected(connection, query, result, name="[data] query")
+            write_selected(connection, query, result, name=QUERY)
         except duckdb.Error as error:
-            raise DataError(f"[data] query: {error}") from error
+            raise DataError(f"{QUERY}: {error}") from error
         return pl.read_parquet(result, glob=False, memory_map=False)
 
 
@@ -84,6 +98,7 @@ def lineage(query: str) -> dict[str, str]:
     >>> lineage("SELECT text AS review, a + 1 AS b FROM source")
     {'review': 'text'}
     """
+    require_duckdb(QUERY)
     import duckdb
 
     with duckdb.connect(config=SETTINGS) as connection:

@@ -39,7 +39,7 @@ from bakeoff.metrics.rare import ONE_CLASS, ONE_CURVE, class_of, why_undefined
 from bakeoff.metrics.registry import find, with_class
 from bakeoff.results.scorecard import Scorecard
 
-__all__ = ["Decision", "ErrorCosts", "compare", "interval"]
+__all__ = ["Decision", "ErrorCosts", "compare", "interval", "of_second_class", "reason_undefined", "truth_of"]
 
 ErrorCosts: TypeAlias = Mapping[Any, Mapping[Any, float]]
 """Costs by true class, then predicted class."""
@@ -111,8 +111,8 @@ def interval(
     _check_number(level, "a level between 0 and 1", lambda value: 0 < value < 1)
     _check_seed(seed)
     measure = _measure(metric, error_costs)
-    truth_n = _truth(truth, measure)
-    measure = _of_second(measure, truth_n, [predictions])
+    truth_n = truth_of(truth, measure)
+    measure = of_second_class(measure, truth_n, [predictions])
     result = outcome(truth_n, predictions_of(predictions, truth_n, measure, "the predictions"), measure.task)
     _check_errors(measure, result)
     dependence = _dependence(len(result), groups, time)
@@ -120,7 +120,7 @@ def interval(
         _warn_of_order(result)
     found = estimate(measure, ScoredRows(outcome=result, dependence=dependence, level=level, seed=seed))
     if found is None:
-        return Interval(value=float("nan"), reason=_why_undefined(measure, result))
+        return Interval(value=float("nan"), reason=reason_undefined(measure, result))
     return found
 
 
@@ -170,8 +170,8 @@ def compare(
         _check_number(confidence, "a confidence between 0.5 and 1", lambda value: 0.5 < value < 1)  # noqa: PLR2004
     _check_seed(seed)
     measure = _measure(metric, error_costs)
-    truth_n = _truth(truth, measure)
-    measure = _of_second(measure, truth_n, list(predictions.values()))
+    truth_n = truth_of(truth, measure)
+    measure = of_second_class(measure, truth_n, list(predictions.values()))
     answers = {
         name: predictions_of(each, truth_n, measure, f"the predictions of {name!r}")
         for name, each in predictions.items()
@@ -252,7 +252,7 @@ def _check_errors(measure: Measure, result: Outcome) -> None:
         measure.gather.costs.check(result.classes, file="bakeoff", key="error_costs")
 
 
-def _why_undefined(measure: Measure, result: Outcome) -> str:
+def reason_undefined(measure: Measure, result: Outcome) -> str:
     """Why a measure has no value on these rows."""
     name = MetricName.parse(measure.name)
     if (
@@ -288,7 +288,12 @@ def _check_costs(cost_usd: Mapping[str, float] | None, names: Sequence[str]) -> 
         raise UsageError(f"expected costs of 0 or more; received {wrong}")
 
 
-def _truth(truth: ColumnLike, measure: Measure) -> ColumnLike:
+def truth_of(truth: ColumnLike, measure: Measure) -> ColumnLike:
+    """The true values as a measure reads them.
+
+    Raises:
+        DataError: some are missing, or none of what the measure asks for.
+    """
     truth_n = column(truth, "the truth")
     if measure.task == "generation":
         _warn_of_empty(truth_n)
@@ -299,7 +304,7 @@ def _truth(truth: ColumnLike, measure: Measure) -> ColumnLike:
     return labels(truth_n) if measure.task == "classification" else truth_n
 
 
-def _of_second(measure: Measure, truth_n: ColumnLike, given: Sequence[PredictionsLike]) -> Measure:
+def of_second_class(measure: Measure, truth_n: ColumnLike, given: Sequence[PredictionsLike]) -> Measure:
     """A measure of one class, of the second of two where columns of its probabilities are given."""
     classes = sorted(set(truth_n.tolist())) if measure.needs == "probabilities" else []
     if len(classes) != BINARY or all(is_table(each) for each in given):

@@ -5,7 +5,7 @@
 Source: G. Ke et al. (2017), "LightGBM: A Highly Efficient Gradient Boosting Decision Tree".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,12 +25,15 @@ from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.attribution import by_column, centred, with_level
 from bakeoff.families.features.boosting import TreeTable
-from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.choice import given
+from bakeoff.families.features.columns import complete, input_columns, plain, plain_job
 from bakeoff.families.features.derivation import Derivation
 from bakeoff.families.features.derived import Derived
-from bakeoff.families.features.one_row import Row, RowReader
+from bakeoff.families.features.one_row import NumberReader, Row, RowReader
+from bakeoff.families.features.single_row import SingleRow
 from bakeoff.families.features.targets import Target, balanced_weights, both_weights, is_balanced, ranked_by
-from bakeoff.families.features.text import ANALYZERS, TermCounts
+from bakeoff.families.features.text import TermCounts
+from bakeoff.families.features.tree_rows import CHOOSING
 from bakeoff.families.features.trend import Trend
 from bakeoff.metrics.positive import BINARY, positive_class
 
@@ -45,8 +48,6 @@ MOST_TREES, USUAL_ROUNDS = 8000, 200
 """A round is a tree for each class: of many classes there are fewer rounds, which learn the faster if they are few."""
 MANY_CLASSES, LEAST_TERMS = 10, 100
 """Of more classes than this, each with its scores of a text, fewer terms stand beside the scores."""
-CHOOSING = 0.45
-"""Of the time of a fit, what choosing the number of trees may take: then as many are fitted on all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +103,31 @@ class BoostingModel:
 
     @cached_property
     def _reader(self) -> RowReader:
-        return RowReader(self.signature)
+        return RowReader(self.signature, wanted=self.derived is None and self.trend is None)
 
-    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+    @cached_property
+    def _single(self) -> SingleRow:
+        return SingleRow(self._booster)
+
+    @cached_property
+    def _numbers(self) -> NumberReader | None:
+        plain_numbers = not self.table.codes and not self.table.means and not self.table.terms
+        return NumberReader(self.signature) if plain_numbers else None
+
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
         """See `bakeoff.core.protocols.RowWise`."""
-        return self._of(self._reader(row))
+        if self.derived is not None or self.trend is not None:
+            return None
+        x_nd = None if self._numbers is None else self._numbers(rows)
+        if x_nd is None:
+            return self._of(self._reader(rows[0])) if len(rows) == 1 else None
+        output = self._single(x_nd) if len(rows) == 1 else np.asarray(self._booster.predict(x_nd, num_threads=1))
+        return _predictions(output, self.signature.classes)
 
     def _of(self, row: Row | None) -> Predictions | None:
-        if row is None or self.derived is not None or self.trend is not None:
+        if row is None:
             return None
-        output = np.asarray(self._booster.predict(self.table.of_row(row), num_threads=1))
-        return _predictions(output, self.signature.classes)
+        return _predictions(self._single(self.table.of_row(row)), self.signature.classes)
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
@@ -143,12 +158,10 @@ class BoostingModel:
         origins = self.derived.origins if self.derived else {}
         x_nd = self.table(table)
         width = x_nd.shape[1]
-        given: Any = self._booster.predict(x_nd, pred_contrib=True, num_threads=1)
-        if isinstance(
-            given, np.ndarray
-        ):  # (n, k · (d + 1)): classes one after the other, each with its base at the end
-            given = [given[:, at : at + width + 1] for at in range(0, given.shape[1], width + 1)]
-        outputs: list[Any] = given if isinstance(given, list) else [given]
+        added: Any = self._booster.predict(x_nd, pred_contrib=True, num_threads=1)
+        if isinstance(added, np.ndarray):  # (n, k · (d + 1)): class after class, each with its base at the end
+            added = [added[:, at : at + width + 1] for at in range(0, added.shape[1], width + 1)]
+        outputs: list[Any] = added if isinstance(added, list) else [added]
         adds = [by_column(each[:, :width], self.table.sources, names, origins) for each in outputs]
         base = [float(np.asarray(each[[0]][:, [width]].sum())) if len(table) else 0.0 for each in outputs]
         adds_nck, base_k = centred(np.stack(adds, axis=2)), centred(np.asarray(base))
@@ -165,7 +178,7 @@ def _predictions(output: Any, classes: tuple[str, ...]) -> Predictions:
     if not classes:
         return Predictions(values_n=output)
     if output.ndim == 1:
-        output = np.column_stack([1 - output, output])
+        output = np.stack([1 - output, output], axis=1)
     return Predictions.of_probabilities(output, classes)
 
 
@@ -204,9 +217,6 @@ class _Encoder:
     derived: Derived | None
     trend: Trend | None
 
-    def __call__(self, table: "pl.DataFrame") -> Any:
-        return self.table(self.more(table))
-
     def more(self, table: "pl.DataFrame") -> "pl.DataFrame":
         """The table with derived columns."""
         return self.derived(table) if self.derived else table
@@ -233,12 +243,9 @@ class _Fit:
         self.params: BoostingParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
-        self.derivation = Derivation(job, self.target, self.columns, "trees", wanted=self.params.features)
-        self.counts: list[tuple[str, TermCounts]] = []
-        for column in of_kind(self.columns, "text"):
-            job.progress(f"counting terms of {column.name!r}")
-            read = texts(self.target.table, column.name)
-            self.counts += [(column.name, TermCounts.of(read, analyzer)) for analyzer in ANALYZERS]
+        wanted, deadline = self.params.features, self._deadline
+        self.derivation = Derivation(job, self.target, self.columns, "trees", wanted=wanted, deadline=deadline)
+        self.counts = TermCounts.of_columns(self.target.table, self.columns, job.progress)
 
     def model(self) -> BoostingModel:
         trees = self._trees()
@@ -257,9 +264,9 @@ class _Fit:
         )
 
     def _trees(self) -> int:
-        given = (self.job.chosen or {}).get("trees", self.params.trees)
-        if given is not None:
-            return int(given)  # type: ignore[arg-type]
+        trees = given(self.job, "trees")["trees"]
+        if trees is not None:
+            return int(trees)
         import lightgbm as lgb
 
         encoder, _, train = self._encode(whole=False)
@@ -348,7 +355,7 @@ class _Fit:
         return encoder, x_nd, dataset
 
     def _weights(self, value_n: Any) -> Any:
-        return balanced_weights(value_n) if self.target.classes and is_balanced(self.job) else None
+        return balanced_weights(value_n) if is_balanced(self.job) else None
 
     def _stopping(self) -> dict[str, str]:
         """The metric of validation rows that tells when to stop, where it is not the loss."""

@@ -6,17 +6,18 @@ Source: L. Prokhorenkova et al. (2018), "CatBoost: Unbiased Boosting with Catego
 """
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CorruptError, MissingExtraError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
@@ -24,12 +25,14 @@ from bakeoff.families import saved
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, plain, plain_job
-from bakeoff.families.features.tree_rows import EncodedRows, TreeRows
+from bakeoff.families.features.tree_rows import CHOOSING, EncodedRows, TreeRows, TreesState, dense, singles
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["CatboostFamily", "CatboostModel", "CatboostParams"]
+
+_Floats: TypeAlias = NDArray[np.float64]
 
 TREES = "trees.cbm"
 MANY = 3
@@ -59,19 +62,10 @@ class CatboostParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _State:
-    """All of a model but its trees."""
-
-    signature: Signature
-    chosen: Mapping[str, Any]
-    table: TreeTable
-
-
-@dataclass(frozen=True, kw_only=True)
 class CatboostModel(saved.StatedModel):
     """A fitted `catboost` candidate; `trees` is CatBoost's own file of them."""
 
-    state: _State
+    state: TreesState
     trees: bytes = field(repr=False)
 
     @cached_property
@@ -84,9 +78,7 @@ class CatboostModel(saved.StatedModel):
         classes = self.signature.classes
         if not len(table):
             return _predictions(np.empty((0, len(classes)) if classes else 0), classes)
-        rows = EncodedRows(table=self.state.table, x_nd=self.state.table(table), value_n=np.empty(0), weight_n=None)
-        kind = "Probability" if classes else "RawFormulaVal"
-        return _predictions(self._booster.predict(_pool(rows), prediction_type=kind, thread_count=1), classes)
+        return _answers(self._booster, _pool(dense(self.state.table(table)), self.state.table), classes)
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -101,23 +93,31 @@ def _library() -> Any:
     return catboost
 
 
+def _answers(booster: Any, pool: Any, classes: tuple[str, ...]) -> Predictions:
+    kind = "Probability" if classes else "RawFormulaVal"
+    return _predictions(booster.predict(pool, prediction_type=kind, thread_count=1), classes)
+
+
 def _predictions(output: Any, classes: tuple[str, ...]) -> Predictions:
     output = np.asarray(output, dtype=np.float64)
     return Predictions.of_probabilities(output, classes) if classes else Predictions(values_n=output)
 
 
-def _pool(rows: EncodedRows) -> Any:
-    """Rows as CatBoost reads them: numbers, and codes of categories as names."""
-    dense_nd = rows.x_nd if isinstance(rows.x_nd, np.ndarray) else rows.x_nd.toarray()
-    codes = rows.table.categorical
-    others = [at for at in range(dense_nd.shape[1]) if at not in set(codes)]
-    names = np.char.mod("%d", dense_nd[:, codes].astype(np.int64)).astype(object) if codes else None
+def _pool(x_nd: _Floats, table: TreeTable, **target: Any) -> Any:
+    """Features as CatBoost reads them: numbers, and codes of categories as names; `target` is label and weight."""
+    codes = table.categorical
+    number_nd = np.delete(x_nd, codes, axis=1)
+    names = np.char.mod("%d", x_nd[:, codes].astype(np.int64)).astype(object) if codes else None
     library = _library()
     data = library.FeaturesData(
-        num_feature_data=np.ascontiguousarray(dense_nd[:, others], dtype=np.float32) if others else None,
+        num_feature_data=np.ascontiguousarray(singles(number_nd)) if number_nd.shape[1] else None,
         cat_feature_data=None if names is None else np.vectorize(str.encode, otypes=[object])(names),
     )
-    return library.Pool(data, label=rows.value_n if len(rows.value_n) else None, weight=rows.weight_n)
+    return library.Pool(data, **target)
+
+
+def _pool_of(rows: EncodedRows) -> Any:
+    return _pool(rows.x_nd, rows.table, label=rows.value_n, weight=rows.weight_n)
 
 
 class CatboostFamily:
@@ -132,16 +132,16 @@ class CatboostFamily:
     def fit(self, job: FitJob) -> CatboostModel:
         """See `bakeoff.core.protocols.Family`."""
         _library()
-        job = plain_job(job)
+        job, deadline = plain_job(job), Deadline(job)
         rows = TreeRows(job)
         trees = given(job, "trees")["trees"]
-        trees = _rounds(job, rows) if trees is None else int(trees)
+        trees = _rounds(job, rows, deadline) if trees is None else int(trees)
         encoded = rows.encoded(whole=True)
         job.progress(f"fitting {trees} trees on {encoded.x_nd.shape[0]} rows, {encoded.x_nd.shape[1]} features")
         booster = _library().CatBoost(_settings(job, len(rows.target.classes)) | {"iterations": trees})
-        booster.fit(_pool(encoded))
+        booster.fit(_pool_of(encoded))
         return CatboostModel(
-            state=_State(
+            state=TreesState(
                 signature=Signature(task=job.task, inputs=rows.columns, classes=rows.target.classes),
                 chosen={"trees": trees},
                 table=encoded.table,
@@ -151,7 +151,7 @@ class CatboostFamily:
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> CatboostModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""
-        state, files = saved.read(folder, self.name, _State)
+        state, files = saved.read(folder, self.name, TreesState)
         model = CatboostModel(state=state, trees=files[TREES])
         try:
             _ = model._booster  # noqa: SLF001 # read the trees now, not at the first request
@@ -171,15 +171,31 @@ def _content(booster: Any) -> bytes:
         return path.read_bytes()
 
 
-def _rounds(job: FitJob, rows: TreeRows) -> int:
+def _rounds(job: FitJob, rows: TreeRows, deadline: Deadline) -> int:
     """The number of trees with the least loss on validation rows."""
     train = rows.encoded(whole=False)
+    validation = _pool_of(rows.validation(train.table))
     settings = _settings(job, len(rows.target.classes)) | {"iterations": job.params.max_trees}
     booster = _library().CatBoost(settings | {"od_type": "Iter", "od_wait": job.params.patience})
-    booster.fit(_pool(train), eval_set=_pool(rows.validation(train.table)))
+    booster.fit(_pool_of(train), eval_set=validation, callbacks=[_InTime(job, deadline)])
     trees = booster.get_best_iteration() + 1
     job.progress(f"{trees} trees have the least loss of validation rows")
+    job.on_held(_answers(booster, validation, rows.target.classes))  # after a fit it has the best trees alone
     return trees
+
+
+class _InTime:
+    """Ends the choosing when it has had its part of the limit."""
+
+    def __init__(self, job: FitJob, deadline: Deadline) -> None:
+        self._most, self._deadline = job.params.max_trees, deadline
+
+    def after_iteration(self, info: Any) -> bool:
+        """Whether to go on; CatBoost asks after each tree."""
+        late = info.iteration < self._most and self._deadline.passed(CHOOSING)
+        if late:
+            self._deadline.cut(f"{info.iteration} trees of up to {self._most:,} were tried")
+        return not late
 
 
 def _settings(job: FitJob, classes: int) -> dict[str, Any]:

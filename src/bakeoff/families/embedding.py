@@ -25,9 +25,10 @@ from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
+from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
 from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
-from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders, need_runtime
+from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders, need_modules
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
 from bakeoff.families.features.vectors_cache import VectorCache
@@ -35,7 +36,7 @@ from bakeoff.families.features.vectors_cache import VectorCache
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["EmbeddingFamily", "EmbeddingModel", "EmbeddingParams", "EmbeddingState"]
+__all__ = ["EmbeddingFamily", "EmbeddingModel", "EmbeddingParams", "EmbeddingState", "files_of"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 _Vectors: TypeAlias = NDArray[np.float16]
@@ -157,8 +158,9 @@ class EmbeddingFamily:
         return encoder.last_layer(kept.vectors(texts, encoder, progress))
 
     def _encoder(self, name: str, *, cache: Path, threads: int, progress: Progress) -> OnnxEncoder:
-        weights, tokenizer = self._files(name, cache=cache, progress=progress)
-        source = self._encoders[name]
+        source = self._source(name)
+        need_modules(self.name, "onnxruntime", "tokenizers")  # before 20 MB are fetched for them
+        weights, tokenizer = files_of(source, cache=cache, progress=progress)
         return OnnxEncoder(
             weights=weights,
             tokenizer=tokenizer,
@@ -167,26 +169,28 @@ class EmbeddingFamily:
             threads=threads,
         )
 
-    def _files(self, name: str, *, cache: Path, progress: Progress) -> tuple[bytes, bytes]:
-        """The files of an encoder: its weights, and its tokeniser's.
+    def _source(self, name: str) -> EncoderSource:
+        """Where the files of an encoder are.
 
         Raises:
             NotFoundError: there is no encoder of that name.
         """
-        from bakeoff.data.sources import fetch
-
         if name not in self._encoders:
             known = ", ".join(sorted(self._encoders))
             raise NotFoundError(
                 f"expected an encoder ({known}), received {name!r}. {suggestion(name, self._encoders)}".rstrip()
             )
-        need_runtime()  # before 20 MB are fetched for it
-        source = self._encoders[name]
+        return self._encoders[name]
 
-        def content(location: str) -> bytes:
-            return fetch(location, folder=cache, cache=cache, progress=progress).read_bytes()
 
-        return content(source.weights), content(source.tokenizer)
+def files_of(source: EncoderSource, *, cache: Path, progress: Progress) -> tuple[bytes, bytes]:
+    """The files of an encoder: its weights, and its tokeniser's."""
+    from bakeoff.data.sources import fetch
+
+    def content(location: str) -> bytes:
+        return fetch(location, folder=cache, cache=cache, progress=progress).read_bytes()
+
+    return content(source.weights), content(source.tokenizer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,6 @@ class _Fit:
     deadline: Deadline
 
     def model(self) -> EmbeddingModel:
-        params: EmbeddingParams = self.job.params
         for column in of_kind(self.columns, "text"):
             self.job.on_loss(self._texts_cut(column.name))
         vector_nd = np.hstack(
@@ -211,8 +214,8 @@ class _Fit:
             ]
         )
         spec = HeadSpec.of(self.job, self.target.classes)
-        given = (self.job.chosen or {}).get("penalty", params.penalty)
-        penalty = self._penalty(spec, vector_nd) if given is None else float(given)  # type: ignore[arg-type]
+        penalty = given(self.job, "penalty")["penalty"]
+        penalty = self._penalty(spec, vector_nd) if penalty is None else float(penalty)
         table, x_nd = self._features(vector_nd, self.target.split(whole=True))
         state = EmbeddingState(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),

@@ -9,6 +9,7 @@ Source: L. Breiman (2001), "Random Forests"; P. Geurts, D. Ernst, L. Wehenkel (2
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -23,11 +24,10 @@ from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.boosting import TreeTable
-from bakeoff.families.features.choice import given, least_loss
-from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.choice import given, in_time, least_loss, sampled
+from bakeoff.families.features.columns import complete, plain, plain_job
 from bakeoff.families.features.heads import HeadSpec, validation_loss
-from bakeoff.families.features.targets import Target, balanced_weights
-from bakeoff.families.features.text import ANALYZERS, TermCounts
+from bakeoff.families.features.tree_rows import TreeRows, dense, singles
 from bakeoff.families.features.trees import FlatTrees
 from bakeoff.families.saved import Array
 
@@ -85,7 +85,7 @@ class ForestModel:
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
         table = plain(complete(table, self.signature), self.signature.inputs)
-        return self.trees.predictions(_singles(self.table(table), self.gap_d), self.signature.classes)
+        return self.trees.predictions(_singles(dense(self.table(table)), self.gap_d), self.signature.classes)
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -111,21 +111,16 @@ class ForestFamily:
         return saved.read(folder, self.name, ForestModel)[0]
 
 
-def _singles(x_nd: Any, gap_d: Array) -> NDArray[np.float32]:
-    """Features as trees read them: dense, in single precision, without gaps."""
-    dense_nd = x_nd if isinstance(x_nd, np.ndarray) else x_nd.toarray()
-    most = np.finfo(np.float32).max
-    return np.clip(np.where(np.isnan(dense_nd), gap_d, dense_nd), -most, most).astype(np.float32)
+def _singles(x_nd: _Floats, gap_d: Array) -> NDArray[np.float32]:
+    """Features as trees read them: in single precision, without gaps."""
+    return singles(np.where(np.isnan(x_nd), gap_d, x_nd))
 
 
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    """Rows to fit on, encoded."""
-
-    table: TreeTable
-    gap_d: _Floats
-    x_nd: NDArray[np.float32]
-    value_n: _Floats
+def _gaps(x_nd: _Floats) -> _Floats:
+    """What stands for a missing number of each feature (d,): less than all others."""
+    least_d = np.nanmin(x_nd, axis=0, initial=np.inf)
+    most_d = np.nanmax(x_nd, axis=0, initial=-np.inf)
+    return np.where(np.isfinite(least_d), least_d - np.maximum(most_d - least_d, 1.0), 0.0)
 
 
 class _Fit:
@@ -135,26 +130,28 @@ class _Fit:
         self.job = job
         self._deadline = Deadline(job)
         self.params: ForestParams = job.params
-        self.columns = input_columns(job)
-        self.target = Target.of(job)
-        self.spec = HeadSpec.of(job, self.target.classes)
-        self.counts: list[tuple[str, TermCounts]] = []
-        for column in of_kind(self.columns, "text"):
-            job.progress(f"counting terms of {column.name!r}")
-            read = texts(self.target.table, column.name)
-            self.counts += [(column.name, TermCounts.of(read, analyzer)) for analyzer in ANALYZERS]
+        self.rows = TreeRows(job)
+        self.classes = self.rows.target.classes
+        self.spec = HeadSpec.of(job, self.classes)
 
     def model(self) -> ForestModel:
         chosen = self._chosen()
-        rows = self._encoded(len(self.target.value_n))
+        rows = self.rows.encoded(whole=True)
+        gap_d = _gaps(rows.x_nd)
         trees, leaf = self._bounded(len(rows.value_n), int(chosen["min_leaf_rows"]))
-        kind, share = chosen["kind"], chosen["column_share"]
-        grown = self._grown(rows, trees=trees, kind=kind, column_share=share, min_leaf_rows=leaf)
+        grown = self._grown(
+            _singles(rows.x_nd, gap_d),
+            rows.value_n,
+            trees=trees,
+            kind=chosen["kind"],
+            column_share=chosen["column_share"],
+            min_leaf_rows=leaf,
+        )
         return ForestModel(
-            signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
+            signature=Signature(task=self.job.task, inputs=self.rows.columns, classes=self.classes),
             chosen=chosen,
             table=rows.table,
-            gap_d=rows.gap_d,
+            gap_d=gap_d,
             trees=grown,
         )
 
@@ -163,36 +160,38 @@ class _Fit:
         known = given(self.job, "kind", "column_share", "min_leaf_rows")
         if None not in known.values():
             return known
-        rows = self._encoded(self.target.training)
-        held_vd = _singles(rows.table(self.target.table[self.target.training :]), rows.gap_d)
-        truth_v = self.target.value_n[self.target.training :]
-        some = self._some(rows)
+        train = self.rows.encoded(whole=False)
+        validation, gap_d = self.rows.validation(train.table), _gaps(train.x_nd)
+        validation_vd = _singles(validation.x_nd, gap_d)
+        some = sampled(np.arange(len(train.value_n)), CHOICE_ROWS, self.job.seed)
+        some_nd, value_n = _singles(train.x_nd[some], gap_d), train.value_n[some]
         trials: dict[tuple[Any, float, int], float] = {}
 
         def loss(kind: Any, share: float, leaf: float) -> float:
             key = (kind, share, round(leaf))
             if key not in trials:
-                trees = self._grown(some, trees=CHOICE_TREES, kind=kind, column_share=share, min_leaf_rows=key[2])
-                trials[key] = validation_loss(self.spec, trees.predictions(held_vd, self.target.classes), truth_v)
+                trees = self._grown(
+                    some_nd, value_n, trees=CHOICE_TREES, kind=kind, column_share=share, min_leaf_rows=key[2]
+                )
+                answers = trees.predictions(validation_vd, self.classes)
+                trials[key] = validation_loss(self.spec, answers, validation.value_n)
             return trials[key]
 
-        kinds: tuple[Kind, ...] = ("extra", "random") if known["kind"] is None else (known["kind"],)
-        for kind in kinds:
-            for share in (
-                self._shares(rows.x_nd.shape[1]) if known["column_share"] is None else (known["column_share"],)
-            ):
-                if known["min_leaf_rows"] is not None:
-                    loss(kind, share, known["min_leaf_rows"])
-                else:
-                    name = f"{kind}, {share:.2g} of the columns, rows of a leaf"
-                    least_loss(
-                        LEAVES,
-                        lambda leaf, k=kind, s=share: loss(k, s, leaf),
-                        limits=LEAF_LIMITS,
-                        progress=self.job.progress,
-                        name=name,
-                        deadline=self._deadline,
-                    )
+        kinds = ("extra", "random") if known["kind"] is None else (known["kind"],)
+        width = train.x_nd.shape[1]
+        shares = self._shares(width) if known["column_share"] is None else (known["column_share"],)
+        for kind, share in in_time(tuple(product(kinds, shares)), self._deadline, "kinds of trees"):
+            if known["min_leaf_rows"] is not None:
+                loss(kind, share, known["min_leaf_rows"])
+            else:
+                least_loss(
+                    LEAVES,
+                    lambda leaf, k=kind, s=share: loss(k, s, leaf),
+                    limits=LEAF_LIMITS,
+                    progress=self.job.progress,
+                    name=f"{kind}, {share:.2g} of the columns, rows of a leaf",
+                    deadline=self._deadline,
+                )
         kind, share, leaf = min(trials, key=trials.__getitem__)
         return {"kind": kind, "column_share": share, "min_leaf_rows": leaf}
 
@@ -207,39 +206,24 @@ class _Fit:
     def _shares(self, width: int) -> tuple[float, ...]:
         """Shares of the columns that are tried."""
         root = float(np.sqrt(width)) / width
-        return (root, min(1.0, 3 * root)) if self.target.classes else (min(1.0, 2 * root), 1.0)
+        return (root, min(1.0, 3 * root)) if self.classes else (min(1.0, 2 * root), 1.0)
 
-    def _some(self, rows: _Encoded) -> _Encoded:
-        if len(rows.value_n) <= CHOICE_ROWS:
-            return rows
-        some = np.sort(np.random.default_rng(self.job.seed).permutation(len(rows.value_n))[:CHOICE_ROWS])
-        return _Encoded(rows.table, rows.gap_d, rows.x_nd[some], rows.value_n[some])
-
-    def _encoded(self, count: int) -> _Encoded:
-        params, rows = self.params, np.arange(count)
-        table, x_nd = TreeTable.fit(
-            self.target.table[:count],
-            self.columns,
-            self.target.columns(rows),
-            self.counts,
-            max_categories=params.max_categories,
-            max_terms=params.max_terms,
-            min_rows=params.min_rows,
-            seed=self.job.seed,
-        )
-        dense_nd = x_nd if isinstance(x_nd, np.ndarray) else x_nd.toarray()
-        least_d = np.nanmin(dense_nd, axis=0, initial=np.inf)
-        most_d = np.nanmax(dense_nd, axis=0, initial=-np.inf)
-        gap_d = np.where(np.isfinite(least_d), least_d - np.maximum(most_d - least_d, 1.0), 0.0)
-        return _Encoded(table, gap_d, _singles(dense_nd, gap_d), self.target.value_n[:count])
-
-    def _grown(self, rows: _Encoded, *, trees: int, kind: Kind, column_share: float, min_leaf_rows: int) -> FlatTrees:
+    def _grown(
+        self,
+        x_nd: NDArray[np.float32],
+        value_n: _Floats,
+        *,
+        trees: int,
+        kind: Kind,
+        column_share: float,
+        min_leaf_rows: int,
+    ) -> FlatTrees:
         from sklearn import ensemble
 
-        classes = self.target.classes
+        classes = self.classes
         name = f"{'ExtraTrees' if kind == 'extra' else 'RandomForest'}{'Classifier' if classes else 'Regressor'}"
-        part = len(rows.value_n) > self.params.tree_rows
-        few = len(rows.value_n) < 1000  # noqa: PLR2004 # starting threads takes longer
+        part = len(value_n) > self.params.tree_rows
+        few = len(value_n) < 1000  # noqa: PLR2004 # starting threads takes longer
         forest = getattr(ensemble, name)(
             n_estimators=trees,
             max_features=column_share,
@@ -249,8 +233,6 @@ class _Fit:
             random_state=self.job.seed,
             n_jobs=1 if few else self.job.threads,
         )
-        forest.fit(
-            rows.x_nd, rows.value_n, sample_weight=balanced_weights(rows.value_n) if self.spec.balanced else None
-        )
+        forest.fit(x_nd, value_n, sample_weight=self.rows.weights(value_n))
         present = np.asarray(forest.classes_).astype(np.int64) if classes else np.zeros(1, dtype=np.int64)
         return FlatTrees.of([each.tree_ for each in forest.estimators_], present, max(len(classes), 1))

@@ -13,6 +13,7 @@ R. Lippert (2007), "Notes on Regularized Least-Squares" (leave-one-out in closed
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -25,9 +26,10 @@ from bakeoff.config.search import one_of
 from bakeoff.core.deadline import Deadline
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
+from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.features.choice import given, least_loss
+from bakeoff.families.features.choice import given, in_time, least_loss, sampled
 from bakeoff.families.features.columns import complete, placed_columns
 from bakeoff.families.features.heads import HeadSpec, probabilities, products, validation_loss
 from bakeoff.families.features.scaled import ScaledTable, alike
@@ -125,9 +127,7 @@ class KernelFamily:
 
     def fit(self, job: FitJob) -> KernelModel:
         """See `bakeoff.core.protocols.Family`."""
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):  # the result must not depend on how many threads there are
+        with limited(1):  # the result must not depend on how many threads there are
             return _Fit(job).model()
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> KernelModel:  # noqa: ARG002
@@ -270,8 +270,7 @@ class _Fit:
         )
 
     def _some(self, *, whole: bool, most: int) -> NDArray[np.int64]:
-        rows = self.target.split(whole=whole)
-        return np.sort(np.random.default_rng(self.job.seed).permutation(rows)[:most])
+        return sampled(self.target.split(whole=whole), most, self.job.seed)
 
     def _shape(self) -> tuple[bool, Shape, float]:
         """Whether columns have one scale, the shape and the width: those given, else the best with few landmarks."""
@@ -283,34 +282,34 @@ class _Fit:
         shapes: tuple[Shape, ...] = ("smooth", "rough") if self.given["shape"] is None else (self.given["shape"],)
         if len(scales) == len(shapes) == 1 and self.given["width"] is not None:
             return scales[0], shapes[0], float(self.given["width"])
-        best: tuple[float, bool, Shape, float] | None = None
-        for one_scale in scales:
-            rows = self._encoded(self._some(whole=False, most=CHOICE_ROWS), one_scale)
-            for shape in shapes:
-                losses: dict[float, float] = {}
+        some = self._some(whole=False, most=CHOICE_ROWS)
+        encoded = {one_scale: self._encoded(some, one_scale) for one_scale in scales}
+        trials: list[tuple[float, bool, Shape, float]] = []
+        for one_scale, shape in in_time(tuple(product(scales, shapes)), self._deadline, "shapes and scales"):
+            loss, width = self._width(encoded[one_scale], shape)
+            trials.append((loss, one_scale, shape, width))
+        return min(trials, key=lambda trial: trial[0])[1:]
 
-                def loss(
-                    width: float, rows: _Encoded = rows, shape: Shape = shape, losses: dict[float, float] = losses
-                ) -> float:
-                    losses[width] = self._penalty(rows, shape, width, CHOICE_LANDMARKS)[1]
-                    return losses[width]
+    def _width(self, rows: _Encoded, shape: Shape) -> tuple[float, float]:
+        """The least loss on validation rows, and the width that it takes."""
+        losses: dict[float, float] = {}
 
-                width = self.given["width"]
-                if width is None:
-                    width = least_loss(
-                        WIDTHS,
-                        loss,
-                        limits=WIDTH_LIMITS,
-                        progress=self.job.progress,
-                        name=f"{shape}, width",
-                        deadline=self._deadline,
-                    )
-                else:
-                    loss(float(width))
-                trial = (losses[float(width)], one_scale, shape, float(width))
-                best = trial if best is None or trial[0] < best[0] else best
-        assert best is not None
-        return best[1:]
+        def loss(width: float) -> float:
+            losses[width] = self._penalty(rows, shape, width, CHOICE_LANDMARKS)[1]
+            return losses[width]
+
+        if self.given["width"] is not None:
+            width = float(self.given["width"])
+            return loss(width), width
+        width = least_loss(
+            WIDTHS,
+            loss,
+            limits=WIDTH_LIMITS,
+            progress=self.job.progress,
+            name=f"{shape}, width",
+            deadline=self._deadline,
+        )
+        return losses[width], width
 
     def _encoded(self, rows: NDArray[np.int64], one_scale: bool) -> _Encoded:  # noqa: FBT001
         target = self.target

@@ -8,7 +8,7 @@ ratios) before the penalty is applied.
 Source: S. Wang, C. Manning (2012), "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,14 +27,15 @@ from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.attribution import by_column, centred, with_level, words_of
-from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
+from bakeoff.families.features.choice import given
+from bakeoff.families.features.columns import complete, input_columns, plain, plain_job, texts
 from bakeoff.families.features.derivation import Derivation
 from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
-from bakeoff.families.features.one_row import Row, RowReader
+from bakeoff.families.features.one_row import NumberReader, Row, RowReader
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
-from bakeoff.families.features.text import ANALYZERS, TermCounts, Vectorizer
+from bakeoff.families.features.text import TermCounts, Vectorizer
 from bakeoff.families.features.trend import Trend
 
 if TYPE_CHECKING:
@@ -101,16 +102,22 @@ class LinearModel:
 
     @cached_property
     def _reader(self) -> RowReader:
-        return RowReader(self.signature)
+        return RowReader(self.signature, wanted=self.derived is None and self.trend is None)
 
-    def predict_row(self, row: Mapping[str, Any]) -> Predictions | None:
+    @cached_property
+    def _numbers(self) -> NumberReader | None:
+        plain_numbers = not self.blocks and not self.table.codes and self.derived is None and self.trend is None
+        return NumberReader(self.signature) if plain_numbers else None
+
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
         """See `bakeoff.core.protocols.RowWise`."""
-        return self._of(self._reader(row))
+        x_nd = None if self._numbers is None else self._numbers(rows)
+        if x_nd is not None:
+            return self.head(self.table.of_numbers(x_nd))
+        return self._of(self._reader(rows[0])) if len(rows) == 1 else None
 
     def _of(self, row: Row | None) -> Predictions | None:
-        if row is None or self.derived is not None or self.trend is not None:
-            return None
-        return self.head(_encode_row(row, self.blocks, self.table))
+        return None if row is None else self.head(_encode_row(row, self.blocks, self.table))
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
@@ -277,13 +284,10 @@ class _Fit:
         self.params: LinearParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
-        self.derivation = Derivation(job, self.target, self.columns, "linear", wanted=self.params.features)
+        wanted, deadline = self.params.features, self._deadline
+        self.derivation = Derivation(job, self.target, self.columns, "linear", wanted=wanted, deadline=deadline)
         self.spec = HeadSpec.of(job, self.target.classes)
-        self.counts: list[tuple[str, TermCounts]] = []
-        for column in of_kind(self.columns, "text"):
-            job.progress(f"counting terms of {column.name!r}")
-            read = texts(self.target.table, column.name)
-            self.counts += [(column.name, TermCounts.of(read, analyzer)) for analyzer in ANALYZERS]
+        self.counts = TermCounts.of_columns(self.target.table, self.columns, job.progress)
 
     def model(self) -> LinearModel:
         penalty, chosen = self._penalty()
@@ -305,9 +309,9 @@ class _Fit:
 
     def _penalty(self) -> "tuple[float, tuple[_Fitted, LinearHead] | None]":
         """The penalty, and when it was chosen here, the encoders and the head that it was chosen with."""
-        given = (self.job.chosen or {}).get("penalty", self.params.penalty)
-        if given is not None:
-            return float(given), None  # type: ignore[arg-type]
+        penalty = given(self.job, "penalty")["penalty"]
+        if penalty is not None:
+            return float(penalty), None
         rows = self.target.split(whole=False)
         fitted = self._encode(rows)
         held = fitted.others(self.target.table[len(rows) :], self.target.value_n[len(rows) :])
@@ -342,6 +346,8 @@ class _Fit:
             seed=self.job.seed,
         )
         value_n = self.target.value_n[rows]
+        # Of a scaled trend the rows keep equal weights: what grows errs in proportion, and a straight line that follows
+        # the largest rows alone is worse for all of them (docs/benchmarks.md). Trees, which are not, take its weights.
         scales = [class_ratios(weight, value_n, len(self.target.classes)) for weight in weights]
         return _Fitted(
             blocks=tuple(blocks),

@@ -12,6 +12,7 @@ Methods".
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -26,7 +27,7 @@ from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.features.choice import given, least_loss
+from bakeoff.families.features.choice import given, in_time, least_loss, sampled
 from bakeoff.families.features.columns import complete, placed_columns
 from bakeoff.families.features.heads import HeadSpec, validation_loss
 from bakeoff.families.features.scaled import ScaledTable, alike
@@ -84,15 +85,25 @@ class NeighboursModel:
 
         return KDTree(self.row_md)
 
+    @cached_property
+    def _class_m(self) -> NDArray[np.int64]:
+        return self.value_m.astype(np.int64)
+
+    @cached_property
+    def _prior_k(self) -> _Floats:
+        """What the shares of classes among all rows count for, in neighbours."""
+        share_k = np.bincount(self._class_m, weights=self.weight_m, minlength=len(self.signature.classes))
+        return PRIOR * share_k / share_k.sum()
+
     def predict(self, table: "pl.DataFrame") -> Predictions:
         """See `bakeoff.core.protocols.Model`."""
         return self.answer(*self.near(complete(table, self.signature), int(self.chosen["neighbours"])))
 
-    def near(self, table: "pl.DataFrame", neighbours: int) -> tuple[_Floats, NDArray[np.int64]]:
+    def near(self, table: "pl.DataFrame", neighbours: int, threads: int = 1) -> tuple[_Floats, NDArray[np.int64]]:
         """The distances (n, j) of the nearest rows and one more, and which they are."""
         x_nd = self.table(table) * self.stretch_d
         most = min(neighbours + 1, len(self.row_md))
-        distance_nj, near_nj = self._tree.query(x_nd, most)
+        distance_nj, near_nj = self._tree.query(x_nd, most, workers=threads)
         return distance_nj.reshape(len(x_nd), most), near_nj.reshape(len(x_nd), most)
 
     def answer(self, distance_nj: _Floats, near_nj: NDArray[np.int64]) -> Predictions:
@@ -105,11 +116,9 @@ class NeighboursModel:
         if not classes:
             mean_n = (weight_nj * self.value_m[near_nj]).sum(axis=1) / weight_nj.sum(axis=1)
             return Predictions(values_n=mean_n)
-        class_m = self.value_m.astype(np.int64)
-        share_k = np.bincount(class_m, weights=self.weight_m, minlength=len(classes))
-        share_nk = np.tile(PRIOR * share_k / share_k.sum(), (len(near_nj), 1))
+        share_nk = np.tile(self._prior_k, (len(near_nj), 1))
         for at in range(near_nj.shape[1]):
-            share_nk[np.arange(len(near_nj)), class_m[near_nj[:, at]]] += weight_nj[:, at]
+            share_nk[np.arange(len(near_nj)), self._class_m[near_nj[:, at]]] += weight_nj[:, at]
         return Predictions.of_probabilities(share_nk / share_nk.sum(axis=1, keepdims=True), classes)
 
     def save(self, folder: Path) -> None:
@@ -132,7 +141,9 @@ class NeighboursFamily:
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> NeighboursModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""
-        return saved.read(folder, self.name, NeighboursModel)[0]
+        model, _ = saved.read(folder, self.name, NeighboursModel)
+        _ = model._tree  # noqa: SLF001 # build it now, not at the first request
+        return model
 
 
 def stretches(x_nd: _Floats, value_n: _Floats, n_classes: int, emphasis: float) -> _Floats:
@@ -173,21 +184,27 @@ class _Fit:
             reason = f"of more rows than {self.params.max_rows:,}, a random part is remembered"
             lost = len(rows) - self.params.max_rows
             self.job.on_loss(Loss(kind="row", reason=reason, count=lost, of=len(rows), remedy="raise max_rows"))
-        return self._model(self._some(rows), **chosen)
+        some = self._some(rows)
+        return self._model(some, self._placed(some, one_scale=chosen["one_scale"]), chosen)
 
     def _some(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.sort(np.random.default_rng(self.job.seed).permutation(rows)[: self.params.max_rows])
+        return sampled(rows, self.params.max_rows, self.job.seed)
 
-    def _model(self, rows: NDArray[np.int64], *, neighbours: int, emphasis: float, one_scale: bool) -> NeighboursModel:
+    def _placed(self, rows: NDArray[np.int64], *, one_scale: bool) -> tuple[ScaledTable, _Floats]:
         target = self.target
-        table, x_nd = ScaledTable.fit(
+        return ScaledTable.fit(
             target.table[rows], self.columns, target.columns(rows), one_scale=one_scale, seed=self.job.seed
         )
+
+    def _model(
+        self, rows: NDArray[np.int64], placed: tuple[ScaledTable, _Floats], chosen: dict[str, Any]
+    ) -> NeighboursModel:
+        target, (table, x_nd) = self.target, placed
         value_n = target.value_n[rows]
-        stretch_d = stretches(x_nd, value_n, len(target.classes), emphasis)
+        stretch_d = stretches(x_nd, value_n, len(target.classes), chosen["emphasis"])
         return NeighboursModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=target.classes),
-            chosen={"neighbours": neighbours, "emphasis": emphasis, "one_scale": one_scale},
+            chosen=chosen,
             table=table,
             stretch_d=stretch_d,
             row_md=x_nd * stretch_d,
@@ -203,20 +220,22 @@ class _Fit:
         emphases = EMPHASES if self.given["emphasis"] is None else (float(self.given["emphasis"]),)
         if self.given["neighbours"] is not None and len(one_scales) == len(emphases) == 1:
             return {"neighbours": int(self.given["neighbours"]), "emphasis": emphases[0], "one_scale": one_scales[0]}
-        trials = [
-            (*self._number(rows, emphasis, one_scale), emphasis, one_scale)
-            for one_scale in one_scales
-            for emphasis in emphases
-        ]
-        _, neighbours, emphasis, one_scale = min(trials, key=lambda trial: trial[0])
-        return {"neighbours": neighbours, "emphasis": emphasis, "one_scale": one_scale}
+        placed = {one_scale: self._placed(rows, one_scale=one_scale) for one_scale in one_scales}
+        trials: list[tuple[float, dict[str, Any]]] = []
+        options = tuple(product(one_scales, emphases))
+        for one_scale, emphasis in in_time(options, self._deadline, "emphases of columns"):
+            loss, neighbours = self._number(rows, placed[one_scale], emphasis)
+            trials.append((loss, {"neighbours": neighbours, "emphasis": emphasis, "one_scale": one_scale}))
+        return min(trials, key=lambda trial: trial[0])[1]
 
-    def _number(self, rows: NDArray[np.int64], emphasis: float, one_scale: bool) -> tuple[float, int]:  # noqa: FBT001
+    def _number(
+        self, rows: NDArray[np.int64], placed: tuple[ScaledTable, _Floats], emphasis: float
+    ) -> tuple[float, int]:
         """The least loss on validation rows, and how many neighbours it takes."""
         held = slice(self.target.training, self.target.training + CHOICE_ROWS)
         most = min(int(self.given["neighbours"] or LIMITS[1]), len(rows) - 1)
-        model = self._model(rows, neighbours=most, emphasis=emphasis, one_scale=one_scale)
-        distance_nj, near_nj = model.near(self.target.table[held], most)
+        model = self._model(rows, placed, {"neighbours": most, "emphasis": emphasis})
+        distance_nj, near_nj = model.near(self.target.table[held], most, self.job.threads)
         losses: dict[float, float] = {}
 
         def loss(neighbours: float) -> float:

@@ -14,8 +14,8 @@ from typing import Any
 
 from bakeoff.core.protocols import Progress
 from bakeoff.families import saved
-from bakeoff.families.embedding import EmbeddingFamily, EmbeddingModel, EmbeddingParams, EmbeddingState
-from bakeoff.families.features.onnx_encoder import EncoderSource
+from bakeoff.families.embedding import EmbeddingFamily, EmbeddingModel, EmbeddingParams, EmbeddingState, files_of
+from bakeoff.families.features.onnx_encoder import EncoderSource, need_modules
 from bakeoff.families.features.static_encoder import StaticEncoder
 from bakeoff.families.features.vectors_cache import VectorCache
 
@@ -73,5 +73,7 @@ class WordsFamily(EmbeddingFamily):
         return WordsModel(state=state, encoder=encoder, cache=known)
 
     def _encoder(self, name: str, *, cache: Path, threads: int, progress: Progress) -> Any:
-        weights, tokenizer = self._files(name, cache=cache, progress=progress)
+        source = self._source(name)
+        need_modules(self.name, "tokenizers")
+        weights, tokenizer = files_of(source, cache=cache, progress=progress)
         return StaticEncoder(weights=weights, tokenizer=tokenizer, threads=threads)

@@ -5,30 +5,32 @@
 Source: T. Chen, C. Guestrin (2016), "XGBoost: A Scalable Tree Boosting System".
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from bakeoff.config.params import only_for
 from bakeoff.config.search import between, one_of
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CorruptError, MissingExtraError
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, plain, plain_job
-from bakeoff.families.features.tree_rows import EncodedRows, TreeRows
+from bakeoff.families.features.tree_rows import CHOOSING, EncodedRows, TreeRows, TreesState, dense, singles
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["XgboostFamily", "XgboostModel", "XgboostParams"]
+
+_Floats: TypeAlias = NDArray[np.float64]
 
 TREES = "trees.json"
 MANY = 3
@@ -60,19 +62,10 @@ class XgboostParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _State:
-    """All of a model but its trees."""
-
-    signature: Signature
-    chosen: Mapping[str, Any]
-    table: TreeTable
-
-
-@dataclass(frozen=True, kw_only=True)
 class XgboostModel(saved.StatedModel):
     """A fitted `xgboost` candidate; `trees` is XGBoost's JSON of them."""
 
-    state: _State
+    state: TreesState
     trees: bytes = field(repr=False)
 
     @cached_property
@@ -87,8 +80,9 @@ class XgboostModel(saved.StatedModel):
         classes = self.signature.classes
         if not len(table):
             return _predictions(np.empty((0, len(classes)) if len(classes) >= MANY else 0), classes)
-        rows = EncodedRows(table=self.state.table, x_nd=self.state.table(table), value_n=np.empty(0), weight_n=None)
-        return _predictions(np.asarray(self._booster.predict(_matrix(rows, threads=1)), dtype=np.float64), classes)
+        # The kinds are those of its fit: of models of before, codes beside texts are quantities.
+        matrix = _matrix(dense(self.state.table(table)), self._booster.feature_types, threads=1)
+        return _predictions(self._booster.predict(matrix), classes)
 
     def save(self, folder: Path) -> None:
         """See `bakeoff.core.protocols.Model`."""
@@ -104,6 +98,7 @@ def _library() -> Any:
 
 
 def _predictions(output: Any, classes: tuple[str, ...]) -> Predictions:
+    output = np.asarray(output, dtype=np.float64)
     if not classes:
         return Predictions(values_n=output)
     if output.ndim == 1:
@@ -111,22 +106,15 @@ def _predictions(output: Any, classes: tuple[str, ...]) -> Predictions:
     return Predictions.of_probabilities(output / output.sum(axis=1, keepdims=True), classes)
 
 
-def _matrix(rows: EncodedRows, *, threads: int) -> Any:
-    """Rows as XGBoost reads them; of sparse ones, what is not stored is zero."""
-    x_nd, width = rows.x_nd, rows.x_nd.shape[1]
-    kinds = np.full(width, "q")
-    if isinstance(x_nd, np.ndarray):
-        kinds[rows.table.categorical] = "c"
-    else:
-        x_nd = x_nd.toarray()  # XGBoost would take what is not stored for missing
-    return _library().DMatrix(
-        x_nd.astype(np.float32),
-        label=rows.value_n if len(rows.value_n) else None,
-        weight=rows.weight_n,
-        feature_types=kinds.tolist(),
-        enable_categorical=True,
-        nthread=threads,
-    )
+def _matrix(x_nd: _Floats, kinds: list[str], *, threads: int, **target: Any) -> Any:
+    """Features as XGBoost reads them: quantities ("q") and categories ("c"); `target` is label and weight."""
+    return _library().DMatrix(singles(x_nd), feature_types=kinds, enable_categorical=True, nthread=threads, **target)
+
+
+def _matrix_of(rows: EncodedRows, *, threads: int) -> Any:
+    kinds = np.full(rows.x_nd.shape[1], "q")
+    kinds[rows.table.categorical] = "c"
+    return _matrix(rows.x_nd, kinds.tolist(), threads=threads, label=rows.value_n, weight=rows.weight_n)
 
 
 class XgboostFamily:
@@ -141,17 +129,17 @@ class XgboostFamily:
     def fit(self, job: FitJob) -> XgboostModel:
         """See `bakeoff.core.protocols.Family`."""
         _library()
-        job = plain_job(job)
+        job, deadline = plain_job(job), Deadline(job)
         rows = TreeRows(job)
         classes = rows.target.classes
         trees = given(job, "trees")["trees"]
-        trees = _rounds(job, rows) if trees is None else int(trees)
+        trees = _rounds(job, rows, deadline) if trees is None else int(trees)
         encoded = rows.encoded(whole=True)
         job.progress(f"fitting {trees} trees on {encoded.x_nd.shape[0]} rows, {encoded.x_nd.shape[1]} features")
         settings = _settings(job, len(classes))
-        booster = _library().train(settings, _matrix(encoded, threads=job.threads), num_boost_round=trees)
+        booster = _library().train(settings, _matrix_of(encoded, threads=job.threads), num_boost_round=trees)
         return XgboostModel(
-            state=_State(
+            state=TreesState(
                 signature=Signature(task=job.task, inputs=rows.columns, classes=classes),
                 chosen={"trees": trees},
                 table=encoded.table,
@@ -161,7 +149,7 @@ class XgboostFamily:
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> XgboostModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""
-        state, files = saved.read(folder, self.name, _State)
+        state, files = saved.read(folder, self.name, TreesState)
         model = XgboostModel(state=state, trees=files[TREES])
         try:
             model._booster.num_boosted_rounds()  # noqa: SLF001 # read the trees now, not at the first request
@@ -170,20 +158,36 @@ class XgboostFamily:
         return model
 
 
-def _rounds(job: FitJob, rows: TreeRows) -> int:
+def _rounds(job: FitJob, rows: TreeRows, deadline: Deadline) -> int:
     """The number of rounds with the least loss on validation rows."""
     library, train = _library(), rows.encoded(whole=False)
-    validation = _matrix(rows.validation(train.table), threads=job.threads)
+    validation = _matrix_of(rows.validation(train.table), threads=job.threads)
     booster = library.train(
         _settings(job, len(rows.target.classes)),
-        _matrix(train, threads=job.threads),
+        _matrix_of(train, threads=job.threads),
         num_boost_round=job.params.max_trees,
         evals=[(validation, "validation")],
-        early_stopping_rounds=job.params.patience,
+        # In this order: each round is judged before it may be the last.
+        callbacks=[library.callback.EarlyStopping(rounds=job.params.patience), _in_time(job, deadline)],
         verbose_eval=False,
     )
-    job.progress(f"{booster.best_iteration + 1} trees: loss of validation rows {booster.best_score:.5f}")
-    return booster.best_iteration + 1
+    trees = booster.best_iteration + 1
+    job.progress(f"{trees} trees: loss of validation rows {booster.best_score:.5f}")
+    job.on_held(_predictions(booster.predict(validation, iteration_range=(0, trees)), rows.target.classes))
+    return trees
+
+
+def _in_time(job: FitJob, deadline: Deadline) -> Any:
+    """What ends the choosing when it has had its part of the limit."""
+
+    class InTime(_library().callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
+            late = epoch + 1 < job.params.max_trees and deadline.passed(CHOOSING)
+            if late:
+                deadline.cut(f"{epoch + 1} rounds of trees of up to {job.params.max_trees:,} were tried")
+            return late
+
+    return InTime()
 
 
 def _settings(job: FitJob, classes: int) -> dict[str, Any]:

@@ -126,6 +126,8 @@ def labelled(
     pairs: dict[str, PredictionFeedback] = {}
     matched: set[str] = set()
     for event in events.get(PredictionEvent, feedback.keys()):
+        if not event.served:  # nobody got it, so nobody can have meant it
+            continue
         matched.add(event.id)
         ours = event.endpoint == endpoint and (release_id is None or event.release_id == release_id)
         if ours and _within(event.time_ms, since_ms, until_ms):

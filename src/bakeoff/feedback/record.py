@@ -99,7 +99,7 @@ def record(
     written = narrow.json_array(redact([{k: e[k] for k in FREE & e.keys()} for e in checked]))
     feedback = [FeedbackEvent(**item | texts) for item, texts in zip(checked, written, strict=True)]
     events.append(feedback)
-    known = {event.id: event for event in events.get(PredictionEvent, {item.id for item in feedback})}
+    known = {event.id: event for event in events.get(PredictionEvent, {item.id for item in feedback}) if event.served}
     doubts = [doubt for item in feedback if (doubt := _doubt(item, known.get(item.id), truth_of)) is not None]
     return Recorded(accepted=len(checked) - len(doubts), doubts=tuple(doubts))
 

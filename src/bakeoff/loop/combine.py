@@ -17,6 +17,7 @@ from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import MODEL, Job, JobResult
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json, Predictions
+from bakeoff.data.prediction_arrays import predictions_in
 from bakeoff.data.row_numbers import FOLD
 from bakeoff.families.wrappers.members import ASSEMBLE, AssembleArgument, AssembleValue, member_input
 from bakeoff.loop.cache import Steps, step_key
@@ -162,9 +163,7 @@ def held_out(content: bytes) -> tuple[Any, Predictions]:
     import numpy as np
 
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        shares = arrays["probabilities_nk"] if "probabilities_nk" in arrays.files else None
-        classes = tuple(arrays["classes"].tolist()) if shares is not None else ()
-        return arrays["truth_n"], Predictions(values_n=arrays["values_n"], probabilities_nk=shares, classes=classes)
+        return arrays["truth_n"], predictions_in(arrays)
 
 
 def _assembled(stage: Stage, steps: Steps, each: "Combination", parts: Mapping[str, Fitted]) -> Fitted:

@@ -163,6 +163,11 @@ class Stage:
     nested: Nested | None = None
 
     @property
+    def at_once(self) -> int:
+        """How many jobs that name no number of threads run at once."""
+        return max(1, self.compute.cores // max(self.compute.threads, 1))
+
+    @property
     def seed(self) -> int:
         """The project's seed."""
         return self.config.project.seed

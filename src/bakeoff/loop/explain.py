@@ -2,11 +2,12 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from bakeoff.core.errors import BakeoffError
 from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
@@ -24,58 +25,104 @@ from bakeoff.train.learning import LEARN, LEARNED, LearnArgument, read_fits
 if TYPE_CHECKING:
     from bakeoff.results.scorecard import Scorecard
 
-__all__ = ["explanations"]
+__all__ = ["expected_s", "explanations"]
 
 SHARE, LEAST_S, MOST_S = 0.15, 0.15, 20.0
-"""Of the time that fits took, for each explanation; and its limits."""
+"""Of the time that fits took, for the winner's explanation, and as much for all others together; and limits of each."""
 LEARNING = 2.0
 """How many times as long the fits of the winner's learning curve may take; or as long as its own fit, if longer."""
 FAST_ROWS_S = 2000.0
 """Rows a second that a candidate must predict to be explained though it did not win."""
 LEARNING_CURVE = "learning curve of "
+STATIC = "nothing in it, or not all, learns from rows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What is to be worked out: its job, the key of its step, and about how long it takes."""
+
+    job: Job
+    key: str
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        return self.job.name
 
 
 def explanations(
     stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Judged], decision: Verdict
 ) -> tuple[Explanation, ...]:
-    """Explanations of the winner (or the best) and, where that is cheap, of the others; the winner's has its curve."""
+    """Explanations of the winner (or the best) and, where that is cheap, of the others; the winner's has its curve.
+
+    What the run's budget leaves no time for is left out, and says so.
+    """
     decide, task = stage.config.decide, stage.config.project.task
     first = decision.winner or decision.best
     if decide.explain == "none" or not decide.findings or task == "generation":
         return ()
     fine = [each for each in judged if each.scorecard is not None and each.outcomes_blob is not None]
     ordered = sorted(fine, key=lambda each: each.name != first)
-    limit_s = min(MOST_S, max(LEAST_S, SHARE * sum(each.fitted.train_s for each in fine)))
+    fits_s = sum(each.fitted.train_s for each in fine)
     aside = {each.name: why for each in ordered if (why := _aside(each, first, winner_only=decide.explain == "winner"))}
     wanted = [each for each in ordered if each.name not in aside]
-    jobs = {each.name: _job(stage, gathered, each, limit_s) for each in wanted}
-    keys = {each.name: step_key("explain", jobs[each.name], each.fitted.contender.code) for each in wanted}
-    if wanted and wanted[0].name == first:
-        name = LEARNING_CURVE + str(first)
-        longest_s = max(LEARNING * limit_s, min(MOST_S, wanted[0].fitted.train_s))
-        jobs[name] = _learn_job(stage, gathered, wanted[0], name, longest_s)
-        keys[name] = step_key("learn", jobs[name], wanted[0].fitted.contender.code)
-    done: dict[str, Result | None] = {name: steps.done(key) for name, key in keys.items()}
-    errors: dict[str, str] = {}
-    for result in run_jobs(stage, [job for name, job in jobs.items() if done[name] is None]):
-        if result.value is None:
-            stage.progress(f"{result.name}: not explained: {result.error}")
-            errors[result.name] = result.error or ""
-        else:
-            outputs = {"learned_blob": result.outputs[LEARNED]} if LEARNED in result.outputs else {}
-            done[result.name] = steps.publish(keys[result.name], {**result.value, **outputs})
+    limit_s, others_s = _limit_s(fits_s), _limit_s(fits_s / max(1, sum(each.name != first for each in wanted)))
+    parts = [_explaining(stage, gathered, each, limit_s if each.name == first else others_s) for each in wanted]
+    if wanted and wanted[0].name == first and wanted[0].fitted.contender.learns:
+        parts.insert(1, _learning(stage, gathered, wanted[0], limit_s))
+    done, reasons = _worked_out(stage, steps, parts)
     made: list[Explanation] = []
     for each in ordered:
         result = done.get(each.name)
         if result is None:
-            why = aside.get(each.name) or errors.get(each.name, "")
-            made.append(_none(each.name, stage.metric, why))
+            made.append(_none(each.name, stage.metric, aside.get(each.name) or reasons.get(each.name, "")))
             continue
         explanation = msgspec.convert(result, Explanation)
         if each.name == first:
-            explanation = _with_curve(stage, gathered, each, explanation, done.get(LEARNING_CURVE + each.name))
+            name = LEARNING_CURVE + each.name
+            explanation = _with_curve(stage, gathered, each, explanation, done.get(name) or reasons.get(name, STATIC))
         made.append(explanation)
     return tuple(made)
+
+
+def expected_s(candidates: int, fits_s: float) -> float:
+    """About how long explanations of so many candidates take one after the other, whose fits took so long together."""
+    return (1 + LEARNING) * _limit_s(fits_s) + (candidates - 1) * _limit_s(fits_s / max(1, candidates - 1))
+
+
+def _limit_s(fits_s: float) -> float:
+    return min(MOST_S, max(LEAST_S, SHARE * fits_s))
+
+
+def _worked_out(stage: Stage, steps: Steps, parts: Sequence[_Part]) -> tuple[dict[str, Result], dict[str, str]]:
+    """The results, by the names of jobs, and why others have none: an error, or no time."""
+    done = {part.name: result for part in parts if (result := steps.done(part.key)) is not None}
+    waiting, reasons = _in_time(stage, [part for part in parts if part.name not in done])
+    for result in run_jobs(stage, [part.job for part in waiting.values()]):
+        if result.value is None:
+            stage.progress(f"{result.name}: not explained: {result.error}")
+            reasons[result.name] = result.error or ""
+        else:
+            outputs = {"learned_blob": result.outputs[LEARNED]} if LEARNED in result.outputs else {}
+            done[result.name] = steps.publish(waiting[result.name].key, {**result.value, **outputs})
+    return done, reasons
+
+
+def _in_time(stage: Stage, parts: Sequence[_Part]) -> tuple[dict[str, _Part], dict[str, str]]:
+    """The parts that the run's time is expected to be enough for, the first ones first, and why not for the others."""
+    left_s, needed_s = stage.time.left_s, 0.0
+    fitting: dict[str, _Part] = {}
+    reasons: dict[str, str] = {}
+    for part in parts:
+        needed_s += part.seconds / stage.at_once
+        if needed_s <= left_s:
+            fitting[part.name] = part
+            continue
+        reasons[part.name] = why = (
+            f"the run's time is up ({left_s:.1f} s were left): bakeoff run --budget gives it more"
+        )
+        stage.progress(f"{part.name}: not explained: {why}")
+    return fitting, reasons
 
 
 def _aside(judged: Judged, first: str | None, *, winner_only: bool) -> str | None:
@@ -101,7 +148,7 @@ def _none(name: str, metric: str, reason: str) -> Explanation:
     )
 
 
-def _job(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float) -> Job:
+def _explaining(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float) -> _Part:
     fitted, decide = judged.fitted, stage.config.decide
     assert judged.scorecard is not None
     argument = ExplainArgument(
@@ -126,23 +173,31 @@ def _job(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float) -> Jo
         **{model_of_fold(fold): BlobRef(tree) for fold, tree in enumerate(fitted.folds)},
         **stage.own_metrics,
     }
-    requires = fitted.contender.requires
-    return Job(name=judged.name, function=EXPLAIN, argument=argument, inputs=inputs, requires=requires)
+    job = Job(name=judged.name, function=EXPLAIN, argument=argument, inputs=inputs, requires=fitted.contender.requires)
+    return _Part(job=job, key=step_key("explain", job, fitted.contender.code), seconds=limit_s)
 
 
-def _learn_job(stage: Stage, gathered: Gathered, judged: Judged, name: str, limit_s: float) -> Job:
-    fit = job_of(stage, gathered, judged.fitted.contender)
+def _learning(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float) -> _Part:
+    """The fits on parts of the rows. With folds, training took a fit for each, and one of all rows."""
+    fitted = judged.fitted
+    whole_s = fitted.train_s / (len(fitted.folds) + 1)
+    longest_s = max(LEARNING * limit_s, min(MOST_S, whole_s))
+    fit = job_of(stage, gathered, fitted.contender)
     given = msgspec.structs.asdict(fit.argument)
-    given |= {"limit_s": limit_s, "whole_s": judged.fitted.train_s, "folds": len(judged.fitted.folds)}
-    argument = LearnArgument(**given)
-    return replace(fit, name=name, function=LEARN, argument=argument, outputs=(LEARNED,))
+    argument = LearnArgument(**given, all_fits_s=longest_s, whole_s=whole_s, folds=len(fitted.folds))
+    name = LEARNING_CURVE + judged.name
+    job = replace(fit, name=name, function=LEARN, argument=argument, outputs=(LEARNED,))
+    return _Part(job=job, key=step_key("learn", job, fitted.contender.code), seconds=longest_s)
 
 
 def _with_curve(
-    stage: Stage, gathered: Gathered, judged: Judged, explanation: Explanation, result: Result | None
+    stage: Stage, gathered: Gathered, judged: Judged, explanation: Explanation, result: Result | str
 ) -> Explanation:
-    """The explanation with its learning curve, or with why there is none."""
-    curve, why = (None, "the fits failed") if result is None else _curve(stage, gathered, judged, result)
+    """The explanation with its learning curve, or with why there is none (`result`, if that is known before)."""
+    try:
+        curve, why = (None, result) if isinstance(result, str) else _curve(stage, gathered, judged, result)
+    except BakeoffError as error:  # of what is released already; such as a metric that its answers have no numbers for
+        curve, why = None, str(error)
     if curve is not None:
         explanation = replace(explanation, learning=curve)
     if why is None:
@@ -161,7 +216,7 @@ def _curve(stage: Stage, gathered: Gathered, judged: Judged, result: Result) -> 
 
     from bakeoff.evaluate.explain.learning import Fits, learning_curve
     from bakeoff.evaluate.explain.rows import units
-    from bakeoff.metrics.registry import default, find
+    from bakeoff.metrics.registry import find
 
     stopped: Json = result.get("stopped")
     by_rows: dict[int, Fits] = {}
@@ -171,14 +226,12 @@ def _curve(stage: Stage, gathered: Gathered, judged: Judged, result: Result) -> 
             rows = shares.setdefault(fit.share, fit.rows)  # draws of groups differ by a few rows
             by_rows[rows] = (*by_rows.get(rows, ()), (fit.tested_n, fit.predictions))
     truth_n, whole = outcomes(stage, judged)
-    task = stage.config.project.task
-    measure = find(stage.metric, task)
     curve = learning_curve(
         by_rows,
         _fitted_rows(gathered),
         truth_n,
         whole,
-        find(default(task), task) if measure.needs == "scores" else measure,
+        find(stage.metric, stage.config.project.task),
         unit_n=units(len(truth_n), groups(stage, gathered), times(stage, gathered)),
         seed=stage.seed,
     )

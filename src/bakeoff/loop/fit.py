@@ -95,25 +95,26 @@ class FitRequest:
 
 def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str, Result | JobResult]:
     """Make the fits that are not made yet: by name what is kept of each, or how its job failed."""
-    found: dict[str, Result | JobResult] = {
+    results: dict[str, Result | JobResult] = {
         ask.name: result for ask in asks if (result := made_before(stage, steps, ask)) is not None
     }
-    waiting = {ask.name: ask for ask in asks if ask.name not in found}
+    waiting = {ask.name: ask for ask in asks if ask.name not in results}
     done_s: list[float] = []
-    for result in run_jobs(stage, [ask.job for ask in waiting.values()]):
+    for at, result in enumerate(run_jobs(stage, [ask.job for ask in waiting.values()])):
         if result.value is None:
-            found[result.name] = failure = killed(result)
+            results[result.name] = failure = killed(result)
             stage.progress(f"{failure.name}: failed: {failure.error}")
         else:
-            kept = with_budget(stage, result.name, result.value) | {"tree_blob": result.outputs[MODEL]}
+            stored = with_budget(stage, result.name, result.value) | {"tree_blob": result.outputs[MODEL]}
             if result.value.get("held"):
-                kept["held_blob"] = result.outputs[HELD]
-            kept |= {"seen_blob": result.outputs[SEEN]} if SEEN in result.outputs else {}
-            found[result.name] = steps.publish(waiting[result.name].key, kept)
+                stored["held_blob"] = result.outputs[HELD]
+            stored |= {"seen_blob": result.outputs[SEEN]} if SEEN in result.outputs else {}
+            results[result.name] = steps.publish(waiting[result.name].key, stored)
             done_s.append(result.seconds)
             stage.progress(f"{result.name}: fitted in {result.seconds:.1f} s{_to_go(stage, done_s, len(waiting))}")
-        expect(stage.compute, stage.contenders, LATER)  # while the last fits run, and not before the first
-    return found
+        if not at:  # while the others run, and not before the first
+            expect(stage.compute, stage.contenders, LATER)
+    return results
 
 
 def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> Iterator[JobResult]:
@@ -123,7 +124,7 @@ def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> I
     chooses gets its limit when it begins: a share of what is then left of the run's time.
     """
     return stage.compute.run(
-        _limited(stage, sorted(jobs, key=lambda job: -job.resources.threads)),
+        _Limited(stage, sorted(jobs, key=lambda job: -job.resources.threads)),
         progress=lambda name, line: stage.progress(f"{name}: {line}"),
         exclusive=exclusive,
     )
@@ -134,20 +135,28 @@ def _to_go(stage: Stage, done_s: Sequence[float], fits: int) -> str:
     left = fits - len(done_s)
     if left < FEW_LEFT:
         return ""
-    at_once = max(1, stage.compute.cores // max(stage.compute.threads, 1))
-    return f"; {left} fits to go, about {sum(done_s) / len(done_s) * left / at_once:.0f} s"
+    return f"; {left} fits to go, about {sum(done_s) / len(done_s) * left / stage.at_once:.0f} s"
 
 
-def _limited(stage: Stage, jobs: Sequence[Job]) -> Iterator[Job]:
-    at_once = stage.compute.cores // max(stage.compute.threads, 1)
-    for at, job in enumerate(jobs):
-        if isinstance(job.argument, FitArgument) and job.function in {FIT, FIT_FOLDS} and job.argument.chosen is None:
-            limit_s = stage.time.fit_s(len(jobs) - at, at_once)
-            if limit_s is not None and isinstance(job.argument, FoldsArgument):
-                limit_s /= len(job.argument.folds)
-            yield replace(job, argument=msgspec.structs.replace(job.argument, limit_s=limit_s))
-        else:
-            yield job
+class _Limited:
+    """Jobs, of which each fit that chooses gets its limit when it is taken."""
+
+    def __init__(self, stage: Stage, jobs: Sequence[Job]) -> None:
+        self._stage, self._jobs = stage, jobs
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        for at, job in enumerate(self._jobs):
+            given = job.argument
+            if isinstance(given, FitArgument) and job.function in {FIT, FIT_FOLDS} and given.chosen is None:
+                limit_s = self._stage.time.fit_s(len(self) - at, self._stage.at_once)
+                if limit_s is not None and isinstance(given, FoldsArgument):
+                    limit_s /= len(given.folds)
+                yield replace(job, argument=msgspec.structs.replace(given, limit_s=limit_s))
+            else:
+                yield job
 
 
 def made_before(stage: Stage, steps: Steps, ask: FitRequest) -> Result | None:

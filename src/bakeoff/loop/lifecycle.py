@@ -10,7 +10,7 @@ from bakeoff.core.types import Json
 from bakeoff.environment.capture import capture, code_state
 from bakeoff.loop.bake_off import compete
 from bakeoff.loop.cache import Steps
-from bakeoff.loop.champion import Contest, anchor_of, challenge, champion_of, guarded, mark_anchor, precedent
+from bakeoff.loop.champion import anchor_of, challenge, champion_of, guarded, mark_anchor, precedent
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather
@@ -77,8 +77,8 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         contest = guarded(stage, winner, contest, unasked=unasked)
     if winner is not None and contest is not None and contest.promoted:
         before = anchor_of(stage)
-        live, shipped = make_live(stage, steps, origin, winner, versions, value=decision.value)
-        _hold_to(stage, before, contest)
+        live, shipped = make_live(stage, steps, origin, winner, versions, value=decision.value, raises=contest.raises)
+        _hold_to(stage, before, raises=contest.raises and live.status == "live")
     tracker.verdict(decision, contest)
     reasons = explanations(stage, steps, gathered, judged, decision)
     whole = "fit" not in steps.reused and tuned is None
@@ -104,8 +104,11 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
     return ended, gathered
 
 
-def _hold_to(stage: Stage, before: "Version | None", contest: Contest) -> None:
-    """Mark what later champions are held to: the new one if it was shown to be better, else the one before."""
+def _hold_to(stage: Stage, before: "Version | None", *, raises: bool) -> None:
+    """Mark what later champions are held to: the new one if it was shown to be better, else the one before.
+
+    A winner that has to prove itself as a canary first raises the mark when it is the champion.
+    """
     champion = champion_of(stage)
-    assert champion is not None, "it was just made live"
-    mark_anchor(stage, champion if contest.raises or before is None else before)
+    assert champion is not None, "there is one, or it was just made live"
+    mark_anchor(stage, champion if raises or before is None else before)

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -14,6 +14,7 @@ from bakeoff.core.releases import Release
 from bakeoff.core.types import Json, Signature
 from bakeoff.environment.capture import CodeState, Environment
 from bakeoff.loop.cache import Steps
+from bakeoff.loop.challenger import challenge_by
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_arrays
 from bakeoff.loop.evaluate import Judged, outcomes
@@ -25,7 +26,9 @@ from bakeoff.metrics.intervals import Interval
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import promote, register_once
 from bakeoff.results.shipped import Shipped
-from bakeoff.serve.releases import release
+from bakeoff.security.audit import AuditLog
+from bakeoff.serve.endpoints import Endpoints
+from bakeoff.serve.releases import current, make_release
 
 __all__ = ["RunOrigin", "make_live", "register_dataset", "register_model", "register_models"]
 
@@ -54,7 +57,9 @@ def register_dataset(stage: Stage, origin: RunOrigin) -> None:
     )
     versions = stage.records.versions
     register_once(versions, "dataset", name, gathered.version, run_id=origin.run_id, made_from=about)
-    environment = EnvironmentOrigin(python=around.python, platform=around.platform, packages=dict(around.packages))
+    environment = EnvironmentOrigin(
+        python=around.python, platform=around.platform, packages=dict(around.packages), local=around.local
+    )
     register_once(versions, "environment", name, around.digest, run_id=origin.run_id, made_from=environment)
 
 
@@ -137,23 +142,25 @@ def make_live(
     known: Mapping[str, Version],
     *,
     value: Interval | None = None,
+    raises: bool = False,
 ) -> tuple[Release, Shipped]:
-    """Promote the winner, fitted on all rows where it can be, and move the endpoint to it.
+    """Move the endpoint to the winner, fitted on all rows where it can be, as `[endpoint] rollout` says.
 
-    `value` is the winner's, without what its choice flatters it by: what monitoring may expect.
+    It is the champion when it is live; before, as a canary or a shadow, the challenger. `value` is the winner's,
+    without what its choice flatters it by: what monitoring may expect. `raises`: as champion, it is what later ones are
+    held to.
     """
     refitted, shipped = on_all_that_is_known(stage, steps, origin.gathered, winner)
     found = served_as_trained(stage, steps, refitted or winner.fitted)
     made = register_model(stage, origin, winner, known, refitted=refitted, shipped=shipped)
-    version = promote(stage.records.versions, made)
     schema = origin.gathered.schema
-    live = release(
+    ready = make_release(
         stage.records.documents,
         endpoint=stage.endpoint,
-        model=version.name,
-        number=version.number,
+        model=made.name,
+        number=made.number,
         family=winner.fitted.contender.family_name,
-        blob_id=version.content,
+        blob_id=made.content,
         clock=stage.clock,
         steps=stage.config.prepare.specs,
         reference_id=_reference(stage, steps, origin.gathered, winner, value),
@@ -162,7 +169,28 @@ def make_live(
         columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
         aside=tuple(sorted({schema.target, stage.config.data.rejected_column, *stage.config.data.ignore})),
     )
-    return live, shipped
+    return _routed(stage, origin, ready, made, raises=raises), shipped
+
+
+def _routed(stage: Stage, origin: RunOrigin, ready: Release, version: Version, *, raises: bool) -> Release:
+    """The release with its role on the endpoint, given it now."""
+    settings, name = stage.config.endpoint, stage.endpoint
+    audit = AuditLog(stage.records.documents, stage.clock)
+    endpoints = Endpoints(stage.records.documents, stage.clock, who="bakeoff run", beside=audit.endpoint_moved)
+    why = f"the winner of run {origin.run_id}"
+    live = current(stage.records.documents, name)
+    if settings.rollout == "direct" or live is None or live.release_id == ready.release_id:
+        promote(stage.records.versions, version)
+        endpoints.release(name, ready.release_id, why=why)
+        return replace(ready, status="live", share=1.0)
+    if ready.status == "retired":
+        endpoints.make_way(name, settings.rollout, why=f"{why} takes its place")
+        if settings.rollout == "canary":
+            endpoints.canary(name, ready.release_id, share=settings.canary_share, why=why)
+        else:
+            endpoints.shadow(name, ready.release_id, why=why)
+    challenge_by(stage.records, version, raises=raises)
+    return next(each for each in endpoints.routed(name) if each.release_id == ready.release_id)
 
 
 def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, value: Interval | None) -> str:

@@ -66,7 +66,7 @@ def turn(stage: Stage) -> LoopTurn:
     if live is None:
         return LoopTurn(report=None, triggers=(), taken_in=0, outcome=run_pass(stage, trigger="first"))
     labelled = _labelled(stage)
-    report = _observe(stage, live, labelled)
+    report = _observe(stage, live, labelled) if live.reference_id is not None else None
     last = stage.records.documents.get(PASSES, LAST)
     before = narrow.whole((ingested(stage) or {}).get("labelled", 0))
     triggers = due(
@@ -78,7 +78,7 @@ def turn(stage: Stage) -> LoopTurn:
         data_changed=data_changed(stage),
     )
     finished = last_outcome(stage.records, stage.blobs)
-    blocked = finished.verdict.contest if finished and finished.verdict.blocked else None
+    blocked = finished.blocked if finished else None
     if blocked and stage.config.loop.accept_changed_inputs:
         triggers.append(Trigger(kind="data", reason="the changed inputs are accepted now"))
     if not triggers:
@@ -88,7 +88,7 @@ def turn(stage: Stage) -> LoopTurn:
     taken_in = _take_in(stage, live, labelled) if stage.config.loop.use_feedback and labelled.usable > before else 0
     outcome = run_pass(as_found(stage, champion_of(stage)), trigger=triggers[0].kind)
     return LoopTurn(
-        report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome, blocked=outcome.blocked
+        report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome, blocked=outcome.results.blocked
     )
 
 
@@ -129,7 +129,11 @@ def _observe(
     from bakeoff.monitor.reference import from_bytes
     from bakeoff.monitor.signals import store
 
-    assert live.reference_id is not None
+    if live.reference_id is None:
+        raise NotFoundError(
+            f"expected release {live.release_id} ({live.model_version}) to have a reference that monitoring compares "
+            "with, found none: it was released by hand; 'bakeoff run' makes one for the winner that it releases"
+        )
     stage.events.compact()  # here, and not while serving: it would cost answers their time
     signature = signature_of(stage.records.versions, live.model_version)
     mine = replace(labelled, pairs=tuple(pair for pair in labelled.pairs if pair.release_id == live.release_id))

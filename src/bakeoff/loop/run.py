@@ -40,16 +40,6 @@ class FinishedRun:
         """What `bakeoff run --json` prints."""
         return self.results.to_json()
 
-    @property
-    def won(self) -> bool:
-        """Whether some candidate passed the gates and won."""
-        return self.results.verdict.winner is not None
-
-    @property
-    def blocked(self) -> str | None:
-        """Why the winner waits for a person's word, if it does."""
-        return self.results.verdict.contest if self.results.verdict.blocked else None
-
 
 def run_pass(stage: Stage, *, trigger: str = MANUAL, before: Callable[[], None] | None = None) -> FinishedRun:
     """Run the whole sequence once; a killed pass is taken up where it was, an unchanged one does nothing.

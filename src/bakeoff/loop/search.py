@@ -24,6 +24,7 @@ from bakeoff.data.row_numbers import NEAR, rows_of_fold
 from bakeoff.loop.cache import step_key
 from bakeoff.loop.context import Contender, Nested, Stage
 from bakeoff.loop.dataset import Gathered, load_arrays, load_table
+from bakeoff.loop.explain import expected_s
 from bakeoff.loop.fit import job_of
 from bakeoff.metrics.custom import digest_own
 from bakeoff.metrics.registry import find
@@ -39,7 +40,10 @@ STUDIES, SEARCHES = "studies", "searches"
 MOST_AHEAD = 16
 """Trials that a backend gets before it has told what became of any."""
 FITS_AFTER, AFTER_S = 2.5, 1.0
-"""After a search every candidate is fitted, once more without validation rows, and the winner on all; and evaluated."""
+"""After a search every candidate is fitted, once more without validation rows, and the winner on all; and evaluated.
+
+Explanations come on top.
+"""
 LEAST_SHARE = 0.4
 """Of the budget is searched in any case."""
 LATE_S = 0.5
@@ -121,7 +125,8 @@ def _parted(stage: Stage, gathered: Gathered, train: Any, validation: Any) -> Ga
 
 
 def as_given(stage: Stage) -> Stage:
-    """The stage without what an earlier search found: with folds its rows would be tested on."""
+    """The stage without what an earlier search found: with folds its rows would be tested on. That is told."""
+    stage.progress("tested by folds: parameters are the project's own, as the search before compared rows of the test")
     contenders = tuple(
         stage.with_params(each.name, {}) if each.name in stage.found else each for each in stage.contenders
     )
@@ -145,7 +150,7 @@ def as_found(stage: Stage, champion: Version | None) -> Stage:
     if not chosen:
         return stage
     values = "; ".join(f"{name}: {shown(params)}" for name, params in chosen.items())
-    stage.progress(f"with what the search behind {label(champion)} found ({values})")
+    stage.progress(f"with what the search behind {label(champion)} found, unless tested by folds ({values})")
     return _with_found(stage, chosen)
 
 
@@ -247,14 +252,9 @@ class _Search:
     def _limit_s(self) -> float:
         """What the search may use in all: the fits that follow, and what is done with them, need the rest."""
         top = len(self._rungs) - 1
-        fits_s = sum(study.expected_s(top, top + 1) for study in self.studies) / self._at_once
-        return max(
-            self._left_s - FITS_AFTER * fits_s - AFTER_S * len(self._stage.contenders), self._left_s * LEAST_SHARE
-        )
-
-    @property
-    def _at_once(self) -> int:
-        return max(1, self._stage.compute.cores // max(self._stage.compute.threads, 1))
+        fits_s, candidates = sum(study.expected_s(top, top + 1) for study in self.studies), len(self._stage.contenders)
+        after_s = (FITS_AFTER * fits_s + expected_s(candidates, fits_s)) / self._stage.at_once + AFTER_S * candidates
+        return max(self._left_s - after_s, self._left_s * LEAST_SHARE)
 
     def run(self) -> None:
         """Make trials until none is left that fits into the budget."""
@@ -292,7 +292,7 @@ class _Search:
     def _trial(self, contender: Contender, rows: str, *, limit_s: float) -> Job:
         fit = job_of(self._stage, self._gathered, contender)
         decide = self._stage.config.decide
-        fields: dict[str, Any] = {**msgspec.structs.asdict(fit.argument), "limit_s": limit_s}
+        fields: dict[str, Any] = {**msgspec.structs.asdict(fit.argument), "trial_limit_s": limit_s}
         argument = TrialArgument(
             **fields,
             costs=decide.model_dump(mode="json")["costs"],

@@ -4,7 +4,7 @@ from bakeoff.loop.cache import Steps
 from bakeoff.loop.combine import held_out
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_arrays
-from bakeoff.loop.evaluate import Judged, outcomes
+from bakeoff.loop.evaluate import Judged, groups, outcomes, times
 from bakeoff.loop.fidelity import served_as_trained
 from bakeoff.loop.fit import Fitted, refit
 from bakeoff.metrics.registry import find
@@ -31,7 +31,7 @@ def on_all_that_is_known(
     if reason is None:
         stage.progress(f"{name}: fitting on all {whole:,} rows")
         made = refit(stage, steps, gathered, winner.fitted)
-        reason = _not_shipped(stage, steps, winner, made)
+        reason = _not_shipped(stage, steps, gathered, winner, made)
     if reason is not None:
         stage.progress(f"{name}: not fitted on all rows, but released as evaluated: {reason}")
         return None, Shipped(rows=evaluated, evaluated_rows=evaluated, reason=reason)
@@ -51,16 +51,16 @@ def _not_wanted(stage: Stage, winner: Judged, times: float) -> str | None:
     return None
 
 
-def _not_shipped(stage: Stage, steps: Steps, winner: Judged, made: Fitted) -> str | None:
+def _not_shipped(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, made: Fitted) -> str | None:
     """Why a model of all rows is not shipped, if so."""
     if made.tree_blob is None:
         return made.error or "the fit failed"
     checked = served_as_trained(stage, steps, made)
     why = checked.get("error") or checked.get("diverges")
-    return str(why) if why else _worse_than_twin(stage, winner, made)
+    return str(why) if why else _worse_than_twin(stage, gathered, winner, made)
 
 
-def _worse_than_twin(stage: Stage, winner: Judged, made: Fitted) -> str | None:
+def _worse_than_twin(stage: Stage, gathered: Gathered, winner: Judged, made: Fitted) -> str | None:
     """Why its answers to test rows, which it was fitted on, are distinguishably worse than its twin's, if so."""
     from bakeoff.core.errors import BakeoffError
     from bakeoff.evaluate.decide.margin import champion_margin
@@ -72,6 +72,7 @@ def _worse_than_twin(stage: Stage, winner: Judged, made: Fitted) -> str | None:
     at_n = load_arrays(stage.blobs, made.seen_blob)["at_n"]
     truth_n, answers = held_out(stage.blobs.get(made.seen_blob))
     _, before = outcomes(stage, winner)
+    group_n, time_n = groups(stage, gathered), times(stage, gathered)
     try:
         beside = compare(
             truth_n,
@@ -80,6 +81,8 @@ def _worse_than_twin(stage: Stage, winner: Judged, made: Fitted) -> str | None:
             stage.metric,
             seed=stage.seed,
             resamples=stage.config.decide.resamples,
+            groups_n=None if group_n is None else group_n[at_n],
+            time_n=None if time_n is None else time_n[at_n],
             task=task,
             names=("on all rows", "evaluated"),
         )

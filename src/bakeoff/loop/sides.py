@@ -48,12 +48,14 @@ def sides(
     once = settings.folds == "auto" and (dear or config.decide.calibrate != "none")
     folds = 0 if once else folds_of(settings, table, schema, task)
     splits: tuple[Split, ...] = ()
+    not_folds: tuple[str, ...] = ()
     if folds:
         try:
             splits = k_fold(table, schema, settings, task, seed, folds=folds, near_n=near_n)
-        except DataError:  # a class of very few rows: then one test part, whose check tells what is wrong, if anything
+        except DataError as error:  # a class of very few rows: then one test part
             if settings.folds != "auto":
                 raise
+            not_folds = (f"tested by one part, as {folds} folds cannot be: {error}",)
     if splits:
         arrays = _of_folds(splits, table.height)
         facts = replace(_facts(splits[0], (table.height, 0, table.height), near_n, settings), folds=folds)
@@ -64,7 +66,7 @@ def sides(
         parts = split(table, schema, settings, task, seed, near_n=near_n)
         overlap = overlaps(table, schema, task, train=parts.train, test=parts.test)
         facts = _facts(parts, (len(parts.train), len(parts.validation), len(parts.test)), near_n, settings)
-        facts = replace(facts, notes=(*facts.notes, *overlap.notes()), contamination=overlap)
+        facts = replace(facts, notes=(*facts.notes, *not_folds, *overlap.notes()), contamination=overlap)
         arrays = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     return arrays if near_n is None else arrays | {NEAR: near_n}, facts
 

@@ -6,7 +6,7 @@ served compute the same.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +41,13 @@ def spread(predictions: Predictions, classes: Sequence[str]) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """A weighted mean of what models say: of numbers or probabilities, or (`log`) of log probabilities.
+    """A weighted mean of what models say: numbers and their quantiles, probabilities, or (`log`) log probabilities.
 
     With `log` the class's bias (0 for those not named) is added and the sum is normalised, which for two
     classes is logistic regression on the models' log odds.
     Source: Genest and Zidek, "Combining Probability Distributions", Statistical Science 1 (1986): the
-    linear and the logarithmic opinion pool.
+    linear and the logarithmic opinion pool. Quantiles: Lichtendahl, Grushka-Cockayne and Winkler, "Is It Better to
+    Average Probabilities or Quantiles?", Management Science 59 (2013).
     """
 
     weights: tuple[float, ...]
@@ -63,11 +64,17 @@ class Mix:
         power_nk = np.exp(score_nk - score_nk.max(axis=1, keepdims=True, initial=-np.inf))
         return power_nk / power_nk.sum(axis=1, keepdims=True)
 
+    def _of_numbers(self, parts: Sequence[NDArray[Any]]) -> Floats:
+        return np.column_stack([np.asarray(part_n, dtype=np.float64) for part_n in parts]) @ np.asarray(self.weights)
+
     def __call__(self, parts: Sequence[Predictions], classes: Sequence[str]) -> Predictions:
         """Predictions from those of each model on the same rows; `classes` are empty for numbers."""
         if not classes:
-            values = [np.asarray(part.values_n, dtype=np.float64) for part in parts]
-            return Predictions(values_n=np.column_stack(values) @ np.asarray(self.weights))
+            levels = set[str].intersection(*(set(part.scores) for part in parts))
+            return Predictions(
+                values_n=self._of_numbers([part.values_n for part in parts]),
+                scores={level: self._of_numbers([part.scores[level] for part in parts]) for level in sorted(levels)},
+            )
         mixed_nk = self.of_probabilities([spread(part, classes) for part in parts], classes)
         return Predictions.of_probabilities(mixed_nk, tuple(classes))
 

@@ -182,7 +182,7 @@ class Watched:
 
     def _ours(self, reading: Reading[PredictionEvent | FailureEvent]) -> Iterator[PredictionEvent | FailureEvent]:
         for event in reading:
-            if event.endpoint == self.endpoint and self.release_id in (None, event.release_id):
+            if event.served and event.endpoint == self.endpoint and self.release_id in (None, event.release_id):
                 yield event
 
 

@@ -69,8 +69,7 @@ class Estimator:
     @cached_property
     def feature_names_in_(self) -> NDArray[np.object_]:
         """The names of the inputs (n_features,); a vector is one."""
-        names = dict.fromkeys(column.format.vector or column.name for column in self.signature.inputs)
-        return np.asarray(list(names), dtype=object)
+        return np.asarray(self.signature.input_names, dtype=object)
 
     @property
     def n_features_in_(self) -> int:

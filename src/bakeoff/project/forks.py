@@ -43,5 +43,6 @@ def require_threads() -> None:
         raise UsageError(
             "expected a process that was started anew, this one was forked from one that had worked with tables: the "
             "threads of polars do not come along, and it would wait for them without end. Start workers by "
-            'multiprocessing.get_context("spawn"); joblib and concurrent.futures take it, too'
+            'multiprocessing.get_context("spawn"), or ProcessPoolExecutor(mp_context=...) with it; those of joblib are '
+            "started so unless they are told otherwise"
         )

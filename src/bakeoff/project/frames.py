@@ -29,7 +29,6 @@ __all__ = [
     "Taken",
     "given_back",
     "index_of",
-    "is_table",
     "library_of",
 ]
 __all__ += ["library_named", "names_of", "records_of", "taken"]
@@ -83,11 +82,6 @@ def library_of(data: object) -> Library | None:
     if named and (hasattr(data, "__arrow_c_stream__") or hasattr(data, "to_pylist")):
         return "arrow"
     return "numpy" if hasattr(data, "__array_interface__") and hasattr(data, "dtype") else None
-
-
-def is_table(data: object) -> bool:
-    """Whether it is a table of one of the libraries, so that a table is what goes out."""
-    return library_of(data) is not None
 
 
 def library_named(name: str, *, argument: str) -> Library:

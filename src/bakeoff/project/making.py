@@ -1,11 +1,12 @@
 """A project made of rows that are in memory: they are kept in its folder, and read as any file."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bakeoff.actions.init import FrameColumns, write_project
+from bakeoff.actions.init import FrameColumns, from_folder, project_name, write_project
 from bakeoff.config.file import FILE_NAME, Loaded, load
 from bakeoff.core.errors import StoreError, UsageError
 from bakeoff.core.explain import file_advice
@@ -21,7 +22,8 @@ def make_project(
     """Write a project file from a look at the data (see `Project.init`); the library of the tables that come out.
 
     Raises:
-        UsageError: there is one already. DataError: the data or its target cannot be used.
+        UsageError: there is one already, or one that says something else. DataError: the data or its target cannot be
+            used.
     """
     file = folder / FILE_NAME
     located = isinstance(source, (str, Path))
@@ -31,7 +33,10 @@ def make_project(
                 f"expected no project file yet, found {str(file)!r}: Project({str(folder)!r}) opens it, and "
                 "exist_ok=True does so here; or choose another folder"
             )
-        return "polars" if located else keep_frame(load(folder), source, argument="source")
+        project = load(folder)
+        given = {"target": target, "name": name and project_name(name), "task": task}
+        _require_same(project, given, source=str(source) if located else None)
+        return "polars" if located else keep_frame(project, source, argument="source")
     if located:
         write_project(folder, name=name, source=str(source), target=target, task=task)
         return "polars"
@@ -49,6 +54,26 @@ def make_project(
                 folder.rmdir()
         raise
     return _tables(frame)
+
+
+def _require_same(project: Loaded, given: Mapping[str, str | None], *, source: str | None) -> None:
+    """See that a project that is there is the one that was meant: nothing of its file is changed here.
+
+    Raises:
+        UsageError: its file says something else.
+    """
+    config = project.config
+    present = {"target": config.data.target, "name": config.project.name, "task": config.project.task}
+    others = {key: (present[key], value) for key, value in given.items() if value not in {None, present[key]}}
+    sources = config.data.source
+    if source is not None and sources != (source,) and sources != (from_folder(source, project.folder),):
+        others["source"] = ", ".join(sources or config.data.sources), source
+    if others:
+        listed = "; ".join(f"expected {key} {old!r}, received {new!r}" for key, (old, new) in others.items())
+        raise UsageError(
+            f"{str(project.file)!r} is there and says something else: {listed}. Leave out what is there, change it in "
+            "that file, or choose another folder"
+        )
 
 
 def keep_frame(project: Loaded, rows: object, *, argument: str) -> Library:

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import NotFoundError
-from bakeoff.core.markup import Html, paragraph
+from bakeoff.core.markup import extended, paragraph
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Json
 from bakeoff.project.forks import require_threads
@@ -52,7 +52,7 @@ class ProjectOutcome(RunOutcome):
     _report: "Report | None"
 
     def __reduce__(self) -> "tuple[Callable[..., Any], tuple[Any, ...]]":
-        return _again, (self._project, self.run_id)
+        return _again, (self._project, self.run_id, self._frames, self.unchanged)
 
     @property
     def results(self) -> RunOutcome:
@@ -63,16 +63,6 @@ class ProjectOutcome(RunOutcome):
     def document(self) -> Mapping[str, Json]:
         """What `bakeoff run --json` prints; `to_json()`."""
         return self.to_json()
-
-    @property
-    def won(self) -> bool:
-        """Whether some candidate passed the gates and won."""
-        return self.verdict.winner is not None
-
-    @property
-    def blocked(self) -> str | None:
-        """Why the winner waits for a person's word, if it does."""
-        return self.verdict.contest if self.verdict.blocked else None
 
     def leaderboard(self, *, frames: str | None = None) -> Any:
         """A row for each candidate, the best first and those that failed last.
@@ -232,10 +222,10 @@ class ProjectOutcome(RunOutcome):
 
     def _repr_html_(self) -> str:
         note = "Nothing had changed since this run. " if self.unchanged else ""
-        return super()._repr_html_().removesuffix("</div>") + paragraph(note + HINT, "muted") + Html("</div>")
+        return extended(super()._repr_html_(), paragraph(note + HINT, "muted"))
 
 
-def outcome_of(results: RunOutcome, project: "Project", *, frames: Library, unchanged: bool = True) -> ProjectOutcome:
+def outcome_of(results: RunOutcome, project: "Project", *, frames: Library, unchanged: bool = False) -> ProjectOutcome:
     """The outcome as the project shows it; `frames` is the library of its tables."""
     outcome = ProjectOutcome(**{each.name: getattr(results, each.name) for each in fields(RunOutcome)})
     for name, value in (("unchanged", unchanged), ("_project", project), ("_frames", frames), ("_report", None)):
@@ -243,9 +233,9 @@ def outcome_of(results: RunOutcome, project: "Project", *, frames: Library, unch
     return outcome
 
 
-def _again(project: "Project", run_id: str) -> ProjectOutcome:
+def _again(project: "Project", run_id: str, frames: Library, unchanged: bool) -> ProjectOutcome:  # noqa: FBT001
     """An outcome in another process: read again from the project."""
-    return project.outcome(run_id)
+    return outcome_of(project.outcome(run_id), project, frames=frames, unchanged=unchanged)
 
 
 def _score(task: str, truth_n: "NDArray[Any]", values_n: "NDArray[Any]") -> "tuple[str, pl.Series]":

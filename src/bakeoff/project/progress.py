@@ -1,13 +1,14 @@
 """Progress where somebody looks on: a bar in a notebook or a terminal; nothing elsewhere."""
 
-import html
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from bakeoff.core.jobs import Compute, Job, JobResult, Resources
+from bakeoff.core.markup import escaped
+from bakeoff.core.streams import watched
 
 __all__ = ["CountedJobs", "ProgressBar", "bar"]
 
@@ -90,7 +91,7 @@ class _NotebookBar(_Counts):
         self.show()
 
     def _html(self) -> str:
-        title, text = html.escape(self.title), html.escape(self.text[:200])
+        title, text = escaped(self.title), escaped(self.text)
         if not self.total:
             return f"<div>{title}: {text}</div>"
         drawn = f'<progress max="{self.total}" value="{self.done}"></progress> {self.done}/{self.total}'
@@ -108,16 +109,16 @@ class _TerminalBar(_Counts):
 
 
 @contextmanager
-def bar(title: str) -> Generator[ProgressBar]:
-    """A bar for the block; it leaves a line in a notebook, and nothing in a terminal."""
-    display = _display()
+def bar(title: str, *, shown: bool = True) -> Generator[ProgressBar]:
+    """A bar for the block, if it is to be shown; it leaves a line in a notebook, and nothing in a terminal."""
+    display = _display() if shown else None
     if display is not None:
         drawn = _NotebookBar(title, display)
         try:
             yield drawn
         finally:
             drawn.end()
-    elif sys.stderr is not None and sys.stderr.isatty():  # pyright: ignore[reportUnnecessaryComparison] - it may be closed
+    elif shown and watched(sys.stderr):
         from rich.console import Console
         from rich.errors import LiveError
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -174,9 +175,9 @@ class CountedJobs:
     def run(
         self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
     ) -> Iterator[JobResult]:
-        """Run the jobs (see `Compute.run`); those of a list are expected at once, others one by one."""
-        listed = isinstance(jobs, Sequence)
-        if isinstance(jobs, Sequence):
+        """Run the jobs (see `Compute.run`); those that can be counted are expected at once, others one by one."""
+        listed = isinstance(jobs, Sized)
+        if isinstance(jobs, Sized):
             self._bar.more(len(jobs))
         for result in self._compute.run(jobs, progress=progress, exclusive=exclusive):
             if not listed:

@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-import msgspec
-
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.duration import budget_seconds
 from bakeoff.config.file import Loaded, Value, load
@@ -21,6 +19,7 @@ from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
 from bakeoff.core.jobs import Compute
+from bakeoff.core.lineage import EnvironmentOrigin
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.queries import AllOf, Predicate, Query, attribute
 from bakeoff.core.records import Run, Version
@@ -28,7 +27,7 @@ from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
 from bakeoff.project.forks import require_threads
 from bakeoff.project.lock import held
-from bakeoff.project.progress import CountedJobs, bar
+from bakeoff.project.progress import CountedJobs, ProgressBar, bar
 from bakeoff.project.requirements import require_all
 from bakeoff.registry.register import all_versions
 
@@ -36,20 +35,26 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from bakeoff.actions.advice import Advice
     from bakeoff.actions.compare import RunComparison
     from bakeoff.actions.contract import Held, WrittenContract
+    from bakeoff.actions.doctor import Diagnosis
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
+    from bakeoff.actions.harness import HarnessReport
+    from bakeoff.actions.replay import Replay
     from bakeoff.actions.status import Status
     from bakeoff.core.damage import Damage
     from bakeoff.core.releases import Release
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
+    from bakeoff.evaluate.logged_rows import Missing
     from bakeoff.feedback.record import Recorded
     from bakeoff.feedback.truth import TruthOf
     from bakeoff.loop.context import Stage
     from bakeoff.loop.retrain import LoopTurn
     from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
     from bakeoff.project.frames import DataFrame, Library
@@ -60,6 +65,10 @@ if TYPE_CHECKING:
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
     from bakeoff.results.explanation import RowExplanation
+    from bakeoff.results.judged_runs import JudgedRuns
+    from bakeoff.security.audit import AuditLog
+    from bakeoff.security.certificates import Tls
+    from bakeoff.security.tokens import Token, Tokens
     from bakeoff.serve.engine import Engine
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
@@ -164,11 +173,13 @@ class Project:
             target: the column to predict; conversations need none.
             name: the project's; the folder's by default.
             task: "classification", "regression" or "generation"; seen in the target by default.
-            exist_ok: open a project that is there already; rows given here replace those of its frame.
+            exist_ok: open a project that is there already; rows given here replace those of its frame, and what else is
+                given must be what its file says.
             progress: as for `Project`.
 
         Raises:
-            UsageError: there is one already. DataError: the data or its target cannot be used.
+            UsageError: there is one already, or one of another target, task, name or source. DataError: the data or
+                its target cannot be used.
 
         Example:
             >>> import polars as pl
@@ -287,10 +298,12 @@ class Project:
         self.close()
 
     def _state_folder(self) -> Path:
+        from bakeoff.stores.files import private_folder
+
         state = self.folder / STATE
         ignore = state / ".gitignore"
         try:
-            state.mkdir(exist_ok=True)
+            private_folder(state)
             if not ignore.exists():
                 ignore.write_text(IGNORE)
         except OSError as error:
@@ -369,7 +382,7 @@ class Project:
                 require_all(self.config, stage.contenders)
             return check(stage, candidate=candidate, model=model, strict=strict)
 
-    def advise(self, *, seconds: float = 20.0, again: bool = False) -> dict[str, Json]:
+    def advise(self, *, seconds: float = 20.0, again: bool = False) -> "Advice":
         """What to try on this data and machine, and why, from a short probe; `compared` with the last run.
 
         Args:
@@ -377,8 +390,8 @@ class Project:
             again: probe even if the same was probed before.
 
         Example:
-            >>> [option["name"] for option in project.advise(seconds=20.0)["options"]]  # doctest: +SKIP
-            ['linear', 'boosting', 'embedding']
+            >>> [(option.name, option.call) for option in project.advise(seconds=20.0).options]  # doctest: +SKIP
+            [('linear', 'try first'), ('boosting', 'try'), ('embedding', 'cannot say')]
         """
         from bakeoff.actions.advise import advise
         from bakeoff.loop.advice import compared
@@ -386,12 +399,12 @@ class Project:
 
         families, lacking = wiring.others(self.loaded)
         with self._stage(title="advise") as stage:
-            found = advise(stage, families, lacking, seconds=seconds, again=again)
+            advice = advise(stage, families, lacking, seconds=seconds, again=again)
         last = last_outcome(self.records, self.blobs)
-        measured = () if last is None or last.dataset.version != found["dataset"] else last.advice
+        measured = () if last is None or last.dataset.version != advice.dataset else last.advice
         if last is not None and not measured:  # it was not advised: what would have been said
-            measured = compared(found, last.candidates, last.dataset, seconds=last.seconds)
-        return {**found, "compared": msgspec.to_builtins(list(measured))}
+            measured = compared(advice.to_json(), last.candidates, last.dataset, seconds=last.seconds)
+        return replace(advice, compared=measured)
 
     def loop_once(self) -> "LoopTurn":
         """Look at what was served; when a trigger fires, take feedback into the data and run.
@@ -536,6 +549,47 @@ class Project:
         found = all_versions(self.records.versions, "dataset", self.config.project.name)
         return found if which is None else [find_dataset(found, self.config.project.name, which)]
 
+    def environments(self) -> list[Version]:
+        """The environments that runs were made in, newest first.
+
+        Example:
+            >>> project.environments()
+            [Version(environment films/1, ...)]
+        """
+        return all_versions(self.records.versions, "environment", self.config.project.name)
+
+    def environment(self, which: str | None = None) -> EnvironmentOrigin:
+        """Python, platform and packages of an environment: of this process, or of what `which` names.
+
+        Args:
+            which: an environment by number or the beginning of its hash, or a model version ("films/2", an alias).
+
+        Raises:
+            NotFoundError: there is no such environment or model.
+
+        Example:
+            >>> project.environment("films/1") == project.environment("1")
+            True
+        """
+        from bakeoff.actions.environments import environment_of
+
+        return environment_of(self, which)
+
+    def sbom(self, which: str | None = None) -> dict[str, Json]:
+        """A bill of materials (CycloneDX 1.6): the packages of an environment, and the models and data made in it.
+
+        Args:
+            which: as for `environment`.
+
+        Example:
+            >>> bill = project.sbom("1")
+            >>> bill["bomFormat"], "machine-learning-model" in {each["type"] for each in bill["components"]}
+            ('CycloneDX', True)
+        """
+        from bakeoff.actions.environments import bill_of
+
+        return bill_of(self, which, time_ms=self._clock())
+
     def data_card(
         self, *, version: str | None = None, show_personal: bool = False, tokenizer: Path | None = None
     ) -> "DataCard":
@@ -567,11 +621,12 @@ class Project:
                 with self._staged(lock=lock, budget_s=budget_s) as stage:
                     yield stage
                 return
-            with (
-                bar(f"{self.config.project.name}: {title}") as shown,
-                self._staged(lock=lock, budget_s=budget_s) as stage,
-            ):
+            with self._bar(title) as shown, self._staged(lock=lock, budget_s=budget_s) as stage:
                 yield replace(stage, progress=shown.line, compute=CountedJobs(stage.compute, shown))
+
+    def _bar(self, title: str) -> "AbstractContextManager[ProgressBar]":
+        """A bar about long work; none where lines are taken."""
+        return bar(f"{self.config.project.name}: {title}", shown=self._progress is None)
 
     def _pass_on(self, line: str) -> None:
         """Pass on a line about long work, where somebody takes it."""
@@ -638,6 +693,97 @@ class Project:
             work.mkdir()
             yield stage
 
+    # --- who may ----------------------------------------------------------------------------------
+
+    def create_token(
+        self,
+        name: str,
+        *,
+        roles: Sequence[str],
+        scopes: Sequence[str] = (),
+        expires: str | None = None,
+        who: str | None = None,
+    ) -> "tuple[Token, str]":
+        """A new token for callers of servers, and its text, which is shown this once; written into the audit log.
+
+        Args:
+            name: what it is for.
+            roles: of `viewer`, `annotator`, `caller`, `contributor`, `operator`, `admin`, and the project's own.
+            scopes: what it reaches, such as `endpoint:reviews` or `experiment:*`; without any, everything.
+            expires: when it ends, such as "90d"; None for never.
+            who: who makes it, by default the user of this process.
+
+        Raises:
+            UsageError: a role or scope that there is not.
+
+        Example:
+            >>> token, text = project.create_token("nightly", roles=["caller"], scopes=["endpoint:*"], expires="90d")
+            >>> token.name, text.startswith("bkf_")
+            ('nightly', True)
+        """
+        from bakeoff.config.duration import seconds
+        from bakeoff.security.audit import current_user
+
+        lifetime_ms = None if expires is None else int(seconds(expires) * 1000)
+        token, text = self._tokens.create(name, roles=roles, scopes=scopes, lifetime_ms=lifetime_ms)
+        after = {"name": name, "roles": list(roles), "scopes": list(scopes), "expires_ms": token.expires_ms}
+        self.audit.add("token created", f"token {token.id}", who=who or current_user(), after=after)
+        return token, text
+
+    def tokens(self) -> "list[Token]":
+        """All tokens without their secrets, newest first, also those that have ended.
+
+        Example:
+            >>> [token.name for token in project.tokens()]
+            ['nightly']
+        """
+        return self._tokens.all()
+
+    def revoke_token(self, token: str, *, who: str | None = None) -> "Token":
+        """End a token by its id or name, in every process within a second; written into the audit log.
+
+        Raises:
+            NotFoundError: there is none. UsageError: several are called so.
+
+        Example:
+            >>> project.revoke_token("nightly").revoked_ms is None
+            False
+        """
+        from bakeoff.security.audit import current_user
+
+        ended = self._tokens.revoke(token)
+        after = {"name": ended.name, "revoked_ms": ended.revoked_ms}
+        self.audit.add("token revoked", f"token {ended.id}", who=who or current_user(), after=after)
+        return ended
+
+    @property
+    def audit(self) -> "AuditLog":
+        """Who changed what, chained so that an edited or missing record shows.
+
+        Example:
+            >>> project.audit.verify()
+            []
+        """
+        from bakeoff.security.audit import AuditLog
+
+        return self._store("audit", lambda: AuditLog(self.records.documents, self._clock))
+
+    @property
+    def _tokens(self) -> "Tokens":
+        return self._store("tokens", lambda: wiring.open_tokens(self.config.auth, self.records.documents, self._clock))
+
+    def authenticator(self) -> "Tokens | None":
+        """What says who calls a server of the project; None where nobody is asked (`[auth] required`)."""
+        return self._tokens if self.config.auth.required else None
+
+    def certificate(self) -> "Tls | None":
+        """The certificate of the project's servers (`[tls]`).
+
+        Raises:
+            UsageError: one of certificate and key is lacking.
+        """
+        return wiring.certificate(self.config.tls, self.folder)
+
     # --- serving --------------------------------------------------------------------------------
 
     def plane(self) -> "DataPlane":
@@ -645,7 +791,7 @@ class Project:
 
         Example:
             >>> project.plane().names
-            ('reviews',)
+            ('films',)
         """
         from bakeoff.serve.plane import DataPlane
         from bakeoff.serve.releases import endpoints
@@ -670,7 +816,7 @@ class Project:
 
         require_threads()
         name = self.endpoint if endpoint is None else endpoint
-        settings = self.config.endpoint if name == self.endpoint else self.config.endpoints.get(name, ServedConfig())
+        settings = self.served(name)
         return Engine(
             name,
             load=self._load_release,
@@ -680,11 +826,77 @@ class Project:
             clock=self._clock,
             ids=wiring.new_id,
             log=settings.log,
+            sample=settings.sample,
+            cache=settings.cache,
             max_rows=settings.max_rows,
             check=self._row_check,
             on_violation=settings.contract,
             unknown=settings.unknown,
             redact=redactor,
+        )
+
+    def served(self, endpoint: str) -> ServedConfig:
+        """How an endpoint serves: the settings of `[endpoint]`, or of `[endpoints.NAME]`.
+
+        Example:
+            >>> project.served("reviews").log
+            'required'
+        """
+        if endpoint == self.endpoint:
+            return self.config.endpoint
+        return self.config.endpoints.get(endpoint, ServedConfig())
+
+    @property
+    def endpoints(self) -> "ProjectEndpoints":
+        """The project's endpoints: what is released on them, and how that is changed.
+
+        Example:
+            >>> project.endpoints.show()
+            EndpointStatus('films', live films/1)
+        """
+        from bakeoff.project.endpoints import ProjectEndpoints
+
+        return ProjectEndpoints(self, clock=self._clock, candidates=self._candidate_versions)
+
+    def _candidate_versions(self) -> dict[str, str]:
+        return {each.name: str(each.model_version) for each in self._candidates()}
+
+    def replay(
+        self,
+        model: str,
+        *,
+        endpoint: str | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        limit: int = 10_000,
+    ) -> "Replay":
+        """Answer logged calls again with another model, and compare answers, quality (where labels are) and latency.
+
+        Args:
+            model: a version ("name/2", "2"), an alias, a candidate of the last run, or the id of a release.
+            endpoint: whose calls; the project's own by default.
+            since_ms: calls from then on, in milliseconds since 1970.
+            until_ms: calls before then.
+            limit: the most rows; of more, the last ones.
+
+        Raises:
+            NotFoundError: there is no such model, or no logged call.
+
+        Example:
+            >>> _ = project.predict([{"review": "great film", "year": 1999}] * 3)
+            >>> project.replay("champion")
+            Replay(films/1 on 3 rows of 'films': 100.0% the same)
+        """
+        from bakeoff.actions.replay import replay
+
+        return replay(
+            self,
+            self.endpoint if endpoint is None else endpoint,
+            model,
+            candidates=self._candidate_versions(),
+            since_ms=since_ms,
+            until_ms=until_ms,
+            limit=limit,
         )
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
@@ -729,8 +941,7 @@ class Project:
         from bakeoff.project.rows import as_rows
 
         library, signature = library_of(rows), self._engine.signature
-        names = list(dict.fromkeys(column.format.vector or column.name for column in signature.inputs))
-        answers = self._answers(as_rows(rows, names=names))
+        answers = self._answers(as_rows(rows, names=signature.input_names))
         if library is None:
             return answers
         warn_of_gaps(answers, stacklevel=2)
@@ -743,7 +954,7 @@ class Project:
         if len(rows) <= most:
             return self._engine.predict(rows)
         answers: list[Answer] = []
-        with bar(f"{self.config.project.name}: predict") as shown:
+        with self._bar("predict") as shown:
             shown.more(len(rows))
             for start in range(0, len(rows), most):
                 part = rows[start : start + most]
@@ -775,8 +986,7 @@ class Project:
         """
         from bakeoff.project.files import answered
 
-        names = [column.format.vector or column.name for column in self._engine.signature.inputs]
-        parts = self._batches(location, folder, names)
+        parts = self._batches(location, folder, self._engine.signature.input_names)
         return answered(self._engine, parts, query=self.config.data.query is not None)
 
     def predict_each(self, rows: object, *, name: str = "rows") -> "Iterator[BatchResult[Answer]]":
@@ -864,16 +1074,25 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), truth_of=self._truth_of, redact=redact)
+        return record(self.events, plain_items(items), truth_of=self.truth_of, redact=redact)
 
     @property
-    def _truth_of(self) -> "TruthOf":
+    def truth_of(self) -> "TruthOf":
+        """What reads labels of feedback as the models do, by the model version that they are on.
+
+        Example:
+            >>> project.truth_of("films/1").read(" yes ")
+            'yes'
+        """
         from bakeoff.feedback.truth import truth_reader
         from bakeoff.registry.lineage import learned_of
 
         versions, data = self.records.versions, self.config.data
-        return truth_reader(
-            lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+        return self._store(
+            "truth_of",
+            lambda: truth_reader(
+                lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+            ),
         )
 
     def _load_release(self, release: "Release") -> "Model":
@@ -979,7 +1198,8 @@ class Project:
             paid: ask even a service that takes money for each answer, some hundred times.
 
         Raises:
-            UsageError: not one of row and prediction is given, or each answer is paid for and `paid` is not set.
+            UsageError: not one of row and prediction is given, or a prediction with another model, or each answer is
+                paid for and `paid` is not set.
             NotFoundError: there is no such prediction or model. DataError: the row does not fit.
 
         Example:
@@ -989,14 +1209,103 @@ class Project:
         from bakeoff.actions.explain import explain_prediction, explain_row
         from bakeoff.project.rows import as_rows
 
-        if (row is None) == (prediction is None) or (prediction is not None and model is not None):
-            raise UsageError("expected a row (and, if you like, a model), or the id of a prediction")
-        if prediction is not None:
+        if prediction is not None and model is not None:
+            raise UsageError(
+                f"expected no model beside a prediction, which is explained by the model that made it; received model "
+                f"{model!r}: leave it out, or explain the row"
+            )
+        if row is not None and prediction is None:
+            return explain_row(self, as_rows([row])[0], model=model, paid=paid)
+        if prediction is not None and row is None:
             return explain_prediction(self, prediction, paid=paid)
-        return explain_row(self, as_rows([row])[0], model=model, paid=paid)
+        received = "neither" if row is None else "both"
+        raise UsageError(f"expected a row or the id of a prediction, received {received}: name one of them")
+
+    def compare(
+        self,
+        *runs: str,
+        metric: str | Sequence[str] = (),
+        key: str | None = None,
+        truth: str | None = None,
+        prediction: str | None = None,
+        lower: Sequence[str] = (),
+        group: str | None = None,
+        time: str | None = None,
+        cost: str | None = None,
+        artifact: str | None = None,
+        missing: "Missing" = "refuse",
+        baseline: str | None = None,
+        margin: float | None = None,
+        confidence: float | None = None,
+        log: bool = True,
+    ) -> "JudgedRuns":
+        """Judge runs by the rows that they logged, whoever made them: by paired tests, for all pairs at once.
+
+        A run may have outcomes of bakeoff (a candidate's run, or a bake-off for its winner's), a table among its
+        artifacts (`mlflow.log_table`, or a CSV, JSON or Parquet file), or traces with feedback
+        (`mlflow.genai.evaluate`).
+
+        Args:
+            runs: ids, how these begin, or names; two or more.
+            metric: a column of scores (numbers, or yes and no), or a metric of truth and prediction; the first of
+                several decides, the others are shown with intervals of their own. Of bakeoff's runs, that of the first.
+            key: the column by which rows are paired. Without one they are paired by number or place, if the runs
+                name the same dataset; traces are paired by what was asked.
+            truth: the column of true values, where its name does not say so.
+            prediction: the column of predictions, likewise.
+            lower: columns of scores of which less is better.
+            group: the column of what rows belong to: rows of a group go together.
+            time: the column of when rows happened: rows that are close in time may go together.
+            cost: a metric of the runs that is the price of 1,000 rows in US dollars; known of bakeoff's own.
+            artifact: the path of the table among the artifacts of each run.
+            missing: what to do where a run has no prediction or score of a row: "refuse", "drop" the row for all runs,
+                or count it as "wrong".
+            baseline: the run that the winner must be shown to be better than, to be `passed`.
+            margin: how much worse counts as no worse; a default by the metric.
+            confidence: nobody wins unless it is shown, with this confidence, that it is worse than none by more.
+            log: keep the judgement with the runs, where MLflow has its `compare_evaluations`.
+
+        Raises:
+            NotFoundError: a run is not there, or logged no rows. UsageError: nothing says how rows are paired, or by
+                what they are judged. DataError: rows that cannot be paired or judged.
+
+        Example:
+            >>> candidates = [run.run_id for run in project.runs() if run.name != "bake-off"]
+            >>> judged = project.compare(*candidates, metric="accuracy")
+            >>> judged.verdict.winner, judged.rows, judged.key
+            ('linear', 60, 'row')
+        """
+        from bakeoff.actions.judge_runs import judge_runs, keep
+
+        with self.own_metrics():
+            judged = judge_runs(
+                self.records,
+                self.blobs,
+                runs,
+                metric=metric,
+                key=key,
+                truth=truth,
+                prediction=prediction,
+                lower=tuple(lower),
+                group=group,
+                time=time,
+                cost=cost,
+                artifact=artifact,
+                missing=missing,
+                baseline=baseline,
+                margin=margin,
+                confidence=confidence,
+                seed=self.config.project.seed,
+                data=self.config.data,
+            )
+        if log:
+            keep(self.records, self.blobs, judged, self._clock)
+        return judged
 
     def compare_runs(self, first: str, second: str) -> "RunComparison":
-        """What differs between two finished runs: data, settings, candidates, scores and verdicts.
+        """What differs between two bake-offs: data, settings, candidates, scores and verdicts.
+
+        `compare` judges runs by their rows.
 
         Raises:
             NotFoundError: one of them is not there, or it has no outcome.
@@ -1085,7 +1394,7 @@ class Project:
         """
         from bakeoff.actions.export import Wish, export
 
-        known = {each.name: str(each.model_version) for each in self._candidates()}
+        known = self._candidate_versions()
         model = self.model(known.get(which, which) if which else None)
         return export(
             model.model,
@@ -1113,7 +1422,7 @@ class Project:
         shots: int | None = None,
         chat: bool = False,
         batch: int = 8,
-    ) -> dict[str, Json]:
+    ) -> "HarnessReport":
         """Run tasks of the LM Evaluation Harness on a candidate of the last run; what is found is kept with its run.
 
         Args:
@@ -1129,7 +1438,9 @@ class Project:
             NotFoundError: there is no such candidate or task. MissingExtraError: the extra `harness` is not installed.
 
         Example:
-            >>> project.harness("tuned", ["hellaswag"], limit=100)  # doctest: +SKIP
+            >>> report = project.harness("tuned", ["hellaswag"], limit=100)  # doctest: +SKIP
+            >>> report.tasks[0].metrics[0].value  # doctest: +SKIP
+            0.31
         """
         from bakeoff.actions.harness import HarnessTasks, run_harness
 
@@ -1158,6 +1469,117 @@ class Project:
         experiment = self.records.experiments.open(self.config.project.name)
         mine = attribute("experiment_id", "=", experiment.experiment_id)
         return list(self.records.runs.search(Query(where=AllOf(parts=(mine, *conditions)), limit=limit)).items)
+
+    def runs_table(
+        self,
+        filter: str | None = None,  # noqa: A002 - what MLflow calls it
+        *,
+        experiment: str | None = None,
+        limit: int | None = None,
+        frames: str | None = None,
+    ) -> Any:
+        """Runs of all experiments (or of one) as a table, newest first, with `metrics.*`, `params.*` and `tags.*`.
+
+        Args:
+            filter: in MLflow's grammar, as "metrics.accuracy > 0.9 and params.depth = '3'"; or and parentheses too.
+            experiment: the name of the only one that is looked at.
+            limit: the most rows.
+            frames: the library of the table; that of the project by default.
+
+        Raises:
+            UsageError: the filter cannot be read. NotFoundError: there is no such experiment.
+
+        Example:
+            >>> project.runs_table("metrics.accuracy > 0.5")["name"].sort().to_list()
+            ['boosting', 'linear']
+        """
+        from bakeoff.actions.runs_table import runs_table
+        from bakeoff.project.frames import given_back
+
+        table = runs_table(self.records, where=filter, experiment=experiment, limit=limit)
+        return given_back(table, self._library(frames))
+
+    def metric_history(self, metric: str, *runs: str, frames: str | None = None) -> Any:
+        """Every value that a metric of these runs ever had, as a table: `run_id`, `step`, `time`, `value`.
+
+        Args:
+            metric: its name.
+            runs: ids, how these begin, or names; one or more.
+            frames: the library of the table; that of the project by default.
+
+        Raises:
+            UsageError: no run is named. NotFoundError: there is no such run.
+
+        Example:
+            >>> run = next(run for run in project.runs() if run.name == "linear")
+            >>> project.metric_history("accuracy", run.run_id).columns
+            ['run_id', 'step', 'time', 'value']
+        """
+        from bakeoff.actions.row_results import run_named
+        from bakeoff.actions.runs_table import history_table
+        from bakeoff.project.frames import given_back
+
+        if not runs:
+            raise UsageError("expected one run or more whose history is wanted, received none")
+        ids = [run_named(self.records, each).run_id for each in runs]
+        return given_back(history_table(self.records, ids, metric), self._library(frames))
+
+    def runs_over_seeds(
+        self,
+        *metrics: str,
+        over: Sequence[str] = (),
+        filter: str | None = None,  # noqa: A002 - what MLflow calls it
+        experiment: str | None = None,
+        frames: str | None = None,
+    ) -> Any:
+        """Finished runs that differ in their seeds alone, together: a row for each setting and metric.
+
+        The columns say which setting it is (`candidate`, `dataset`, `params.*`), on how many `runs` it rests, and
+        `mean`, `sd`, and the ends `low` and `high` of Student's 95% interval of the mean over seeds.
+
+        Args:
+            metrics: those that are wanted; all by default.
+            over: the params that are seeds; by default those called seed, random_state, random_seed or rng_seed.
+            filter: in MLflow's grammar, as `runs_table` takes it.
+            experiment: the name of the only one that is looked at.
+            frames: the library of the table; that of the project by default.
+
+        Raises:
+            UsageError: the filter cannot be read, or no run has such a metric or param.
+
+        Example:
+            >>> project.runs_over_seeds("accuracy").select("candidate", "runs").rows()
+            [('linear', 1), ('boosting', 1)]
+        """
+        from bakeoff.actions.runs_table import runs_over_seeds
+        from bakeoff.project.frames import given_back
+
+        means = runs_over_seeds(self.records, metrics=metrics, over=over, where=filter, experiment=experiment)
+        return given_back(means.table, self._library(frames))
+
+    def sql(self, query: str, *, frames: str | None = None, timeout_s: float = 300.0) -> Any:
+        """The answer to one SELECT (of DuckDB) over runs, metrics, predictions, feedback, traces and more, as a table.
+
+        The views and their columns: docs/sql.md, or `bakeoff sql` without a query. The query sees nothing else.
+
+        Args:
+            query: the SELECT.
+            frames: the library of the table; that of the project by default.
+            timeout_s: the most seconds that it may run.
+
+        Raises:
+            DataError: it cannot be run, or takes too long.
+
+        Example:
+            >>> project.sql("SELECT name, value FROM runs JOIN metrics USING (run_id) WHERE key = 'accuracy'").columns
+            ['name', 'value']
+        """
+        from bakeoff.actions.sql import answered, read_answer
+        from bakeoff.project.frames import given_back
+
+        with answered(query, self.records, self.events, timeout_s=timeout_s) as path:
+            table = read_answer(path).collect()
+        return given_back(table, self._library(frames))
 
     def models(self) -> list[Version]:
         """Registered model versions, newest first.
@@ -1208,12 +1630,12 @@ class Project:
 
         return status(self, run_id)
 
-    def doctor(self) -> list[tuple[str, bool, str]]:
-        """Checks of the installation and the project: (what, whether it is fine, what was found).
+    def doctor(self) -> "Diagnosis":
+        """Checks of the installation and the project, and what each came to.
 
         Example:
-            >>> [what for what, fine, _ in project.doctor() if not fine]
-            []
+            >>> project.doctor().problems
+            ()
         """
         from bakeoff.actions.doctor import examine
 

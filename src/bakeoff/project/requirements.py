@@ -2,16 +2,15 @@
 
 import socket
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from bakeoff.config.sections import Config
 from bakeoff.core.errors import BakeoffError, CandidateError, MissingExtraError
-from bakeoff.core.families import load_family, require_here
+from bakeoff.core.families import install_command, load_family, missing_distributions, require_here
 from bakeoff.loop.context import Contender
 
-__all__ = ["missing_distributions", "require_all"]
+__all__ = ["require_all"]
 
 WAIT_S = 5.0
 
@@ -27,20 +26,8 @@ def require_all(config: Config, candidates: Sequence[Contender]) -> None:
         return
     kind = next((type(error) for error in lacking if isinstance(error, MissingExtraError)), CandidateError)
     listed = "\n".join(f"  {error}" for error in lacking)
-    go_on = "To go on without what cannot be had: bakeoff run --allow-missing"
+    go_on = "To go on without these candidates: --allow-missing (allow_missing=True in Python)"
     raise kind(f"nothing was fitted, as something is missing:\n{listed}\n{go_on}")
-
-
-def missing_distributions(names: Sequence[str]) -> list[str]:
-    """Those of the distributions that are not installed."""
-    return [name for name in names if not _installed(name)]
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        return bool(version(distribution))
-    except PackageNotFoundError:
-        return False
 
 
 def _of_candidates(candidates: Sequence[Contender]) -> Iterator[BakeoffError]:
@@ -48,8 +35,8 @@ def _of_candidates(candidates: Sequence[Contender]) -> Iterator[BakeoffError]:
         family = load_family(each.family_name)
         missing = missing_distributions(family.requires)
         if missing:
-            named = f"bakeoff[{family.extra}]" if family.extra else " ".join(missing)
-            yield MissingExtraError(f'candidate {each.name!r} needs {", ".join(missing)}: pip install "{named}"')
+            install = install_command(family, missing)
+            yield MissingExtraError(f"candidate {each.name!r} needs {', '.join(missing)}: {install}")
             continue
         try:
             require_here(family, each.params)
@@ -62,6 +49,8 @@ def _of_candidates(candidates: Sequence[Contender]) -> Iterator[BakeoffError]:
 def _of_settings(config: Config) -> Iterator[BakeoffError]:
     if config.judge is not None:
         yield from _of_service("the judge", config.judge.url)
+    if config.data.query is not None and missing_distributions(["duckdb"]):
+        yield MissingExtraError.of("[data] query", "sql", "duckdb")
     if config.decide.json_schema is not None and missing_distributions(["jsonschema"]):
         yield MissingExtraError.of("[decide] json_schema", "chat", "jsonschema")
 

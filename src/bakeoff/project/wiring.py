@@ -11,24 +11,32 @@ import msgspec
 
 from bakeoff.config.file import Loaded
 from bakeoff.config.search import Choices, Range, Search, space
-from bakeoff.config.sections import Config, SearchConfig
+from bakeoff.config.sections import AuthConfig, Config, SearchConfig, TlsConfig
 from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
-from bakeoff.core.errors import BakeoffError, ConfigError, Problem
-from bakeoff.core.families import families_code, load_family, service_of
+from bakeoff.core.errors import BakeoffError, ConfigError, Problem, UsageError
+from bakeoff.core.families import (
+    families_code,
+    install_command,
+    load_family,
+    missing_distributions,
+    service_of,
+)
 from bakeoff.core.jobs import Compute
-from bakeoff.core.protocols import BlobStore, Clock, EventLog, Family, RecordStore
+from bakeoff.core.protocols import BlobStore, Clock, DocumentRecords, EventLog, Family, RecordStore
 from bakeoff.core.types import Json
 from bakeoff.evaluate.decide.settings import check_gates
 from bakeoff.loop.context import COMBINERS, Contender
 from bakeoff.project.prompt_files import file_keys, opened
-from bakeoff.project.requirements import missing_distributions
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
+    from bakeoff.security.certificates import Tls
+    from bakeoff.security.tokens import Tokens
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
+__all__ += ["authenticator", "certificate", "open_tokens"]
 __all__ += ["now_ms", "open_records", "open_stores", "others", "sqlite_file"]
 
 PREPARED = "prepared"
@@ -61,6 +69,35 @@ def open_events(loaded: Loaded, clock: Clock) -> EventLog:
 def now_ms() -> int:
     """The clock of stores."""
     return time.time_ns() // 1_000_000
+
+
+def open_tokens(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "Tokens":
+    """The tokens that callers of servers have."""
+    from bakeoff.security.roles import Roles
+    from bakeoff.security.tokens import Tokens
+
+    return Tokens(documents, Roles(config.roles), clock)
+
+
+def authenticator(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "Tokens | None":
+    """What says who calls a server; None where nobody is asked."""
+    return open_tokens(config, documents, clock) if config.required else None
+
+
+def certificate(config: TlsConfig, folder: Path) -> "Tls | None":
+    """The certificate of servers; None where connections are not encrypted.
+
+    Raises:
+        UsageError: one of certificate and key is lacking.
+    """
+    from bakeoff.security.certificates import Tls
+
+    if config.certificate is None and config.key is None:
+        return None
+    if config.certificate is None or config.key is None:
+        raise UsageError("tls: expected certificate and key, found one of them")
+    authority = config.client_authority and folder / config.client_authority
+    return Tls(certificate=folder / config.certificate, key=folder / config.key, client_authority=authority or None)
 
 
 def open_stores(folder: Path, records: str, blobs: str, clock: Clock) -> tuple[RecordStore, BlobStore]:
@@ -208,8 +245,7 @@ def others(loaded: Loaded) -> tuple[list[Contender], dict[str, str]]:
                 continue
             missing = missing_distributions(family.requires)
             if missing:
-                what = f"bakeoff[{family.extra}]" if family.extra else " ".join(missing)
-                lacking[name] = f'{", ".join(missing)} is not installed: pip install "{what}"'
+                lacking[name] = f"{', '.join(missing)} is not installed: {install_command(family, missing)}"
                 continue
             params = check_params(family, {}, file=loaded.file, key=f"candidates.{name}")
             if service_of(family, params) is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from bakeoff.report.answer_charts import confusion, reliability, slices
-from bakeoff.report.drawing import Chart, Palette, Spec, colour, names, numeric, said
+from bakeoff.report.drawing import Chart, Palette, Spec, colour, names, numeric, said, zero
 from bakeoff.report.effort_charts import power, trials
 from bakeoff.report.explaining import explained_first
 from bakeoff.report.explanation_charts import explanation_charts
@@ -97,13 +97,8 @@ def _differences(report: Report) -> Chart:
     order = [row["name"] for row in rows]
 
     def draw(palette: Palette, _: int) -> Spec:
-        zero = {
-            "data": {"values": [{"at": 0}]},
-            "mark": {"type": "rule", "color": palette.muted, "strokeDash": [4, 3], "aria": False},
-            "encoding": {"x": {"datum": 0, "type": "quantitative"}},
-        }
         title = f"advantage in {verdict.metric} (left of 0: worse)"
-        return _whiskers(rows, order, title, colour(report, palette), [zero])
+        return _whiskers(rows, order, title, colour(report, palette), [zero(palette)])
 
     return Chart(
         title=f"Differences from {verdict.best}, paired on the same rows",

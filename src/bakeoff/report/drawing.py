@@ -21,7 +21,7 @@ from bakeoff.report.model import Report
 from bakeoff.report.numbers import cut
 
 __all__ = ["MOST_SERIES", "NARROW", "WIDE", "Chart", "Palette", "Spec", "clean", "colour", "names", "numeric", "png"]
-__all__ += ["said", "svg"]
+__all__ += ["said", "svg", "zero"]
 
 Spec: TypeAlias = dict[str, Any]
 
@@ -215,6 +215,15 @@ def numeric(field: str, title: str | None, *, axis: Spec | None = None, **scale:
         "title": title,
         "scale": {"zero": False, **scale},
         "axis": {"tickCount": 5, **(axis or {})},
+    }
+
+
+def zero(palette: Palette, channel: str = "x") -> Spec:
+    """A dashed line at 0."""
+    return {
+        "data": {"values": [{}]},
+        "mark": {"type": "rule", "color": palette.muted, "strokeDash": [4, 3], "aria": False},
+        "encoding": {channel: {"datum": 0, "type": "quantitative"}},
     }
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, clean, numeric, said
+from bakeoff.report.drawing import NARROW, Chart, Palette, Spec, clean, numeric, said, zero
 from bakeoff.report.numbers import count, number, plain, signed
 from bakeoff.results.explanation import (
     Contribution,
@@ -76,13 +76,6 @@ def _cut(labels: Sequence[str], width: int) -> list[str]:
     return [clean(label, LABEL + 12 if width > NARROW else 16) for label in labels]
 
 
-def _zero(palette: Palette, channel: str = "x") -> Spec:
-    return {
-        "mark": {"type": "rule", "color": palette.muted, "strokeDash": [4, 3], "aria": False},
-        "encoding": {channel: {"datum": 0, "type": "quantitative"}},
-    }
-
-
 def _importance(drops: Sequence[Importance], metric: str) -> Chart:
     shown = drops[:MOST_BARS]
     rows: list[Spec] = [
@@ -116,7 +109,7 @@ def _importance(drops: Sequence[Importance], metric: str) -> Chart:
                     "mark": {"type": "point", "filled": True, "size": 50, "color": palette.series[0], "aria": False},
                     "encoding": {"y": y, "x": numeric("drop", title, zero=True)},
                 },
-                _zero(palette),
+                zero(palette),
             ],
         }
 
@@ -153,7 +146,7 @@ def _swarm(explained: Explanation) -> Chart:
             "height": {"step": STEP + 8},
             "data": {"values": rows},
             "layer": [
-                _zero(palette),
+                zero(palette),
                 {
                     "mark": {"type": "circle", "size": 16, "opacity": 0.75, "aria": False},
                     "encoding": {
@@ -438,7 +431,7 @@ def _errors(bars: Sequence[ErrorBar], title: str, axis: str | None) -> Chart:
             "height": 240 if width > NARROW else 200,
             "data": {"values": rows},
             "layer": [
-                *([spread, _zero(palette, "y")] if numbers else []),
+                *([spread, zero(palette, "y")] if numbers else []),
                 {
                     "mark": {"type": "rule", "strokeWidth": 2, "color": hue, "opacity": 0.5, "aria": False},
                     "encoding": {"x": x, "y": numeric("low", what), "y2": {"field": "high"}},

@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bakeoff.core.markup import paragraph, table
+from bakeoff.core.markup import extended, paragraph, table
 from bakeoff.core.types import Column
 from bakeoff.metrics.intervals import Interval
 from bakeoff.results.candidate import Candidate
@@ -121,10 +121,9 @@ class Report(RunOutcome):
     def _repr_html_(self) -> str:
         names = [answer.candidate for answer in self.rows[0].answers] if self.rows else []
         rows = [(row.number, row.truth, *(answer.said for answer in row.answers)) for row in self.rows]
-        worth = paragraph("Test rows worth reading, by their number:") + table(("row", "truth", *names), rows)
+        worth = paragraph("Test rows worth reading, by their number:"), table(("row", "truth", *names), rows)
         note = paragraph("bakeoff.report.html.html(report) is the whole page", "muted")
-        outcome = RunOutcome._repr_html_(self).removesuffix("</div>")
-        return f"{outcome}{worth if rows else ''}{note}</div>"
+        return extended(RunOutcome._repr_html_(self), *(worth if rows else ()), note)
 
     def scored(self, candidate: Candidate) -> Interval:
         """The deciding metric of one of `ranked`."""

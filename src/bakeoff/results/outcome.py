@@ -110,6 +110,16 @@ class RunOutcome:
         """Those that were not."""
         return tuple(each for each in self.candidates if each.status != "ok")
 
+    @property
+    def won(self) -> bool:
+        """Whether some candidate passed the gates and won."""
+        return self.verdict.winner is not None
+
+    @property
+    def blocked(self) -> str | None:
+        """Why the winner waits for a person's word, if it does."""
+        return self.verdict.contest if self.verdict.blocked else None
+
     def candidate(self, name: str | None) -> Candidate | None:
         """The candidate of that name, if there is one."""
         return next((each for each in self.candidates if each.name == name), None)

@@ -2,30 +2,45 @@
 
 A call keeps the runtime that it started with, so a release that is replaced lives until its calls have drained.
 The caller that sees the routes moved loads what is new; the others go on with what there is meanwhile.
+
+A canary never stops an answer: where it cannot be loaded, fails, or begins to say nothing, the live release is asked
+instead. When that one answers, the failure is the canary's, and is logged as evidence; when it does not, the failure
+is of the call, and the live release's error is told.
 """
 
 import logging
+import random
 import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TypeVar
+
+from msgspec import Struct
 
 from bakeoff.core.abilities import abilities_of
-from bakeoff.core.errors import BakeoffError, DataError, NotFoundError
+from bakeoff.core.errors import BakeoffError, CandidateError, DataError, NotFoundError, StoreError
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.generation import Embedded, Messages, Piece, Sampling, Tool, ToolCall
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Signature
-from bakeoff.data.contract_rows import RowCheck
+from bakeoff.data.contract_rows import Broken, RowCheck
 from bakeoff.serve.inputs import Inputs, OnUnknown
+from bakeoff.serve.mirror import Mirror
 from bakeoff.serve.recorder import LogMode, Recorder, Redact
+from bakeoff.serve.router import mirrored, pick
 from bakeoff.serve.runtime import Admitted, Answer, OnViolation, Prepare, Row, Runtime
 
-__all__ = ["Engine", "Health"]
+__all__ = ["Call", "Engine", "Health"]
+
+A = TypeVar("A", bound="Answer | DataError")
 
 POLL_MS = 500
 RETRY_MS = 10_000
+STUCK_MS = 5_000
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +54,39 @@ class Health:
     model_version: str | None
     problem: str | None
     lost_log_records: int
+    unmirrored_calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Rows that somebody wants answers to, and the caller's key (see `Engine.predict`)."""
+
+    rows: Sequence[Row]
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """The live runtime, and the routes with the runtimes of those that could be loaded, by release."""
+
+    live: Runtime
+    routes: Sequence[Release]
+    runtimes: Mapping[str, Runtime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversation:
+    messages: Messages
+    sampling: Sampling
+    answer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unloadable:
+    """Why a release could not be loaded, and when that was."""
+
+    error: Exception
+    time_ms: int
 
 
 def _random_id() -> str:
@@ -58,7 +106,9 @@ class Engine:
         clock: milliseconds since the epoch.
         ids: makes prediction ids; they must be unguessable, as whoever knows one may give feedback on it.
         timer: seconds, for latencies.
-        log: "required": no answer before its record is durable; "best_effort": answers do not wait for it.
+        log: "required": no answer before its record is durable; "best_effort": answers do not wait for it; "off".
+        sample: the share of calls that are logged.
+        cache: answers that are kept for rows that come again (none: 0).
         max_rows: the most rows in one call.
         check: compiles a released contract (its blob) for the model's columns; without it none is held.
         on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
@@ -80,6 +130,8 @@ class Engine:
         ids: Callable[[], str] = _random_id,
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
+        sample: float = 1.0,
+        cache: int = 0,
         max_rows: int = 10_000,
         check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
@@ -87,17 +139,19 @@ class Engine:
         redact: Redact = lambda _: lambda value: value,
     ) -> None:
         self.endpoint = endpoint
-        self.recorder = Recorder(endpoint, events, log=log, redact=redact)
+        self.recorder = Recorder(endpoint, events, log=log, redact=redact, sample=sample)
         self._load, self._routes, self._prepare = load, routes, prepare
         self._clock, self._ids, self._timer = clock, ids, timer
-        self._max_rows = max_rows
+        self._max_rows, self._cache = max_rows, cache
         self._check = check
         self._on_violation: OnViolation = on_violation
         self._unknown: OnUnknown = unknown
-        self._live: Runtime | None = None
+        self._serving: _Serving | None = None
+        self._unloadable: dict[str, _Unloadable] = {}
+        self._draw = random.Random()  # noqa: S311 - it draws who meets a canary
+        self.mirror = Mirror()
         self._refreshing = threading.Lock()
         self._polled_ms: int | None = None
-        self._failed: tuple[str, int] | None = None
         self._problem: str | None = None
 
     def new_id(self) -> str:
@@ -110,8 +164,12 @@ class Engine:
 
     # --- answering ------------------------------------------------------------------------------
 
-    def predict(self, rows: Sequence[Row]) -> list[Answer]:
+    def predict(self, rows: Sequence[Row], *, key: str | None = None) -> list[Answer]:
         """Answer each row, in order; with `log = "required"` the answers are durable when this returns.
+
+        Args:
+            rows: the inputs.
+            key: of the caller: one with a key meets the same release each time, while a canary has a share.
 
         Raises:
             DataError: too many rows, or a row that does not fit the model's inputs.
@@ -120,36 +178,159 @@ class Engine:
             CandidateError: the model failed.
             StoreError: the answers could not be logged.
         """
-        runtime = self._current()
-        started = self._timer()
-        try:
-            return self._answered(runtime, self._admitted(runtime, rows), started)
-        except Exception as error:
-            self.recorder.failed(runtime, len(rows), self._since_ms(started), error)
-            raise
+        return self._canary_first(rows, key, self._answered_by, self._tried)
 
-    def predict_each(self, rows: Sequence[Row]) -> list[Answer | DataError]:
+    def predict_calls(self, calls: Sequence[Call]) -> list[list[Answer] | Exception]:
+        """Answer several calls at once, each as `predict` would; what is wrong with one is not told to the others.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint.
+        """
+        serving, started = self._current(), self._timer()
+        if len(calls) == 1 or len(serving.routes) > 1:
+            return [self._result(call) for call in calls]
+        admitted: list[Admitted | Exception] = []
+        for call in calls:
+            try:
+                admitted.append(self._admitted(serving.live, call.rows))
+            except Exception as error:  # noqa: BLE001 - it is this call's
+                self.recorder.failed(serving.live.release, len(call.rows), self._since_ms(started), error)
+                admitted.append(error)
+        together = [each for each in admitted if isinstance(each, Admitted)]
+        try:
+            answers = iter(self._answered(serving.live, Admitted.joined(together), started)) if together else iter(())
+        except Exception:  # noqa: BLE001 - whose fault it is shows when each is asked alone
+            return [
+                each if isinstance(each, Exception) else self._result(call)
+                for each, call in zip(admitted, calls, strict=True)
+            ]
+        return [each if isinstance(each, Exception) else [next(answers) for _ in each.rows] for each in admitted]
+
+    def _result(self, call: Call) -> list[Answer] | Exception:
+        try:
+            return self.predict(call.rows, key=call.key)
+        except Exception as error:  # noqa: BLE001 - it is told to who called
+            return error
+
+    def predict_each(self, rows: Sequence[Row], *, key: str | None = None) -> list[Answer | DataError]:
         """Answer the rows that can be answered, in order, and say of each other one why not.
 
         Raises:
             NotFoundError, CandidateError, StoreError: as for `predict`.
         """
-        runtime = self._current()
+        return self._canary_first(rows, key, self._each_answered_by, lambda *asked: [*self._tried(*asked)])
+
+    def _canary_first(
+        self,
+        rows: Sequence[Row],
+        key: str | None,
+        by_live: Callable[[Runtime, Sequence[Row], float], list[A]],
+        by_canary: Callable[[Runtime, Sequence[Row], float], list[A]],
+    ) -> list[A]:
+        """Ask the canary, if this caller meets it, and where that one fails or there is none, the live release."""
+        serving = self._current()
+        chosen = pick(serving.routes, key, self._draw)
+        failure: tuple[Exception, float] | None = None
+        if chosen is not serving.routes[0]:
+            started = self._timer()
+            try:
+                return by_canary(self._runtime_of(serving, chosen), rows, started)
+            except StoreError:  # it answered, and no other answer could be logged either
+                raise
+            except Exception as error:  # noqa: BLE001 - the live release is asked instead
+                failure = error, self._since_ms(started)
         started = self._timer()
+        try:
+            answers = by_live(serving.live, rows, started)
+        except Exception as error:
+            self.recorder.failed(serving.live.release, len(rows), self._since_ms(started), error)
+            raise
+        if failure is not None:
+            self.recorder.failed(chosen, len(rows), failure[1], failure[0])
+        for shadow in mirrored(serving.routes, key, self._draw):
+            self._mirror(serving, shadow, rows, answers)
+        return answers
+
+    def _answered_by(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
+        return self._answered(runtime, self._admitted(runtime, rows), started)
+
+    def _tried(self, canary: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
+        """The canary's answers; what rows violate counts once it has answered, as the live one may be asked next."""
+        admitted = self._admitted(canary, rows, _uncounted)
+        answers = self._answered(canary, admitted, started)
+        self.recorder.count_broken(admitted.broken)
+        return answers
+
+    def _each_answered_by(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer | DataError]:
         refused: dict[int, DataError] = {}
         try:
-            try:
-                admitted = self._admitted(runtime, rows)
-            except DataError:
-                refused = self._refused(runtime, rows)
-                admitted = self._admitted(runtime, [row for at, row in enumerate(rows) if at not in refused])
-            answers = iter(self._answered(runtime, admitted, started))
-        except Exception as error:
-            self.recorder.failed(runtime, len(rows), self._since_ms(started), error)
-            raise
+            admitted = self._admitted(runtime, rows)
+        except DataError:
+            refused = self._refused(runtime, rows)
+            admitted = self._admitted(runtime, [row for at, row in enumerate(rows) if at not in refused])
+        answers = iter(self._answered(runtime, admitted, started))
         if refused:
-            self.recorder.failed(runtime, len(refused), 0.0, next(iter(refused.values())))
+            self.recorder.failed(runtime.release, len(refused), 0.0, next(iter(refused.values())))
         return [refused[at] if at in refused else next(answers) for at in range(len(rows))]
+
+    @property
+    def direct(self) -> Runtime | None:
+        """The runtime that answers whatever comes, when it is alone and has a row path; else None."""
+        serving = self._serving
+        if serving is None or len(serving.routes) > 1 or serving.live.row_path is None:
+            return None
+        return serving.live
+
+    def predict_read(
+        self, runtime: Runtime, rows: Sequence[Struct]
+    ) -> tuple[list[Answer], Sequence[PredictionEvent]] | None:
+        """Answer rows that were read as the runtime's row path wants them; and what its `recorder` is to submit.
+
+        None where they are left to `predict`.
+        """
+        if runtime.row_path is None or not 0 < len(rows) <= self._max_rows:
+            return None
+        started = self._timer()
+        answer = runtime.row_path(rows)
+        answers = None if answer is None else runtime.path_answers(answer, self._ids)
+        if answer is None or answers is None:
+            return None
+        latency_ms, now_ms = self._since_ms(started), self._clock()
+        return answers, self.recorder.path_events(runtime.release, answer.logged, answers, latency_ms, now_ms)
+
+    def _runtime_of(self, serving: _Serving, route: Release) -> Runtime:
+        """The runtime of a route beside the live one.
+
+        Raises:
+            CandidateError: it could not be loaded.
+        """
+        runtime = serving.runtimes.get(route.release_id)
+        if runtime is not None:
+            return runtime
+        failed = self._unloadable.get(route.release_id)
+        raise CandidateError(
+            f"model {route.model_version} could not be loaded: {failed.error if failed else 'it is loaded no more'}"
+        )
+
+    def _mirror(
+        self, serving: _Serving, shadow: Release, rows: Sequence[Row], answers: "Sequence[Answer | DataError]"
+    ) -> None:
+        """Have a shadow answer the same rows later, if there is room; its answers are logged beside the live ones."""
+        pairs = [(row, answer.id) for row, answer in zip(rows, answers, strict=True) if isinstance(answer, Answer)]
+        copies, ids = [dict(row) for row, _ in pairs], [live_id for _, live_id in pairs]
+
+        def answer() -> None:
+            started = self._timer()
+            try:
+                runtime = self._runtime_of(serving, shadow)
+                admitted = runtime.admitted(copies, _uncounted)
+                answers_of_shadow = runtime.answers(admitted, self._ids)
+            except Exception as error:  # noqa: BLE001 - it is logged
+                self.recorder.failed(shadow, len(copies), self._since_ms(started), error)
+            else:
+                self.recorder.shadowed(runtime, admitted.rows, answers_of_shadow, self._since_ms(started), ids)
+
+        self.mirror.offer(answer)
 
     def check_names(self, names: Collection[str], where: str) -> None:
         """See whether rows with these keys could be answered; `where` is how a message calls them.
@@ -157,7 +338,7 @@ class Engine:
         Raises:
             DataError: inputs are lacking, and such rows are refused. NotFoundError: nothing is released.
         """
-        self._current().inputs.of(names, where)
+        self._current().live.inputs.of(names, where)
 
     def _refused(self, runtime: Runtime, rows: Sequence[Row]) -> dict[int, DataError]:
         """The rows that cannot be answered, by their place, each looked at alone."""
@@ -169,12 +350,14 @@ class Engine:
                 refused[at] = error
         return refused
 
-    def _admitted(self, runtime: Runtime, rows: Sequence[Row]) -> Admitted:
+    def _admitted(
+        self, runtime: Runtime, rows: Sequence[Row], count: Callable[[Sequence[Broken]], None] | None = None
+    ) -> Admitted:
         if len(rows) > self._max_rows:
             raise DataError(
                 f"expected at most {self._max_rows} rows in a call, received {len(rows)}; send them in several calls"
             )
-        return runtime.admitted(rows, self.recorder.count_broken)
+        return runtime.admitted(rows, count or self.recorder.count_broken)
 
     def _answered(self, runtime: Runtime, admitted: Admitted, started: float) -> list[Answer]:
         answers = runtime.answers(admitted, self._ids)
@@ -196,28 +379,75 @@ class Engine:
 
     # --- conversing -------------------------------------------------------------------------------
 
-    def chat(self, messages: Messages, sampling: Sampling, *, answer_id: str) -> Generator[Piece]:
+    def chat(
+        self, messages: Messages, sampling: Sampling, *, answer_id: str, key: str | None = None
+    ) -> Generator[Piece]:
         """Answer a conversation piece by piece; logged under `answer_id` when it ends, so feedback finds it.
 
-        An answer that its reader breaks off is logged as far as it came.
+        An answer that its reader breaks off is logged as far as it came. The live release is asked where a canary
+        fails before it said anything.
 
         Raises:
             DataError: the live model does not converse, or the prompt is too long.
             NotFoundError: nothing is released on the endpoint.
             StoreError: the answer could not be logged.
         """
-        runtime = self._current()
-        chat, row = runtime.chat, runtime.row_of(messages)
-        broken = runtime.violations([row], self.recorder.count_broken)
+        serving, conversation = self._current(), _Conversation(messages, sampling, answer_id)
+        chosen = pick(serving.routes, key, self._draw)
+        if chosen is not serving.routes[0]:
+            return self._chat_tried(serving, chosen, conversation)
+        pieces = self._chat_by(serving.live, conversation)
+        shadows = mirrored(serving.routes, key, self._draw)
+        return self._then_mirrored(serving, shadows, pieces, conversation) if shadows else pieces
+
+    def _chat_by(self, runtime: Runtime, conversation: _Conversation, *, tried: bool = False) -> Generator[Piece]:
+        """The answer of this release. When it is `tried`, an answer that says nothing is a failure."""
+        chat, row = runtime.chat, runtime.row_of(conversation.messages)
+        broken = runtime.violations([row], _uncounted if tried else self.recorder.count_broken)
+        started = self._timer()
 
         def log(text: str, latency_ms: float) -> None:
-            release = runtime.release
-            answer = Answer(
-                id=answer_id, value=text, release_id=release.release_id, model_version=release.model_version
+            self.recorder.answered(
+                runtime, [row], [_answer_of(runtime, conversation.answer_id, text)], latency_ms, broken
             )
-            self.recorder.answered(runtime, [row], [answer], latency_ms, broken)
 
-        return self._conversed(runtime, chat(messages, sampling), log)
+        pieces = chat(conversation.messages, conversation.sampling)
+        return self._conversed(runtime, _speaking(pieces, runtime.release) if tried else pieces, log, started)
+
+    def _chat_tried(self, serving: _Serving, canary: Release, conversation: _Conversation) -> Generator[Piece]:
+        """The canary's answer; the live release's where that one fails before it said anything."""
+        started = self._timer()
+        try:
+            pieces = self._chat_by(self._runtime_of(serving, canary), conversation, tried=True)
+        except Exception as error:  # noqa: BLE001 - the live release is asked instead
+            failure = error, self._since_ms(started)
+        else:
+            yield from pieces
+            return
+        pieces = self._chat_by(serving.live, conversation)
+        first = next(pieces, None)
+        self.recorder.failed(canary, 1, failure[1], failure[0])
+        if first is not None:
+            yield first
+            yield from pieces
+
+    def _then_mirrored(
+        self, serving: _Serving, shadows: Sequence[Release], pieces: Generator[Piece], conversation: _Conversation
+    ) -> Generator[Piece]:
+        yield from pieces
+        for shadow in shadows:
+            self.mirror.offer(lambda shadow=shadow: self._chat_shadowed(serving, shadow, conversation))
+
+    def _chat_shadowed(self, serving: _Serving, shadow: Release, conversation: _Conversation) -> None:
+        started = self._timer()
+        try:
+            runtime = self._runtime_of(serving, shadow)
+            text = _text_of(list(runtime.chat(conversation.messages, conversation.sampling)))
+        except Exception as error:  # noqa: BLE001 - it is logged
+            self.recorder.failed(shadow, 1, self._since_ms(started), error)
+            return
+        answer, row = _answer_of(runtime, self._ids(), text), runtime.row_of(conversation.messages)
+        self.recorder.shadowed(runtime, [row], [answer], self._since_ms(started), [conversation.answer_id])
 
     def prompt_tokens(self, messages: Messages, tools: Sequence[Tool] = ()) -> int:
         """How many tokens `chat` would read.
@@ -226,12 +456,11 @@ class Engine:
             UsageError: the live model does not count them.
             DataError: its chat template refuses the conversation. NotFoundError: nothing is released.
         """
-        return self._current().prompt_tokens(messages, tools)
+        return self._current().live.prompt_tokens(messages, tools)
 
     def _conversed(
-        self, runtime: Runtime, pieces: Iterator[Piece], log: Callable[[str, float], None]
+        self, runtime: Runtime, pieces: Iterator[Piece], log: Callable[[str, float], None], started: float
     ) -> Generator[Piece]:
-        started = self._timer()
         read: list[Piece] = []
         try:
             for piece in pieces:
@@ -245,14 +474,19 @@ class Engine:
                 log(_text_of(read), self._since_ms(started))
             raise
         except Exception as error:
-            self.recorder.failed(runtime, 1, self._since_ms(started), error)
+            self.recorder.failed(runtime.release, 1, self._since_ms(started), error)
             raise
 
     @property
     def concurrency(self) -> int | None:
         """How many answers the live model works at; None where it does not say, or nothing is live yet."""
-        concurrency = None if self._live is None else abilities_of(self._live.model).concurrency
+        concurrency = None if self._serving is None else abilities_of(self._serving.live.model).concurrency
         return concurrency and concurrency()
+
+    @property
+    def waits_for_service(self) -> bool:
+        """Whether the live model pays for its answers, and mostly waits for them; False where nothing is live yet."""
+        return self._serving is not None and abilities_of(self._serving.live.model).usage is not None
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Vectors of texts by the encoder of the live release; not logged, as no label ever comes for them.
@@ -262,7 +496,7 @@ class Engine:
             NotFoundError: nothing is released on the endpoint.
             CandidateError: the encoder failed.
         """
-        return self._current().embedded(texts)
+        return self._current().live.embedded(texts)
 
     # --- following the routes ---------------------------------------------------------------------
 
@@ -288,56 +522,94 @@ class Engine:
 
     def health(self) -> Health:
         """Whether it can answer, and with what."""
-        release = self._live.release if self._live else None
+        release = self._serving.live.release if self._serving else None
+        blocked = self.recorder.blocked()
+        problems = [self._problem, blocked, self.recorder.problem, self._stuck()]
         return Health(
-            ready=release is not None,
+            ready=release is not None and blocked is None,
             release_id=release and release.release_id,
             model_version=release and release.model_version,
-            problem=self._problem,
+            problem="; ".join(dict.fromkeys(filter(None, problems))) or None,
             lost_log_records=self.recorder.lost,
+            unmirrored_calls=self.mirror.dropped,
         )
+
+    def _stuck(self) -> str | None:
+        """What there is to say of a look at the routes that does not end."""
+        if not self._refreshing.locked() or self._polled_ms is None:
+            return None
+        waiting_ms = self._clock() - self._polled_ms
+        if waiting_ms <= STUCK_MS:
+            return None
+        return f"the records have not answered, or a release is loading, for {waiting_ms / 1e3:.0f} s"
 
     @property
     def signature(self) -> Signature:
         """What the live model takes and gives; `NotFoundError` when there is none."""
-        return self._current().model.signature
+        return self._current().live.model.signature
 
-    def _current(self) -> Runtime:
+    def _current(self) -> _Serving:
         self.refresh_if_due()
-        if self._live is None:
+        if self._serving is None:
             self.refresh()
-        if self._live is None:
+        if self._serving is None:
             raise NotFoundError(
                 f"expected a release on endpoint {self.endpoint!r}, found none"
                 + (f" that works: {self._problem}" if self._problem else "; run 'bakeoff run' to make one")
             )
-        return self._live
+        return self._serving
 
     def _follow(self) -> None:
         """One look at the routes; any failure leaves what serves in place and stands in `health`."""
         self._polled_ms = self._clock()
         try:
-            live = next(iter(self._routes()), None)
+            routes = list(self._routes())
         except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
             self._problem = f"cannot read the endpoint's routes: {error}"
             _log_problem(self._problem, error)
             return
-        if live is None or (self._live and live.release_id == self._live.release.release_id):
-            self._problem = self._failed = None
-            return
-        if self._failed_lately(live):
-            return
+        wanted, named = routes, {route.release_id for route in routes}
+        self._unloadable = {name: each for name, each in self._unloadable.items() if name in named}
+        if routes:
+            before = self._serving.runtimes if self._serving else {}
+            live = self._loaded(routes[0], before)
+            if live is None and self._serving is not None:  # what was live before goes on, alone
+                live = self._serving.live
+                routes = [live.release]
+            if live is not None:
+                beside = {route.release_id: self._loaded(route, before, beside=live) for route in routes[1:]}
+                runtimes = {name: runtime for name, runtime in beside.items() if runtime is not None}
+                self._serving = _Serving(live, routes, {routes[0].release_id: live} | runtimes)
+        problems = [
+            f"cannot load release {route.release_id} ({route.model_version}): {failed.error}"
+            for route in wanted
+            if (failed := self._unloadable.get(route.release_id)) is not None
+        ]
+        self._problem = "; ".join(problems) or None
+
+    def _loaded(
+        self, route: Release, before: Mapping[str, Runtime], *, beside: Runtime | None = None
+    ) -> Runtime | None:
+        """The runtime of a route, loaded now if it is not; None where that cannot be done."""
+        known = before.get(route.release_id)
+        if known is not None:  # its model stays, whatever it does now
+            return known if known.release.status == route.status else self._runtime(route, known.model)
+        failed = self._unloadable.get(route.release_id)
+        if failed is not None and 0 <= self._clock() - failed.time_ms < RETRY_MS:
+            return None
         try:
-            model = self._load(live)
+            model = self._load(route)
+            if beside is not None:
+                _require_same_task(model, beside.model)
             if warm := abilities_of(model).warm:
-                warm()  # the old release answers meanwhile, and stays if this fails
-            self._live = self._runtime(live, model)
+                warm()  # what served before answers meanwhile, and stays if this fails
+            runtime = self._runtime(route, model)
         except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
-            self._failed = (live.release_id, self._clock())
-            self._problem = f"cannot load release {live.release_id} ({live.model_version}): {error}"
-            _log_problem(self._problem, error)
-        else:
-            self._problem = self._failed = None
+            self._unloadable[route.release_id] = _Unloadable(error, self._clock())
+            _log_problem(f"cannot load release {route.release_id} ({route.model_version}): {error}", error)
+            return None
+        self._unloadable.pop(route.release_id, None)
+        return runtime
 
     def _runtime(self, release: Release, model: Model) -> Runtime:
         columns, check = model.signature.inputs, None
@@ -345,13 +617,44 @@ class Engine:
             check = self._check(release.contract_id, columns)
         inputs = Inputs(columns, aside=(*release.columns, *release.aside), unknown=self._unknown)
         return Runtime(
-            release, model, prepare=self._prepare, inputs=inputs, check=check, on_violation=self._on_violation
+            release,
+            model,
+            prepare=self._prepare,
+            inputs=inputs,
+            check=check,
+            on_violation=self._on_violation,
+            cache=self._cache,
         )
 
-    def _failed_lately(self, live: Release) -> bool:
-        if self._failed is None or self._failed[0] != live.release_id:
-            return False
-        return 0 <= self._clock() - self._failed[1] < RETRY_MS
+
+def _require_same_task(model: Model, live: Model) -> None:
+    if model.signature.task != live.signature.task:
+        raise DataError(
+            f"expected a model for {live.signature.task}, as the live one is, received one for {model.signature.task}"
+        )
+
+
+def _uncounted(_: Sequence[Broken]) -> None:
+    """Violations that count for nothing: another release's look at the same rows counts."""
+
+
+def _speaking(pieces: Iterator[Piece], release: Release) -> Iterator[Piece]:
+    """The pieces, of which the first that says something was waited for.
+
+    Raises:
+        CandidateError: the answer ended, and nothing was said.
+    """
+    read: list[Piece] = []
+    for piece in pieces:
+        read.append(piece)
+        if piece.text or piece.calls:
+            return chain(read, pieces)
+    raise CandidateError(f"model {release.model_version}: expected an answer, received an empty one")
+
+
+def _answer_of(runtime: Runtime, answer_id: str, text: str) -> Answer:
+    release = runtime.release
+    return Answer(id=answer_id, value=text, release_id=release.release_id, model_version=release.model_version)
 
 
 def _text_of(pieces: Sequence[Piece]) -> str:

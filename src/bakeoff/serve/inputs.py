@@ -128,6 +128,17 @@ class Inputs:
             for row, each in enumerate(gaps)
         ]
 
+    def of_stored(self, row: Mapping[str, object]) -> Gaps:
+        """The same for the stored values of a row that has all inputs and no other keys."""
+        gaps = None in row.values()
+        imputed = [whole for name, whole in self._whole.items() if row[name] is None] if gaps else []
+        unseen = self._categories and [
+            name for name, known in self._categories.items() if (value := row[name]) is not None and value not in known
+        ]
+        if not imputed and not unseen:
+            return NO_GAPS
+        return Gaps(imputed=tuple(dict.fromkeys(imputed)), unseen=tuple(unseen))
+
     def _misnamed(self, lacking: Sequence[str], unknown: Sequence[str]) -> str:
         hints = {name: suggestion(name, lacking) for name in unknown[:SHOWN]}
         told = ", ".join(

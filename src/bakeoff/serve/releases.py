@@ -1,7 +1,7 @@
-"""Releases: immutable documents; what serves is the one that the endpoint's pointer names.
+"""Releases: immutable documents; which of them take part in an endpoint's traffic, its routes say.
 
 A release's id is the hash of what it is, so that releasing the same thing twice (a resumed loop) gives the
-same document, and moving the pointer (one compare-and-swap) is the only step that can be lost to another.
+same document, and moving the endpoint (one compare-and-swap) is the only step that can be lost to another.
 """
 
 from collections.abc import Mapping
@@ -9,13 +9,14 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from bakeoff.core import narrow
-from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.errors import NotFoundError
 from bakeoff.core.families import registered_name
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.records import Document
-from bakeoff.core.releases import Release, ReleaseStatus
+from bakeoff.core.releases import Release, ReleaseStatus, Route
 from bakeoff.core.types import Json
+from bakeoff.serve.routes import endpoint_of, names_of
 
 __all__ = [
     "Release",
@@ -24,17 +25,16 @@ __all__ = [
     "current",
     "endpoints",
     "history",
-    "release",
-    "rollback",
+    "make_release",
+    "release_of",
     "routed",
 ]
 
 RELEASES = "releases"
-ENDPOINTS = "endpoints"
 ID_LENGTH = 16
 
 
-def release(
+def make_release(
     documents: DocumentRecords,
     *,
     endpoint: str,
@@ -50,13 +50,7 @@ def release(
     contract_id: str | None = None,
     derived: Mapping[str, str] = MappingProxyType({}),
 ) -> Release:
-    """Make a model version live on the endpoint; when it already is, nothing happens.
-
-    Raises:
-        ConflictError: somebody else moved the endpoint's pointer meanwhile.
-    """
-    pointer = documents.get(ENDPOINTS, endpoint)
-    live = _read(documents, endpoint, _named(pointer))
+    """Make a model version ready to serve on the endpoint; no route changes. What takes part already is given back."""
     body: dict[str, Json] = {
         "endpoint": endpoint,
         "model": model,
@@ -71,67 +65,66 @@ def release(
     }
     if derived:  # left out where there is nothing, so that releases keep their ids
         body["derived"] = dict(derived)
-    if live is not None and _content(live) == body:
-        return live
-    body["previous"] = live.release_id if live else None
+    taking_part = routed(documents, endpoint)
+    same = next((each for each in taking_part if _content(each) == body), None)
+    if same is not None:
+        return same
+    body["previous"] = taking_part[0].release_id if taking_part else None
     release_id = digest_json(body)[:ID_LENGTH]
     if documents.get(RELEASES, f"{endpoint}/{release_id}") is None:
         documents.put(RELEASES, f"{endpoint}/{release_id}", body | {"created_ms": clock()})
-    _move(documents, endpoint, pointer, release_id)
-    return _must_read(documents, endpoint, release_id)
+    return release_of(documents, endpoint, release_id)
 
 
 def current(documents: DocumentRecords, endpoint: str) -> Release | None:
     """The live release of the endpoint, or None when nothing was released on it."""
-    return _read(documents, endpoint, _named(documents.get(ENDPOINTS, endpoint)))
+    return next(iter(routed(documents, endpoint)), None)
 
 
 def routed(documents: DocumentRecords, endpoint: str) -> tuple[Release, ...]:
-    """The releases that take part in the endpoint's traffic, the live one first; none before the first release."""
-    live = current(documents, endpoint)
-    return () if live is None else (live,)
+    """The releases that take part in the endpoint's traffic, the live one first; none before the first release.
 
-
-def rollback(documents: DocumentRecords, endpoint: str) -> Release:
-    """Move the pointer back to the release that the live one replaced.
-
-    Raises:
-        NotFoundError: nothing is live, or nothing was live before it.
-        ConflictError: somebody else moved the pointer meanwhile.
+    `status` is the role of each, `share` its part of the traffic: nothing beside the live one while it is paused.
     """
-    pointer = documents.get(ENDPOINTS, endpoint)
-    live = _read(documents, endpoint, _named(pointer))
-    if live is None:
-        raise NotFoundError(f"expected a release on endpoint {endpoint!r}, found none; release a model first")
-    if live.previous is None:
-        raise NotFoundError(
-            f"expected an earlier release on endpoint {endpoint!r}, but {live.release_id!r} "
-            f"({live.model_version}) is its first; release another model version instead"
-        )
-    _move(documents, endpoint, pointer, live.previous)
-    return _must_read(documents, endpoint, live.previous)
+    of = endpoint_of(documents, endpoint)
+    return () if of is None else tuple(_routed(documents, endpoint, route) for route in of.routes)
+
+
+def _routed(documents: DocumentRecords, endpoint: str, route: Route) -> Release:
+    return replace(release_of(documents, endpoint, route.release_id), status=route.role, share=route.share)
 
 
 def history(documents: DocumentRecords, endpoint: str) -> list[Release]:
-    """All releases of the endpoint, newest first; the one that serves is `live`, the others `retired`."""
-    live = _named(documents.get(ENDPOINTS, endpoint))
-    found = documents.find(RELEASES, f"{endpoint}/")
-    releases = [_from(document, live=document.key == f"{endpoint}/{live}") for document in found]
+    """All releases of the endpoint, newest first; those that take part with their role, the others `retired`."""
+    taking_part = {each.release_id: each for each in routed(documents, endpoint)}
+    releases = [_from(document) for document in documents.find(RELEASES, f"{endpoint}/")]
+    releases = [taking_part.get(each.release_id, each) for each in releases]
     return sorted(releases, key=lambda item: item.created_ms, reverse=True)
 
 
 def all_releases(documents: DocumentRecords) -> list[Release]:
     """The releases of all endpoints, none of them marked as live."""
-    return [_from(document, live=False) for document in documents.find(RELEASES)]
+    return [_from(document) for document in documents.find(RELEASES)]
 
 
 def endpoints(documents: DocumentRecords) -> tuple[str, ...]:
-    """Names of the endpoints that have a live release, sorted."""
-    return tuple(document.key for document in documents.find(ENDPOINTS))
+    """Names of the endpoints that were released on or created, sorted."""
+    return names_of(documents)
 
 
-def _named(pointer: Document | None) -> str | None:
-    return narrow.text(pointer.body["release_id"]) if pointer else None
+def release_of(documents: DocumentRecords, endpoint: str, release_id: str) -> Release:
+    """A release of the endpoint by its id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    document = documents.get(RELEASES, f"{endpoint}/{release_id}")
+    if document is None:
+        raise NotFoundError(
+            f"expected release {release_id!r} of endpoint {endpoint!r} in the records, found nothing; "
+            "the records are incomplete: restore them or release again"
+        )
+    return _from(document)
 
 
 def _content(live: Release) -> dict[str, Json]:
@@ -152,41 +145,9 @@ def _content(live: Release) -> dict[str, Json]:
     return body
 
 
-def _move(documents: DocumentRecords, endpoint: str, pointer: Document | None, release_id: str) -> None:
-    try:
-        documents.put(ENDPOINTS, endpoint, {"release_id": release_id}, expected=pointer.revision if pointer else 0)
-    except ConflictError as error:
-        raise ConflictError(
-            f"expected endpoint {endpoint!r} to still serve release {_named(pointer)!r}, but somebody else moved it; "
-            "look at what serves now, then try again"
-        ) from error
-
-
-def _read(documents: DocumentRecords, endpoint: str, release_id: str | None) -> Release | None:
-    return _must_read(documents, endpoint, release_id) if release_id else None
-
-
-def _must_read(documents: DocumentRecords, endpoint: str, release_id: str) -> Release:
-    document = documents.get(RELEASES, f"{endpoint}/{release_id}")
-    if document is None:
-        raise NotFoundError(
-            f"expected release {release_id!r} of endpoint {endpoint!r} in the records, found nothing; "
-            "the records are incomplete: restore them or release again"
-        )
-    return _from(document, live=True)
-
-
-def _from(document: Document, *, live: bool) -> Release:
+def _from(document: Document) -> Release:
     fields = document.body
     made = Release(release_id=document.key.rpartition("/")[2], **fields)  # pyright: ignore[reportArgumentType]
     steps, columns = tuple(narrow.json_array(fields["steps"])), tuple(narrow.texts(fields["columns"]))
     aside = tuple(narrow.texts(fields.get("aside", ())))
-    return replace(
-        made,
-        family=registered_name(made.family),
-        steps=steps,
-        columns=columns,
-        aside=aside,
-        status="live" if live else "retired",
-        share=1.0 if live else 0.0,
-    )
+    return replace(made, family=registered_name(made.family), steps=steps, columns=columns, aside=aside)

@@ -22,7 +22,7 @@ from bakeoff.core.damage import Damage
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
-from bakeoff.stores.files import durable_folder, durable_write, file_url, storage, sync_folder, temporary
+from bakeoff.stores.files import durable_folder, file_url, storage, temporary, whole_write
 from bakeoff.stores.objects import Kind, Objects
 
 __all__ = ["FileBlobs", "open_blobs"]
@@ -69,12 +69,15 @@ class FileBlobs:
             return tree_id
 
     def fetch(self, blob_id: str, target: Path) -> Path:
-        """Write a blob to the file `target` (replaced), or a tree into the folder `target` (new or empty)."""
+        """Write a blob to the file `target` (replaced), or a tree into the folder `target` (new or empty).
+
+        A copy need not survive a loss of power: what does stays here.
+        """
         with storage(f"write {target}"):
             files = self._tree(blob_id)
-            durable_folder(target.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
             if files is None:
-                durable_write(target, self._pieces(blob_id), staging=target.parent)
+                whole_write(target, self._pieces(blob_id), staging=target.parent)
             else:
                 self._fetch_tree(files, target)
         return target
@@ -169,7 +172,7 @@ class FileBlobs:
     @contextmanager
     def _locked(self, how: int) -> Generator[None]:
         durable_folder(self._root)
-        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, how)
             yield
@@ -208,10 +211,9 @@ class FileBlobs:
             staging.mkdir()
             for name, (blob_id, _) in files.items():
                 path = staging / _safe(name)
-                durable_folder(path.parent)
-                durable_write(path, self._pieces(blob_id), staging=path.parent)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                whole_write(path, self._pieces(blob_id), staging=path.parent)
             staging.replace(target)
-            sync_folder(target.parent)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise

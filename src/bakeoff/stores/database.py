@@ -1,5 +1,6 @@
 """One database behind a URL: connections, transactions, and its errors in our words."""
 
+import os
 import re
 import time
 from collections.abc import Generator
@@ -16,6 +17,7 @@ from sqlalchemy.sql.schema import Table
 from bakeoff.core.errors import BakeoffError, MissingExtraError, StoreError, UsageError
 from bakeoff.core.explain import database_advice
 from bakeoff.stores import record_check, sums
+from bakeoff.stores.files import durable_folder
 from bakeoff.stores.sqlite_driver import SQLite
 from bakeoff.stores.sqlite_driver import sqlite as sqlite_driver
 
@@ -165,7 +167,8 @@ def _sqlite(url: URL, folder: Path) -> Engine:
         raise UsageError(f"expected a file such as sqlite:///records.db, received {url!r}")
     path = folder / str(url.database)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        durable_folder(path.parent)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # its log and index files are made alike
     except OSError as error:
         raise StoreError(f"cannot make the folder of the records, {path.parent}: {error.strerror}") from error
     record_check.require_log(path)

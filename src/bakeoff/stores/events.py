@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -31,6 +32,8 @@ _logger = logging.getLogger(__name__)
 
 _SEGMENT_BYTES = 16 << 20
 _GROUP_BYTES = 4 << 20  # a commit takes what waits, up to about this
+_LEAST_FREE_BYTES = 1 << 20
+_GATHER_S = 0.02
 _WAITING_BYTES = 64 << 20  # more than this and `append` waits, durable or not
 _LARGEST_APPEND = 1 << 30
 
@@ -75,25 +78,55 @@ class FileEvents:
         """
         if not events:
             return
+        waiting = self._appending(events, durable=durable)
+        with self._changed:
+            while self._waiting_bytes > _WAITING_BYTES and not self._closed:
+                self._changed.wait()
+            self._add(waiting)
+        if durable:
+            waiting.done.result()
+
+    def submit(self, events: Sequence[Event], *, urgent: bool = True) -> "Future[None]":
+        """Add events; the future ends when they are on disk, or says why they are not.
+
+        Those that are not urgent are gathered for some milliseconds, which leaves the processor to others.
+
+        Raises:
+            UsageError: an event that JSON cannot hold, or a closed log.
+            StoreError: too much is waiting to be written.
+        """
+        waiting = self._appending(events, durable=urgent)
+        if not events:
+            waiting.done.set_result(None)
+            return waiting.done
+        with self._changed:
+            if self._waiting_bytes > _WAITING_BYTES:
+                raise StoreError(
+                    f"expected at most {_WAITING_BYTES} bytes to wait for the disk of {self._root}, found "
+                    f"{self._waiting_bytes}: the disk is too slow or stuck; try again in a second"
+                )
+            self._add(waiting)
+        return waiting.done
+
+    def _appending(self, events: Sequence[Event], *, durable: bool) -> _Append:
         now_ms = self._clock()
         items = [StoredEvent(KINDS[type(event)], *encode(event, now_ms)) for event in events]
         size = sum(len(item.payload) for item in items)
         if size > _LARGEST_APPEND:
             raise UsageError(f"expected at most {_LARGEST_APPEND} bytes of events at once, received {size}")
-        waiting = _Append(items, size, Future(), durable)
-        with self._changed:
-            while self._waiting_bytes > _WAITING_BYTES and not self._closed:
-                self._changed.wait()
-            if self._closed:
-                raise UsageError("expected an open event log, this one is closed: open it again")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="bakeoff-events", daemon=True)
-                self._thread.start()
-            self._waiting.append(waiting)
-            self._waiting_bytes += size
+        return _Append(items, size, Future(), durable)
+
+    def _add(self, waiting: _Append) -> None:
+        """Have the thread write it; called with the lock."""
+        if self._closed:
+            raise UsageError("expected an open event log, this one is closed: open it again")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="bakeoff-events", daemon=True)
+            self._thread.start()
+        self._waiting.append(waiting)
+        self._waiting_bytes += waiting.size
+        if waiting.durable or len(self._waiting) == 1:  # else the thread is at work, or will look by itself
             self._changed.notify_all()
-        if durable:
-            waiting.done.result()
 
     def read(
         self,
@@ -143,6 +176,19 @@ class FileEvents:
         with storage(f"read events in {self._root}"):
             return scan(self._root, kind)
 
+    def problem(self) -> str | None:
+        """Why events cannot be written at the moment: a disk that failed, is full, or does not keep up."""
+        if self._writer.is_broken:
+            return f"an earlier write to {self._root} failed in the disk: check it, then start again"
+        if self._waiting_bytes > _WAITING_BYTES:
+            return f"{self._waiting_bytes} bytes wait for the disk of {self._root}"
+        existing = next(folder for folder in (self._root, *self._root.parents) if folder.exists())
+        with suppress(OSError):
+            free = os.statvfs(existing)
+            if free.f_bavail * free.f_frsize < _LEAST_FREE_BYTES:
+                return f"the disk of {self._root} is full"
+        return None
+
     def compact(self) -> int:
         """Move sealed segments to Parquet; the number of events moved.
 
@@ -155,7 +201,7 @@ class FileEvents:
                 return 0
             from bakeoff.stores.archive import archive  # polars takes a while to import
 
-            descriptor = os.open(self._root / "compacting", os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self._root / "compacting", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 for abandoned in self._root.glob(".tmp-*"):
@@ -204,6 +250,8 @@ class FileEvents:
         with self._changed:
             while not self._waiting and not self._closed:
                 self._changed.wait()
+            if not self._closed and not any(append.durable for append in self._waiting):
+                self._changed.wait(_GATHER_S)  # nobody waits: few large groups leave the processor to who answers
             group: list[_Append] = []
             size = 0
             while self._waiting and size < _GROUP_BYTES:

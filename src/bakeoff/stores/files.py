@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
@@ -10,7 +10,8 @@ from urllib.parse import unquote
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
 
-__all__ = ["durable_folder", "durable_write", "file_url", "storage", "sync_folder", "temporary"]
+__all__ = ["durable_folder", "durable_write", "file_url", "private_folder", "storage", "sync_folder", "temporary"]
+__all__ += ["whole_write"]
 
 
 @contextmanager
@@ -48,14 +49,22 @@ def sync_folder(folder: Path) -> None:
 
 
 def durable_folder(folder: Path) -> None:
-    """Make the folder and its missing parents, durably."""
+    """Make the folder and its missing parents, durably; those made are their owner's alone."""
     missing: list[Path] = []
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
-        new.mkdir(exist_ok=True)
+        new.mkdir(mode=0o700, exist_ok=True)
         sync_folder(new.parent)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that its owner alone can look into; one that is there and ours becomes so."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    state = folder.stat()
+    if state.st_mode & 0o077 and state.st_uid == os.geteuid():
+        folder.chmod(state.st_mode & 0o700)
 
 
 def temporary(folder: Path) -> Path:
@@ -64,23 +73,38 @@ def temporary(folder: Path) -> Path:
 
 
 def durable_write(target: Path, pieces: Iterable[bytes], *, staging: Path, time_ms: int | None = None) -> None:
-    """Write a file all or nothing: temporary file in `staging` (same file system), fsync, rename, fsync.
+    """Write a file all or nothing, so that it survives a loss of power: as `whole_write`, with fsync before and after.
 
-    Nothing is left behind when it fails. `time_ms` becomes the file's modification time.
+    `time_ms` becomes the file's modification time.
+    """
+
+    def before(unfinished: int) -> None:
+        if time_ms is not None:
+            os.utime(unfinished, ns=(time_ms * 1_000_000, time_ms * 1_000_000))
+        os.fsync(unfinished)
+        durable_folder(target.parent)
+
+    whole_write(target, pieces, staging=staging, before=before)
+    sync_folder(target.parent)
+
+
+def whole_write(
+    target: Path, pieces: Iterable[bytes], *, staging: Path, before: Callable[[int], None] = lambda _: None
+) -> None:
+    """Write a file all or nothing: temporary file in `staging` (same file system), `before` (its descriptor), rename.
+
+    It is readable by its owner alone. Nothing is left behind when it fails.
     """
     unfinished = temporary(staging)
     try:
         with unfinished.open("xb", buffering=0) as file:
+            os.fchmod(file.fileno(), 0o600)
             for piece in pieces:
                 view = memoryview(piece)
                 while view:
                     view = view[file.write(view) :]
-            if time_ms is not None:
-                os.utime(file.fileno(), ns=(time_ms * 1_000_000, time_ms * 1_000_000))
-            os.fsync(file.fileno())
-        durable_folder(target.parent)
+            before(file.fileno())
         unfinished.replace(target)
-        sync_folder(target.parent)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise

@@ -46,6 +46,7 @@ def back_up(path: Path) -> None:
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
             with unfinished.open("rb") as file:
                 os.fsync(file.fileno())
+            unfinished.chmod(0o600)
             unfinished.replace(backup_of(path))
             sync_folder(path.parent)
         finally:

@@ -1,6 +1,9 @@
 """Records on SQLite or PostgreSQL: one code, transactions, migrated when opened."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.database import Database, connect
@@ -10,6 +13,9 @@ from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.migrate import migrate
 from bakeoff.stores.runs import Runs
 from bakeoff.stores.versions import Versions
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["Records", "open_records"]
 
@@ -24,6 +30,12 @@ class Records:
         self.runs = Runs(database, grouped, clock)
         self.versions = Versions(database, grouped, clock)
         self.documents = Documents(database, grouped, clock)
+
+    def tables(self) -> "AbstractContextManager[Callable[[str], Iterator[pl.DataFrame]]]":
+        """All that the database holds, as tables; see `bakeoff.stores.tables`."""
+        from bakeoff.stores.tables import tables
+
+        return tables(self._database)
 
     def close(self) -> None:
         """Release the connections."""

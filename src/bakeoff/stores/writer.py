@@ -62,6 +62,11 @@ class Writer:
                 os.pwrite(sequence, as_given(last + len(items)), 0)
             self._write(encode(items, last + 1), last + len(items))
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether an earlier write failed in the disk, so that none is tried again."""
+        return self._broken
+
     def close(self) -> None:
         """Leave the segment for the next writer."""
         if self._path is not None:
@@ -72,7 +77,7 @@ class Writer:
     @contextmanager
     def _sequence(self) -> Generator[int]:
         """The descriptor of the file of numbers, locked."""
-        descriptor = os.open(self._root / "sequence", os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(self._root / "sequence", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor
@@ -82,7 +87,7 @@ class Writer:
     def _create(self, first_seq: int) -> None:
         path = self._root / f"{first_seq:016d}.open"
         self._mark = _set_mark(path, Mark())
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._descriptor, self._path, self._size = descriptor, path, 0
         sync_folder(self._root)
@@ -185,7 +190,7 @@ def _greatest_in(root: Path, stem: str) -> int:
 
 def _set_mark(segment: Path, mark: Mark) -> int:
     """Write a segment's mark; its descriptor, for the next ones."""
-    descriptor = os.open(mark_path(segment), os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(mark_path(segment), os.O_RDWR | os.O_CREAT, 0o600)
     os.pwrite(descriptor, mark.encode(), 0)
     return descriptor
 

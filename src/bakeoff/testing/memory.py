@@ -4,12 +4,12 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
+from bakeoff.core.errors import ConflictError, NotFoundError, StoreError, UsageError
 from bakeoff.core.events import KINDS, Cursor, E, Event, Named, Reading, decode, encode
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
@@ -221,15 +221,21 @@ def _tagged(tags: Mapping[str, str], new: Mapping[str, str], remove: Collection[
     return {key: value for key, value in tags.items() if key not in remove} | dict(new)
 
 
-def _page(things: Iterable[T], query: Query, newest: Callable[[T], int]) -> Page[T]:
-    """What a query finds among things that stand newest first."""
+def _page(
+    things: Iterable[T],
+    query: Query,
+    newest: Callable[[T], int | tuple[int, str]],
+    of: Callable[[T, QueryField], Value] | None = None,
+) -> Page[T]:
+    """What a query finds among things that stand newest first; `of` tells what one of them has of a field."""
+    value = of or _value
     if query.limit < 1:
         raise UsageError(f"expected a limit of 1 or more; received {query.limit}")
     alive = [each for each in things if query.lifecycle in {None, getattr(each, "lifecycle", query.lifecycle)}]
-    matching = [each for each in alive if holds(query.where, lambda wanted, each=each: _value(each, wanted))]
+    matching = [each for each in alive if holds(query.where, lambda wanted, each=each: value(each, wanted))]
     matching.sort(key=newest)
     for order in reversed(query.order):
-        matching = _sorted(matching, order)
+        matching = _sorted(matching, order, value)
     place = query.page or "0"
     if not place.isdigit():
         raise UsageError(f"expected a page that an earlier answer named; received {query.page!r}")
@@ -237,14 +243,14 @@ def _page(things: Iterable[T], query: Query, newest: Callable[[T], int]) -> Page
     return Page(items=tuple(matching[start:end]), following=str(end) if end < len(matching) else None)
 
 
-def _sorted(things: list[T], order: Order) -> list[T]:
+def _sorted(things: list[T], order: Order, value: Callable[[T, QueryField], Value]) -> list[T]:
     """In this order, NaN and then what lacks a value last; of equals the order stays."""
-    present = [each for each in things if _value(each, order.field) is not None]
-    nan = [each for each in present if _value(each, order.field) != _value(each, order.field)]
+    present = [each for each in things if value(each, order.field) is not None]
+    nan = [each for each in present if value(each, order.field) != value(each, order.field)]
     numbers = [each for each in present if each not in nan]
 
     def rank(each: T) -> Any:
-        return _value(each, order.field)
+        return value(each, order.field)
 
     numbers.sort(key=rank, reverse=order.descending)
     return numbers + nan + [each for each in things if each not in present]
@@ -450,17 +456,7 @@ class _Documents:
             known: Value = own.get(wanted.key) if wanted.kind == "attribute" else None
             return known if known is not None else self._fields.get((collection, document.key), {}).get(wanted)
 
-        mine = [each for each in mine if holds(query.where, lambda wanted, each=each: value(each, wanted))]
-        mine.sort(key=lambda each: (-each.created_ms, each.key))
-        for order in reversed(query.order):
-            lacking = [each for each in mine if value(each, order.field) is None]
-            keyed: list[tuple[Any, Document]] = [(value(each, order.field), each) for each in mine]
-            present = [pair for pair in keyed if pair[0] is not None]
-            present.sort(key=itemgetter(0), reverse=order.descending)
-            mine = [*(each for _, each in present), *lacking]
-        start = int(query.page or "0")
-        end = start + query.limit
-        return Page(items=tuple(mine[start:end]), following=str(end) if end < len(mine) else None)
+        return _page(mine, query, lambda each: (-each.created_ms, each.key), value)
 
     def find(self, collection: str, prefix: str = "") -> list[Document]:
         keys = sorted(key for owner, key in self._documents if owner == collection and key.startswith(prefix))
@@ -580,6 +576,18 @@ class MemoryEvents:
         with self._lock:
             self._events += stored
 
+    def submit(self, events: Sequence[Event], *, urgent: bool = True) -> Future[None]:
+        """The same; it is done when this returns."""
+        del urgent
+        done = Future[None]()
+        try:
+            self.append(events)
+        except StoreError as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+        return done
+
     def read(
         self,
         *kinds: type[E],
@@ -614,6 +622,10 @@ class MemoryEvents:
 
         stored = ((seq, KINDS[type(event)], encode(event, 0)[1]) for seq, event in enumerate(self._events, 1))
         return of_class(table(stored).lazy(), kind).drop("rest")
+
+    def problem(self) -> str | None:
+        """Nothing is in the way."""
+        return None
 
     def compact(self) -> int:
         """There is nothing to move."""

@@ -52,11 +52,11 @@ class ProbeArgument(FitArgument, frozen=True, kw_only=True):
     """What `probe` takes: a `FitArgument` whose rows have the arrays `pool` and `held`.
 
     Of each sample, `validation_share` is for choosing on. A first fit of few rows, which fetches and loads what
-    the family needs, is not measured and may take `warm_limit_s`; `limit_s` after it, what was measured is given.
+    the family needs, is not measured and may take `warm_limit_s`; `probe_limit_s` after it, what was measured is given.
     `first_rows` are in the first sample that is.
     """
 
-    limit_s: float  # pyright: ignore[reportGeneralTypeIssues]
+    probe_limit_s: float
     warm_limit_s: float
     validation_share: float
     first_rows: int = FIRST_ROWS
@@ -97,11 +97,13 @@ def probe(argument: ProbeArgument, context: JobContext) -> ProbeValue:
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
     if warm.wait(argument.warm_limit_s):
-        worker.join(argument.limit_s)  # a fit that takes longer is left behind; the process ends with this job
+        worker.join(argument.probe_limit_s)  # a fit that takes longer is left behind; the process ends with this job
     late = worker.is_alive() and not points
     if late:
         given = (
-            f"{argument.limit_s:.1f} s given" if warm.is_set() else f"{argument.warm_limit_s:.1f} s given to get ready"
+            f"{argument.probe_limit_s:.1f} s given"
+            if warm.is_set()
+            else f"{argument.warm_limit_s:.1f} s given to get ready"
         )
         errors.append(f"nothing was measured in the {given}; last heard: {heard[0]}")
     return ProbeValue(points=points, error=errors[0] if errors else None, late=late)
@@ -130,7 +132,7 @@ def _measured(argument: ProbeArgument, context: JobContext, warm: threading.Even
             warm.set()
         first_s = time.process_time() - busy  # not by the clock, which downloads would count in
         imports_s: float | None = None
-        deadline = time.monotonic() + argument.limit_s
+        deadline = time.monotonic() + argument.probe_limit_s
         while True:
             before, fresh = time.monotonic(), start + size <= len(pool)
             context.progress(f"fitting {size} rows")
@@ -170,11 +172,11 @@ def _point(
         timed,
         inputs,
         seed=argument.seed,
-        budget_s=argument.limit_s * TIMING_SHARE,
+        budget_s=argument.probe_limit_s * TIMING_SHARE,
         calls=SINGLE_CALLS,
         least_calls=FEWEST_CALLS,
     )
-    used = min(len(held_out), max(LEAST_HELD, int(argument.limit_s * HELD_SHARE * speed.throughput_rows_s)))
+    used = min(len(held_out), max(LEAST_HELD, int(argument.probe_limit_s * HELD_SHARE * speed.throughput_rows_s)))
     predictions = timed.predict(inputs[:used])
     value, se = _scored(argument, held_out[:used], predictions)
     point = ProbePoint(

@@ -18,7 +18,7 @@ from bakeoff.metrics.spread import in_order
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["half_life"]
+__all__ = ["half_life", "span_days"]
 
 SHARES = (0.5, 0.25, 0.125)
 """Half-lives, as shares of the time that training rows span; the next one is tried while the last was better."""
@@ -26,6 +26,14 @@ FEWEST_ROWS = 50
 CLEARLY = 2.0
 ABSOLUTE = frozenset({"mae", "median_ae", "mape"})
 LEAST_CHANCE = 1e-12
+
+
+def span_days(job: FitJob) -> float | None:
+    """The days that training rows span; None where rows have no ages, or are too few to compare half-lives on."""
+    if job.age_days_n is None or len(job.validation) < FEWEST_ROWS or len(job.train) < FEWEST_ROWS:
+        return None
+    training_n = job.age_days_n[: len(job.train)]
+    return float(training_n.max() - training_n.min()) or None
 
 
 def half_life(family: Family, job: FitJob, chosen: Mapping[str, Json]) -> float | None:
@@ -36,12 +44,8 @@ def half_life(family: Family, job: FitJob, chosen: Mapping[str, Json]) -> float 
         job: with the rows' ages, training rows first.
         chosen: what the fit without weights chose.
     """
-    ages = job.age_days_n
-    if ages is None or len(job.validation) < FEWEST_ROWS or len(job.train) < FEWEST_ROWS:
-        return None
-    training_n = ages[: len(job.train)]
-    span = float(training_n.max() - training_n.min())
-    if span <= 0:
+    span, ages = span_days(job), job.age_days_n
+    if span is None or ages is None:
         return None
     order = np.argsort(-ages[len(job.train) :], kind="stable")
     alone = replace(job, validation=job.validation[:0])

@@ -5,7 +5,6 @@ rows judge what has not seen them. Test rows are not read.
 """
 
 import time
-from dataclasses import replace
 from math import isfinite
 from typing import Annotated
 
@@ -27,10 +26,10 @@ SCORED = "scored"
 class TrialArgument(FitArgument, frozen=True, kw_only=True):
     """What `trial` takes: a `FitArgument` whose rows have a third array, `scored`; nothing is saved.
 
-    After `limit_s` the process is ended, whatever it is doing.
+    After `trial_limit_s` the process is ended, whatever it is doing.
     """
 
-    limit_s: Annotated[float, OUTSIDE_KEY]  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
+    trial_limit_s: Annotated[float, OUTSIDE_KEY]
     costs: dict[str, dict[str, float]] = msgspec.field(default_factory=dict[str, dict[str, float]])
     by_cost: bool = False
 
@@ -56,9 +55,9 @@ def trial(argument: TrialArgument, context: JobContext) -> TrialValue:
     from bakeoff.metrics.custom import using
     from bakeoff.metrics.value import value
 
-    with ended_after(argument.limit_s):
+    with ended_after(argument.trial_limit_s):
         family = load_family(argument.family)
-        job = replace(job_of(argument, family, context), limit_s=None)
+        job = job_of(argument, family, context)
         with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
             scored = table_of(argument, context)[rows[SCORED]]
         started = time.perf_counter()

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from bakeoff.chat.privacy import remote_calls
+from bakeoff.core.deadline import ignore_cut
 from bakeoff.core.errors import CandidateError, UsageError
 from bakeoff.core.families import load_family, weighs
 from bakeoff.core.jobs import MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
 from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import HALF_LIFE, Family, FitJob, Model
+from bakeoff.core.protocols import HALF_LIFE, Family, FitJob, Model, ignore_held, ignore_loss
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions, Schema, Task
+from bakeoff.data.prediction_arrays import arrays_of
 from bakeoff.data.row_numbers import rows_of_fold
 from bakeoff.results.search import Cut
 from bakeoff.train.params import check_params
@@ -41,8 +43,8 @@ HELD = "held.npz"
 SEEN = "seen.npz"
 """A further output of `fit`, where it is asked for: what the model says of some test rows, by their places."""
 SEEN_ROWS = 1_000
-MOST_FIT_S = 60.0
-"""Weights by age take up to five fits more: they are tried where one takes no longer."""
+MOST_FIT_S, MORE_FITS = 60.0, 5
+"""Weights by age take up to five fits more: they are tried where one takes no longer, and where there is time."""
 
 
 class FitArgument(Argument, frozen=True, kw_only=True):
@@ -110,7 +112,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         if (days := _half_life(family, job, chosen, time.perf_counter() - started)) is not None:
             chosen[HALF_LIFE] = days
             held.clear()  # they were without weights
-            model = family.fit(replace(job, chosen=chosen))
+            model = family.fit(replace(_silent(job), chosen=chosen))
     train_s = time.perf_counter() - started
     out = context.outputs[MODEL]
     out.mkdir(parents=True)
@@ -191,12 +193,22 @@ def _half_life(family: Family, job: FitJob, chosen: dict[str, Any], fit_s: float
     """The half-life of weights by age that pays, where rows have one and something is to be chosen."""
     if job.chosen is not None or job.age_days_n is None or not weighs(family, job.params):
         return None
+    from bakeoff.train.recency import half_life, span_days
+
+    if span_days(job) is None:
+        return None
     if fit_s > MOST_FIT_S:
         job.progress(f"weights by age are not tried: a fit takes {fit_s:.0f} s")
         return None
-    from bakeoff.train.recency import half_life
+    if job.limit_s is not None and (1 + MORE_FITS) * fit_s > job.limit_s:
+        job.on_cut("weights by age were not tried")
+        return None
+    return half_life(family, _silent(job), chosen)
 
-    return half_life(family, job, chosen)
+
+def _silent(job: FitJob) -> FitJob:
+    """The job for fits on the way, of the same rows: what they lose and cut short, the first fit has told already."""
+    return replace(job, on_loss=ignore_loss, on_cut=ignore_cut, on_held=ignore_held)
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,13 +252,7 @@ def _answers(task: Task, truth_n: Any, predictions: Predictions) -> dict[str, An
     """Truth and predictions of rows as arrays."""
     import numpy as np
 
-    answers: dict[str, Any] = {"truth_n": truth_n, "values_n": predictions.values_n}
-    if task != "regression":
-        answers = {name: values_n.astype(np.str_) for name, values_n in answers.items()}
-    if predictions.probabilities_nk is not None:
-        answers["probabilities_nk"] = predictions.probabilities_nk
-        answers["classes"] = np.asarray(predictions.classes, dtype=np.str_)
-    return answers
+    return {"truth_n": truth_n if task == "regression" else truth_n.astype(np.str_), **arrays_of(predictions)}
 
 
 def _say_of_seen(argument: FitArgument, context: JobContext, model: Model) -> None:

@@ -1,16 +1,16 @@
 """Every route declares who may use it; a route that does not stops the start."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Literal, TypeAlias, TypeVar
+from typing import TypeVar
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from bakeoff.core.errors import SecurityError
+from bakeoff.core.principals import Permission
 
 __all__ = ["Permission", "permission", "permission_of", "require_permissions"]
 
-Permission: TypeAlias = Literal["public", "predict", "feedback", "read", "track"]
 H = TypeVar("H", bound=Callable[..., Awaitable[Response]])
 
 ATTRIBUTE = "bakeoff_permission"

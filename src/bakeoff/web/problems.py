@@ -21,9 +21,13 @@ from bakeoff.core.errors import (
 )
 from bakeoff.core.explain import explained
 
-__all__ = ["HttpError", "JsonResponse", "anthropic_error", "error_body", "error_response", "openai_error"]
+__all__ = ["HEADERS", "HttpError", "JsonResponse", "anthropic_error", "error_body", "error_response", "openai_error"]
 
 UNAVAILABLE = 503
+HEADERS = {
+    UNAVAILABLE: {"retry-after": "1"},
+    401: {"www-authenticate": 'Bearer realm="bakeoff", Basic realm="bakeoff"'},
+}
 SERVER_ERROR = 500
 OPENAI, ANTHROPIC = "/v1/", "/v1/messages"
 """Paths under them speak the APIs of OpenAI and Anthropic, also of errors."""
@@ -71,11 +75,22 @@ class HttpError(Exception):
         message: Expected, received, what to do.
         param: The key of the request that it is about, if one.
         code: A name for clients of the OpenAI API.
+        retry_after_s: When to come again.
     """
 
-    def __init__(self, status: int, kind: str, message: str, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        *,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(status, kind, message, param, code)
         self.status, self.kind, self.message, self.param, self.code = status, kind, message, param, code
+        self.retry_after_s = retry_after_s
 
 
 class JsonResponse(Response):
@@ -95,7 +110,9 @@ def error_response(error: BaseException, path: str = "/") -> JsonResponse:
     status = _status(error)
     if openai and type(error) is DataError:
         status = 400
-    headers = {"retry-after": "1"} if status == UNAVAILABLE else None
+    after_s = error.retry_after_s if isinstance(error, HttpError) else None
+    after_s = 1 if after_s is None and status == UNAVAILABLE else after_s
+    headers = dict(HEADERS.get(status, {})) if after_s is None else {"retry-after": str(after_s)}
     body = openai_error(error, status) if openai else error_body(error)
     if path.startswith(ANTHROPIC):
         body = anthropic_error(error, status)

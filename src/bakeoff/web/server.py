@@ -1,5 +1,6 @@
 """Run an app with uvicorn: in the foreground until a signal, or in a thread as a context manager."""
 
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -9,26 +10,60 @@ from typing import Self
 import uvicorn
 from starlette.types import ASGIApp
 
-from bakeoff.core.errors import StoreError
-from bakeoff.security.network import require_loopback
+from bakeoff.core.addresses import is_loopback
+from bakeoff.core.errors import StoreError, UsageError
+from bakeoff.security.certificates import Tls
+from bakeoff.security.network import require_guarded
 from bakeoff.web.connections import Connections, Limits
 
-__all__ = ["Server", "local_hosts"]
+__all__ = ["DRAIN_S", "Server", "bound", "local_hosts"]
 
 DEFAULT_LIMITS = Limits()
 DRAIN_S = 15
 START_S = 30
 
+logger = logging.getLogger(__name__)
 
-def local_hosts(host: str) -> frozenset[str]:
-    """The names under which a server bound to a loopback address may be called."""
-    return frozenset({"localhost", "127.0.0.1", "::1", host})
+
+def local_hosts(host: str) -> frozenset[str] | None:
+    """The names under which a server bound to a loopback address may be called; None, for any, elsewhere.
+
+    On loopback they keep out pages of other sites whose name resolves to this machine; elsewhere tokens do.
+    """
+    return frozenset({"localhost", "127.0.0.1", "::1", host}) if is_loopback(host) else None
+
+
+class _Config(uvicorn.Config):
+    """Settings with a TLS context of ours."""
+
+    tls: Tls | None = None
+
+    def load(self) -> None:
+        """Load the app, and the certificate."""
+        super().load()
+        if self.tls is not None:
+            self.ssl = self.tls.context()
 
 
 class _Uvicorn(uvicorn.Server):
+    _stamp: tuple[int, ...] = ()
+
     def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
         self._connections = connections
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look once a second whether the certificate was renewed; one that cannot be read leaves the old one."""
+        config = self.config
+        if counter % 10 == 0 and isinstance(config, _Config) and config.tls is not None and config.ssl is not None:
+            stamp = config.tls.stamp()
+            if self._stamp and stamp != self._stamp:
+                try:
+                    config.tls.load(config.ssl)
+                except UsageError as error:
+                    logger.warning("the certificate was not renewed: %s", error)
+            self._stamp = stamp
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain and return: uvicorn itself would raise the signal again after its graceful end."""
@@ -42,36 +77,52 @@ class Server:
 
     Args:
         app: the app; its lifespan runs with the server.
-        host: a loopback address.
+        host: a loopback address, or with authentication and TLS any.
         port: 0 for a free one.
+        authenticated: whether the app asks who calls.
+        tls: the certificate, for encrypted connections.
         limits: how many connections there may be, and how slow.
+        listening: a socket that listens already, in place of one of its own.
 
     Raises:
-        SecurityError: the host is not a loopback address.
+        SecurityError: the host is not a loopback address, and callers are not asked or connections not encrypted.
+        UsageError: the certificate cannot be read.
         StoreError: the port is taken or not allowed.
     """
 
     def __init__(
-        self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, limits: Limits = DEFAULT_LIMITS
+        self,
+        app: ASGIApp,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        authenticated: bool = False,
+        tls: Tls | None = None,
+        listening: socket.socket | None = None,
     ) -> None:
-        require_loopback(host)
-        self._socket = _bound(host, port)
+        require_guarded(host, authenticated=authenticated, encrypted=tls is not None)
+        if tls is not None:
+            tls.context()
+        self._socket = bound(host, port) if listening is None else listening
         self.host, self.port = host, int(self._socket.getsockname()[1])
         connections = Connections(limits)
-        self._server = _Uvicorn(
-            uvicorn.Config(
-                app,
-                http=connections.make,  # pyright: ignore[reportArgumentType] - called as the class is
-                timeout_keep_alive=int(limits.idle_s) + 1,
-                lifespan="on",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                timeout_graceful_shutdown=DRAIN_S,
-                ws="none",
-            ),
-            connections,
+        config = _Config(
+            app,
+            http=connections.make,  # pyright: ignore[reportArgumentType] - called as the class is
+            timeout_keep_alive=int(limits.idle_s) + 1,
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_S,
+            ws="none",
+            ssl_certfile=tls and tls.certificate,
+            ssl_keyfile=tls and str(tls.key),
         )
+        config.tls = tls
+        self._scheme = "http" if tls is None else "https"
+        self._server = _Uvicorn(config, connections)
         self._thread: threading.Thread | None = None
         self._failed = False
 
@@ -79,7 +130,7 @@ class Server:
     def url(self) -> str:
         """Where it answers, without a slash at the end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self._scheme}://{host}:{self.port}"
 
     def serve_forever(self, on_ready: Callable[[], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT, then answer the calls that are under way and return."""
@@ -134,11 +185,18 @@ class Server:
             on_ready()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket at this address; a `shared` one with others there.
+
+    Raises:
+        StoreError: the port is taken or not allowed.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Without the protocol's number asyncio does not switch off Nagle's algorithm: 40 ms on every answer.
     made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         made.bind((host, port))
     except OSError as error:

@@ -6,7 +6,8 @@ import pytest
 
 from bakeoff.core.protocols import Usage
 from bakeoff.core.types import Predictions
-from bakeoff.evaluate.score.out_of_fold import FOLD, OutOfFold, by_fold, in_order
+from bakeoff.evaluate.score import out_of_fold
+from bakeoff.evaluate.score.out_of_fold import FOLD, OutOfFold, by_fold, in_order, joined
 from bakeoff.evaluate.score.paid_models import usage_of
 
 
@@ -65,3 +66,30 @@ def test_metrics_by_fold_are_none_where_they_are_undefined() -> None:
     said = Predictions.of_probabilities(np.asarray([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]]), ("a", "b"))
     found = by_fold(["accuracy", "roc_auc"], truth_n, said, np.asarray([0, 0, 1, 1]), "classification")
     assert found == {"accuracy": [1.0, 0.5], "roc_auc": [1.0, None]}
+
+
+def test_small_models_are_loaded_once_and_large_ones_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    def load(folder: Path) -> Says:
+        loaded.append(folder.name)
+        return Says(folder.name)
+
+    table = pl.DataFrame({"x": range(4), FOLD: [0, 1, 1, 0]})
+    asked = OutOfFold(load, [Path("a"), Path("b")])
+    first, second = asked.predict(table), asked.predict(table)
+    assert loaded == ["a", "b"]
+    assert first.values_n.tolist() == second.values_n.tolist() == ["a", "b", "b", "a"]
+    monkeypatch.setattr(out_of_fold, "SMALL_BYTES", -1)
+    large = OutOfFold(load, [Path("a"), Path("b")])
+    large.predict(table)
+    large.predict(table)
+    assert loaded[2:] == ["a", "b", "a", "b"]
+
+
+def test_quantiles_of_parts_are_joined() -> None:
+    parts = [
+        Predictions(values_n=np.asarray([1.0]), scores={"0.9": np.asarray([2.0]), "0.5": np.asarray([1.0])}),
+        Predictions(values_n=np.asarray([3.0]), scores={"0.9": np.asarray([5.0])}),
+    ]
+    assert {name: score_n.tolist() for name, score_n in joined(parts).scores.items()} == {"0.9": [2.0, 5.0]}

@@ -1,10 +1,12 @@
 import datetime as dt
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob
@@ -14,6 +16,7 @@ from bakeoff.families.features.columns import input_columns
 from bakeoff.families.features.derivation import Choice, Derivation
 from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.targets import Target
+from bakeoff.families.features.trend import Trend
 from bakeoff.families.linear import LinearFamily
 
 HOUR = dt.timedelta(hours=1)
@@ -211,3 +214,32 @@ def test_every_feature_is_what_its_name_says() -> None:
 
 def _whole(series: pl.Series) -> list:
     return (series.fill_nan(None) if series.dtype == pl.Float64 else series).to_list()
+
+
+def test_a_limit_ends_the_trying_and_what_was_not_tried_is_told() -> None:
+    cuts: list[str] = []
+    job = replace(job_of(rentals(900), BoostingFamily(), 4500, time="when"), limit_s=0.0, on_cut=cuts.append)
+    choice = Derivation(job, Target.of(job), input_columns(job), "trees").choice
+    assert (choice.features, choice.trend) == ((), "none")
+    assert set(choice.tried.values()) == {"left out: there was no time to try it"}
+    assert cuts == [f"features were not tried: {', '.join(choice.tried)}"]
+    assert list(choice.tried)[:2] == ["elapsed time", "calendar"]
+    assert "trend, scaled" in choice.tried
+
+
+def test_a_trend_is_learned_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it is chosen: its last digits must not depend on how many threads there are."""
+    job = job_of(rentals(900), BoostingFamily(), 4500, time="when")
+    job = replace(job, chosen={"trend": "scaled", "features": [], "tried": {"trend, scaled": "kept: loss -9.0%"}})
+    derivation = Derivation(job, Target.of(job), input_columns(job), "trees")
+    threads: list[int] = []
+    fit = Trend.fit
+
+    def seen(*args, **more):
+        threads.extend(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        return fit(*args, **more)
+
+    monkeypatch.setattr(Trend, "fit", seen)
+    with threadpool_limits(2):
+        assert derivation.fit(4500).trend is not None
+    assert set(threads) == {1}

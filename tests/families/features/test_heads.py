@@ -3,8 +3,19 @@ import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from bakeoff.core.families import load_family
 from bakeoff.families.features.heads import HeadSpec, LinearHead, best_penalty
+from bakeoff.testing.families import FamilyConformance
 
+BALANCED = [
+    ("forest", {"trees": 10, "kind": "extra", "column_share": 1.0, "min_leaf_rows": 5}),
+    ("neighbours", {"neighbours": 5, "emphasis": 0.0, "one_scale": False}),
+    ("kernel", {"width": 1.0, "shape": "smooth", "one_scale": False, "penalty": 1.0}),
+    ("linear", {"penalty": 1.0, "features": False}),
+    ("boosting", {"trees": 5, "features": False}),
+    ("xgboost", {"trees": 5}),
+    ("catboost", {"trees": 5}),
+]
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 5))
 CLASS_2 = (X[:, 0] + RNG.normal(size=200) > 0.7).astype(float)
@@ -84,3 +95,17 @@ def test_a_row_gets_the_same_to_the_last_bit_whatever_rows_stand_beside_it(class
     assert [numbers(x_nd[row : row + 1])[0] for row in range(150)] == whole
     assert numbers(x_nd[::-1])[::-1] == whole
     assert numbers(x_nd[3:]) == whole[3:]
+
+
+@pytest.mark.parametrize(("name", "params"), BALANCED)
+def test_numbers_have_no_classes_that_could_weigh_the_same(name: str, params: dict, tmp_path) -> None:
+    """Their rows were weighed as if each whole number were a class."""
+    if name in {"xgboost", "catboost"}:
+        pytest.importorskip(name)
+    family, conformance = load_family(name), FamilyConformance()
+    jobs = [
+        conformance.job_of("regression", family.params(**params, balanced=balanced), tmp_path, columns=("numeric",))
+        for balanced in (None, True)
+    ]
+    plain, balanced = (family.fit(job).predict(job.validation).values_n for job in jobs)
+    np.testing.assert_array_equal(balanced, plain)

@@ -34,3 +34,25 @@ def test_one_scale_is_for_columns_of_one_kind():
     columns = tuple(column(name) for name in pixels.columns)
     assert alike(pixels, columns)
     assert not alike(pixels.with_columns(pl.col("p0") * 100), columns)
+
+
+def test_of_one_scale_a_column_without_numbers_takes_no_part():
+    """Else its variance, which nobody knows, would leave every other column at 0."""
+    table = pl.DataFrame({"a": [0.0, 2.0, 4.0], "b": [None, 1.0, 3.0], "c": [None] * 3}, schema_overrides={"c": float})
+    columns = tuple(map(column, "abc"))
+    _, x_nd = ScaledTable.fit(table, columns, np.zeros((3, 1)), one_scale=True, seed=0)
+    spread = np.sqrt((8 / 3 + 1) / 2)  # of a and b
+    np.testing.assert_allclose(x_nd[:, 0], np.array([-2.0, 0.0, 2.0]) / spread)
+    np.testing.assert_allclose(x_nd[:, 1:3], [[0, 0], [-1 / spread, 0], [1 / spread, 0]])
+    _, x_nd = ScaledTable.fit(table[["c"]], columns[2:], np.zeros((3, 1)), one_scale=True, seed=0)
+    assert x_nd.tolist() == [[0.0, 1.0]] * 3  # nothing is known of it but that it is missing
+
+
+def test_the_largest_number_is_far_away_and_not_in_the_middle():
+    """Its square is no number, and it was taken for the median."""
+    table = pl.DataFrame({"a": [0.0, 1.0, 2.0, 3.0]})
+    for one_scale, least in ((False, 2.99), (True, 1e99)):
+        encoder, _ = ScaledTable.fit(table, (column("a"),), np.zeros((4, 1)), one_scale=one_scale, seed=0)
+        far_nd = encoder(pl.DataFrame({"a": [1e308, -1e308]}))
+        assert far_nd[0, 0] > least
+        assert far_nd[1, 0] < -least

@@ -57,7 +57,7 @@ class Able(Plain):
     def recall(self, table, texts, most):
         return table["x"].to_numpy(), np.ones(len(texts)), np.full(len(texts), most > 1)
 
-    def predict_row(self, row):
+    def predict_rows(self, rows):
         return Predictions.of_probabilities(np.array([[1.0, 0.0]]), self.signature.classes)
 
     def attribute(self, table, *, words=False):
@@ -87,7 +87,7 @@ def can(abilities):
 
 
 EVERYTHING = {field.name for field in dataclasses.fields(Abilities)}
-OF_ONE = EVERYTHING - {"predict_row"}
+OF_ONE = EVERYTHING - {"predict_rows"}
 OF_OTHERS = OF_ONE - {"attribute"}
 """Of a model that is made of others: what these say of a row is not yet what it says."""
 
@@ -112,6 +112,23 @@ def test_models_of_several_keep_what_several_can_do(combined):
     assert abilities.embedder() == "encoder of one"
     assert [piece.text for piece in abilities.chat([], Sampling())] == ["one"]
     assert can(abilities_of(combined([Plain(), Plain()]))) == set()
+
+
+def test_rows_that_several_members_lose_are_lost_once():
+    """Each member reads the same rows: what both cut is not twice as much."""
+
+    class Cutting(Plain):
+        def __init__(self, count):
+            self.count = count
+
+        def losses(self):
+            return (Loss(kind="text", reason="cut", count=self.count, of=10),)
+
+    abilities = abilities_of(blend([Cutting(2), Cutting(3), Able("one")]))
+    assert [(loss.reason, loss.count, loss.of) for loss in abilities.losses()] == [
+        ("cut", 3, 10),
+        ("cut by one", 1, None),
+    ]
 
 
 def test_a_calibrated_model_can_do_all_that_its_member_can():

@@ -10,6 +10,7 @@ import pytest
 from bakeoff.core import plugins
 from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import CandidateError, ConfigError, CorruptError
+from bakeoff.core.families import weighs
 from bakeoff.core.hashing import digest
 from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.data.snapshot import row_hashes
@@ -198,3 +199,12 @@ class TestPrepared(FamilyConformance):
         monkeypatch.setattr(LinearFamily, "fit", lambda self, job: _Paying(real(self, job)))
         model = family.fit(job)
         assert abilities_of(model).usage().rows == 7
+
+
+def test_whether_it_weighs_is_that_of_the_family_within_however_deep():
+    """The parameters of the family within were given to it as they are written, which it could not read."""
+    inner = {"family": "linear", "params": {"penalty": 1.0}}
+    assert weighs(PreparedFamily(), PreparedParams(family="prepared", params=inner))
+    assert not weighs(PreparedFamily(), PreparedParams(family="prepared", params={"family": "neighbours"}))
+    with pytest.raises(ConfigError, match="penalti"):
+        weighs(PreparedFamily(), PreparedParams(family="linear", params={"penalti": 1.0}))

@@ -11,10 +11,10 @@ import time
 
 import polars as pl
 import pytest
-import zstandard
 
 from bakeoff.core.errors import ConfigError, ConflictError, DataError, NotFoundError, UsageError
 from bakeoff.core.types import Column, Schema
+from bakeoff.data.zstd import zstd
 from bakeoff.prepare.corpus.journal import Finished, Journal, is_resumable
 from bakeoff.prepare.corpus.run import Tokens
 from bakeoff.prepare.corpus.run import prepare_corpus as prepare_on_all_cores
@@ -61,7 +61,7 @@ def corpus(tmp_path_factory):
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows()).encode()
     (folder / "c.jsonl").write_bytes(lines)
     (folder / "c.jsonl.gz").write_bytes(gzip.compress(lines))
-    (folder / "c.jsonl.zst").write_bytes(zstandard.compress(lines))
+    (folder / "c.jsonl.zst").write_bytes(zstd.compress(lines))
     table.write_csv(folder / "c.csv")
     table.write_csv(folder / "c.tsv", separator="\t")
     table.write_parquet(folder / "c.parquet")

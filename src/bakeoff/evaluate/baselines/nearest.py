@@ -6,6 +6,7 @@ Source: G. Salton, C. Buckley (1988), "Term-weighting approaches in automatic te
 """
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,13 @@ def nearest(data: BaselineData, asked: int, learn: int) -> list[BaselineRule]:
         return []
     most = max(FEWEST_TEXTS, MOST_PAIRS // max(1, asked))
     sampled = f" of {most:,} drawn from the training rows" if learn > most else " of the training rows"
+    read = cache(lambda: _texts(data, texts))  # once for all folds
     what = "answer" if data.task == "generation" else "value" if data.task == "regression" else "label"
     return [
         BaselineRule(
             name="nearest question" if data.task == "generation" else "nearest text",
             rule=f"the {what} of the nearest text{sampled}, by the words that they share (cosine of TF-IDF)",
-            answer=lambda side: _answered(data, _texts(data, texts), side, most),
+            answer=lambda side: _answered(data, read(), side, most),
             stops="worse",
         )
     ]

@@ -218,7 +218,7 @@ class _Search:
         """The metric on validation rows: of predictions of all, by (some of) them."""
         if among is None:
             return self.measure(outcome(self.rows.held_n, held, self.task))
-        return self.measure(outcome(np.asarray(self.rows.held_n)[among], _taken(held, among), self.task))
+        return self.measure(outcome(np.asarray(self.rows.held_n)[among], held.take(among), self.task))
 
     def _best(self, choices: Iterable[_Choice[Found]]) -> _Choice[Found] | None:
         return max(choices, key=lambda each: self.sign * each.value, default=None)
@@ -276,7 +276,7 @@ class _Search:
 
     def _mixed(self, turn: _Turn[Mix]) -> Predictions:
         members = turn.choice.members
-        said = [_taken(self.parts[name].test, turn.rows) for name in members]
+        said = [self.parts[name].test.take(turn.rows) for name in members]
         return turn.choice.found(said, self._classes(members, test=True))
 
     def _mix(self, members: Sequence[str], rows: "NDArray[np.intp] | None" = None) -> Mix:
@@ -288,7 +288,7 @@ class _Search:
     ) -> "tuple[NDArray[Any], list[Predictions]]":
         """What was true of (some of the) validation rows, and what the members said of them."""
         held, truth_n = [self.parts[name].held for name in members], np.asarray(self.rows.held_n)
-        return (truth_n, held) if rows is None else (truth_n[rows], [_taken(each, rows) for each in held])
+        return (truth_n, held) if rows is None else (truth_n[rows], [each.take(rows) for each in held])
 
     def _with_folds(
         self, found: Combination, turns: Sequence[_Turn[Found]], params: Callable[[Found], Mapping[str, Json]]
@@ -316,7 +316,7 @@ class _Search:
     ) -> tuple[NDArray[np.str_], list[Predictions], list[float]]:
         rows = self.searched_n if among is None else np.intersect1d(self.searched_n, among, assume_unique=True)
         truth_n = np.asarray(self.rows.held_n).astype(np.str_)[rows]
-        held = [_taken(self.parts[name].held, rows) for name in members]
+        held = [self.parts[name].held.take(rows) for name in members]
         return truth_n, held, [self.parts[name].card.cost_usd_per_1k for name in members]
 
     def cascade(self, size: int) -> tuple[Combination, Predictions | None]:
@@ -390,7 +390,7 @@ class _Search:
         climbs = [
             Climb.of(
                 turn.choice.found,
-                [_taken(self.parts[name].test, turn.rows) for name in turn.choice.members],
+                [self.parts[name].test.take(turn.rows) for name in turn.choice.members],
                 truth_n[turn.rows],
             )
             for turn in turns
@@ -463,15 +463,6 @@ class _Search:
             shares=shares,
             card=card,
         )
-
-
-def _taken(predictions: Predictions, rows: NDArray[np.intp]) -> Predictions:
-    given_nk = predictions.probabilities_nk
-    return Predictions(
-        values_n=predictions.values_n[rows],
-        probabilities_nk=None if given_nk is None else given_nk[rows],
-        classes=predictions.classes,
-    )
 
 
 def _mix_params(mix: Mix) -> dict[str, Json]:

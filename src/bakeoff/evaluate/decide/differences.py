@@ -45,8 +45,8 @@ class Field:
 
     The difference of two has the standard error of a jackknife over rows, groups or stretches of time, and Student's
     t with degrees of freedom that fall when few of them make the difference. As if each of the two had differed once
-    more from the other on a row of its own, candidates that never differed are not taken for one. Accuracy of
-    independent rows is tested by the exact McNemar test.
+    more from the other on a row of its own, candidates that never differed are not taken for one. Accuracy (and
+    other shares of independent rows that are right or wrong) is tested by the exact McNemar test.
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), sections 11 and 16; the added rows:
     Agresti and Min, "Simple Improved Confidence Intervals for Comparing Matched Proportions", Stat. Med. 24 (2005).
     """
@@ -234,7 +234,7 @@ class Field:
         low, high = t_interval(difference, known.se, known.freedom, level)
         least, most = self.measure.bounds
         low, high = max(low, least - most), min(high, most - least)  # with few groups t goes beyond all differences
-        if self.measure.name == "accuracy" and margin == 0 and self._dependence.independent:
+        if self._right_or_wrong and margin == 0 and self._dependence.independent:
             p_value = self._mcnemar(a, b)
         else:
             p_value = t_p_value(difference, known.se, known.freedom, margin=margin)
@@ -319,8 +319,19 @@ class Field:
         bias = float(error_rk[np.arange(len(first_r)), first_r].mean())
         return self.sign * (float(value_k.max()) - bias)
 
+    @property
+    def _right_or_wrong(self) -> bool:
+        """Whether each row is right or wrong, and the metric is the share that is right (or wrong)."""
+        return self.measure.name == "accuracy" or (self.measure.share and self.measure.needs == "scores")
+
+    def _right(self, name: str) -> NDArray[np.bool_]:
+        rows = self._outcomes[name]
+        if self.measure.needs == "scores":
+            return np.asarray(rows.scores[self.measure.name] > 0)
+        return np.asarray(rows.truth_n == rows.predicted_n)
+
     def _mcnemar(self, a: str, b: str) -> float:
-        right_a, right_b = (each.truth_n == each.predicted_n for each in (self._outcomes[a], self._outcomes[b]))
+        right_a, right_b = self._right(a), self._right(b)
         return mcnemar_exact(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum()))
 
 

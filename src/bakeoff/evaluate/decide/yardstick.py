@@ -25,7 +25,7 @@ from bakeoff.results.verdict import Comparison, Yardstick
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.differences import Field
 
-__all__ = ["Baselines", "Hurdle", "improvement"]
+__all__ = ["Baselines", "Hurdle", "beats", "improvement"]
 
 ROUNDING = 1e-12
 
@@ -70,20 +70,16 @@ class Hurdle:
 
     def passed_by(self, value: float) -> bool:
         """Whether a candidate of this value may win: better than the best baseline that costs nothing."""
-        if self._bar is None:
-            return True
-        bar = self._value(self._bar)
-        return self._is_most(value) or self._sign * (value - bar) > ROUNDING * max(1.0, abs(bar))
+        return self._bar is None or beats(self._measure, value, self._value(self._bar))
 
     def _passed(self, measured: float, corrected: float, pairs: Sequence[Comparison]) -> bool:
         """Whether a winner may win, by its measured value, the one corrected for its choice, and its differences."""
         clearly = [each.versus for each in pairs if each.high < 0 and self._scored[each.versus].stops == "worse"]
-        return not clearly and self.passed_by(measured) and (self._is_most(measured) or self.passed_by(corrected))
-
-    def _is_most(self, value: float) -> bool:
-        """Whether it is the best value that the metric can have."""
-        most = self._measure.bounds[1] if self._measure.higher_is_better else self._measure.bounds[0]
-        return abs(value - most) <= ROUNDING * max(1.0, abs(most))
+        return (
+            not clearly
+            and self.passed_by(measured)
+            and (_is_most(self._measure, measured) or self.passed_by(corrected))
+        )
 
     def compared(self, candidate: str, *, among: int) -> tuple[Comparison, ...]:
         """How much better a candidate, chosen `among` so many, is than each baseline: intervals that hold all at once.
@@ -120,6 +116,21 @@ class Hurdle:
         )
         sooner = [(each, self._value(each)) for each in ahead]
         return replace(made, warning=reasons.beside_baseline(made, self._measure.name, sooner))
+
+
+def beats(measure: Measure, value: float, bar: float) -> bool:
+    """Whether a value is better than that of a baseline that costs nothing, by more than rounding.
+
+    The best that the metric can be is always enough.
+    """
+    sign = 1.0 if measure.higher_is_better else -1.0
+    return _is_most(measure, value) or sign * (value - bar) > ROUNDING * max(1.0, abs(bar))
+
+
+def _is_most(measure: Measure, value: float) -> bool:
+    """Whether it is the best value that the metric can have."""
+    most = measure.bounds[1] if measure.higher_is_better else measure.bounds[0]
+    return abs(value - most) <= ROUNDING * max(1.0, abs(most))
 
 
 def improvement(measure: Measure, value: float, baseline: float) -> float | None:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.attribution import Attribution
+from bakeoff.core.deadline import WorkLimit
 from bakeoff.evaluate.explain.associations import ordered
-from bakeoff.evaluate.explain.rows import ExplainedRows, PartLimit
+from bakeoff.evaluate.explain.rows import ExplainedRows
 from bakeoff.evaluate.explain.words import removed, tokens
 from bakeoff.results.explanation import Contribution, WordWeight
 
@@ -34,7 +35,7 @@ def attributed(
     attribute: Callable[..., Attribution], rows: ExplainedRows, limit_s: float, *, words: bool
 ) -> tuple[ExplainedRows, Attribution]:
     """As many rows as the time allows, a few at the least, and what columns add there."""
-    deadline = PartLimit(limit_s)
+    deadline = WorkLimit(limit_s)
     few = rows.sample(TRIAL)
     first = attribute(few.table, words=words)
     each_s = deadline.used_s / max(1, len(few))

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bakeoff.core.deadline import WorkLimit
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.decide.differences import Field
 from bakeoff.evaluate.explain.associations import alike
-from bakeoff.evaluate.explain.rows import ExplainedRows, PartLimit, joined
+from bakeoff.evaluate.explain.rows import ExplainedRows
+from bakeoff.evaluate.score.out_of_fold import joined
 from bakeoff.results.explanation import Importance, Skipped
 
 __all__ = ["importance"]
@@ -67,7 +69,7 @@ def _shuffled(
     rows: ExplainedRows, groups: Sequence[tuple[str, ...]], limit_s: float, repeats: int
 ) -> tuple[dict[int, list[Predictions]], int]:
     """The answers to rows with each group shuffled, once for all of them and then as often as there is time."""
-    deadline, rng = PartLimit(limit_s), np.random.default_rng(rows.seed)
+    deadline, rng = WorkLimit(limit_s), np.random.default_rng(rows.seed)
     parts: dict[int, list[Predictions]] = {}
     for repeat in range(max(1, repeats)):
         order_n = rng.permutation(len(rows))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.advise.learning_curves import doubling
 from bakeoff.evaluate.decide.differences import Field
-from bakeoff.evaluate.explain.rows import joined
+from bakeoff.evaluate.score.out_of_fold import joined
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import outcome
 from bakeoff.results.explanation import LearningCurve, LearningPoint

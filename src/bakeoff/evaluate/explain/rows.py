@@ -1,7 +1,6 @@
-"""The test rows that a candidate is explained on, and the time that there is for it."""
+"""The test rows that a candidate is explained on."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,38 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.types import Column, Predictions
-from bakeoff.metrics.combined import common_classes, spread
+from bakeoff.evaluate.score.out_of_fold import joined
 from bakeoff.metrics.measure import Measure
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["ExplainedRows", "PartLimit", "joined", "units"]
+__all__ = ["ExplainedRows", "units"]
 
 BATCH_ROWS = 8192
-PATIENCE = 3.0
 STRETCHES = 50
-
-
-class PartLimit:
-    """A time limit in seconds, from now.
-
-    It is of the process's own work, so that what else a busy machine does leaves no part of an explanation out; what
-    only waits (for a service) has `PATIENCE` times as long by the clock.
-    """
-
-    def __init__(self, limit_s: float) -> None:
-        self._start, self._work, self.limit_s = time.perf_counter(), time.process_time(), limit_s
-
-    @property
-    def used_s(self) -> float:
-        """Seconds since the start."""
-        return max(time.process_time() - self._work, (time.perf_counter() - self._start) / PATIENCE)
-
-    @property
-    def left_s(self) -> float:
-        """Seconds that are left, 0 at the least."""
-        return max(0.0, self.limit_s - self.used_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,16 +70,6 @@ class ExplainedRows:
         names, counts = np.unique(self.truth_n.astype(np.str_), return_counts=True)
         frequent = sorted(zip(-counts, names.tolist(), strict=True))
         return tuple(name for _, name in frequent if name in classes)[:most]
-
-
-def joined(parts: Sequence[Predictions]) -> Predictions:
-    """Predictions of one row after the other."""
-    values_n = np.concatenate([each.values_n for each in parts])
-    if any(each.probabilities_nk is None for each in parts):
-        return Predictions(values_n=values_n)
-    classes = common_classes(each.classes for each in parts)
-    shares_nk = np.concatenate([spread(each, classes) for each in parts])
-    return Predictions(values_n=values_n, probabilities_nk=shares_nk, classes=classes)
 
 
 def units(n: int, groups_n: NDArray[Any] | None, time_n: NDArray[Any] | None) -> NDArray[Any]:

@@ -5,25 +5,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import numpy as np
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.abilities import abilities_of
+from bakeoff.core.deadline import WorkLimit
 from bakeoff.core.families import load_family
-from bakeoff.core.jobs import METRICS, MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
+from bakeoff.core.jobs import METRICS, MODEL, OUTSIDE_KEY, Argument, JobContext
 from bakeoff.core.protocols import Model
 from bakeoff.core.types import Predictions, Schema, Task
-from bakeoff.data import row_numbers
 from bakeoff.evaluate.explain.contributions import attributed, contributions, left_out, word_weights
 from bakeoff.evaluate.explain.errors import by_size, curves, over_time
 from bakeoff.evaluate.explain.importance import importance
 from bakeoff.evaluate.explain.responses import responses
-from bakeoff.evaluate.explain.rows import ExplainedRows, PartLimit, units
+from bakeoff.evaluate.explain.rows import ExplainedRows, units
+from bakeoff.evaluate.score.evaluated_rows import EvaluatedRows
 from bakeoff.evaluate.score.out_of_fold import FOLD, OutOfFold
-from bakeoff.evaluate.score.row_groups import groups_of_test
 from bakeoff.evaluate.score.worker import OUTCOMES, model_of_fold, read_outcomes
 from bakeoff.metrics.custom import using
-from bakeoff.metrics.registry import default, find
+from bakeoff.metrics.registry import find
 from bakeoff.results.explanation import Contribution, Explanation, Importance, Skipped, WordWeight
 
 if TYPE_CHECKING:
@@ -84,34 +83,25 @@ def _rows(
     import polars as pl
 
     schema = argument.schema
-    with np.load(context.inputs[ROWS], allow_pickle=False) as arrays:
-        split = dict(arrays)
-    table = pl.read_parquet(context.inputs[TABLE], glob=False)[split["test"]]
+    known = EvaluatedRows.of_job(context, schema, folds=argument.folds)
     truth_n, predictions = read_outcomes(pl.read_parquet(context.inputs[OUTCOMES], glob=False))
-    time = table[schema.time] if schema.time in table.columns else None
-    group = table[schema.group] if schema.group else None
-    groups_n = groups_of_test(group, split, by_time=schema.time is not None)
-    inputs = table.select(schema.inputs)
-    if argument.folds:
-        inputs = inputs.with_columns(pl.Series(FOLD, split[row_numbers.FOLD][split["test"]]))
-    measure = find(argument.metric, argument.task)
     rows = ExplainedRows(
         predict=predict,
-        table=inputs,
+        table=known.table.select(*schema.inputs, *([FOLD] if argument.folds else [])),
         truth_n=truth_n,
         predictions=predictions,
-        measure=find(default(argument.task), argument.task) if measure.needs == "scores" else measure,
+        measure=find(argument.metric, argument.task),
         columns=schema.input_columns,
-        unit_n=units(len(table), groups_n, None if time is None else time.to_physical().to_numpy()),
+        unit_n=units(len(truth_n), known.groups_n, known.time_n),
         rows_per_s=argument.rows_per_s,
         seed=argument.seed,
         positive=argument.positive,
     )
-    return rows, time
+    return rows, known.table[schema.time] if schema.time in known.table.columns else None
 
 
 def _explained(argument: ExplainArgument, model: Model, rows: ExplainedRows, times: "pl.Series | None") -> Explanation:
-    deadline, limit_s = PartLimit(argument.limit_s), argument.limit_s
+    deadline, limit_s = WorkLimit(argument.limit_s), argument.limit_s
     drops, no_drops = importance(rows, IMPORTANCE * limit_s)
     scores = _scores(argument, model, rows)
     shown, not_shown = responses(rows, _telling(rows, drops, scores.contributions), RESPONSES * limit_s)

@@ -20,17 +20,25 @@ from bakeoff.metrics.registry import find
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FOLD", "OutOfFold", "by_fold", "in_order"]
+__all__ = ["FOLD", "OutOfFold", "by_fold", "in_order", "joined"]
 
 FOLD = "bakeoff:fold"
 """The column that says which fold a row belongs to, counted from 0."""
+SMALL_BYTES = 32_000_000
+"""Models whose files are not more together are held at once."""
 
 
 class OutOfFold:
-    """Predicts tables that have the column `FOLD`; models are loaded one after the other, to hold only one."""
+    """Predicts tables that have the column `FOLD`.
+
+    Models are loaded one after the other, to hold only one at a time. Small ones stay, as findings and explanations
+    ask often.
+    """
 
     def __init__(self, load: Callable[[Path], Model], folders: Sequence[Path]) -> None:
         self._load, self._folders = load, folders
+        self._small = sum(file.stat().st_size for each in folders for file in each.rglob("*")) <= SMALL_BYTES
+        self._models: dict[Path, Model] = {}
         self._used: list[Usage] = []
 
     def predict(self, table: "pl.DataFrame") -> Predictions:
@@ -41,11 +49,13 @@ class OutOfFold:
         for fold, folder in enumerate(self._folders):
             of_fold = np.flatnonzero(fold_n == fold)
             if len(of_fold):
-                model = self._load(folder)
+                model = self._models.get(folder) or self._load(folder)
                 rows.append(of_fold)
                 predictions.append(model.predict(table[of_fold]))
                 spent = usage_of(model)
                 self._used += [] if spent is None else [spent]
+                if self._small and spent is None:  # what has been spent is counted once for each model
+                    self._models[folder] = model
         return in_order(rows, predictions)
 
     @property
@@ -60,10 +70,11 @@ class OutOfFold:
 
 def in_order(rows: Sequence[NDArray[np.intp]], predictions: Sequence[Predictions]) -> Predictions:
     """Predictions of parts of a table (`rows`: the numbers of each part's rows) as one, in the order of its rows."""
-    return _joined(predictions).take(np.argsort(np.concatenate(rows)))
+    return joined(predictions).take(np.argsort(np.concatenate(rows)))
 
 
-def _joined(predictions: Sequence[Predictions]) -> Predictions:
+def joined(predictions: Sequence[Predictions]) -> Predictions:
+    """Predictions of one row after the other, with the scores that all have."""
     values_n: NDArray[Any] = np.concatenate([each.values_n for each in predictions])
     known = set[str].intersection(*(set(each.scores) for each in predictions))
     scores = {name: np.concatenate([each.scores[name] for each in predictions]) for name in sorted(known)}

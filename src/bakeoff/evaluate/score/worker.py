@@ -12,14 +12,14 @@ from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.families import load_family
-from bakeoff.core.jobs import METRICS, MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
+from bakeoff.core.jobs import METRICS, MODEL, OUTSIDE_KEY, TABLE, Argument, JobContext
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.core.protocols import Model, Usage
 from bakeoff.core.types import Json, Predictions, Schema, Task
-from bakeoff.data import row_numbers
 from bakeoff.evaluate.findings.findings import findings
 from bakeoff.evaluate.findings.memorisation import memorised
 from bakeoff.evaluate.findings.safety import Probe, Safety, safety
+from bakeoff.evaluate.score.evaluated_rows import EvaluatedRows
 from bakeoff.evaluate.score.out_of_fold import FOLD, OutOfFold, by_fold
 from bakeoff.evaluate.score.paid_models import (
     TIMED_ROWS,
@@ -31,7 +31,6 @@ from bakeoff.evaluate.score.paid_models import (
     weights_bytes,
     wholly_remote_speed,
 )
-from bakeoff.evaluate.score.row_groups import groups_of_test
 from bakeoff.evaluate.score.scoring import Scores, score
 from bakeoff.evaluate.score.text_scores import annotated
 from bakeoff.metrics.custom import using
@@ -120,27 +119,6 @@ def evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
         return _evaluate(argument, context)
 
 
-class _TestRows:
-    """The test rows of a job, and how they go together."""
-
-    def __init__(self, argument: EvaluateArgument, context: JobContext) -> None:
-        import polars as pl
-
-        schema = argument.schema
-        with np.load(context.inputs[ROWS], allow_pickle=False) as arrays:
-            self.split = dict(arrays)
-        self.rows_n = self.split["test"]
-        table = pl.read_parquet(context.inputs[TABLE], glob=False)[self.rows_n]
-        if argument.folds:
-            table = table.with_columns(pl.Series(FOLD, self.split[row_numbers.FOLD][self.rows_n]))
-        self.table = table
-        self.truth_n = table[schema.target].to_numpy()
-        self.inputs = table.drop(schema.target)
-        group = table[schema.group] if schema.group else None
-        self.groups_n = groups_of_test(group, self.split, by_time=schema.time is not None)
-        self.time_n = table[schema.time].to_physical().to_numpy() if schema.time in table.columns else None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Timed:
     """How fast a model answers: the model that was timed, and whether it is asked alone, as a service is."""
@@ -151,14 +129,15 @@ class _Timed:
 
 
 def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
-    rows, task, threads = _TestRows(argument, context), argument.task, context.threads
+    rows = EvaluatedRows.of_job(context, argument.schema, folds=argument.folds)
+    inputs, task, threads = rows.table.drop(argument.schema.target), argument.task, context.threads
     fold_dirs = [context.inputs[model_of_fold(fold)] for fold in range(argument.folds)]
     family = load_family(argument.family)
     model = family.load(context.inputs[MODEL], threads, context.cache)
     context.progress(f"predicting {len(rows.rows_n):,} test rows")
     asked = OutOfFold(lambda folder: family.load(folder, threads, context.cache), fold_dirs) if fold_dirs else model
     before = usage_of(asked)
-    predictions = asked.predict(rows.inputs)
+    predictions = asked.predict(inputs)
     spent = usage_between(usage_of(asked), before)
     cut = (abilities_of(asked).losses or tuple)()
     memory_bytes = peak_memory_bytes()
@@ -166,7 +145,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
         predictions = annotated(
             predictions,
             model,
-            rows.inputs,
+            inputs,
             rows.truth_n,
             json_schema=context.inputs.get(JSON_SCHEMA),
             context=argument.context,
@@ -189,7 +168,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
         named=argument.metrics,
     )
     context.progress("measuring latency")
-    timed = _timed(argument, context, model, rows, spent)
+    timed = _timed(argument, context, model, inputs, spent)
     probed = _probed(argument, context, model)
     card = replace(
         _card(argument, scores, timed, spent, rows=len(rows.rows_n)),
@@ -214,17 +193,17 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
 
 
 def _timed(
-    argument: EvaluateArgument, context: JobContext, model: Model, rows: _TestRows, spent: Usage | None
+    argument: EvaluateArgument, context: JobContext, model: Model, inputs: "pl.DataFrame", spent: Usage | None
 ) -> _Timed:
     """Time a model that remembers nothing; of one that calls a service alone, the calls that were made are timed."""
     fresh = load_family(argument.family).load(context.inputs[MODEL], context.threads)
-    remote = wholly_remote_speed(spent, len(rows.rows_n))
+    remote = wholly_remote_speed(spent, len(inputs))
     if remote is not None:
         return _Timed(speed=remote, model=model, alone=True)
     if spent is not None:
-        speed = measure(fresh, rows.inputs[:TIMED_ROWS], seed=argument.seed, calls=TIMED_ROWS)
+        speed = measure(fresh, inputs[:TIMED_ROWS], seed=argument.seed, calls=TIMED_ROWS)
         return _Timed(speed=speed, model=model, alone=False)
-    return _Timed(speed=measure(fresh, rows.inputs, seed=argument.seed), model=fresh, alone=False)
+    return _Timed(speed=measure(fresh, inputs, seed=argument.seed), model=fresh, alone=False)
 
 
 def _card(argument: EvaluateArgument, scores: Scores, timed: _Timed, spent: Usage | None, *, rows: int) -> Scorecard:
@@ -254,7 +233,7 @@ def _card(argument: EvaluateArgument, scores: Scores, timed: _Timed, spent: Usag
 
 def _findings(
     argument: EvaluateArgument,
-    rows: _TestRows,
+    rows: EvaluatedRows,
     model: Model | OutOfFold,
     predictions: Predictions,
     *,
@@ -268,7 +247,7 @@ def _findings(
         model.predict,
         rows.table,
         rows.truth_n,
-        replace(predictions, scores={}),
+        predictions if task == "regression" else replace(predictions, scores={}),  # those of texts are no findings
         find(default(task), task) if deciding.needs in {"likelihood", "scores"} else deciding,
         columns=[column for column in schema.columns if column.name != schema.target],
         inputs=schema.input_columns,
@@ -280,7 +259,7 @@ def _findings(
 
 
 def _memorisation(
-    argument: EvaluateArgument, context: JobContext, model: Model, rows: _TestRows, without: Model | None
+    argument: EvaluateArgument, context: JobContext, model: Model, rows: EvaluatedRows, without: Model | None
 ) -> Json:
     """What a language model knows by heart of the rows; `without`: the model fitted without the first fold."""
     import polars as pl

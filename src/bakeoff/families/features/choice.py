@@ -1,13 +1,18 @@
 """Choosing a number on validation rows: a grid that goes on where the loss still falls."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob, Progress
 
-__all__ = ["given", "least_loss"]
+__all__ = ["CHOOSING", "given", "in_time", "least_loss", "sampled"]
+
+_Option = TypeVar("_Option")
 
 CHOOSING = 0.5
 """Of the time of a fit, what choosing may take: the best is then fitted on all rows."""
@@ -18,6 +23,20 @@ RISES = 2
 def given(job: FitJob, *names: str) -> dict[str, Any]:
     """What an earlier fit chose for these parameters, else what they say; None where something is to be chosen."""
     return {name: (job.chosen or {}).get(name, getattr(job.params, name)) for name in names}
+
+
+def sampled(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """At most so many of these rows, by chance, in rising order."""
+    return rows if len(rows) <= most else np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+
+
+def in_time(options: Sequence[_Option], deadline: Deadline, name: str) -> Iterator[_Option]:
+    """The options to try, as long as there is time for choosing; the first in any case. `name` is what they are."""
+    for tried, option in enumerate(options):
+        if tried and deadline.passed(CHOOSING):
+            deadline.cut(f"only {tried} of {len(options)} {name} were tried")
+            return
+        yield option
 
 
 def least_loss(
@@ -53,7 +72,8 @@ def least_loss(
     def late() -> bool:
         if deadline is None or not losses or not deadline.passed(CHOOSING):
             return False
-        deadline.cut(f"only {len(losses)} values of {name} were tried")
+        tried = f"value of {name} was" if len(losses) == 1 else f"values of {name} were"
+        deadline.cut(f"only {len(losses)} {tried} tried")
         return True
 
     for at, value in enumerate(down):

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core import narrow
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import FitJob
+from bakeoff.core.threads import limited
 from bakeoff.core.types import Column, Json
 from bakeoff.data.periods import period_s
 from bakeoff.families.features.calendar import days_of
@@ -44,7 +46,10 @@ STRONGEST = 6
 """Numbers whose products, ratios and differences are looked at."""
 BEST = 8
 """How many of those may stay."""
-ELAPSED = "elapsed time"
+CHOOSING = 0.2
+"""Of the time of a fit, what trying columns may take: the rest of the choosing comes after it."""
+ELAPSED, ARITHMETIC = "elapsed time", "products, ratios and differences"
+NOT_TRIED = "left out: there was no time to try it"
 BLOCKS = 10
 """Parts of validation rows, one after the other in time, whose gains are compared: rows of one time err alike."""
 TREND_ERRORS = 2.0
@@ -124,10 +129,18 @@ class Derivation:
         columns: Its input columns.
         learner: What kind of model asks.
         wanted: Whether anything is derived at all.
+        deadline: Of the fit, if it has begun before; a part of it goes into trying columns.
     """
 
     def __init__(
-        self, job: FitJob, target: Target, columns: Sequence[Column], learner: Learner, *, wanted: bool = True
+        self,
+        job: FitJob,
+        target: Target,
+        columns: Sequence[Column],
+        learner: Learner,
+        *,
+        wanted: bool = True,
+        deadline: Deadline | None = None,
     ) -> None:
         self._job, self._target, self._columns = job, target, tuple(columns)
         if not wanted:
@@ -135,10 +148,8 @@ class Derivation:
         elif job.chosen is not None:
             self.choice = Choice.of_json(job.chosen)
         else:
-            from threadpoolctl import threadpool_limits
-
-            with threadpool_limits(1):
-                self.choice = _Choosing(job, target, self._columns, learner).choice()
+            with limited(1):
+                self.choice = _Choosing(job, target, self._columns, learner, deadline or Deadline(job)).choice()
 
     @property
     def chosen(self) -> dict[str, Json]:
@@ -162,7 +173,8 @@ class Derivation:
         if choice.level is not None:
             trend = Trend.of_lag(table, value_n, choice.level, scaled=choice.trend == "times known")
         elif choice.trend != "none":
-            trend = _trend(self._target.table[:rows], value_n, self._columns, self._job, choice.trend)
+            with limited(1):  # as when it was chosen: the slope must not depend on how many threads there are
+                trend = _trend(self._target.table[:rows], value_n, self._columns, self._job, choice.trend)
         return Encoding(table=table, columns=columns, derived=derived, trend=trend)
 
     def _tell(self, lags: Lags) -> None:
@@ -203,8 +215,10 @@ def _trend(
 class _Choosing:
     """Tries proposals one after the other, each beside what stayed of those before it."""
 
-    def __init__(self, job: FitJob, target: Target, columns: tuple[Column, ...], learner: Learner) -> None:
-        self._job, self._columns = job, columns
+    def __init__(
+        self, job: FitJob, target: Target, columns: tuple[Column, ...], learner: Learner, deadline: Deadline
+    ) -> None:
+        self._job, self._columns, self._deadline = job, columns, deadline
         self._learner: Learner = learner
         self._features: list[FeatureSpec] = []
         self._tried: dict[str, str] = {}
@@ -222,7 +236,7 @@ class _Choosing:
         self._known_horizon()
         if few or not (groups or times or self._arithmetic()):
             return Choice()
-        rows = _sampled(target.training, len(target.value_n), job.seed)
+        rows = _trial_rows(target.training, len(target.value_n), job.seed)
         training = int((rows < target.training).sum())
         self._trials = Trials(
             table=target.table[rows],
@@ -240,9 +254,18 @@ class _Choosing:
         plan = self._lags(rows)
         trend, level = self._trend()
         plan = plan if level is None else self._plan
-        if self._arithmetic():
-            self._try("products, ratios and differences", self._screened())
+        if self._arithmetic() and not self._late(ARITHMETIC):
+            self._try(ARITHMETIC, self._screened())
+        if late := [name for name, outcome in self._tried.items() if outcome == NOT_TRIED]:
+            self._deadline.cut(f"features were not tried: {', '.join(late)}")
         return Choice(features=tuple(self._features), trend=trend, level=level, lags=plan, tried=self._tried)
+
+    def _late(self, name: str) -> bool:
+        """Whether there is no time to try this, which is told."""
+        late = self._deadline.passed(CHOOSING)
+        if late:
+            self._tried[name] = NOT_TRIED
+        return late
 
     def _order(self, training: int) -> NDArray[np.int64] | None:
         """The validation rows in the order of time, if they have times."""
@@ -329,12 +352,11 @@ class _Choosing:
         return [specs[at] for at in sorted(best.tolist()) if gain_s[at] > 0]
 
     def _try(self, name: str, specs: Sequence[FeatureSpec], *, errors: float = 1.0) -> None:
-        if not specs:
+        if not specs or self._late(name):
             return
         table = self._trials.table
         derived = Derived.fit(table[: self._trials.training], self._columns, specs, self._job.schema)
-        made = [column for column in derived.columns(()) if column.name]
-        x_nd = np.hstack([self._x_nd, self._trials.encoded(derived(table), made)])
+        x_nd = np.hstack([self._x_nd, self._trials.encoded(derived(table), derived.columns(()))])
         if self._better(name, self._trials.losses(x_nd), errors=errors):
             self._features += specs
             self._x_nd = x_nd
@@ -355,7 +377,7 @@ class _Choosing:
         """The plan of the lags if they help; worked out from all rows, tried on some."""
         job, target = self._job, self._target
         horizon, (time, group) = job.schema.horizon, _time_and_group(job, self._columns)
-        if horizon is None or time is None or len(target.classes) > 2:  # noqa: PLR2004
+        if horizon is None or time is None or len(target.classes) > 2 or self._late("lags"):  # noqa: PLR2004
             return None
         table, cut = target.table, target.training
         second_n = seconds_of(table, time)
@@ -388,10 +410,9 @@ class _Choosing:
         train, value_n = trials.table[: trials.training], trials.value_n[: trials.training]
         lines: tuple[TrendKind, ...] = ("added", "scaled")
         for kind in lines:
-            trend = _trend(train, value_n, self._columns, job, kind)
-            if trend is not None and self._better(
-                f"trend, {kind}", trials.losses(self._x_nd, trend), errors=TREND_ERRORS
-            ):
+            name = f"trend, {kind}"
+            trend = None if self._late(name) else _trend(train, value_n, self._columns, job, kind)
+            if trend is not None and self._better(name, trials.losses(self._x_nd, trend), errors=TREND_ERRORS):
                 best = (kind, None)
         return self._by_level(best, value_n)
 
@@ -402,10 +423,11 @@ class _Choosing:
             return best
         kinds: tuple[TrendKind, ...] = ("from known", "times known")
         for kind in kinds:
+            name = f"{kind}: {level}"
             known = Trend.of_lag(lagged[: len(value_n)], value_n, level, scaled=kind == "times known")
-            if known is not None and self._better(
-                f"{kind}: {level}", self._trials.losses(self._x_nd, known, lagged), errors=TREND_ERRORS
-            ):
+            if known is None or self._late(name):
+                continue
+            if self._better(name, self._trials.losses(self._x_nd, known, lagged), errors=TREND_ERRORS):
                 best = (kind, level)
         return best
 
@@ -436,7 +458,7 @@ def _series(names: Sequence[str], value_nd: _Floats) -> "list[pl.Series]":
     return [pl.Series(name, value_nd[:, at]) for at, name in enumerate(names)]
 
 
-def _sampled(training: int, rows: int, seed: int) -> NDArray[np.int64]:
+def _trial_rows(training: int, rows: int, seed: int) -> NDArray[np.int64]:
     """Positions of the rows to try on, training rows first, each part in its order."""
     rng = np.random.default_rng(seed)
     parts = [(np.arange(training), MOST_ROWS), (np.arange(training, rows), MOST_ROWS // 2)]

@@ -17,7 +17,7 @@ from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions
-from bakeoff.families.features.choice import least_loss
+from bakeoff.families.features.choice import least_loss, sampled
 from bakeoff.families.features.targets import balanced_weights, both_weights, is_balanced, ranked_by
 from bakeoff.families.saved import Array
 from bakeoff.metrics.value import value
@@ -37,6 +37,8 @@ CHOICE_TOLERANCE = 3e-3
 LIMITS = (1e-4, 1e6)
 """The least and the largest penalty that is tried."""
 BLOCK_ROWS = 64
+FEW_ROWS = 8
+"""As many at once where each row has one sum: of a single row most of a larger block would be for nothing."""
 HESSIAN = "newton-cholesky"
 FEW_CLASSES = 20
 """Over dense features: of more classes scikit-learn's solver takes minutes, and knows no start."""
@@ -69,23 +71,25 @@ def products(x_nd: Features, coef_dk: Array) -> _Floats:
         return np.asarray(x_nd @ coef_dk)
     x_nd, coef_dk = np.ascontiguousarray(x_nd), np.ascontiguousarray(coef_dk)
     out_nk = np.empty((len(x_nd), coef_dk.shape[1]))
-    for start in range(0, len(x_nd), BLOCK_ROWS):
-        block_bd = x_nd[start : start + BLOCK_ROWS]
-        if len(block_bd) < BLOCK_ROWS:
-            rest = len(block_bd)
-            block_bd = np.concatenate([block_bd, np.zeros((BLOCK_ROWS - rest, x_nd.shape[1]))])
-            out_nk[start:] = (block_bd @ coef_dk)[:rest]
+    rows = BLOCK_ROWS if coef_dk.shape[1] > 1 else FEW_ROWS
+    for start in range(0, len(x_nd), rows):
+        block_bd = x_nd[start : start + rows]
+        rest = len(block_bd)
+        if rest < rows:
+            whole_bd = np.zeros((rows, x_nd.shape[1]))
+            whole_bd[:rest] = block_bd
+            out_nk[start:] = (whole_bd @ coef_dk)[:rest]
         else:
-            out_nk[start : start + BLOCK_ROWS] = block_bd @ coef_dk
+            out_nk[start : start + rows] = block_bd @ coef_dk
     return out_nk
 
 
 def probabilities(score_nk: _Floats) -> _Floats:
     """Logits to probabilities: one column means two classes (logistic), more are normalised (softmax)."""
     if score_nk.shape[1] == 1:
-        score_nk = np.hstack([np.zeros_like(score_nk), score_nk])
-    power_nk = np.exp(score_nk - score_nk.max(axis=1, keepdims=True, initial=-np.inf))
-    return power_nk / power_nk.sum(axis=1, keepdims=True)
+        score_nk = np.concatenate([np.zeros_like(score_nk), score_nk], axis=1)
+    power_nk = np.exp(score_nk - np.maximum.reduce(score_nk, axis=1, keepdims=True, initial=-np.inf))
+    return power_nk / np.add.reduce(power_nk, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +268,7 @@ def best_penalty(
 ) -> tuple[float, LinearHead]:
     """The penalty whose head is best on validation rows, and that head; see `least_loss` for how far the grid goes."""
     if len(value_n) > CHOICE_ROWS:
-        some = np.sort(np.random.default_rng(spec.seed).permutation(len(value_n))[:CHOICE_ROWS])
+        some = sampled(np.arange(len(value_n)), CHOICE_ROWS, spec.seed)
         x_nd, value_n = x_nd[some], value_n[some]
     heads: dict[float, LinearHead] = {}
     last: LinearHead | None = None

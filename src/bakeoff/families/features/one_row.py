@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from operator import contains
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,7 +22,7 @@ from bakeoff.families.features.columns import moment_parts
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Row", "RowReader", "row_numbers"]
+__all__ = ["NumberReader", "Row", "RowReader", "row_numbers"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 Row: TypeAlias = Mapping[str, Any]
@@ -36,17 +37,22 @@ TYPES: Mapping[ColumnKind, frozenset[type]] = {
 }
 
 
+WHOLE = 2**63 - 1
+"""The largest whole number that a table holds."""
+
+
 @dataclass(frozen=True)
 class RowReader:
-    """Reads rows for a model of this signature."""
+    """Reads rows for a model of this signature; none are read where that is not `wanted`."""
 
     signature: Signature
+    wanted: bool = True
 
     @cached_property
     def _plan(self) -> tuple[tuple[str, frozenset[type], Any], ...] | None:
         """Of each input its name, its types and what fills its gaps; None: no row is read here."""
         inputs = self.signature.inputs
-        if conversation_columns(inputs):
+        if not self.wanted or conversation_columns(inputs):
             return None
         return tuple((c.name, TYPES[c.kind], _fill(c)) for c in inputs)
 
@@ -59,16 +65,55 @@ class RowReader:
             if name not in given:
                 return None
             value: Any = given[name]
-            if value is None or (type(value) is float and not math.isfinite(value)):
-                value = fill if value is None or fill is not None else None
-            elif type(value) not in types or (isinstance(value, datetime) and value.tzinfo is not None):
+            if value is None:
+                value = fill
+            elif type(value) not in types:
+                return None
+            elif type(value) is float:
+                value = value if math.isfinite(value) else fill
+            elif (type(value) is datetime and value.tzinfo is not None) or (type(value) is int and abs(value) > WHOLE):
                 return None
             row[name] = value
         return row
 
     def of(self, table: "pl.DataFrame") -> Row | None:
         """That of a table of one row; None for other tables."""
-        return self(dict(zip(table.columns, table.row(0), strict=True))) if table.height == 1 else None
+        if self._plan is None or table.height != 1:
+            return None
+        return self(dict(zip(table.columns, table.row(0), strict=True)))
+
+
+@dataclass(frozen=True)
+class NumberReader:
+    """Reads rows at once for a model of this signature, if all its inputs are numbers or booleans."""
+
+    signature: Signature
+
+    @cached_property
+    def _plan(self) -> tuple[tuple[str, ...], tuple[frozenset[type], ...], _Floats] | None:
+        """The names of the inputs, the types that may stand there, and what fills gaps; None: no row is read here."""
+        inputs = self.signature.inputs
+        if not all(column.kind in {"numeric", "boolean"} for column in inputs):
+            return None
+        types = tuple(TYPES[column.kind] | {type(None)} for column in inputs)
+        fills = np.array([_fill(column) for column in inputs], dtype=np.float64)
+        return tuple(column.name for column in inputs), types, fills
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> _Floats | None:
+        """The numbers of the rows (n, d), NaN where missing; None where a row has other keys, or values of other types.
+
+        The keys of each row must be in the order of the inputs.
+        """
+        if self._plan is None:
+            return None
+        names, types, fills = self._plan
+        values_n = [tuple(row.values()) for row in rows]
+        for row, values in zip(rows, values_n, strict=True):
+            if tuple(row) != names or not all(map(contains, types, map(type, values))):
+                return None
+        x_nd = np.array(values_n, dtype=np.float64).reshape(len(rows), len(names))  # None becomes NaN
+        gap_nd = ~np.isfinite(x_nd)
+        return np.where(gap_nd, fills, x_nd) if gap_nd.any() else x_nd
 
 
 def _fill(column: Column) -> Any:

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     import onnxruntime as ort
     import tokenizers
 
-__all__ = ["EncoderSource", "OnnxEncoder", "known_encoders", "need_runtime"]
+__all__ = ["EncoderSource", "OnnxEncoder", "known_encoders", "need_modules"]
 
 Vectors: TypeAlias = NDArray[np.float16]
 
 BATCH = 16
 MAX_CHARS = 20_000
+"""More than any encoder's tokens hold; a huge text is not tokenised whole."""
 SPECIAL_TOKENS = 2
 """Of a text's tokens, those that the tokenizer adds at its ends."""
-"""More than any encoder's tokens hold; a huge text is not tokenised whole."""
 VERSION = 1
 """Grows when the same files would give other vectors."""
 
@@ -62,15 +62,15 @@ def known_encoders() -> dict[str, EncoderSource]:
     }
 
 
-def need_runtime() -> None:
-    """See that what runs encoders is installed.
+def need_modules(family: str, *modules: str) -> None:
+    """See that what runs the encoders of a family is installed; its extra has the same name.
 
     Raises:
         MissingExtraError: it is not.
     """
-    for module in ("onnxruntime", "tokenizers"):
+    for module in modules:
         if find_spec(module) is None:
-            raise MissingExtraError.of("family 'embedding'", "embedding", module)
+            raise MissingExtraError.of(f"family {family!r}", family, module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,24 +136,24 @@ class OnnxEncoder:
         """Vectors (n, layers · hidden); texts of like length share a batch, so that little padding is computed."""
         if not texts:
             return np.empty((0, self.width), dtype=np.float16)
-        return self._vectors(self._encoded(texts))
+        return self._vectors([each.ids for each in self._encodings(texts)])
 
     def cut(self, texts: Sequence[str]) -> list[str]:
         """Those of the texts that are longer than what is read of them."""
         long = [text for text in texts if len(text.encode(errors="replace")) > self.max_tokens - SPECIAL_TOKENS]
-        encoded = self._tokens.encode_batch([text[:MAX_CHARS] for text in long])
-        return [text for text, each in zip(long, encoded, strict=True) if each.overflowing or len(text) > MAX_CHARS]
+        return _cut(long, self._encodings(long))
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """See `bakeoff.core.generation.Embedder`; vectors of the last layer."""
-        for text in self.cut(texts):
+        encodings = self._encodings(texts)
+        for text in _cut(texts, encodings):
             raise ContextLengthError(
                 f"expected texts of at most {self.max_tokens} tokens, received a longer one ({example(text)}); "
                 "cut it into parts, or release a candidate with a larger max_tokens"
             )
         if not texts:
             return Embedded(vectors_nd=np.empty((0, self.last_layer(self([])).shape[1]), dtype=np.float32), tokens=0)
-        encoded = self._encoded(texts)
+        encoded = [each.ids for each in encodings]
         vector_nd = self.last_layer(self._vectors(encoded)).astype(np.float32)
         return Embedded(vectors_nd=vector_nd, tokens=sum(map(len, encoded)))
 
@@ -163,8 +163,8 @@ class OnnxEncoder:
         last_nd = vector_nd[:, -width:].astype(np.float64)
         return last_nd / np.maximum(np.linalg.norm(last_nd, axis=1, keepdims=True), np.finfo(np.float64).tiny)
 
-    def _encoded(self, texts: Sequence[str]) -> list[list[int]]:
-        return [tokens.ids for tokens in self._tokens.encode_batch([text[:MAX_CHARS] for text in texts])]
+    def _encodings(self, texts: Sequence[str]) -> "list[tokenizers.Encoding]":
+        return self._tokens.encode_batch([text[:MAX_CHARS] for text in texts])
 
     def _vectors(self, encoded: Sequence[list[int]]) -> Vectors:
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
@@ -179,6 +179,11 @@ class OnnxEncoder:
         for batch, part in zip(batches, vectors, strict=True):
             result[batch] = part
         return result
+
+
+def _cut(texts: Sequence[str], encodings: "Sequence[tokenizers.Encoding]") -> list[str]:
+    """Those of the texts that are not read whole."""
+    return [text for text, each in zip(texts, encodings, strict=True) if each.overflowing or len(text) > MAX_CHARS]
 
 
 def _map(run: Any, batches: list[list[int]], threads: int) -> Iterable[Vectors]:

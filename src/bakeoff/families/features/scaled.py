@@ -25,6 +25,8 @@ _Floats: TypeAlias = NDArray[np.float64]
 
 CLIP = 3.0
 """Spreads beyond which a number is not much further away."""
+FARTHEST = 1e100
+"""A coordinate whose square is still a number."""
 MOST_CODES = 20
 """Categories of a column that are coordinates of their own; those of columns with more are placed by target means."""
 ALIKE = 2.0
@@ -66,7 +68,7 @@ class ScaledTable:
         value_nd = numbers(table, numeric)
         center_d, scale_d = _spreads(value_nd)
         if one_scale:
-            scale_d = np.full_like(scale_d, 1 / (np.sqrt(np.nanvar(value_nd, axis=0).mean()) or 1.0))
+            scale_d = np.full_like(scale_d, 1 / (_one_spread(value_nd) or 1.0))
         codes = [
             CategoryCodes.fit(table, column, most=MOST_CODES, min_rows=2) for column in of_kind(columns, "categorical")
         ]
@@ -90,7 +92,8 @@ class ScaledTable:
 
     def _join(self, table: "pl.DataFrame", means: Sequence[_Floats]) -> _Floats:
         value_nd = numbers(table, self.numeric)
-        scaled_nd = (value_nd - self.center_d) * self.scale_d
+        with np.errstate(over="ignore"):
+            scaled_nd = np.clip((value_nd - self.center_d) * self.scale_d, -FARTHEST, FARTHEST)
         if self.clipped:
             scaled_nd = scaled_nd / np.sqrt(1 + (scaled_nd / CLIP) ** 2)
         parts = [np.nan_to_num(scaled_nd), np.isnan(value_nd[:, self.gaps]).astype(np.float64)]
@@ -99,6 +102,12 @@ class ScaledTable:
             parts.append(np.sqrt(2) * (code_n[:, None] == np.arange(len(code.known) + 2)))
         parts += [mean_nk * scale for mean_nk, scale in zip(means, self.mean_scale, strict=True)]
         return np.hstack(parts)
+
+
+def _one_spread(value_nd: _Floats) -> float:
+    """The spread of all columns that have numbers: the root of their mean variance; 0 where none has."""
+    there_nd = value_nd[:, ~np.isnan(value_nd).all(axis=0)]
+    return float(np.sqrt(np.nanvar(there_nd, axis=0).mean())) if there_nd.shape[1] else 0.0
 
 
 def _spreads(value_nd: _Floats) -> tuple[_Floats, _Floats]:

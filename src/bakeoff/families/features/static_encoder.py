@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.core.errors import CandidateError, MissingExtraError
+from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError
 from bakeoff.core.generation import Embedded
 from bakeoff.core.hashing import digest, digest_json
+from bakeoff.core.ledger import example
 from bakeoff.families.features.onnx_encoder import MAX_CHARS
 
 if TYPE_CHECKING:
@@ -95,9 +96,12 @@ class StaticEncoder:
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         """Vectors (n, 2 · width); those of texts without a known piece are zero."""
+        return self._vectors(self._ids(texts))
+
+    def _vectors(self, ids_n: Sequence[NDArray[np.int64]]) -> Vectors:
         table, half = self._table, self._table.shape[1]
-        out_nd = np.zeros((len(texts), 2 * half), dtype=np.float16)
-        for row, ids in enumerate(self._ids(texts)):
+        out_nd = np.zeros((len(ids_n), 2 * half), dtype=np.float16)
+        for row, ids in enumerate(ids_n):
             if len(ids):
                 pieces_td = table[ids]
                 out_nd[row, :half] = pieces_td.mean(axis=0, dtype=np.float64)
@@ -110,8 +114,12 @@ class StaticEncoder:
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """See `bakeoff.core.generation.Embedder`; the means, of length one."""
+        for text in self.cut(texts):
+            raise ContextLengthError(
+                f"expected texts of at most {self.reads}, received a longer one ({example(text)}); cut it into parts"
+            )
         ids = self._ids(texts)
-        vectors_nd = self.last_layer(self(texts)).astype(np.float32)
+        vectors_nd = self.last_layer(self._vectors(ids)).astype(np.float32)
         return Embedded(vectors_nd=vectors_nd, tokens=sum(map(len, ids)))
 
     def last_layer(self, vector_nd: Vectors) -> NDArray[np.float64]:

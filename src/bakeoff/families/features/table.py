@@ -152,16 +152,20 @@ class PiecewiseLinear:
 
     def __call__(self, value_nd: _Floats) -> _Floats:
         """The encoding: flags, scores, bins."""
-        score_nd = np.clip((value_nd - self.center_d) / self.spread_d, -3, 3)
+        # Plain ufuncs: of single rows most time goes into what stands around them.
+        with np.errstate(over="ignore"):  # what is far too large is clipped
+            score_nd = np.minimum(np.maximum((value_nd - self.center_d) / self.spread_d, -3), 3)
         reach_nb = self._reach(value_nd)
-        gap_nb = np.isnan(reach_nb)
-        if gap_nb.any():
-            reach_nb = np.where(gap_nb, 0.0 if self.mean_b is None else self.mean_b, reach_nb)
-        return np.hstack([np.isnan(value_nd), np.nan_to_num(score_nd), reach_nb])
+        gap_nd = np.isnan(value_nd)
+        if gap_nd.any():
+            score_nd = np.where(gap_nd, 0.0, score_nd)
+            reach_nb = np.where(np.isnan(reach_nb), 0.0 if self.mean_b is None else self.mean_b, reach_nb)
+        return np.concatenate([gap_nd, score_nd, reach_nb], axis=1)
 
     def _reach(self, value_nd: _Floats) -> _Floats:
         """How far each number reaches into its bins, from 0 to 1."""
-        return np.clip((value_nd[:, self.number_b] - self.low_b) / self.width_b, 0, 1)
+        with np.errstate(over="ignore"):
+            return np.minimum(np.maximum((value_nd[:, self.number_b] - self.low_b) / self.width_b, 0), 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,10 +221,17 @@ class LinearTable:
         code_n = [code.of_row(row) for code in self.codes]
         return self._encoded(row_numbers(row, self.numeric), code_n, [mean.of_row(row) for mean in self.means])
 
+    def of_numbers(self, value_nd: _Floats) -> _Floats:
+        """The encoded rows (n, d) of numbers alone, when there is nothing else."""
+        assert not self.codes
+        return self._encoded(value_nd, (), ())
+
     def _join(self, table: "pl.DataFrame", means: Sequence[_Floats]) -> _Floats:
         return self._encoded(numbers(table, self.numeric), [code(table) for code in self.codes], means)
 
     def _encoded(self, value_nd: _Floats, code_n: Sequence[NDArray[np.int64]], means: Sequence[_Floats]) -> _Floats:
+        if not self.codes and len(value_nd) <= BLOCK_ROWS:
+            return self.pieces(value_nd)
         codes = [(each_n, len(code.known) + 2) for each_n, code in zip(code_n, self.codes, strict=True)]
         scaled = [(mean - scale[0]) / scale[1] for mean, scale in zip(means, self.mean_scales, strict=True)]
         width = self.pieces.width + sum(size for _, size in codes) + sum(values.shape[1] for values in scaled)

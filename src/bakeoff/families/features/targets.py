@@ -84,7 +84,12 @@ def ranked_by(metric: str) -> MetricName | None:
 
 
 def is_balanced(job: FitJob) -> bool:
-    """Whether every class weighs the same: as the candidate says, else as the project's metric calls for."""
+    """Whether every class weighs the same: as the candidate says, else as the project's metric calls for.
+
+    Numbers have no classes: `balanced` has no effect on them.
+    """
+    if job.task != "classification":
+        return False
     given: bool | None = job.params.balanced
     return weighs_evenly(job.metric) if given is None else given
 

@@ -13,12 +13,19 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core.protocols import Progress
+from bakeoff.core.types import Column
+from bakeoff.families.features.columns import of_kind
+from bakeoff.families.features.columns import texts as column_texts
 from bakeoff.families.saved import Array
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["ANALYZERS", "Analyzer", "TermCounts", "Vectorizer"]
 
@@ -87,6 +94,18 @@ class TermCounts:
         index: dict[str, int] = {}
         counts = _count(texts, analyzer, index, grow=True)
         return cls(analyzer=analyzer, terms=tuple(index), counts=counts)
+
+    @classmethod
+    def of_columns(
+        cls, table: "pl.DataFrame", columns: Sequence[Column], progress: Progress
+    ) -> list[tuple[str, "TermCounts"]]:
+        """Those of each column of texts, cut in each of the ways of `ANALYZERS`."""
+        counts: list[tuple[str, TermCounts]] = []
+        for column in of_kind(columns, "text"):
+            progress(f"counting terms of {column.name!r}")
+            read = column_texts(table, column.name)
+            counts += [(column.name, cls.of(read, analyzer)) for analyzer in ANALYZERS]
+        return counts
 
     def vectorizer(self, rows: NDArray[np.int64], *, min_rows: int, most: int) -> tuple["Vectorizer", Sparse]:
         """A vectoriser fitted on some rows, and those rows weighted by it.

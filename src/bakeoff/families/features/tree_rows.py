@@ -2,6 +2,7 @@
 # scipy.sparse comes without complete types
 """The rows of a job as families of trees fit them: terms counted once, encoded for training rows or for all."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -9,23 +10,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.protocols import FitJob
-from bakeoff.core.types import Column
+from bakeoff.core.types import Column, Signature
 from bakeoff.families.features.boosting import TreeTable
-from bakeoff.families.features.columns import input_columns, of_kind, texts
+from bakeoff.families.features.columns import input_columns
 from bakeoff.families.features.targets import Target, balanced_weights, is_balanced
-from bakeoff.families.features.text import ANALYZERS, TermCounts
+from bakeoff.families.features.text import TermCounts
 
-__all__ = ["EncodedRows", "TreeRows"]
+__all__ = ["CHOOSING", "EncodedRows", "TreeRows", "TreesState", "dense", "singles"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 
 
+CHOOSING = 0.45
+"""Of the time of a fit, what choosing the number of trees may take: then as many are fitted on all rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreesState:
+    """All of a model but its trees, which a library keeps in a file of its own."""
+
+    signature: Signature
+    chosen: Mapping[str, Any]
+    table: TreeTable
+
+
+def dense(x_nd: Any) -> _Floats:
+    """Features with their zeros: libraries of trees take what a sparse matrix does not store for missing."""
+    return x_nd if isinstance(x_nd, np.ndarray) else x_nd.toarray()
+
+
+def singles(x_nd: _Floats) -> NDArray[np.float32]:
+    """Features in single precision, as libraries of trees read them; what is too large for it is its largest number."""
+    most = np.finfo(np.float32).max
+    return np.clip(x_nd, -most, most).astype(np.float32)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedRows:
-    """Rows to fit on: features (dense, or a sparse matrix), the target, and what each row weighs (None: all alike)."""
+    """Rows to fit on: features, the target, and what each row weighs (None: all alike)."""
 
     table: TreeTable
-    x_nd: Any
+    x_nd: _Floats
     value_n: _Floats
     weight_n: _Floats | None
 
@@ -37,11 +62,7 @@ class TreeRows:
         self.job = job
         self.columns: tuple[Column, ...] = input_columns(job)
         self.target = Target.of(job)
-        self._counts: list[tuple[str, TermCounts]] = []
-        for column in of_kind(self.columns, "text"):
-            job.progress(f"counting terms of {column.name!r}")
-            read = texts(self.target.table, column.name)
-            self._counts += [(column.name, TermCounts.of(read, analyzer)) for analyzer in ANALYZERS]
+        self._counts = TermCounts.of_columns(self.target.table, self.columns, job.progress)
 
     def encoded(self, *, whole: bool) -> EncodedRows:
         """All rows, or the training rows alone."""
@@ -57,15 +78,15 @@ class TreeRows:
             seed=self.job.seed,
         )
         value_n = self.target.value_n[: len(rows)]
-        return EncodedRows(table=table, x_nd=x_nd, value_n=value_n, weight_n=self.weights(value_n))
+        return EncodedRows(table=table, x_nd=dense(x_nd), value_n=value_n, weight_n=self.weights(value_n))
 
     def validation(self, table: TreeTable) -> EncodedRows:
         """The validation rows, encoded by what was fitted on training rows."""
         count = self.target.training
         value_n = self.target.value_n[count:]
-        x_nd = table(self.target.table[count:])
+        x_nd = dense(table(self.target.table[count:]))
         return EncodedRows(table=table, x_nd=x_nd, value_n=value_n, weight_n=self.weights(value_n))
 
     def weights(self, value_n: _Floats) -> _Floats | None:
         """What each row weighs."""
-        return balanced_weights(value_n) if self.target.classes and is_balanced(self.job) else None
+        return balanced_weights(value_n) if is_balanced(self.job) else None

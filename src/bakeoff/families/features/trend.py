@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.types import Column
 from bakeoff.families.features.calendar import days_since
+from bakeoff.families.features.choice import sampled
 from bakeoff.families.features.columns import instants
 from bakeoff.families.features.table import LinearTable
 
@@ -37,7 +38,6 @@ LEAST_DAYS = 440
 """Days that training rows must cover: of a single year nobody can say what is growth and what is the season."""
 LEAST_LEVEL = 0.1
 """What of its middle level a scaled target keeps at least, however steep it falls."""
-DAY_US = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +79,7 @@ class Trend:
     ) -> "Trend | None":
         """The trend of the rows, if they cover enough time; for a scaled one the target must never be below 0."""
         time_n = instants(table.get_column(column))
-        rows = np.flatnonzero(~np.isnat(time_n))
-        if len(rows) > MOST_ROWS:
-            rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MOST_ROWS])
+        rows = sampled(np.flatnonzero(~np.isnat(time_n)), MOST_ROWS, seed)
         if len(rows) < len(columns) or (scaled and (value_n.min() < 0 or value_n.mean() <= 0)):
             return None
         first_us = float(time_n[~np.isnat(time_n)].min().astype(np.int64))

@@ -3,7 +3,7 @@
 A member is named by its family's entry point, so that a saved model can name nothing else to be run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -15,10 +15,12 @@ from bakeoff.config.params import check
 from bakeoff.core import narrow, plugins
 from bakeoff.core.abilities import Abilities, abilities_of
 from bakeoff.core.addresses import is_local_url
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.families import load_family, service_of
 from bakeoff.core.hashing import digest_file
 from bakeoff.core.jobs import MODEL, Argument, JobContext
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob, Model, ignore_held
 from bakeoff.core.types import Column, Signature
 from bakeoff.families import saved
@@ -85,7 +87,6 @@ class AssembleValue(msgspec.Struct, frozen=True, kw_only=True):
     """What `assemble` gives."""
 
     size_bytes: int
-    chosen: dict[str, Any]
     signature: dict[str, Any]
 
 
@@ -109,13 +110,15 @@ def assemble(argument: AssembleArgument, context: JobContext) -> AssembleValue:
     model.save(out)
     return AssembleValue(
         size_bytes=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
-        chosen=dict(model.chosen),
         signature=msgspec.to_builtins(model.signature),
     )
 
 
 def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST) -> list[Model]:
     """Fit each member on the job's rows, with what was chosen for it if that is given.
+
+    Members that are still to be fitted share what is left of the limit. What several of them lose of the same rows is
+    lost once.
 
     Raises:
         CandidateError: too few members, two of one name, or a member that cannot be fitted.
@@ -124,20 +127,41 @@ def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST)
     if len(members) < fewest or len(set(names)) < len(names):
         raise CandidateError(f"expected at least {fewest} members with names of their own, received {names!r}")
     chosen = narrow.json_object((job.chosen or {}).get("members", {}))
+    deadline, losses = Deadline(job), list[Loss]()
     models: list[Model] = []
-    for member in members:
+    for at, member in enumerate(members):
         family = load_family(member.family)
         if job.task not in family.tasks:
             tasks = ", ".join(sorted(family.tasks))
             raise CandidateError(f"expected members for {job.task}, received {member.family!r}, which is for {tasks}")
         params = check(family.params, member.params, owner=member.family, key=f"members.{member.name}", file="members")
 
-        def told(line: str, name: str = member.name) -> None:
+        def progress(line: str, name: str = member.name) -> None:
             job.progress(f"{name}: {line}")
 
-        own = replace(job, params=params, chosen=chosen.get(member.name), progress=told, on_held=ignore_held)
+        own = replace(
+            job,
+            params=params,
+            chosen=chosen.get(member.name),
+            progress=progress,
+            on_held=ignore_held,
+            on_loss=losses.append,
+            limit_s=None if (left_s := deadline.left_s) is None else left_s / (len(members) - at),
+        )
         models.append(family.fit(own))
+    for loss in _once(losses):
+        job.on_loss(loss)
     return models
+
+
+def _once(losses: Iterable[Loss]) -> tuple[Loss, ...]:
+    """Losses of one kind, reason and subject as the largest of them: members read the same rows."""
+    largest: dict[tuple[str, str, str | None], Loss] = {}
+    for loss in losses:
+        key = loss.kind, loss.reason, loss.subject
+        if key not in largest or loss.count > largest[key].count:
+            largest[key] = loss
+    return tuple(largest.values())
 
 
 def service_of_members(members: Sequence[Member]) -> str | None:
@@ -161,14 +185,14 @@ def chosen_of(members: Sequence[Member], models: Sequence[Model]) -> dict[str, A
 
 
 def joint_abilities(models: Sequence[Model]) -> Abilities:
-    """What models can do together: what is counted is added up; of the rest, the first that can do it does.
+    """What models can do together: usage is added up, losses count once; of the rest, the first that can do it does.
 
     A model of one member can do all that the member can, but for answering a row: what the member says of it is not yet
     what the whole says. How likely a text is as the answer of several, none can tell.
     """
     parts = [abilities_of(model) for model in models]
     if len(parts) == 1:
-        return replace(parts[0], predict_row=None)
+        return replace(parts[0], predict_rows=None)
 
     def first(name: str) -> Any:
         return next((ability for part in parts if (ability := getattr(part, name)) is not None), None)
@@ -183,7 +207,7 @@ def joint_abilities(models: Sequence[Model]) -> Abilities:
     embedders = [part.embedder for part in parts if part.embedder]
     return Abilities(
         usage=(lambda: together([usage() for usage in usages])) if usages else None,
-        losses=(lambda: tuple(loss for lost in losses for loss in lost())) if losses else None,
+        losses=(lambda: _once(loss for lost in losses for loss in lost())) if losses else None,
         warm=warm_all if warms else None,
         embedder=(lambda: next(filter(None, (embedder() for embedder in embedders)), None)) if embedders else None,
         recall=first("recall"),

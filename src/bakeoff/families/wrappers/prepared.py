@@ -16,10 +16,12 @@ from bakeoff.config.params import check
 from bakeoff.core import plugins
 from bakeoff.core.abilities import Abilities, abilities_of
 from bakeoff.core.attribution import Attribution
+from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CandidateError, CorruptError
 from bakeoff.core.families import load_family, weighs
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import (
+    Family,
     Filling,
     FitJob,
     FittedStep,
@@ -159,6 +161,21 @@ class PreparedModel:
         """See `bakeoff.core.protocols.Model`."""
         return self.model.predict(self.features(table))
 
+    def _predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
+        """See `bakeoff.core.protocols.RowWise`; each row as the steps leave it."""
+        by_row, predict_rows = self.by_row, abilities_of(self.model).predict_rows
+        names = [column.name for column in self.signature.inputs]
+        if by_row is None or predict_rows is None or any(list(row) != names for row in rows):
+            return None
+        features: list[dict[str, Any]] = []
+        for given in rows:
+            row = dict(given)
+            complete_row(row, self.signature, leave=by_row.fills)
+            for each in by_row.transforms:
+                each.in_row(row)
+            features.append({column.name: row[column.name] for column in by_row.columns})
+        return predict_rows(features)
+
     @property
     def abilities(self) -> Abilities:
         """Those of the model within; it sees rows as the steps leave them. Texts are no rows, and stay as they are."""
@@ -166,7 +183,7 @@ class PreparedModel:
         recall, log_likelihood, attribute = within.recall, within.log_likelihood, within.attribute
         return replace(
             within,
-            predict_row=None,  # it would be asked about rows that the steps have not seen
+            predict_rows=self._predict_rows if within.predict_rows is not None and self.by_row is not None else None,
             recall=recall and (lambda table, texts, most: recall(self.features(table), texts, most)),
             log_likelihood=log_likelihood and (lambda table, texts: log_likelihood(self.features(table), texts)),
             attribute=attribute and (lambda table, **more: self._of_inputs(attribute(self.features(table), **more))),
@@ -224,7 +241,8 @@ class PreparedFamily:
 
     def weighs(self, params: PreparedParams) -> bool:
         """See `bakeoff.core.families.weighs`; that of the family within."""
-        return weighs(load_family(params.family), dict(params.params or {}))
+        family = load_family(params.family)
+        return weighs(family, _own(family, params))
 
     def fit(self, job: FitJob) -> PreparedModel:
         """See `bakeoff.core.protocols.Family`; steps are fitted on the job's training rows, never on others."""
@@ -233,16 +251,16 @@ class PreparedFamily:
         if job.task not in family.tasks:
             tasks = ", ".join(sorted(family.tasks))
             raise CandidateError(f"expected a family for {job.task}, received {params.family!r}, which is for {tasks}")
-        own = check(family.params, params.params or {}, owner=params.family, key="params", file="the candidate")
-        inputs = input_columns(job)
+        own = _own(family, params)
+        deadline, inputs = Deadline(job), input_columns(job)
         train, columns, transforms = _fitted(job, inputs, params.steps)
         others = tuple(column for column in job.schema.columns if column.name not in job.schema.inputs)
         schema = replace(job.schema, columns=(*columns, *others), inputs=tuple(column.name for column in columns))
         target = job.schema.target
         validation = _transformed(job.validation, inputs, transforms).with_columns(job.validation[target])
-        model = family.fit(
-            replace(job, schema=schema, train=train.with_columns(job.train[target]), validation=validation, params=own)
-        )
+        train = train.with_columns(job.train[target])
+        limit_s = deadline.left_s
+        model = family.fit(replace(job, schema=schema, train=train, validation=validation, params=own, limit_s=limit_s))
         return _made(inputs, params, transforms, model)
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> PreparedModel:
@@ -252,6 +270,15 @@ class PreparedFamily:
         transforms = tuple(_learned(folder, step) for step in state.steps)
         by_row = _by_row(state.signature.inputs, transforms)
         return PreparedModel(state=state, transforms=transforms, model=model, by_row=by_row)
+
+
+def _own(family: Family, params: PreparedParams) -> Any:
+    """The parameters of the family behind the steps.
+
+    Raises:
+        ConfigError: they are none of its.
+    """
+    return check(family.params, params.params or {}, owner=params.family, key="params", file="the candidate")
 
 
 def _fitted(

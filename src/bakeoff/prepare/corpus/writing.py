@@ -51,9 +51,9 @@ def _packed(file: IO[bytes], path: Path) -> AbstractContextManager[IO[bytes]]:
 
         return cast("IO[bytes]", gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0))
     if path.name.endswith(".zst"):
-        import zstandard
+        from bakeoff.data.zstd import zstd
 
-        return cast("IO[bytes]", zstandard.ZstdCompressor().stream_writer(file, closefd=False))
+        return cast("IO[bytes]", zstd.open(file, "wb"))
     return nullcontext(file)
 
 

@@ -14,14 +14,16 @@ from bakeoff.core.errors import BakeoffError
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.plane import DataPlane
+from bakeoff.web.auth import Authenticator, protect
 from bakeoff.web.guard import Guard
-from bakeoff.web.permissions import require_permissions
 from bakeoff.web.problems import HttpError, error_response
 from bakeoff.web.serving.bodies import shown
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.conversations import ConversationRoutes
+from bakeoff.web.serving.direct import Direct
 from bakeoff.web.serving.health import HealthRoutes
 from bakeoff.web.serving.rows import RowRoutes
+from bakeoff.web.serving.turns import Pace
 
 __all__ = ["create_app"]
 
@@ -38,6 +40,8 @@ def create_app(
     model_names: Sequence[str] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
     threads: int = THREADS,
+    authenticator: Authenticator | None = None,
+    pace: Callable[[str], Pace] = lambda _: Pace(),
 ) -> Starlette:
     """The app that serves a plane's endpoints.
 
@@ -48,18 +52,29 @@ def create_app(
         model_names: what the default endpoint may be called beside its name; "*" for whatever callers like.
         max_body_bytes: the largest body that is read.
         threads: calls that compute or wait for the log at once.
+        authenticator: says who calls; without one, whoever can call may.
+        pace: of an endpoint's calls, by its name.
 
     Raises:
         SecurityError: a route declares no permission.
     """
-    serving = Serving(plane, record_feedback, threads=threads, model_names=model_names)
-    parts = (HealthRoutes(serving), RowRoutes(serving), ConversationRoutes(serving))
+    serving = Serving(
+        plane,
+        record_feedback,
+        threads=threads,
+        model_names=model_names,
+        guarded=authenticator is not None,
+        pace=pace,
+    )
+    rows = RowRoutes(serving)
+    parts = (HealthRoutes(serving), rows, ConversationRoutes(serving))
     routes = [route for part in parts for route in part.routes]
-    require_permissions(routes)
+    protect(routes, authenticator)
+    direct = Middleware(Direct, serving=serving, routes=rows.routes, authenticator=authenticator)
     guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=serving.measures)
     return Starlette(
         routes=routes,
-        middleware=[guard],
+        middleware=[guard, direct],
         lifespan=serving.lifespan,
         exception_handlers={
             BakeoffError: _on_error,

@@ -6,29 +6,51 @@ new ones are turned away (503) instead of piling up.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from bakeoff.core.errors import NotFoundError
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
+from bakeoff.serve.recorder import Recorder
+from bakeoff.web.auth import principal_of
+from bakeoff.web.generation_measures import GenerationMeasures
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError
 from bakeoff.web.serving.bodies import shown
 from bakeoff.web.serving.conversing import Lanes
+from bakeoff.web.serving.turns import Pace, Turns
 
-__all__ = ["ANY_NAME", "Serving"]
+__all__ = ["ANY_NAME", "Serving", "caller_key"]
 
 T = TypeVar("T")
 
 MAX_WAITING = 512
+SLOTS = max(os.cpu_count() or 1, 2)
 ANY_NAME = "*"
+KEY = "x-bakeoff-key"
+"""The header with a key of the caller's choice: callers with one meet the same release, while a canary has a share."""
 REFRESH_S = 0.5
+
+
+def _ended(call: Callable[[], T]) -> Callable[[], T]:
+    """The call, which raises no StopIteration: no future can hold one, and its request would never be answered."""
+
+    def ended() -> T:
+        try:
+            return call()
+        except StopIteration as error:
+            raise RuntimeError("a call ended without a result") from error
+
+    return ended
 
 
 class Serving:
@@ -39,6 +61,8 @@ class Serving:
         record_feedback: logs feedback items.
         threads: calls that compute or wait for the log at once.
         model_names: what the default endpoint may be called beside its name; "*" for whatever callers like.
+        guarded: whether callers are asked who they are, so that what is public says no more than it must.
+        pace: of an endpoint's calls, by its name.
     """
 
     def __init__(
@@ -48,13 +72,20 @@ class Serving:
         *,
         threads: int,
         model_names: Sequence[str] = (),
+        guarded: bool = False,
+        pace: Callable[[str], Pace] = lambda _: Pace(),
     ) -> None:
+        self.guarded = guarded
+        self._pace = pace
+        self._turns: dict[str, Turns] = {}
+        self._gathering: dict[Recorder, tuple[list[PredictionEvent], asyncio.Future[None]]] = {}
         self.plane, self.record_feedback, self.measures = plane, record_feedback, Measures()
         self.model_names = tuple(model_names)
         self._threads, self._waiting = threads, 0
         self._pool: ThreadPoolExecutor | None = None
         self._chat_pool: ThreadPoolExecutor | None = None
         self._lanes: dict[str, Lanes] = {}
+        self.generations: dict[str, GenerationMeasures] = {}
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
@@ -87,10 +118,60 @@ class Serving:
             self._lanes[engine.endpoint] = Lanes(self._chat_pool, lambda: engine.concurrency)
         return self._lanes[engine.endpoint]
 
+    def generation(self, engine: Engine) -> GenerationMeasures:
+        """What is measured of an endpoint's answers that come piece by piece."""
+        made = self.generations.get(engine.endpoint)
+        if made is None:
+            lanes = self.lanes(engine)
+            made = self.generations.setdefault(engine.endpoint, GenerationMeasures(lambda: lanes.waiting))
+        return made
+
+    def turns(self, engine: Engine) -> Turns:
+        """Where calls of an endpoint with rows wait for a thread."""
+        assert self._pool is not None, "the app's lifespan has not started"
+        if engine.endpoint not in self._turns:
+            slots = self._threads if engine.waits_for_service else SLOTS
+            self._turns[engine.endpoint] = Turns(engine, self._pool, self._pace(engine.endpoint), slots)
+        return self._turns[engine.endpoint]
+
+    def submit(self, recorder: Recorder, events: Sequence[PredictionEvent]) -> "asyncio.Future[None] | None":
+        """Log events with those of other calls that end now; what to await before they are told, if anything."""
+        gathering = self._gathering.get(recorder)
+        if gathering is None:
+            loop = asyncio.get_running_loop()
+            gathering = self._gathering[recorder] = [], loop.create_future()
+            loop.call_soon(self._submit, recorder)
+        gathering[0].extend(events)
+        return gathering[1] if recorder.is_required and events else None
+
+    def _submit(self, recorder: Recorder) -> None:
+        events, told = self._gathering.pop(recorder)
+        told.add_done_callback(lambda told: told.exception())  # nobody may wait for it
+
+        def tell(done: "Future[None]") -> None:
+            error = done.exception()
+            if told.done():
+                return
+            if error is None:
+                told.set_result(None)
+            else:
+                told.set_exception(error)
+
+        loop = asyncio.get_running_loop()
+        try:
+            durable = recorder.submit(events)
+        except Exception as error:  # noqa: BLE001 - told to all who wait
+            told.set_exception(error)
+            return
+        if durable is None:
+            told.set_result(None)
+        else:
+            durable.add_done_callback(lambda done: loop.call_soon_threadsafe(tell, done))
+
     async def in_thread(self, call: Callable[[], T]) -> T:
         """What `call` gives, made in a thread."""
         with self.place():
-            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, _ended(call))
 
     @contextlib.contextmanager
     def place(self) -> Generator[None]:
@@ -109,18 +190,35 @@ class Serving:
         Raises:
             NotFoundError: there is no such endpoint.
         """
-        return self.plane.engine(request.path_params.get("name"))
+        name, known = request.path_params.get("name"), self.names(request)
+        if (self.plane.default if name is None else name) in known:
+            return self.plane.engine(name)
+        received = "a token that reaches no default endpoint" if name is None else repr(name[:80])
+        raise NotFoundError(
+            f"expected endpoint {' or '.join(map(repr, known)) or '(none is yours)'}, received {received}"
+        )
 
-    def of_model(self, name: str | None) -> Engine:
+    def names(self, request: Request) -> tuple[str, ...]:
+        """The endpoints that the caller may know of, the default first."""
+        principal = principal_of(request)
+        return tuple(name for name in self.plane.names if principal.reaches("endpoint", name))
+
+    def of_model(self, request: Request, name: str | None) -> Engine:
         """The endpoint that a request names as its model, or the default one.
 
         Raises:
-            HttpError: there is no such endpoint (404).
+            HttpError: there is no such endpoint, or the caller may not know of it (404).
         """
-        if name in self.plane.names:
+        known = self.names(request)
+        if name in known:
             return self.plane.engine(name)
-        if name in {None, "", *self.model_names} or ANY_NAME in self.model_names:
+        if self.plane.default in known and (name in {None, "", *self.model_names} or ANY_NAME in self.model_names):
             return self.plane.engine()
-        names = " or ".join(repr(each) for each in dict.fromkeys([*self.plane.names, *self.model_names]))
+        names = " or ".join(repr(each) for each in dict.fromkeys([*known, *self.model_names])) or "(none is yours)"
         problem = f"expected model {names}, received {shown(name)}; [endpoint] model_names can allow it other names"
         raise HttpError(404, "NotFoundError", problem, "model", "model_not_found")
+
+
+def caller_key(request: Request, user: str | None = None) -> str | None:
+    """Whom a call comes from, as it says itself: by its header, or as the `user` of its body."""
+    return request.headers.get(KEY) or user or None

@@ -20,7 +20,7 @@ from bakeoff.web.serving.anthropic_request import message_request, tokens_reques
 from bakeoff.web.serving.bodies import renamed
 from bakeoff.web.serving.chat_request import ChatRequest, chat_request
 from bakeoff.web.serving.completions import CompletionForm, completion_request
-from bakeoff.web.serving.context import ANY_NAME, Serving
+from bakeoff.web.serving.context import ANY_NAME, Serving, caller_key
 from bakeoff.web.serving.conversing import Form, Head, respond
 from bakeoff.web.serving.responses import ResponseForm
 from bakeoff.web.serving.responses_request import response_request
@@ -82,22 +82,24 @@ class ConversationRoutes:
     @permission("predict")
     async def count_message(self, request: Request) -> Response:
         """Anthropic's count of the tokens that a message would read."""
-        tokens = await self._count(tokens_request(await request.body()).chat(), MESSAGES)
+        tokens = await self._count(request, tokens_request(await request.body()).chat(), MESSAGES)
         return JsonResponse({"input_tokens": tokens})
 
     @permission("predict")
     async def count_response(self, request: Request) -> Response:
         """OpenAI's count of the tokens that a response would read."""
-        tokens = await self._count(response_request(await request.body()).chat(), RESPONSES)
+        tokens = await self._count(request, response_request(await request.body()).chat(), RESPONSES)
         return JsonResponse({"object": "response.input_tokens", "input_tokens": tokens})
 
-    async def _count(self, body: ChatRequest, names: Mapping[str, str]) -> int:
-        engine, turns, sampling = self._read(body, names)
+    async def _count(self, request: Request, body: ChatRequest, names: Mapping[str, str]) -> int:
+        engine, turns, sampling = self._read(request, body, names)
         return await self._serving.in_thread(lambda: engine.prompt_tokens(turns, sampling.tools))
 
-    def _read(self, body: ChatRequest, names: Mapping[str, str]) -> tuple[Engine, list[dict[str, Json]], Sampling]:
+    def _read(
+        self, request: Request, body: ChatRequest, names: Mapping[str, str]
+    ) -> tuple[Engine, list[dict[str, Json]], Sampling]:
         """Who answers a conversation, its turns, and how; errors name options as the caller's API does."""
-        engine = self._serving.of_model(body.model)
+        engine = self._serving.of_model(request, body.model)
         try:
             return engine, body.turns(), body.sampling()
         except HttpError as error:
@@ -107,14 +109,16 @@ class ConversationRoutes:
         self, request: Request, body: ChatRequest, form: Callable[..., Form], names: Mapping[str, str]
     ) -> Response:
         """Answer a conversation in the form of its API, which has names of its own for some of the options."""
-        engine, turns, sampling = self._read(body, names)
+        engine, turns, sampling = self._read(request, body, names)
         head = Head(id=engine.new_id(), created_s=engine.now_ms() // 1000, model=engine.endpoint)
+        key = caller_key(request, body.user)
 
         def choice(index: int) -> Generator[Piece]:
             # Choices of one seed would all be the same answer.
             seed = None if sampling.seed is None else sampling.seed + index
             answer_id = openai.prediction_id(head.id, index)
-            return engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id)
+            pieces = engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id, key=key)
+            return self._serving.generation(engine).measured(pieces)
 
         return await respond(
             request,
@@ -130,7 +134,7 @@ class ConversationRoutes:
     async def embed(self, request: Request) -> Response:
         """OpenAI's embeddings, of models that have an encoder."""
         asked = embeddings.embedding_request(await request.body())
-        engine = self._serving.of_model(asked.model)
+        engine = self._serving.of_model(request, asked.model)
         texts = asked.texts()
         try:
             found = await self._serving.in_thread(lambda: engine.embed(texts))
@@ -139,10 +143,10 @@ class ConversationRoutes:
         return JsonResponse(embeddings.embeddings(asked, found, model=engine.endpoint))
 
     @permission("read")
-    async def models(self, _request: Request) -> Response:
+    async def models(self, request: Request) -> Response:
         """OpenAI's list of models: the endpoints, and the other names that the default one may be called by."""
         others = [name for name in self._serving.model_names if name != ANY_NAME]
-        names = list(dict.fromkeys([*self._serving.plane.names, *others]))
+        names = list(dict.fromkeys([*self._serving.names(request), *others]))
         return JsonResponse(openai.model_list(names, self._now_s()))
 
     @permission("read")
@@ -151,7 +155,7 @@ class ConversationRoutes:
         name = request.path_params["model"]
         if not name:
             return await self.models(request)
-        self._serving.of_model(name)
+        self._serving.of_model(request, name)
         return JsonResponse(openai.model_card(name, self._now_s()))
 
     def _now_s(self) -> int:

@@ -88,6 +88,11 @@ class Lanes:
         self._executor, self._width = executor, width
         self._running, self._waiting = 0, deque[asyncio.Future[None]]()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
+
     async def run(self, call: Callable[[], T]) -> T:
         """What `call` gives. A caller that is cancelled before it has a thread never has one."""
         await self._enter()

@@ -8,6 +8,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bakeoff.core.types import Json
+from bakeoff.serve.engine import Engine
+from bakeoff.web.generation_measures import generation_lines
 from bakeoff.web.measures import EndpointMeasures
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import JsonResponse
@@ -50,7 +52,8 @@ class HealthRoutes:
     async def ready(self, _request: Request) -> Response:
         """200 when every endpoint answers, else 503; the body says with what, and how many records the log has lost.
 
-        At the top stands the default endpoint, the others in `endpoints`.
+        At the top stands the default endpoint, the others in `endpoints`; where callers are asked who they are, only
+        whether it is ready.
         """
         engines = self._serving.plane.engines
         healths = [engine.health() for engine in engines]
@@ -59,29 +62,38 @@ class HealthRoutes:
             "ready": all(each.ready for each in healths),
             "endpoints": {engine.endpoint: health for engine, health in zip(engines, healths, strict=True)},
         }
-        return JsonResponse(body, status_code=200 if body["ready"] else 503)
+        shown = {"ready": body["ready"]} if self._serving.guarded else body
+        return JsonResponse(shown, status_code=200 if body["ready"] else 503)
 
     @permission("read")
-    async def metrics(self, _request: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """Counts and durations, for Prometheus."""
-        text = self._serving.measures.render(
-            [
-                EndpointMeasures(
-                    endpoint=engine.endpoint,
-                    model_version=engine.health().model_version,
-                    ready=engine.health().ready,
-                    violated=engine.violated,
-                    lacked=engine.lacked,
-                )
-                for engine in self._serving.plane.engines
-            ]
-        )
+        engines = [self._serving.plane.engine(name) for name in self._serving.names(request)]
+        text = self._serving.measures.render([self._measures(engine) for engine in engines])
+        names = {engine.endpoint for engine in engines}
+        generations = {name: each for name, each in self._serving.generations.items() if name in names}
+        text += "".join(f"{line}\n" for line in generation_lines(generations))
         return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    def _measures(self, engine: Engine) -> EndpointMeasures:
+        health, turns = engine.health(), self._serving.turns(engine)
+        running, waiting = turns.depth
+        return EndpointMeasures(
+            endpoint=engine.endpoint,
+            model_version=health.model_version,
+            ready=health.ready,
+            violated=engine.violated,
+            lacked=engine.lacked,
+            lost_log_records=health.lost_log_records,
+            running=running,
+            waiting=waiting,
+            refused=turns.refused,
+        )
 
     @permission("read")
     async def index(self, request: Request) -> Response:
         """The endpoint, what a row must hold, and an example of a call."""
-        engine, others = self._serving.of_path(request), self._serving.plane.names
+        engine, others = self._serving.of_path(request), self._serving.names(request)
         signature = await self._serving.in_thread(lambda: engine.signature)
         health = engine.health()
         example = {column.name: _EXAMPLES[column.kind] for column in signature.inputs}

@@ -1,5 +1,6 @@
 """Our own protocol: rows in, answers out; feedback on answers."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -8,14 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bakeoff.serve.engine import Call
 from bakeoff.serve.runtime import Answer
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
-from bakeoff.web.serving.context import Serving
+from bakeoff.web.serving.context import Serving, caller_key
 
-__all__ = ["RowRoutes"]
+__all__ = ["RowRoutes", "rendered"]
 
 T = TypeVar("T")
+DEADLINE = "x-deadline-ms"
+"""The header in which callers say how long they wait for an answer."""
 
 
 class _PredictRequest(msgspec.Struct):
@@ -63,14 +67,17 @@ class RowRoutes:
 
     @permission("predict")
     async def predict(self, request: Request) -> Response:
-        """Answer rows: `{"rows": [{…}, …]}` or `{"row": {…}}`; each answer has an id for feedback."""
+        """Answer rows: `{"rows": [{…}, …]}` or `{"row": {…}}`; each answer has an id for feedback.
+
+        A caller with a key (the header `X-Bakeoff-Key`) is answered by the same release while a rollout goes on.
+        """
         engine = self._serving.of_path(request)
         asked = _decoded(await request.body(), _PREDICT, '{"rows": [{…}, …]} or {"row": {…}}')
         if (asked.rows is None) == (asked.row is None):
             raise HttpError(400, "BadRequest", "expected either rows or row, received both or neither")
         rows = asked.rows if asked.rows is not None else [asked.row or {}]
-        answers = await self._serving.in_thread(lambda: engine.predict(rows))
-        return JsonResponse(_rendered(answers))
+        answers = await self._serving.turns(engine).answered(Call(rows, caller_key(request)), _deadline_s(request))
+        return JsonResponse(rendered(answers))
 
     @permission("feedback")
     async def feedback(self, request: Request) -> Response:
@@ -85,6 +92,24 @@ _PREDICT = msgspec.json.Decoder(_PredictRequest)
 _FEEDBACK = msgspec.json.Decoder(_FeedbackRequest)
 
 
+def _deadline_s(request: Request) -> float | None:
+    """Within which time the caller wants an answer, if it says so.
+
+    Raises:
+        HttpError: no number above 0.
+    """
+    given = request.headers.get(DEADLINE)
+    if given is None:
+        return None
+    try:
+        deadline_ms = float(given)
+    except ValueError:
+        deadline_ms = math.nan
+    if not 0 < deadline_ms < math.inf:
+        raise HttpError(400, "BadRequest", f"expected milliseconds above 0 in {DEADLINE}, received {given[:40]!r}")
+    return deadline_ms / 1e3
+
+
 def _decoded(body: bytes, decoder: msgspec.json.Decoder[T], expected: str) -> T:
     try:
         return decoder.decode(body)
@@ -92,8 +117,8 @@ def _decoded(body: bytes, decoder: msgspec.json.Decoder[T], expected: str) -> T:
         raise HttpError(400, "BadRequest", f"expected {expected}; {error}") from error
 
 
-def _rendered(answers: Sequence[Answer]) -> _PredictResponse:
-    # All answers of a call come from one release.
+def rendered(answers: Sequence[Answer]) -> _PredictResponse:
+    """Answers as this protocol has them; all of a call come from one release."""
     return _PredictResponse(
         predictions=[
             _Said(

@@ -20,12 +20,14 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from bakeoff.core.errors import BakeoffError
+from bakeoff.core.principals import Permission
 from bakeoff.core.records import RunChange
 from bakeoff.core.types import Json
+from bakeoff.web.auth import Authenticator, principal_of, protect
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
-from bakeoff.web.permissions import Permission, permission, require_permissions
-from bakeoff.web.problems import HttpError, error_response
+from bakeoff.web.permissions import permission
+from bakeoff.web.problems import HEADERS, HttpError, error_response
 from bakeoff.web.request_ids import RequestIds, request_id
 from bakeoff.web.tracking import (
     artifacts,
@@ -54,6 +56,7 @@ from bakeoff.web.tracking.messages import (
     PromptMessage,
     TraceMessage,
 )
+from bakeoff.web.tracking.reach import within_reach
 from bakeoff.web.tracking.wire import TrackingError, Want, answer, arguments, bounded, refusal, rejected, required
 from bakeoff.web.tracking.writing import Writing
 
@@ -91,6 +94,8 @@ BINARY = ("application/octet-stream",)
 THREADS, SEARCH_THREADS = 16, 6
 MOST_SEARCHES = 100
 """That run or wait at once."""
+REFUSED = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
+"""What MLflow calls that a caller is not known, or not allowed to."""
 FORESEEN = (TrackingError, BakeoffError, HttpError, HTTPException, ClientDisconnect)
 """Errors that have handlers."""
 
@@ -418,16 +423,19 @@ CALLS: tuple[Operation, ...] = (
 )
 
 
-def create_tracking_app(tracking: Tracking, *, hosts: frozenset[str] | None = None) -> Starlette:
+def create_tracking_app(
+    tracking: Tracking, *, hosts: frozenset[str] | None = None, authenticator: Authenticator | None = None
+) -> Starlette:
     """The app that speaks MLflow's protocol.
 
     Args:
         tracking: the stores behind it.
         hosts: the names that a Host header may have, or None for all.
+        authenticator: says who calls; without one, whoever can call may.
     """
     handlers = _Handlers(tracking)
     routes = [*handlers.routes()]
-    require_permissions(routes)
+    protect(routes, authenticator)
     app = Starlette(
         middleware=[
             Middleware(RequestIds),
@@ -526,36 +534,52 @@ class _Handlers:
         @openapi.takes(call.takes, call.does or call.changes)
         async def endpoint(request: Request) -> Response:
             raw = b"" if call.method == "GET" else await bounded(request)
-            changes = call.changes
+            seen, changes = self._seen(request), call.changes
             if changes is not None:
                 assert self.writing is not None
-                return await self.writing(lambda: changes(arguments(request, raw, call.takes)))
+                return await self.writing(lambda: self._change(changes(arguments(request, raw, call.takes)), seen))
             if call.searches:
-                return await self._search(call, request, raw)
-            return await asyncio.get_running_loop().run_in_executor(self.pool, self._done, call, request, raw)
+                return await self._search(call, seen, request, raw)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.pool, self._done, call, seen, request, raw)
 
         return endpoint
 
-    async def _search(self, call: Operation, request: Request, raw: bytes) -> Response:
+    async def _search(self, call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
         if self.searching >= MOST_SEARCHES:
             raise TrackingError("REQUEST_LIMIT_EXCEEDED", f"{MOST_SEARCHES} searches are under way: ask again later")
         self.searching += 1
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.searches, self._done, call, request, raw)
+            return await loop.run_in_executor(self.searches, self._done, call, seen, request, raw)
         finally:
             self.searching -= 1
 
-    def _done(self, call: Operation, request: Request, raw: bytes) -> Response:
+    def _seen(self, request: Request) -> Tracking:
+        """What of the records the caller may know of."""
+        return within_reach(self.tracking, principal_of(request))
+
+    def _change(self, change: RunChange, seen: Tracking) -> RunChange:
+        """A change of a run that the caller may know of."""
+        if seen is not self.tracking:
+            seen.records.runs.get(change.run_id)
+        return change
+
+    @staticmethod
+    def _done(call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
         """The call's answer, read and encoded where it is made: a long one must not stop the others."""
         assert call.does is not None
-        return answer(call.does(self.tracking, arguments(request, raw, call.takes)))
+        try:
+            return answer(call.does(seen, arguments(request, raw, call.takes)))
+        except StopIteration as error:  # no future can hold one: its request would never be answered
+            raise RuntimeError("a call ended without a result") from error
 
     def _streaming(self, does: Streaming, needs: Permission, body: Sequence[str] = (), /, **takes: Want) -> Endpoint:
         @_foreseen
         @permission(needs)
         @openapi.takes(takes, does, body=body)
         async def endpoint(request: Request) -> Response:
-            return await does(self.tracking, request)
+            return await does(self._seen(request), request)
 
         return endpoint
 
@@ -570,11 +594,11 @@ class _Handlers:
     async def spans(self, request: Request) -> Response:
         """Spans as OpenTelemetry exports them; an experiment is named by a header, or is the default one."""
         headers = request.headers
-        data, kind = await bounded(request), headers.get("content-type")
+        data, kind, tracking = await bounded(request), headers.get("content-type"), self._seen(request)
 
         def taken() -> Response:
             result = otlp.spans_of(data, kind=kind, encoding=headers.get("content-encoding"))
-            traces.take(self.tracking, headers.get("x-mlflow-experiment-id"), result)
+            traces.take(tracking, headers.get("x-mlflow-experiment-id"), result)
             body, media = otlp.answered(kind)
             return Response(body, media_type=media)
 
@@ -622,6 +646,10 @@ def _foreseen(endpoint: Endpoint) -> Endpoint:
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, HttpError) and error.status in REFUSED:
+        refused = rejected(TrackingError(REFUSED[error.status], error.message))
+        refused.headers.update(HEADERS.get(error.status, {}))
+        return refused
     return error_response(error, request.url.path)
 
 

@@ -27,6 +27,7 @@ from bakeoff.web.tracking.runs import run_of
 from bakeoff.web.tracking.wire import answer, invalid, missing, unknown
 
 __all__ = [
+    "FILES",
     "delete",
     "download",
     "list_model",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bakeoff.core import narrow
+from bakeoff.core.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.queries import AnyOf, Order, Query, QueryField, attribute
 from bakeoff.core.records import Document, DocumentChange
@@ -14,7 +15,6 @@ from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, settle, write
 from bakeoff.web.tracking.experiments import experiment_of
-from bakeoff.web.tracking.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.web.tracking.wire import TrackingError, invalid, paged, unknown
 
 __all__ = [

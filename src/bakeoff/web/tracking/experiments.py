@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.filters import TAGS, Grammar, Name, filter_of, order_of
 from bakeoff.core.queries import Lifecycle, Query, QueryField, attribute
 from bakeoff.core.records import Experiment, ExperimentChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking import limits
 from bakeoff.web.tracking.context import Tracking
-from bakeoff.web.tracking.filters import TAGS, Grammar, Name, filter_of, order_of
 from bakeoff.web.tracking.wire import exists, invalid, of_pairs, paged, pairs, unknown
 
 __all__ = [

@@ -5,16 +5,18 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bakeoff.core.filters import METRICS, PARAMS, TAGS, Grammar, Name, filter_of, within
 from bakeoff.core.queries import Expr, Order, Query, QueryField, attribute
 from bakeoff.core.records import Metric
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import DEFAULT, Tracking
 from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, write
 from bakeoff.web.tracking.experiments import experiment_of
-from bakeoff.web.tracking.filters import METRICS, PARAMS, TAGS, Grammar, Name, filter_of, within
 from bakeoff.web.tracking.wire import TrackingError, enum_of, invalid, number, of_pairs, paged, pairs, unknown
 
 __all__ = [
+    "MODELS",
+    "bring",
     "create",
     "delete",
     "delete_tag",
@@ -165,6 +167,11 @@ def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     }
     write(tracking, MODELS, {model_id: body}, _fields, new=True)
     return {"model": shown(body)}
+
+
+def bring(tracking: Tracking, body: Mapping[str, Any]) -> None:
+    """Keep a logged model that another server had, with its id and times."""
+    write(tracking, MODELS, {body["model_id"]: dict(body)}, _fields, new=True)
 
 
 def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:

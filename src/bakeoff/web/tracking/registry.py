@@ -6,12 +6,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.core.queries import AllOf, Expr, Order, Predicate, Query, QueryField, attribute, every
 from bakeoff.core.records import Registered, RegisteredChange, Version, VersionChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking import limits
 from bakeoff.web.tracking.context import PROXIED, Tracking, local_path
-from bakeoff.web.tracking.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.web.tracking.models import model_of, noted
 from bakeoff.web.tracking.runs import run_of
 from bakeoff.web.tracking.wire import TrackingError, exists, invalid, of_pairs, paged, pairs, unknown

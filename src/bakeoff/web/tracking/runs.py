@@ -6,18 +6,17 @@ from typing import Any, get_args
 
 from bakeoff.core import narrow
 from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.filters import RUNS, filter_of, order_of, within
 from bakeoff.core.queries import Order, Query, QueryField, attribute, every
 from bakeoff.core.records import Run, RunChange, RunInput, RunStatus
 from bakeoff.core.types import Json
 from bakeoff.web.tracking import limits
 from bakeoff.web.tracking.context import DEFAULT, Tracking
 from bakeoff.web.tracking.experiments import experiment_of, lifecycle_of
-from bakeoff.web.tracking.filters import METRICS, PARAMS, TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.web.tracking.models import measured, metric_shown, require_models
 from bakeoff.web.tracking.wire import enum_of, invalid, missing, of_pairs, paged, pairs, unknown
 
 __all__ = [
-    "GRAMMAR",
     "create",
     "delete",
     "delete_tag",
@@ -43,18 +42,6 @@ __all__ = [
 NAME, USER, PARENT, NOTE = "mlflow.runName", "mlflow.user", "mlflow.parentRunId", "mlflow.note.content"
 CONTEXT, OUTPUT, INPUT = "mlflow.data.context", "bakeoff.model_output.", "bakeoff.model_input."
 """Before the id of a model: tags in which we keep what MLflow tells apart from tags."""
-GRAMMAR = Grammar(
-    attributes={
-        **dict.fromkeys(("run_name", "run name", "Run name", "Run Name", "name"), Name.of("name")),
-        **dict.fromkeys(("start_time", "created", "Created"), Name.of("start_ms", number=True)),
-        "end_time": Name.of("end_ms", number=True),
-        **{key: Name.of(key) for key in ("run_id", "status", "experiment_id")},
-        "artifact_uri": Name.of("location"),
-        "user_id": Name(field=QueryField(kind="tag", key=USER)),
-    },
-    kinds={**METRICS, **PARAMS, **TAGS, "dataset": "input", "datasets": "input"},
-    keys={"digest": "version"},
-)
 NEWEST = (
     Order(field=QueryField(kind="attribute", key="start_ms"), descending=True),
     Order(field=QueryField(kind="attribute", key="run_id")),
@@ -350,8 +337,8 @@ def search(tracking: Tracking, given: Mapping[str, Any]) -> Json:
             f"Invalid value {given['max_results']} for parameter 'max_results' supplied. It must be a positive integer"
         )
     query = Query(
-        where=within(attribute("experiment_id", "in", tuple(experiments)), filter_of(given["filter"], GRAMMAR)),
-        order=(*order_of(given["order_by"], GRAMMAR), *NEWEST),
+        where=within(attribute("experiment_id", "in", tuple(experiments)), filter_of(given["filter"], RUNS)),
+        order=(*order_of(given["order_by"], RUNS), *NEWEST),
         lifecycle=lifecycle_of(given.get("run_view_type")),
         limit=1000 if given["max_results"] is None else given["max_results"],
         page=given["page_token"] or None,

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bakeoff.core import narrow
+from bakeoff.core.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.core.queries import AllOf, AnyOf, Expr, Page, Query, QueryField, attribute, every
 from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
@@ -20,7 +21,6 @@ from bakeoff.web.tracking.context import DEFAULT, Tracking
 from bakeoff.web.tracking.conventions import Call, call_of
 from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, settle
 from bakeoff.web.tracking.experiments import experiment_of
-from bakeoff.web.tracking.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.web.tracking.otlp import OtlpSpan, proto_json
 from bakeoff.web.tracking.wire import TrackingError, enum_of, invalid, of_pairs, paged, pairs, unknown
 

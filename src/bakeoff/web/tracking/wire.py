@@ -15,7 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bakeoff.core.errors import BakeoffError, ConflictError, NotFoundError, UsageError
+from bakeoff.core.errors import BakeoffError, ConflictError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.types import Json
 
 __all__ = [
@@ -49,6 +49,7 @@ STATUS: Mapping[str, int] = {
     "INVALID_PARAMETER_VALUE": 400,
     "RESOURCE_ALREADY_EXISTS": 400,
     "BAD_REQUEST": 400,
+    "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "RESOURCE_DOES_NOT_EXIST": 404,
     "ENDPOINT_NOT_FOUND": 404,
@@ -110,6 +111,8 @@ def refusal(error: Exception) -> TrackingError:
         return TrackingError("RESOURCE_CONFLICT", str(error))
     if isinstance(error, UsageError):
         return invalid(str(error))
+    if isinstance(error, SecurityError):
+        return TrackingError("PERMISSION_DENIED", str(error))
     code = "TEMPORARILY_UNAVAILABLE" if isinstance(error, BakeoffError) else "INTERNAL_ERROR"
     return TrackingError(code, str(error) if isinstance(error, BakeoffError) else "the server failed; its log says why")
 

@@ -36,6 +36,8 @@ class _Write:
         """Let the waiting one go on, unless it has gone away."""
         if self.waiting.done():
             return
+        if isinstance(self.error, StopIteration):  # no future can hold one
+            self.error = RuntimeError("a write ended without a result")
         if self.error is not None:
             self.waiting.set_exception(self.error)
         else:

@@ -1,0 +1,226 @@
+"""Commands around security: tokens for callers, the audit log, certificates to try TLS with."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
+from bakeoff.cli.root import CommandGroup
+from bakeoff.cli.tables import table
+
+if TYPE_CHECKING:
+    from bakeoff.security.tokens import Token
+
+__all__ = ["add_to"]
+
+HERE = Path()
+FAULTY = 3
+Id = Annotated[str, typer.Argument(metavar="TOKEN", help="Its id or its name.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the groups `tokens`, `audit` and `certs` to the app."""
+    groups = {
+        "tokens": (
+            "Tokens for callers of servers; [auth] required = true asks for them.\n\nFor example: bakeoff tokens list",
+            TOKENS,
+        ),
+        "audit": (
+            "Who changed what: list it, verify that it is whole, export it.\n\nFor example: bakeoff audit list",
+            AUDIT,
+        ),
+        "certs": ("Certificates for TLS (dev: a local authority, to try it).\n\nFor example: bakeoff certs dev", CERTS),
+    }
+    for name, (help_text, commands) in groups.items():
+        group = typer.Typer(name=name, help=help_text, cls=CommandGroup, no_args_is_help=True, rich_markup_mode=None)
+        for command_name, command in commands.items():
+            group.command(command_name)(command)
+        app.add_typer(group)
+
+
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
+    *,
+    role: Annotated[
+        list[str],
+        typer.Option("--role", metavar="ROLE", help="viewer, annotator, caller, contributor, operator, admin."),
+    ],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option("--scope", metavar="KIND:NAME", help="What it reaches: endpoint:reviews, experiment:*, model:*."),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option("--expires", metavar="TIME", help="90d, 12h; never by default.")
+    ] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token. Its text is shown this once; what is stored cannot be called with.
+
+    For example: bakeoff tokens create nightly --role caller --scope endpoint:reviews --expires 90d
+    """
+    scopes = [part for each in scope or () for part in each.split(",")]
+    with open_project(folder) as project:
+        token, text = project.create_token(name, roles=role, scopes=scopes, expires=expires)
+        required = project.config.auth.required
+    if as_json:
+        emit({"token": _facts(token), "text": text})
+        return
+    typer.echo(text)
+    typer.echo(f"token {token.id} ({token.name}): {', '.join(token.roles)}; shown this once, keep it", err=True)
+    if not required:
+        typer.echo("servers do not ask for tokens yet: set required = true in [auth]", err=True)
+
+
+def list_tokens(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """All tokens, without their secrets.
+
+    For example: bakeoff tokens list
+    """
+    from bakeoff.project.wiring import now_ms
+
+    with open_project(folder) as project:
+        tokens = project.tokens()
+    if as_json:
+        emit({"tokens": [_facts(token) for token in tokens]})
+        return
+    if not tokens:
+        typer.echo("no tokens yet")
+        next_step("tokens create NAME --role caller", folder)
+        return
+    rows = [
+        (
+            token.id,
+            token.name,
+            ", ".join(token.roles),
+            ", ".join(token.scopes) or "everything",
+            _moment(token.expires_ms) or "never ends",
+            "valid" if token.valid(now_ms()) else "revoked" if token.revoked_ms is not None else "ended",
+        )
+        for token in tokens
+    ]
+    typer.echo(table(("id", "name", "roles", "scopes", "ends", "state"), rows))
+
+
+def revoke(token: Id, *, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """End a token: every server refuses it within a second.
+
+    For example: bakeoff tokens revoke nightly
+    """
+    with open_project(folder) as project:
+        ended = project.revoke_token(token)
+    if as_json:
+        emit({"token": _facts(ended)})
+    else:
+        typer.echo(f"token {ended.id} ({ended.name}) is revoked")
+
+
+def list_audit(
+    *,
+    last: Annotated[int, typer.Option("--last", min=1, metavar="N", help="So many, the newest.")] = 50,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """The newest records of the audit log.
+
+    For example: bakeoff audit list --last 20
+    """
+    with open_project(folder) as project:
+        records = list(project.audit.records())[-last:]
+    if as_json:
+        emit({"records": [record.to_json() for record in records]})
+        return
+    rows = [
+        (str(each.number), _moment(each.time_ms), each.who, each.action, each.subject, each.origin) for each in records
+    ]
+    typer.echo(table(("no", "when", "who", "what", "of", "from"), rows) if rows else "nothing was changed yet")
+
+
+def verify(
+    *,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="HEAD", help="A head that an earlier verification printed, kept elsewhere."),
+    ] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """See whether any record of the audit log was edited, deleted or cut off; ends with 3 when one was.
+
+    For example: bakeoff audit verify --head 12:3fa9…
+    """
+    from bakeoff.security.audit import AuditHead
+
+    known = None if head is None else AuditHead.parsed(head)
+    with open_project(folder) as project:
+        faults, now = project.audit.verify(known), project.audit.head()
+    if as_json:
+        emit({"faults": faults, "head": str(now)})
+    else:
+        for fault in faults:
+            typer.echo(fault)
+        typer.echo(f"{now.count} records, {len(faults)} faults; head {now}")
+    if faults:
+        raise typer.Exit(FAULTY)
+
+
+def export(
+    *,
+    shape: Annotated[str, typer.Option("--format", metavar="FORMAT", help="jsonl or cef.")] = "jsonl",
+    folder: Folder = HERE,
+) -> None:
+    """The whole audit log on stdout, as JSON lines or in the Common Event Format.
+
+    For example: bakeoff audit export --format cef
+    """
+    import json
+
+    import bakeoff
+    from bakeoff.core.errors import UsageError
+    from bakeoff.security.audit import as_cef
+
+    if shape not in {"jsonl", "cef"}:
+        raise UsageError(f"expected --format jsonl or cef, received {shape!r}")
+    with open_project(folder) as project:
+        for record in project.audit.records():
+            typer.echo(json.dumps(record.to_json()) if shape == "jsonl" else as_cef(record, bakeoff.__version__))
+
+
+def dev(
+    into: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder for the files.")] = Path("certificates"),
+    *,
+    name: Annotated[
+        list[str] | None, typer.Option("--name", metavar="NAME", help="A host name or address; localhost by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a certificate and key of a local authority, to try TLS with; never for others.
+
+    For example: bakeoff certs dev certificates --name localhost
+    """
+    from bakeoff.security.certificates import local_authority
+
+    made = local_authority(into, *([name] if name else []))
+    authority = into / "authority.pem"
+    if as_json:
+        emit({"certificate": str(made.certificate), "key": str(made.key), "authority": str(authority)})
+    else:
+        typer.echo(f'[tls]\ncertificate = "{made.certificate}"\nkey = "{made.key}"')
+        typer.echo(f"clients trust it by {authority}, for example: curl --cacert {authority} …", err=True)
+
+
+def _facts(token: "Token") -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(token)
+
+
+def _moment(time_ms: int | None) -> str:
+    return "" if time_ms is None else f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+TOKENS = {"create": create, "list": list_tokens, "revoke": revoke}
+AUDIT = {"list": list_audit, "verify": verify, "export": export}
+CERTS = {"dev": dev}

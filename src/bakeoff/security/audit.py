@@ -1,0 +1,253 @@
+"""The audit log: who changed what, when, from where; append-only, each record chained to the one before.
+
+The hash of a record is BLAKE3 of its canonical JSON, which holds the hash of the record before. So an edited record,
+and one that was taken out, break the chain where they are; a cut end is known by the head, which counts the records
+and has the last hash. Whoever can write the records can write a whole new chain: who must exclude that keeps the head
+that `bakeoff audit verify` prints somewhere else, and gives it to the next one.
+"""
+
+import getpass
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from blake3 import blake3
+
+from bakeoff.core import narrow
+from bakeoff.core.errors import ConflictError, UsageError
+from bakeoff.core.hashing import canonical_json
+from bakeoff.core.protocols import Clock, DocumentRecords
+from bakeoff.core.records import Document, DocumentChange
+from bakeoff.core.releases import EndpointChange
+from bakeoff.core.types import Json
+
+__all__ = ["AuditHead", "AuditLog", "AuditRecord", "as_cef", "current_user"]
+
+AUDIT, HEADS = "audit", "audit_head"
+HEAD = "head"
+DIGITS = 12
+TRIES = 100
+FIRST = "0" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One change: `who` did `action` to `subject`, coming from `origin`; `before` and `after` tell what changed."""
+
+    number: int
+    time_ms: int
+    who: str
+    action: str
+    subject: str
+    origin: str
+    before: Json
+    after: Json
+    previous: str
+    hash: str
+
+    def to_json(self) -> dict[str, Json]:
+        """As a JSON object, its time in ISO 8601 beside it."""
+        return asdict(self) | {"time": datetime.fromtimestamp(self.time_ms / 1000, UTC).isoformat()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditHead:
+    """How many records there are, and the last one's hash."""
+
+    count: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.count}:{self.hash}"
+
+    @classmethod
+    def parsed(cls, text: str) -> "AuditHead":
+        """A head as it was printed."""
+        count, separator, digest = text.partition(":")
+        if not separator or not count.isdigit() or len(digest) != len(FIRST):
+            raise UsageError(f"expected a head as 'bakeoff audit verify' prints it (12:3fa…), received {text!r}")
+        return cls(count=int(count), hash=digest)
+
+
+class AuditLog:
+    """The audit log of a project; safe to write from many processes.
+
+    Args:
+        documents: where it is.
+        clock: milliseconds since 1970.
+    """
+
+    def __init__(self, documents: DocumentRecords, clock: Clock) -> None:
+        self._documents, self._clock = documents, clock
+
+    def add(
+        self, action: str, subject: str, *, who: str, origin: str = "", before: Json = None, after: Json = None
+    ) -> AuditRecord:
+        """Write down a change, durably.
+
+        Raises:
+            ConflictError: too many others wrote at the same time.
+        """
+        for _ in range(TRIES):
+            changes = self.changes(action, subject, who=who, origin=origin, before=before, after=after)
+            try:
+                self._documents.apply(changes)
+            except ConflictError:
+                continue
+            assert changes[0].body is not None
+            return _record(changes[0].body)
+        raise ConflictError(f"expected to write to the audit log, but others did so {TRIES} times meanwhile; try again")
+
+    def changes(
+        self, action: str, subject: str, *, who: str, origin: str = "", before: Json = None, after: Json = None
+    ) -> tuple[DocumentChange, DocumentChange]:
+        """The record of a change and the new head, to be written in one commit with the change itself.
+
+        Such a commit ends with `ConflictError` when another record was written meanwhile: make them again.
+        """
+        stored = self._documents.get(HEADS, HEAD)
+        head = _head(stored)
+        fields: dict[str, Json] = {
+            "number": head.count + 1,
+            "time_ms": self._clock(),
+            "who": who,
+            "action": action,
+            "subject": subject,
+            "origin": origin,
+            "before": before,
+            "after": after,
+            "previous": head.hash,
+        }
+        digest = _hash(fields)
+        record: dict[str, Json] = {**fields, "hash": digest}
+        body: dict[str, Json] = {"count": head.count + 1, "hash": digest}
+        return (
+            DocumentChange(collection=AUDIT, key=_key(head.count + 1), body=record, expected=0),
+            DocumentChange(collection=HEADS, key=HEAD, body=body, expected=stored.revision if stored else 0),
+        )
+
+    def endpoint_moved(self, change: EndpointChange) -> tuple[DocumentChange, DocumentChange]:
+        """The record of a change of an endpoint's routes."""
+        return self.changes(
+            f"endpoint {change.what}",
+            f"endpoint {change.endpoint}",
+            who=change.who,
+            before=change.before.to_json(),
+            after={**change.after.to_json(), "why": change.why},
+        )
+
+    def records(self) -> Iterator[AuditRecord]:
+        """All records, oldest first."""
+        for document in self._documents.find(AUDIT):
+            yield _record(document.body)
+
+    def head(self) -> AuditHead:
+        """How long the log is, and its last hash."""
+        return _head(self._documents.get(HEADS, HEAD))
+
+    def verify(self, known: AuditHead | None = None) -> list[str]:
+        """What is wrong with the log, one sentence for each; nothing when all is as it was written.
+
+        `known` is a head that was kept elsewhere: the log must begin with what it names.
+        """
+        stored = {document.key: document.body for document in self._documents.find(AUDIT)}
+        head, faults = self.head(), list[str]()
+        last = max([head.count, *(int(key) for key in stored if key.isdigit())])
+        faults += [f"record {key!r} has no number" for key in sorted(stored) if not key.isdigit()]
+        previous: str | None = FIRST
+        for number in range(1, last + 1):
+            body = stored.get(_key(number))
+            if body is None:
+                faults.append(f"record {number} is missing: it was deleted, or the end of the log was cut off")
+                previous = None
+                continue
+            faults += _faults(number, body, previous)
+            previous = str(body.get("hash"))
+        if last > head.count:
+            faults.append(f"the head counts {head.count} records, but there are {last}: the head was set back")
+        elif previous is not None and previous != head.hash:
+            faults.append(f"the head's hash is not that of record {last}: one of them was edited")
+        return [*faults, *_against(known, stored)]
+
+
+def current_user() -> str:
+    """Who this process belongs to, as the operating system calls them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        return f"user {os.getuid()}"
+
+
+def as_cef(record: AuditRecord, version: str) -> str:
+    """A record in the Common Event Format (ArcSight, revision 25), as collectors of security events read it."""
+    head = "|".join(
+        each.replace("\\", r"\\").replace("|", r"\|").replace("\n", " ")
+        for each in ("bakeoff", "bakeoff", version, record.action, f"{record.action} {record.subject}")
+    )
+    values = {
+        "rt": str(record.time_ms),
+        "suser": record.who,
+        "src": record.origin,
+        "externalId": str(record.number),
+        "cs1Label": "before",
+        "cs1": json.dumps(record.before),
+        "cs2Label": "after",
+        "cs2": json.dumps(record.after),
+    }
+    plain = {
+        key: value.replace("\\", r"\\").replace("=", r"\=").replace("\n", r"\n").replace("\r", r"\r")
+        for key, value in values.items()
+        if value
+    }
+    return f"CEF:0|{head}|3|" + " ".join(f"{key}={value}" for key, value in plain.items())
+
+
+def _faults(number: int, body: Mapping[str, Json], previous: str | None) -> Sequence[str]:
+    fields = {key: value for key, value in body.items() if key != "hash"}
+    if body.get("number") != number:
+        return [f"record {number} says that it is {body.get('number')!r}: it was edited or moved"]
+    if body.get("hash") != _hash(fields):
+        return [f"record {number} was edited: its hash is not that of its content"]
+    if previous is not None and body.get("previous") != previous:
+        return [f"record {number} does not follow record {number - 1}: one of them was written anew"]
+    return []
+
+
+def _against(known: AuditHead | None, stored: Mapping[str, Mapping[str, Json]]) -> Sequence[str]:
+    if known is None or known.count == 0:
+        return []
+    body = stored.get(_key(known.count))
+    if body is not None and body.get("hash") == known.hash:
+        return []
+    return [f"record {known.count} is not the one that was there when its head was kept: the log was written anew"]
+
+
+def _key(number: int) -> str:
+    return f"{number:0{DIGITS}}"
+
+
+def _hash(fields: Mapping[str, Json]) -> str:
+    return blake3(canonical_json(fields)).hexdigest()
+
+
+def _head(document: Document | None) -> AuditHead:
+    if document is None:
+        return AuditHead(count=0, hash=FIRST)
+    return AuditHead(count=narrow.whole(document.body["count"]), hash=narrow.text(document.body["hash"]))
+
+
+def _record(body: Mapping[str, Json]) -> AuditRecord:
+    return AuditRecord(
+        number=narrow.whole(body["number"]),
+        time_ms=narrow.whole(body["time_ms"]),
+        who=narrow.text(body["who"]),
+        action=narrow.text(body["action"]),
+        subject=narrow.text(body["subject"]),
+        origin=narrow.text(body["origin"]),
+        before=body["before"],
+        after=body["after"],
+        previous=narrow.text(body["previous"]),
+        hash=narrow.text(body["hash"]),
+    )

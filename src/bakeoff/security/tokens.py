@@ -1,0 +1,182 @@
+"""Service tokens: random, shown once, stored hashed, with roles, scopes and an end, revoked within a second.
+
+A token is `bkf_ID_SECRET`. The secret has 256 random bits, so that nobody finds it by trying, whatever the hash costs:
+BLAKE3 under a key of its own purpose is enough, and each request pays a microsecond for it. (What people choose
+themselves would need a slow hash.) A stolen copy of the records holds no secret that a server takes.
+"""
+
+import hmac
+import re
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from bakeoff.core import narrow
+from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.principals import Principal, parsed_scopes
+from bakeoff.core.protocols import Clock, DocumentRecords
+from bakeoff.core.records import Document
+from bakeoff.core.types import Json
+from bakeoff.security.roles import Roles
+
+__all__ = ["Token", "Tokens"]
+
+TOKENS = "tokens"
+PURPOSE = "bakeoff 2026-11 service tokens"
+MOST_KNOWN = 10_000
+FRESH_MS = 500
+"""How long a server believes what it has read of a token: a revoked one is refused after that in every process."""
+_SHAPE = re.compile(r"bkf_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """What is known of a token: all but its secret. Times are milliseconds since 1970."""
+
+    id: str
+    name: str
+    roles: tuple[str, ...]
+    scopes: tuple[str, ...]
+    created_ms: int
+    expires_ms: int | None
+    revoked_ms: int | None = None
+
+    def valid(self, now_ms: int) -> bool:
+        """Whether a server takes it."""
+        return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
+
+
+class Tokens:
+    """The tokens of a project; safe to call from many threads.
+
+    Args:
+        documents: where they are.
+        roles: the project's roles.
+        clock: milliseconds since 1970.
+    """
+
+    def __init__(self, documents: DocumentRecords, roles: Roles, clock: Clock) -> None:
+        self._documents, self._roles, self._clock = documents, roles, clock
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[int, Token | None, bytes]] = {}
+
+    def create(
+        self, name: str, *, roles: Sequence[str], scopes: Sequence[str] = (), lifetime_ms: int | None = None
+    ) -> tuple[Token, str]:
+        """A new token, and the text that its owner calls with, which nobody can read again.
+
+        Raises:
+            UsageError: no role or one that there is not, a scope that means nothing, or an end that is past.
+        """
+        if not roles:
+            raise UsageError(f"expected a role of {', '.join(self._roles.names)}; received none")
+        self._roles.permissions(roles)
+        parsed_scopes(scopes)
+        if lifetime_ms is not None and lifetime_ms <= 0:
+            raise UsageError(f"expected a time until the token ends, received {lifetime_ms} ms")
+        now_ms, identity, secret = self._clock(), secrets.token_hex(8), secrets.token_urlsafe(32)
+        token = Token(
+            id=identity,
+            name=name,
+            roles=tuple(roles),
+            scopes=tuple(scopes),
+            created_ms=now_ms,
+            expires_ms=None if lifetime_ms is None else now_ms + lifetime_ms,
+        )
+        self._documents.put(TOKENS, identity, _body(token) | {"hash": _hash(secret).hex()}, expected=0)
+        return token, f"bkf_{identity}_{secret}"
+
+    def all(self) -> list[Token]:
+        """Every token, also those that have ended, newest first."""
+        tokens = [_token(document) for document in self._documents.find(TOKENS)]
+        return sorted(tokens, key=lambda each: each.created_ms, reverse=True)
+
+    def revoke(self, token: str) -> Token:
+        """End a token now, by its id or its name.
+
+        Raises:
+            NotFoundError: there is none. UsageError: several are called so.
+        """
+        named = [each for each in self.all() if token in {each.id, each.name}]
+        if not named:
+            raise NotFoundError(
+                f"expected the id or name of a token, received {token!r}; 'bakeoff tokens list' has all"
+            )
+        valid = [each for each in named if each.revoked_ms is None] or named
+        if len(valid) > 1:
+            ids = ", ".join(each.id for each in valid)
+            raise UsageError(f"expected one token, found {len(valid)} that are called {token!r}; name its id: {ids}")
+        document = self._documents.get(TOKENS, valid[0].id)
+        assert document is not None
+        if document.body.get("revoked_ms") is None:
+            body = dict(document.body) | {"revoked_ms": self._clock()}
+            document = self._documents.put(TOKENS, document.key, body, expected=document.revision)
+        return _token(document)
+
+    def is_fresh(self, text: str) -> bool:
+        """Whether `principal` answers without asking the records."""
+        shape = _SHAPE.fullmatch(text)
+        if shape is None:
+            return True
+        with self._lock:
+            read_ms, _, _ = self._known.get(shape[1], (None, None, b""))
+        return read_ms is not None and 0 <= self._clock() - read_ms < FRESH_MS
+
+    def principal(self, text: str) -> Principal | None:
+        """Who calls with this text; None when no valid token has it."""
+        shape = _SHAPE.fullmatch(text)
+        if shape is None:
+            return None
+        token, expected = self._read(shape[1])
+        # Compared even where there is none, so that an id that exists takes as long as one that does not.
+        same = hmac.compare_digest(_hash(shape[2]), expected)
+        if token is None or not same or not token.valid(self._clock()):
+            return None
+        permissions = self._roles.permissions([role for role in token.roles if role in self._roles.names])
+        return Principal(name=f"token {token.name}", permissions=permissions, scopes=parsed_scopes(token.scopes))
+
+    def _read(self, identity: str) -> tuple[Token | None, bytes]:
+        now_ms = self._clock()
+        with self._lock:
+            read_ms, token, expected = self._known.get(identity, (None, None, b""))
+            if read_ms is not None and 0 <= now_ms - read_ms < FRESH_MS:
+                return token, expected
+        document = self._documents.get(TOKENS, identity)
+        token = None if document is None else _token(document)
+        expected = bytes(32) if document is None else bytes.fromhex(narrow.text(document.body["hash"]))
+        with self._lock:
+            if len(self._known) > MOST_KNOWN:  # ids that somebody makes up must not fill the memory
+                self._known.clear()
+            self._known[identity] = now_ms, token, expected
+        return token, expected
+
+
+def _hash(secret: str) -> bytes:
+    return blake3(secret.encode(), derive_key_context=PURPOSE).digest()
+
+
+def _body(token: Token) -> dict[str, Json]:
+    return {
+        "name": token.name,
+        "roles": list(token.roles),
+        "scopes": list(token.scopes),
+        "created_ms": token.created_ms,
+        "expires_ms": token.expires_ms,
+        "revoked_ms": token.revoked_ms,
+    }
+
+
+def _token(document: Document) -> Token:
+    body = document.body
+    return Token(
+        id=document.key,
+        name=narrow.text(body["name"]),
+        roles=tuple(narrow.texts(body["roles"])),
+        scopes=tuple(narrow.texts(body["scopes"])),
+        created_ms=narrow.whole(body["created_ms"]),
+        expires_ms=None if body["expires_ms"] is None else narrow.whole(body["expires_ms"]),
+        revoked_ms=None if body["revoked_ms"] is None else narrow.whole(body["revoked_ms"]),
+    )

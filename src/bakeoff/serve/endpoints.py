@@ -1,0 +1,202 @@
+"""Changes of endpoints: which releases answer, with what share; each is one compare-and-swap, and in the history."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
+from bakeoff.core.plugins import suggestion
+from bakeoff.core.protocols import Clock, DocumentRecords
+from bakeoff.core.releases import Endpoint, EndpointChange, Release, Role, Route
+from bakeoff.serve.releases import release_of, routed
+from bakeoff.serve.routes import Beside, changes_of, endpoint_of, move, names_of
+
+__all__ = ["Endpoints"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The endpoints of a project's records, to be changed by somebody.
+
+    Every change raises `ConflictError` when somebody else moved the endpoint meanwhile, and `NotFoundError` when there
+    is no such endpoint or release. `undo` takes the last one back.
+
+    Args:
+        documents: the records.
+        clock: milliseconds since the epoch.
+        who: whom the history names.
+        beside: makes what is written together with a change: its record in the audit log.
+    """
+
+    documents: DocumentRecords
+    clock: Clock
+    who: str
+    beside: Beside = lambda _: ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that were released on or created, sorted."""
+        return names_of(self.documents)
+
+    def get(self, name: str) -> Endpoint:
+        """The endpoint as it is.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        endpoint = endpoint_of(self.documents, name)
+        if endpoint is None:
+            hint = suggestion(name, self.names)
+            raise NotFoundError(
+                f"expected an endpoint {' or '.join(map(repr, self.names)) or '(there is none yet)'}, received "
+                f"{name!r}. {hint or 'bakeoff endpoints create makes one, and bakeoff run that of the project'}"
+            )
+        return endpoint
+
+    def routed(self, name: str) -> tuple[Release, ...]:
+        """The releases that take part, the live one first."""
+        return routed(self.documents, name)
+
+    def changes(self, name: str) -> list[EndpointChange]:
+        """The history of the endpoint, newest first."""
+        return changes_of(self.documents, name)
+
+    def create(self, name: str, *, why: str = "") -> Endpoint:
+        """Make an endpoint that nothing is released on yet; when there is one, nothing happens."""
+        before = endpoint_of(self.documents, name)
+        return before or self._moved(Endpoint(name=name), "create", why, lambda endpoint: endpoint)
+
+    def release(self, name: str, release_id: str, *, why: str = "") -> Endpoint:
+        """Let this release answer everything from now on."""
+
+        def alone(before: Endpoint) -> Endpoint:
+            previous = before.live if before.live != release_id else before.previous
+            return before.with_live(release_id, previous=previous)
+
+        release_of(self.documents, name, release_id)
+        return self._moved(endpoint_of(self.documents, name) or Endpoint(name=name), "release", why, alone)
+
+    def canary(self, name: str, release_id: str, *, share: float, why: str = "") -> Endpoint:
+        """Let this release answer a share of the traffic; one that is a canary already gets this share.
+
+        Raises:
+            UsageError: the share is none, or the release is the live one.
+            ConflictError: another release is a canary.
+        """
+        return self._aside(name, release_id, "canary", share, why)
+
+    def shadow(self, name: str, release_id: str, *, share: float = 1.0, why: str = "") -> Endpoint:
+        """Give this release copies of a share of the traffic; nobody gets its answers. Else as `canary`."""
+        return self._aside(name, release_id, "shadow", share, why)
+
+    def promote(self, name: str, release_id: str | None = None, *, why: str = "") -> Endpoint:
+        """Let the canary (where there is none, the shadow) answer everything.
+
+        Args:
+            name: the endpoint.
+            release_id: which release it is expected to be.
+            why: for the history.
+
+        Raises:
+            ConflictError: it is another one, or there is none.
+        """
+
+        def promoted(before: Endpoint) -> Endpoint:
+            route = before.other("canary") or before.other("shadow")
+            if route is None or release_id not in (None, route.release_id):
+                raise ConflictError(
+                    f"expected {release_id or 'a canary or a shadow'} beside the live release of endpoint {name!r}, "
+                    f"found {route.release_id if route else 'none'}; 'bakeoff endpoints show {name}' tells the routes"
+                )
+            return before.with_live(route.release_id, previous=before.live)
+
+        return self._moved(self.get(name), "promote", why, promoted)
+
+    def rollback(self, name: str, *, why: str = "") -> Endpoint:
+        """End the canary and the shadow; where there are none, go back to the release that was live before.
+
+        Raises:
+            NotFoundError: nothing is live, or nothing was live before it.
+        """
+
+        def back(before: Endpoint) -> Endpoint:
+            if before.others:
+                return replace(before, others=(), paused=False)
+            if before.live is None:
+                raise NotFoundError(f"expected a release on endpoint {name!r}, found none; release a model first")
+            live = release_of(self.documents, name, before.live)
+            earlier = before.previous or live.previous
+            if earlier is None:
+                raise NotFoundError(
+                    f"expected an earlier release on endpoint {name!r}, but {live.release_id!r} "
+                    f"({live.model_version}) is its first; release another model version instead"
+                )
+            release_of(self.documents, name, earlier)
+            return before.with_live(earlier, previous=None)
+
+        return self._moved(endpoint_of(self.documents, name) or Endpoint(name=name), "rollback", why, back)
+
+    def end(self, name: str, release_id: str, *, why: str = "") -> Endpoint:
+        """Take a canary or a shadow away; nothing happens when the release is none any more."""
+        return self._moved(self.get(name), "end", why, lambda before: before.without(release_id))
+
+    def make_way(self, name: str, role: Role, *, why: str = "") -> Endpoint:
+        """Take the canary or the shadow away, whichever release it is; nothing happens when there is none."""
+        route = self.get(name).other(role)
+        return self.get(name) if route is None else self.end(name, route.release_id, why=why)
+
+    def pause(self, name: str, *, why: str = "") -> Endpoint:
+        """Let the live release answer everything, and decide nothing, until `resume`."""
+        return self._moved(self.get(name), "pause", why, lambda before: replace(before, paused=True))
+
+    def resume(self, name: str, *, why: str = "") -> Endpoint:
+        """Go on after `pause`."""
+        return self._moved(self.get(name), "resume", why, lambda before: replace(before, paused=False))
+
+    def undo(self, name: str, *, why: str = "") -> Endpoint:
+        """Bring back the routes that were there before the last change, whatever it was; twice is as before.
+
+        Raises:
+            NotFoundError: the endpoint has no change to take back.
+        """
+        last = next(iter(self.changes(name)), None)
+        current = self.get(name)
+        if last is None or last.after.to_json() != current.to_json() or (last.before.live is None and current.live):
+            raise NotFoundError(
+                f"expected a change of endpoint {name!r} to take back, found none: what serves is its first release"
+            )
+        return self._moved(current, "undo", why, lambda now: replace(last.before, revision=now.revision))
+
+    def _aside(self, name: str, release_id: str, role: Role, share: float, why: str) -> Endpoint:
+        if not 0 < share <= 1:
+            raise UsageError(f"expected a share over 0 and at most 1 for a {role}, received {share!r}")
+        release_of(self.documents, name, release_id)
+
+        def beside(before: Endpoint) -> Endpoint:
+            if before.live is None or before.live == release_id:
+                problem = "it is live already" if before.live else "nothing is live yet"
+                raise UsageError(
+                    f"expected a release beside the live one of endpoint {name!r} as {role}, received "
+                    f"{release_id!r}: {problem}; 'bakeoff endpoints release' makes a release live"
+                )
+            other = before.other(role)
+            if other is not None and other.release_id != release_id:
+                raise ConflictError(
+                    f"expected no other {role} on endpoint {name!r}, found {other.release_id!r}; promote it or end it "
+                    "('bakeoff endpoints rollback') first"
+                )
+            since_ms = self.clock() if other is None else other.since_ms
+            return before.with_route(Route(release_id=release_id, role=role, share=share, since_ms=since_ms))
+
+        return self._moved(self.get(name), role, why, beside)
+
+    def _moved(self, before: Endpoint, what: str, why: str, edit: Callable[[Endpoint], Endpoint]) -> Endpoint:
+        change = EndpointChange(
+            endpoint=before.name,
+            what=what,
+            who=self.who,
+            why=why,
+            time_ms=self.clock(),
+            before=before,
+            after=edit(before),
+        )
+        return move(self.documents, change, self.beside)

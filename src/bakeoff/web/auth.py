@@ -1,0 +1,130 @@
+"""Who calls, and whether the route that is called is for them: one check before every handler.
+
+A route declares its permission (`web.permissions`). Where a server asks who calls, each request needs a token, as
+`Authorization: Bearer …`, as the password of Basic (clients of MLflow), or as `x-api-key` and `api-key` (clients of
+Anthropic's and Azure's APIs).
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bakeoff.core.principals import ANONYMOUS, Permission, Principal
+from bakeoff.security.tokens import Tokens
+from bakeoff.web.permissions import permission_of, require_permissions
+from bakeoff.web.problems import HttpError
+
+__all__ = ["Authenticator", "TokenAuthenticator", "principal_of", "protect"]
+
+PRINCIPAL = "bakeoff.principal"
+logger = logging.getLogger(__name__)
+
+
+class Authenticator(Protocol):
+    """Says who calls."""
+
+    async def __call__(self, headers: Headers) -> Principal | None:
+        """The caller; None when the request does not say, or says wrongly."""
+        ...
+
+
+class TokenAuthenticator:
+    """Callers by their token.
+
+    Args:
+        tokens: says who a token is of.
+    """
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    async def __call__(self, headers: Headers) -> Principal | None:
+        """The caller; the records are asked in a thread, so that others do not wait for them."""
+        for text in _texts(headers):
+            at_once = self._tokens.is_fresh(text)
+            principal = (
+                self._tokens.principal(text) if at_once else await asyncio.to_thread(self._tokens.principal, text)
+            )
+            if principal is not None:
+                return principal
+        return None
+
+
+def protect(routes: Iterable[BaseRoute], authenticator: Authenticator | None) -> None:
+    """See that each route declares a permission, and have callers checked before it; without an authenticator none is.
+
+    Raises:
+        SecurityError: a route declares none.
+    """
+    routes = list(routes)
+    require_permissions(routes)
+    if authenticator is None:
+        return
+    for route in routes:
+        if isinstance(route, Mount):
+            protect(route.routes, authenticator)
+            continue
+        permission = permission_of(route.endpoint) if isinstance(route, Route) else None
+        if isinstance(route, Route) and permission is not None and permission != "public":
+            route.app = _Protected(route.app, permission, authenticator)
+
+
+def principal_of(request: Request) -> Principal:
+    """Who sent a request; anonymous, who may everything, where nobody is asked."""
+    principal = request.scope.get(PRINCIPAL, ANONYMOUS)
+    assert isinstance(principal, Principal)
+    return principal
+
+
+class _Protected:
+    """The app of one route behind the check."""
+
+    def __init__(self, app: ASGIApp, permission: Permission, authenticator: Authenticator) -> None:
+        self._app, self._authenticator = app, authenticator
+        self._permission: Permission = permission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or go on."""
+        principal = await self._authenticator(Headers(scope=scope))
+        if principal is None:
+            raise HttpError(
+                401,
+                "Unauthenticated",
+                "expected a valid token (Authorization: Bearer …, or the password of Basic), received none; "
+                "'bakeoff tokens create' makes one",
+                code="invalid_api_key",
+            )
+        if not principal.may(self._permission):
+            logger.warning("%s may not %s", principal.name, self._permission, extra={"path": scope["path"]})
+            raise HttpError(
+                403,
+                "PermissionDenied",
+                f"expected a caller who may {self._permission}; {principal.name} may not",
+                code="permission_denied",
+            )
+        scope[PRINCIPAL] = principal
+        await self._app(scope, receive, send)
+
+
+def _texts(headers: Headers) -> Iterable[str]:
+    """What may be a token in a request."""
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        yield value.strip()
+    elif kind.lower() == "basic":
+        try:
+            user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return
+        yield from (password, user)
+    for name in ("x-api-key", "api-key"):
+        if name in headers:
+            yield headers[name]

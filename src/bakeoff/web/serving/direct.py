@@ -1,0 +1,151 @@
+"""Rows of small models, answered on the loop's own thread: from body to answer past routes and threads.
+
+What is not for the row path of a release goes on to the ordinary handlers, with its body.
+"""
+
+import asyncio
+import re
+from typing import Any
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bakeoff.serve.engine import Engine
+from bakeoff.serve.row_path import RowPath
+from bakeoff.web.auth import Authenticator
+from bakeoff.web.serving.context import Serving
+from bakeoff.web.serving.rows import rendered
+
+__all__ = ["Direct"]
+
+INLINE_S = 0.0003
+"""A model that takes no longer than this answers sooner here than a thread could take the call over."""
+LARGEST = 128 * 1024
+"""Bytes that are read on the loop's thread."""
+PATH = re.compile(r"/predict(?:/([^/]+))?|/endpoints/([^/]+)/predict")
+MOST_NAMES = 1000
+_TYPE = (b"content-type", b"application/json")
+
+
+class Direct:
+    """ASGI middleware; the last before the routes.
+
+    Args:
+        app: what answers all else.
+        serving: the endpoints.
+        routes: those of rows, by their pattern, so that requests are counted under them.
+        authenticator: says who calls; who may not, is told so by the routes.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, serving: Serving, routes: list[Route], authenticator: Authenticator | None
+    ) -> None:
+        self._app, self._serving, self._authenticator = app, serving, authenticator
+        self._routes = {route.path: route for route in routes}
+        self._places: dict[str, tuple[Engine, Route]] = {}
+        self._decoders: dict[str, tuple[RowPath, msgspec.json.Decoder[Any]]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass it on."""
+        place = self._place(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if place is None or place[0].direct is None or not await self._is_allowed(place[0], scope):
+            await self._app(scope, receive, send)
+            return
+        engine, scope["route"] = place
+        body, last = await _whole(receive)
+        answer = await self._answer(engine, body) if last is None else None
+        if answer is None:
+            await self._app(scope, _again(body, last, receive), send)
+            return
+        headers = [_TYPE, (b"content-length", b"%d" % len(answer))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    async def _is_allowed(self, engine: Engine, scope: Scope) -> bool:
+        if self._authenticator is None:
+            return True
+        principal = await self._authenticator(Headers(scope=scope))
+        return principal is not None and principal.may("predict") and principal.reaches("endpoint", engine.endpoint)
+
+    async def _answer(self, engine: Engine, body: bytes) -> bytes | None:
+        """The answer's bytes; None: not for the row path, or too slow for this thread."""
+        runtime = engine.direct
+        if runtime is None or (path := runtime.row_path) is None or len(body) > LARGEST:
+            return None
+        try:
+            rows = self._decoder(engine, path).decode(body).read()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if not rows or path.seconds(len(rows)) > INLINE_S:
+            return None
+        answered = engine.predict_read(runtime, rows)
+        if answered is None:
+            return None
+        answers, events = answered
+        durable = self._serving.submit(engine.recorder, events)
+        if durable is not None:
+            await asyncio.shield(durable)  # others wait for the same
+        return msgspec.json.encode(rendered(answers))
+
+    def _decoder(self, engine: Engine, path: RowPath) -> "msgspec.json.Decoder[_Body]":
+        made = self._decoders.get(engine.endpoint)
+        if made is None or made[0] is not path:
+            body = msgspec.defstruct(
+                "Body",
+                [("row", path.row_type | None, None), ("rows", list[path.row_type] | None, None)],
+                bases=(_Body,),
+            )
+            made = self._decoders[engine.endpoint] = path, msgspec.json.Decoder(body)
+        return made[1]
+
+    def _place(self, path: str) -> tuple[Engine, Route] | None:
+        """The endpoint and the route that a path means; None where it is none of rows."""
+        place = self._places.get(path)
+        if place is None and (match := PATH.fullmatch(path)) is not None:
+            name = match[1] or match[2]
+            if name is not None and name not in self._serving.plane.names:
+                return None  # the routes say so
+            pattern = path if name is None else "/predict/{name}" if match[1] else "/endpoints/{name}/predict"
+            place = self._serving.plane.engine(name), self._routes[pattern]
+            if len(self._places) < MOST_NAMES:
+                self._places[path] = place
+        return place
+
+
+class _Body(msgspec.Struct):
+    """A request's body; `row` and `rows` are declared where the type of a row is known."""
+
+    def read(self) -> list[msgspec.Struct] | None:
+        """Its rows, if it has either of them."""
+        row: msgspec.Struct | None = getattr(self, "row", None)
+        rows: list[msgspec.Struct] | None = getattr(self, "rows", None)
+        if row is not None:
+            return [row] if rows is None else None
+        return rows
+
+
+async def _whole(receive: Receive) -> tuple[bytes, Message | None]:
+    """The body; and the message that ended it otherwise, if its sender went away."""
+    message = await receive()
+    parts: list[bytes] = []
+    while message["type"] == "http.request":
+        if not message.get("more_body", False):
+            return (b"".join([*parts, message["body"]]) if parts else message["body"]), None
+        parts.append(message["body"])
+        message = await receive()
+    return b"".join(parts), message
+
+
+def _again(body: bytes, last: Message | None, receive: Receive) -> Receive:
+    """What gives the body once more, and then what comes."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": last is not None}]
+    if last is not None:
+        messages.append(last)
+    messages.reverse()
+
+    async def give() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return give

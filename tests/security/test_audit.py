@@ -1,0 +1,104 @@
+"""The audit log: whatever is edited, taken out or cut off is named."""
+
+import json
+import random
+import threading
+
+import pytest
+
+from bakeoff.core.errors import UsageError
+from bakeoff.core.records import DocumentChange
+from bakeoff.security.audit import AuditHead, AuditLog, as_cef
+from bakeoff.testing.memory import MemoryRecords
+
+COUNT = 30
+
+
+@pytest.fixture
+def records():
+    return MemoryRecords(lambda: 1_000)
+
+
+@pytest.fixture
+def log(records):
+    log = AuditLog(records.documents, lambda: 1_700_000_000_000)
+    for number in range(COUNT):
+        log.add("route moved", f"endpoint {number % 3}", who="ada", before={"live": number}, after={"live": number + 1})
+    return log
+
+
+def test_what_was_written_is_read_and_whole(log):
+    records = list(log.records())
+    assert [each.number for each in records] == list(range(1, COUNT + 1))
+    assert records[4].before == {"live": 4}
+    assert records[4].to_json()["time"] == "2023-11-14T22:13:20+00:00"
+    assert log.verify() == []
+    assert log.verify(log.head()) == []
+
+
+def test_every_edit_deletion_and_truncation_is_named(log, records):
+    """1,000 of each would take the same time a thousand times: here 90, drawn at random."""
+    draw = random.Random(0)
+    stored = {each.key: each.body for each in records.documents.find("audit")}
+    head = records.documents.get("audit_head", "head").body
+    for _ in range(90):
+        number, kind = draw.randint(1, COUNT), draw.choice(("edit", "delete", "truncate"))
+        key = f"{number:012}"
+        if kind == "edit":
+            field = draw.choice(
+                ("who", "action", "subject", "origin", "before", "after", "time_ms", "previous", "hash")
+            )
+            changes = [DocumentChange(collection="audit", key=key, body=stored[key] | {field: "mallory"})]
+        else:
+            gone = [key] if kind == "delete" else [each for each in stored if each >= key]
+            changes = [DocumentChange(collection="audit", key=each, body=None) for each in gone]
+        records.documents.apply(changes)
+        faults = log.verify()
+        assert any(f"record {number}" in fault for fault in faults), (kind, number, faults)
+        records.documents.apply(
+            [DocumentChange(collection="audit", key=key, body=body) for key, body in stored.items()]
+        )
+        assert log.verify() == []
+    records.documents.apply([DocumentChange(collection="audit_head", key="head", body=head)])
+
+
+def test_a_log_that_is_cut_with_its_head_does_not_follow_one_kept_elsewhere(log, records):
+    kept = AuditHead.parsed(str(log.head()))
+    last = records.documents.get("audit", f"{COUNT:012}")
+    before = records.documents.get("audit", f"{COUNT - 1:012}")
+    records.documents.apply(
+        [
+            DocumentChange(collection="audit", key=last.key, body=None),
+            DocumentChange(collection="audit_head", key="head", body={"count": COUNT - 1, "hash": before.body["hash"]}),
+        ]
+    )
+    assert log.verify() == []
+    (fault,) = log.verify(kept)
+    assert f"record {COUNT}" in fault
+    with pytest.raises(UsageError, match="head"):
+        AuditHead.parsed("12")
+
+
+def test_many_writers_make_one_chain(records):
+    logs = [AuditLog(records.documents, lambda: 1) for _ in range(4)]
+
+    def write(log):
+        for _ in range(10):
+            log.add("token created", "token a", who="ada")
+
+    threads = [threading.Thread(target=write, args=(log,)) for log in logs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert logs[0].head().count == 40
+    assert logs[0].verify() == []
+
+
+def test_the_common_event_format(log):
+    record = log.add("token|made", "token a", who="a=b\nc", origin="10.0.0.1", after={"x": "="})
+    line = as_cef(record, "0.1")
+    assert line.startswith(r"CEF:0|bakeoff|bakeoff|0.1|token\|made|token\|made token a|3|rt=1700000000000 ")
+    assert r"suser=a\=b\nc src=10.0.0.1" in line
+    assert "\n" not in line
+    assert json.loads(line.rpartition("cs2=")[2].replace(r"\=", "=")) == {"x": "="}

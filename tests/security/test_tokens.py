@@ -1,0 +1,120 @@
+"""Tokens: what is stored cannot be called with, what is revoked is refused within a second, in every process."""
+
+import re
+
+import pytest
+
+from bakeoff.config.sections import RoleConfig
+from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.security.roles import Roles
+from bakeoff.security.tokens import FRESH_MS, Tokens
+from bakeoff.testing.memory import MemoryRecords
+
+
+class World:
+    def __init__(self, own=None) -> None:
+        self.now_ms = 1_000_000
+        self.records = MemoryRecords(lambda: self.now_ms)
+        self.roles = Roles(own or {})
+        self.tokens = self.process()
+
+    def process(self) -> Tokens:
+        """The tokens as another process has them."""
+        return Tokens(self.records.documents, self.roles, lambda: self.now_ms)
+
+
+def test_a_token_is_its_owner():
+    world = World()
+    token, text = world.tokens.create("nightly", roles=["caller"], scopes=["endpoint:rev*"])
+    principal = world.process().principal(text)
+    assert principal is not None
+    assert (principal.name, principal.permissions) == ("token nightly", {"predict", "feedback"})
+    assert principal.reaches("endpoint", "reviews")
+    assert not principal.reaches("endpoint", "taxis")
+    assert not principal.reaches("experiment", "reviews")
+    assert not principal.may("read")
+    assert world.tokens.all() == [token]
+
+
+def test_what_is_stored_is_no_token():
+    world = World()
+    _, text = world.tokens.create("nightly", roles=["admin"])
+    (document,) = world.records.documents.find("tokens")
+    secret = text.split("_", 2)[2]
+    assert len(secret) == 43
+    assert secret not in repr(document)
+    assert world.process().principal(f"bkf_{document.key}_{document.body['hash']}"[: len(text)]) is None
+
+
+@pytest.mark.parametrize(
+    "change", [lambda text: text[:-1] + ("A" if text[-1] != "A" else "B"), str.upper, lambda _: ""]
+)
+def test_another_text_is_nobody(change):
+    world = World()
+    _, text = world.tokens.create("nightly", roles=["admin"])
+    assert world.tokens.principal(change(text)) is None
+
+
+def test_a_revoked_token_is_refused_within_a_second_elsewhere():
+    world = World()
+    _, text = world.tokens.create("nightly", roles=["admin"])
+    elsewhere = world.process()
+    assert elsewhere.principal(text) is not None
+    assert elsewhere.is_fresh(text)
+    world.tokens.revoke("nightly")
+    world.now_ms += FRESH_MS
+    assert not elsewhere.is_fresh(text)
+    assert elsewhere.principal(text) is None
+    assert FRESH_MS < 1000
+
+
+def test_a_token_ends_at_its_time():
+    world = World()
+    _, text = world.tokens.create("nightly", roles=["admin"], lifetime_ms=100)
+    world.now_ms += 99
+    assert world.tokens.principal(text) is not None
+    world.now_ms += 1
+    assert world.tokens.principal(text) is None  # though what is known of it is fresh
+
+
+def test_names_of_tokens_that_several_have_are_asked_for():
+    world = World()
+    first, _ = world.tokens.create("nightly", roles=["caller"])
+    world.tokens.create("nightly", roles=["caller"])
+    with pytest.raises(UsageError, match=f"2 that are called 'nightly'.*{first.id}"):
+        world.tokens.revoke("nightly")
+    assert world.tokens.revoke(first.id).revoked_ms == world.now_ms
+    assert world.tokens.revoke("nightly").id != first.id  # the only one left
+    with pytest.raises(NotFoundError, match="tokens list"):
+        world.tokens.revoke("daily")
+
+
+@pytest.mark.parametrize(
+    ("roles", "scopes", "message"),
+    [
+        ([], [], "expected a role"),
+        (["caler"], [], "Did you mean 'caller'?"),
+        (["caller"], ["endpoints:a"], "Did you mean 'endpoint'?"),
+        (["caller"], ["reviews"], "endpoint:reviews"),
+    ],
+)
+def test_a_wrong_role_or_scope_makes_no_token(roles, scopes, message):
+    world = World()
+    with pytest.raises(UsageError, match=re.escape(message)):
+        world.tokens.create("nightly", roles=roles, scopes=scopes)
+    assert world.tokens.all() == []
+
+
+def test_what_a_role_denies_no_other_allows():
+    world = World({"no-writes": RoleConfig(deny=("track", "run")), "pusher": RoleConfig(allow=("track",))})
+    _, text = world.tokens.create("ci", roles=["contributor", "no-writes"])
+    principal = world.tokens.principal(text)
+    assert principal is not None
+    assert principal.permissions == {"read", "predict", "feedback", "annotate"}
+    _, text = world.tokens.create("push", roles=["pusher"])
+    assert world.tokens.principal(text).permissions == {"track"}
+
+
+def test_a_role_of_nothing_is_an_error_of_the_file():
+    with pytest.raises(UsageError, match=r"auth\.roles\.idle"):
+        Roles({"idle": RoleConfig()})

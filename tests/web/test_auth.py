@@ -1,0 +1,207 @@
+"""The matrix of roles and routes: made of the apps' own routes, tried by real requests, each cell as it is declared."""
+
+import base64
+import dataclasses
+import re
+
+import pytest
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from bakeoff.core.errors import SecurityError
+from bakeoff.core.principals import ROLES
+from bakeoff.feedback.record import record
+from bakeoff.security.roles import Roles
+from bakeoff.security.tokens import Tokens
+from bakeoff.serve.engine import Engine
+from bakeoff.serve.plane import DataPlane
+from bakeoff.testing.memory import MemoryEvents, MemoryRecords
+from bakeoff.web.auth import TokenAuthenticator, protect
+from bakeoff.web.permissions import permission_of
+from bakeoff.web.serving.app import create_app
+from bakeoff.web.tracking.app import create_tracking_app
+from bakeoff.web.tracking.context import Tracking
+
+NOW = 1_000_000
+REFUSED = {401, 403}
+
+
+class World:
+    """Both apps over one set of records, with a token for each role."""
+
+    def __init__(self, folder, blobs) -> None:
+        self.records = MemoryRecords(lambda: NOW)
+        self.tokens = Tokens(self.records.documents, Roles({}), lambda: NOW)
+        self.texts = {role: self.token(role) for role in ROLES}
+        authenticator, events = TokenAuthenticator(self.tokens), MemoryEvents(lambda: NOW)
+        plane = DataPlane.of(*(self.engine(name, events) for name in ("reviews", "taxis")))
+        tracking = Tracking(records=self.records, blobs=blobs, clock=lambda: NOW, scratch=folder)
+        tracking.prepare()
+        self.apps = {
+            "serving": create_app(plane, lambda items: record(events, items), authenticator=authenticator),
+            "tracking": create_tracking_app(tracking, authenticator=authenticator),
+        }
+
+    @staticmethod
+    def engine(name, events) -> Engine:
+        return Engine(
+            name, load=lambda _: None, routes=list, prepare=lambda table, *_: table, events=events, clock=lambda: NOW
+        )
+
+    def token(self, role, *scopes) -> str:
+        return self.tokens.create(f"{role} {scopes}", roles=[role], scopes=scopes)[1]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    from bakeoff.stores.blobs import open_blobs
+
+    folder = tmp_path_factory.mktemp("blobs")
+    return World(folder, open_blobs("file://blobs", folder=folder, clock=lambda: NOW))
+
+
+@pytest.mark.parametrize("app", ["serving", "tracking"])
+def test_every_cell_of_roles_and_routes_is_as_declared(world, app):
+    wrong, cells = [], 0
+    with TestClient(world.apps[app], raise_server_exceptions=False) as client:
+        for route in world.apps[app].routes:
+            assert isinstance(route, Route)
+            needed = permission_of(route.endpoint)
+            path = re.sub(r"{[^}]*}", "x", route.path)
+            method = next(iter(sorted(set(route.methods) - {"HEAD"})))
+            for role, text in [*world.texts.items(), ("nobody", None)]:
+                headers = {} if text is None else {"authorization": f"Bearer {text}"}
+                status = client.request(method, path, headers=headers).status_code
+                allowed = needed == "public" or needed in ROLES.get(role, ())
+                cells += 1
+                if (status in REFUSED) is allowed or (not allowed and status != (401 if text is None else 403)):
+                    wrong.append((role, method, path, needed, status))
+    assert wrong == []
+    assert cells > 100
+
+
+def test_a_route_without_permission_stops_the_start():
+    with pytest.raises(SecurityError, match="/open"):
+        protect([Route("/open", lambda _: None)], None)
+
+
+@pytest.mark.parametrize("app", ["serving", "tracking"])
+def test_each_way_to_say_who_calls(world, app):
+    text = world.texts["viewer"]
+    path = {"serving": "/v1/models", "tracking": "/api/2.0/mlflow/experiments/search?max_results=1"}[app]
+
+    def basic(user, password):
+        return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+    with TestClient(world.apps[app]) as client:
+        for headers in ({"authorization": f"bearer {text}"}, basic("me", text), basic(text, ""), {"x-api-key": text}):
+            assert client.get(path, headers=headers).status_code == 200
+        for headers in ({}, basic("me", "open"), {"authorization": "Basic %%%"}, {"authorization": text}):
+            answer = client.get(path, headers=headers)
+            assert answer.status_code == 401
+            assert "Bearer" in answer.headers["www-authenticate"]
+
+
+def test_refusals_speak_the_protocol_of_the_path(world):
+    headers = {"authorization": f"Bearer {world.texts['viewer']}"}
+    with TestClient(world.apps["tracking"]) as client:
+        answer = client.post("/api/2.0/mlflow/runs/create", json={"experiment_id": "0"}, headers=headers)
+        assert (answer.status_code, answer.json()["error_code"]) == (403, "PERMISSION_DENIED")
+    with TestClient(world.apps["serving"]) as client:
+        assert client.post("/v1/chat/completions", headers=headers).json()["error"]["code"] == "permission_denied"
+        assert client.post("/v1/messages").json()["error"]["type"] == "authentication_error"
+        assert client.post("/predict", headers=headers).json()["error"]["type"] == "PermissionDenied"
+
+
+def test_an_endpoint_out_of_reach_is_as_one_that_there_is_not(world):
+    headers = {"authorization": f"Bearer {world.token('admin', 'endpoint:reviews')}"}
+    with TestClient(world.apps["serving"]) as client:
+        assert [each["id"] for each in client.get("/v1/models", headers=headers).json()["data"]] == ["reviews"]
+        hidden = client.post("/predict/taxis", json={"row": {}}, headers=headers)
+        unknown = client.post("/predict/trains", json={"row": {}}, headers=headers)
+        assert (hidden.status_code, unknown.status_code) == (404, 404)
+        assert hidden.text.replace("taxis", "trains") == unknown.text
+        chat = {"model": "taxis", "messages": [{"role": "user", "content": "x"}]}
+        assert client.post("/v1/chat/completions", json=chat, headers=headers).status_code == 404
+        assert 'endpoint="taxis"' not in client.get("/metrics", headers=headers).text
+        assert client.get("/health/ready").json() == {"ready": False}
+
+
+def test_what_is_public_says_no_more_than_it_must(world):
+    with TestClient(world.apps["serving"]) as client:
+        assert "reviews" not in client.get("/health/ready").text + client.get("/health/live").text
+
+
+class Tracked:
+    """A caller of tracking with a token."""
+
+    def __init__(self, world, client, *scopes, role="admin") -> None:
+        self.headers = {"authorization": f"Bearer {world.token(role, *scopes)}"}
+        self.client = client
+
+    def post(self, path, status=200, **body):
+        answer = self.client.post(f"/api/{path}", json=body, headers=self.headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def get(self, path, status=200, **query):
+        answer = self.client.get(f"/api/{path}", params=query, headers=self.headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+
+def test_what_is_out_of_reach_is_not_there(world):
+    """Searches, listings, ids, names and errors: nothing of another team's experiment or model."""
+    with TestClient(world.apps["tracking"], raise_server_exceptions=False) as client:
+        every, mine = Tracked(world, client), Tracked(world, client, "experiment:mine*", "model:mine*")
+        for owner in ("mine", "theirs"):
+            experiment = every.post("2.0/mlflow/experiments/create", name=owner)["experiment_id"]
+            run = every.post("2.0/mlflow/runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+            every.post("2.0/mlflow/runs/log-metric", run_id=run, key="secret", value=1.0, timestamp=1, step=0)
+            every.post("2.0/mlflow/registered-models/create", name=f"{owner}-model")
+            trace = f"tr-{owner}"
+            location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}
+            info = {
+                "trace_id": trace,
+                "trace_location": location,
+                "request_time": "2026-11-29T00:00:00Z",
+                "state": "OK",
+            }
+            every.post("3.0/mlflow/traces", trace={"trace_info": info})
+        theirs, their_run = experiment, run
+        shown = mine.get("2.0/mlflow/experiments/search", max_results=100)["experiments"]
+        assert [each["name"] for each in shown] == ["mine"]
+        both = [shown[0]["experiment_id"], theirs]
+        runs = mine.post("2.0/mlflow/runs/search", experiment_ids=both)["runs"]
+        assert {each["info"]["experiment_id"] for each in runs} == {both[0]}
+        models = mine.get("2.0/mlflow/registered-models/search", max_results=100)["registered_models"]
+        assert [each["name"] for each in models] == ["mine-model"]
+        for path, query in (
+            ("2.0/mlflow/experiments/get", {"experiment_id": theirs}),
+            ("2.0/mlflow/experiments/get-by-name", {"experiment_name": "theirs"}),
+            ("2.0/mlflow/runs/get", {"run_id": their_run}),
+            ("2.0/mlflow/metrics/get-history", {"run_id": their_run, "metric_key": "secret"}),
+            ("2.0/mlflow/registered-models/get", {"name": "theirs-model"}),
+            ("3.0/mlflow/traces/tr-theirs", {}),
+        ):
+            hidden = mine.get(path, 404, **query)
+            unknown = (
+                mine.get(path.replace("tr-theirs", "tr-nobodys"), 404, **dict.fromkeys(query, "nobodys"))
+                if "id" not in "".join(query)
+                else hidden
+            )
+            assert hidden["error_code"] == unknown["error_code"] == "RESOURCE_DOES_NOT_EXIST"
+        mine.post("2.0/mlflow/runs/create", 404, experiment_id=theirs)
+        mine.post("2.0/mlflow/runs/log-metric", 404, run_id=their_run, key="a", value=1.0, timestamp=1, step=0)
+        mine.post("2.0/mlflow/experiments/create", 403, name="others")
+        mine.post("2.0/mlflow/registered-models/create", 403, name="others")
+        locations = [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": each}} for each in both]
+        traces = mine.post("3.0/mlflow/traces/search", locations=locations)["traces"]
+        assert [each["trace_id"] for each in traces] == ["tr-mine"]
+        fetched = mine.get("3.0/mlflow/traces/tr-mine")["trace"]["trace_info"]
+        assert fetched["trace_id"] == "tr-mine"
+
+
+def test_principals_do_not_change_by_requests(world):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        world.tokens.principal(world.texts["viewer"]).permissions = frozenset({"administer"})
