@@ -36,6 +36,9 @@ __all__ = ["Call", "Engine", "Health"]
 
 A = TypeVar("A", bound="Answer | DataError")
 
+PATH_ROWS = 256
+"""Of more rows a table costs less for each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
@@ -160,6 +163,10 @@ class Engine:
         serving, started = self._follower.current(), self._timer()
         if len(calls) == 1 or len(serving.routes) > 1:
             return [self._result(call) for call in calls]
+        by_path = self._answered_by_path(serving.live, [row for call in calls for row in call.rows], started)
+        if by_path is not None:
+            each_answer = iter(by_path)
+            return [[next(each_answer) for _ in call.rows] for call in calls]
         admitted: list[Admitted | Exception] = []
         for call in calls:
             try:
@@ -223,10 +230,27 @@ class Engine:
         return answers
 
     def _answered_by(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
-        return self._answered(runtime, self._admitted(runtime, rows), started)
+        answers = self._answered_by_path(runtime, rows, started)
+        return self._answered(runtime, self._admitted(runtime, rows), started) if answers is None else answers
+
+    def _answered_by_path(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer] | None:
+        """The answers to rows that need no table, logged; None where they need one."""
+        answers = self._answers_by_path(runtime, rows)
+        if answers is not None:
+            self.recorder.answered(runtime, rows, answers, self._since_ms(started), ())
+        return answers
+
+    def _answers_by_path(self, runtime: Runtime, rows: Sequence[Row]) -> list[Answer] | None:
+        path = runtime.row_path
+        read = path.read(rows) if path is not None and len(rows) <= min(PATH_ROWS, self._max_rows) else None
+        answer = path(read) if path is not None and read else None
+        return None if answer is None else runtime.path_answers(answer, self._ids)
 
     def _tried(self, canary: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
         """The canary's answers; what rows violate counts once it has answered, as the live one may be asked next."""
+        by_path = self._answered_by_path(canary, rows, started)  # as the live one, or it would look slow
+        if by_path is not None:
+            return by_path
         admitted = self._admitted(canary, rows, _uncounted)
         try:
             answers = canary.answers(admitted, self._ids)
@@ -284,12 +308,14 @@ class Engine:
             started = self._timer()
             try:
                 runtime = self._follower.runtime_of(serving, shadow)
-                admitted = runtime.admitted(copies, _uncounted)
-                answers_of_shadow = runtime.answers(admitted, self._ids)
+                answered, looked = self._answers_by_path(runtime, copies), copies
+                if answered is None:
+                    admitted = runtime.admitted(copies, _uncounted)
+                    answered, looked = runtime.answers(admitted, self._ids), admitted.rows
             except Exception as error:  # noqa: BLE001 - it is logged
                 self.recorder.failed(shadow, len(copies), self._since_ms(started), error)
             else:
-                self.recorder.shadowed(runtime, admitted.rows, answers_of_shadow, self._since_ms(started), ids)
+                self.recorder.shadowed(runtime, looked, answered, self._since_ms(started), ids)
 
         self.mirror.offer(answer)
 
