@@ -15,6 +15,7 @@ from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 __all__ = ["add_to"]
 
 HERE = Path()
+SWITCH_S = 0.0005
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,6 +57,9 @@ def serve(
     from bakeoff.web.serving.turns import Pace
     from bakeoff.web.workers import end_with_parent
 
+    # The thread of the log wants the interpreter for a moment after each of its calls to the system; by default it
+    # waits up to 5 ms for it each time while the loop is busy, and with it all answers whose records it writes.
+    sys.setswitchinterval(SWITCH_S)
     with open_project(folder) as project:
         settings = project.config.endpoint
         address = host or settings.host

@@ -29,8 +29,10 @@ HEADERS = {
     401: {"www-authenticate": 'Bearer realm="bakeoff", Basic realm="bakeoff"'},
 }
 SERVER_ERROR = 500
-OPENAI, ANTHROPIC = "/v1/", "/v1/messages"
-"""Paths under them speak the APIs of OpenAI and Anthropic, also of errors."""
+OPENAI, ANTHROPIC, INFERENCE, SCORING = "/v1/", "/v1/messages", "/v2/", "/invocations"
+"""Paths under them (those of the last end so) speak other APIs, also of errors: OpenAI's, Anthropic's, the Open
+Inference Protocol, MLflow's scoring."""
+SCORING_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 KINDS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -116,6 +118,11 @@ def error_response(error: BaseException, path: str = "/") -> JsonResponse:
     body = openai_error(error, status) if openai else error_body(error)
     if path.startswith(ANTHROPIC):
         body = anthropic_error(error, status)
+    elif path.startswith(INFERENCE):
+        body = {"error": body["error"]["message"]}
+    elif path.endswith(SCORING):
+        code = "INTERNAL_ERROR" if status >= SERVER_ERROR else SCORING_CODES.get(status, "BAD_REQUEST")
+        body = {"error_code": code, "message": body["error"]["message"]}
     return JsonResponse(body, status_code=status, headers=headers)
 
 

@@ -22,6 +22,8 @@ from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.conversations import ConversationRoutes
 from bakeoff.web.serving.direct import Direct
 from bakeoff.web.serving.health import HealthRoutes
+from bakeoff.web.serving.inference import InferenceRoutes
+from bakeoff.web.serving.invocations import InvocationRoutes
 from bakeoff.web.serving.rows import RowRoutes
 from bakeoff.web.serving.tracing import SpanExporter, Traced
 from bakeoff.web.serving.turns import Pace
@@ -70,7 +72,13 @@ def create_app(
         pace=pace,
     )
     rows = RowRoutes(serving)
-    parts = (HealthRoutes(serving), rows, ConversationRoutes(serving))
+    parts = (
+        HealthRoutes(serving),
+        rows,
+        ConversationRoutes(serving),
+        InferenceRoutes(serving),
+        InvocationRoutes(serving),
+    )
     routes = [route for part in parts for route in part.routes]
     protect(routes, authenticator)
     direct = Middleware(Direct, serving=serving, routes=rows.routes, authenticator=authenticator)

@@ -28,6 +28,7 @@ from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HEADERS, HttpError, error_response
+from bakeoff.web.request_ids import RequestIds, request_id
 from bakeoff.web.tracking import (
     aggregates,
     artifacts,
@@ -49,13 +50,13 @@ from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.messages import (
     AssessmentMessage,
     DatasetInput,
+    KeyValue,
     Location,
     Mask,
     ModelDataset,
     ModelOrder,
     ModelUse,
-    Pair,
-    PromptUse,
+    PromptMessage,
     TraceMessage,
 )
 from bakeoff.web.tracking.reach import within_reach
@@ -81,6 +82,8 @@ TEXT, INT, FLAG, LIST, TEXTS, ANY = (
     Want(shape="any"),
 )
 NEEDED = required()
+LONG = re.compile(r"search|history|batchGet|correlation|traces/metrics")
+"""Paths of reads that may take long."""
 
 
 def _many(kind: Any) -> Want:
@@ -88,12 +91,14 @@ def _many(kind: Any) -> Want:
     return Want(shape="list", of=kind)
 
 
-PAIRS = _many(Pair)
+PAIRS = _many(KeyValue)
 MOST_UPLOAD = 1 << 40
 BINARY = ("application/octet-stream",)
 REFUSED = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 """What MLflow calls that a caller is not known, or not allowed to."""
-THREADS = 16
+THREADS, SEARCH_THREADS = 16, 6
+MOST_SEARCHES = 100
+"""That run or wait at once."""
 FORESEEN = (TrackingError, BakeoffError, HttpError, HTTPException, ClientDisconnect)
 """Errors that have handlers."""
 
@@ -102,19 +107,21 @@ FORESEEN = (TrackingError, BakeoffError, HttpError, HTTPException, ClientDisconn
 class Operation:
     """One operation: its paths below `/api/` and `/ajax-api/`, its method, what it takes, what it does.
 
-    What `changes` a run alone is written together with what else comes at that moment.
+    What `changes` a run alone is written together with what else comes at that moment. What `searches` may take long,
+    and has threads of its own: however many of them there are, the others are answered.
     """
 
     path: str
     method: str
     does: Handler | None = None
+    searches: bool = False
     changes: Change | None = None
     takes: Mapping[str, Want] = field(default_factory=dict[str, Want])
     needs: Permission = "read"
 
 
 def _get(path: str, does: Handler, /, **takes: Want) -> Operation:
-    return Operation(path=path, method="GET", does=does, takes=takes)
+    return Operation(path=path, method="GET", does=does, takes=takes, searches=_searches(path))
 
 
 def _write(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) -> Operation:
@@ -126,7 +133,11 @@ def _log(path: str, changes: Change, /, **takes: Want) -> Operation:
 
 
 def _ask(path: str, does: Handler, /, **takes: Want) -> Operation:
-    return Operation(path=path, method="POST", does=does, takes=takes)
+    return Operation(path=path, method="POST", does=does, takes=takes, searches=_searches(path))
+
+
+def _searches(path: str) -> bool:
+    return LONG.search(path) is not None
 
 
 def _either(path: str, does: Handler, /, **takes: Want) -> tuple[Operation, Operation]:
@@ -331,7 +342,7 @@ CALLS: tuple[Operation, ...] = (
         "2.0/mlflow/traces/link-prompts",
         traces.link_prompts,
         trace_id=NEEDED,
-        prompt_versions=required("list", of=PromptUse),
+        prompt_versions=required("list", of=PromptMessage),
     ),
     *(
         operation
@@ -481,7 +492,10 @@ def create_tracking_app(
     routes = [*handlers.routes()]
     protect(routes, authenticator)
     app = Starlette(
-        middleware=[Middleware(Guard, hosts=hosts, max_body_bytes=MOST_UPLOAD, measures=handlers.measures)],
+        middleware=[
+            Middleware(RequestIds),
+            Middleware(Guard, hosts=hosts, max_body_bytes=MOST_UPLOAD, measures=handlers.measures),
+        ],
         exception_handlers={
             BakeoffError: _on_error,
             TrackingError: _on_error,
@@ -519,6 +533,8 @@ class _Handlers:
     def __init__(self, tracking: Tracking) -> None:
         self.tracking, self.measures = tracking, Measures()
         self.pool: ThreadPoolExecutor | None = None
+        self.searches: ThreadPoolExecutor | None = None
+        self.searching = 0
         self.writing: Writing | None = None
 
     @contextlib.asynccontextmanager
@@ -527,7 +543,10 @@ class _Handlers:
         self.writing = Writing(self.tracking)
         gc.freeze()  # modules and routes live as long as the process: no collection has to look at them
         try:
-            with ThreadPoolExecutor(THREADS, thread_name_prefix="tracking") as self.pool:
+            with (
+                ThreadPoolExecutor(THREADS, thread_name_prefix="tracking") as self.pool,
+                ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="tracking-search") as self.searches,
+            ):
                 yield
         finally:
             self.writing.close()
@@ -584,6 +603,8 @@ class _Handlers:
             if changes is not None:
                 assert self.writing is not None
                 return await self.writing(lambda: self._change(changes(arguments(request, raw, call.takes)), seen))
+            if call.searches:
+                return await self._search(call, seen, request, raw)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self.pool, self._done, call, seen, request, raw)
 
@@ -598,6 +619,16 @@ class _Handlers:
         if seen is not self.tracking:
             seen.records.runs.get(change.run_id)
         return change
+
+    async def _search(self, call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
+        if self.searching >= MOST_SEARCHES:
+            raise TrackingError("REQUEST_LIMIT_EXCEEDED", f"{MOST_SEARCHES} searches are under way: ask again later")
+        self.searching += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.searches, self._done, call, seen, request, raw)
+        finally:
+            self.searching -= 1
 
     @staticmethod
     def _done(call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
@@ -685,7 +716,7 @@ def _foreseen(endpoint: Endpoint) -> Endpoint:
         except FORESEEN:
             raise
         except Exception as error:
-            logger.exception("unexpected error", extra={"path": request.url.path})
+            logger.exception("unexpected error, request %s", request_id(), extra={"path": request.url.path})
             return rejected(refusal(error))
 
     return foreseen
