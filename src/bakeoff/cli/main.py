@@ -20,6 +20,7 @@ from bakeoff.cli import (
     checking,
     data,
     endpoints,
+    fine_tuning,
     for_programs,
     lifecycle,
     models,
@@ -71,7 +72,19 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, endpoints, tracking, records, questions, data, checking, models, access):
+for _module in (
+    lifecycle,
+    serving,
+    endpoints,
+    fine_tuning,
+    tracking,
+    records,
+    questions,
+    data,
+    checking,
+    models,
+    access,
+):
     _module.add_to(app)
 for_programs.add_to(app)
 

@@ -1,5 +1,6 @@
 """Commands around the endpoint: serve, predict, feedback, monitor."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,10 @@ def serve(
         int | None,
         typer.Option(min=0, max=65535, metavar="PORT", help="0 for any free one; [endpoint] port by default."),
     ] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, metavar="PORT", help="Speak the Open Inference Protocol over gRPC there, too."),
+    ] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -43,24 +48,36 @@ def serve(
         settings = project.config.endpoint
         address = host or settings.host
         tokens, tls = project.authenticator(), project.certificate()
+        plane = project.plane()
         app = create_app(
-            project.plane(),
+            plane,
             project.feedback,
             hosts=local_hosts(address),
             model_names=settings.model_names,
             authenticator=tokens and TokenAuthenticator(tokens),
             pace=lambda name: Pace.of(project.served(name)),
+            fine_tuning=project.fine_tuning,
         )
         listens = settings.port if port is None else port
         server = Server(app, address, listens, authenticated=tokens is not None, tls=tls)
 
-        def ready() -> None:
-            if as_json:
-                emit({"endpoint": project.endpoint, "url": server.url})
-            else:
-                typer.echo(f"endpoint {project.endpoint!r} at {server.url} (Ctrl-C ends it)")
+        with ExitStack() as beside:
+            ports: dict[str, int] = {}
+            if grpc_port is not None:
+                from bakeoff.web.serving.inference_grpc import GrpcServer
 
-        with project.endpoints.steering():
+                ports["grpc_port"] = beside.enter_context(GrpcServer(plane, address, grpc_port, tokens=tokens)).port
+
+            def ready() -> None:
+                if as_json:
+                    emit({"endpoint": project.endpoint, "url": server.url, **ports})
+                else:
+                    typer.echo(f"endpoint {project.endpoint!r} at {server.url} (Ctrl-C ends it)")
+                    for listening in ports.values():
+                        typer.echo(f"gRPC at {address}:{listening}")
+
+            beside.enter_context(project.endpoints.steering())
+            beside.enter_context(project.fine_tuning.working())
             server.serve_forever(on_ready=ready)
 
 
