@@ -76,7 +76,10 @@ def test_state_is_its_owners_alone_and_passwords_are_not_shown(bakeoff, folder):
         os.umask(previous)
     state = folder / ".bakeoff"
     assert state.stat().st_mode & 0o777 == 0o700
-    assert {path.name: oct(path.stat().st_mode & 0o077) for path in state.glob("records*")} == {"records.db": "0o0"}
+    assert {path.name: oct(path.stat().st_mode & 0o077) for path in state.glob("records*")} == {
+        "records.db": "0o0",
+        "records.db.backup": "0o0",
+    }
     (folder / "bakeoff.toml").write_text(TOML + '[store]\nrecords = "postgresql://me:sesame@127.0.0.1/db"\n')
     for how in ([], ["--json"]):
         shown = bakeoff("config", "-C", folder, *how).out

@@ -44,10 +44,13 @@ SELECT name, number AS version, run_id, epoch_ms(created_ms) AS created, content
 FROM source."versions" WHERE kind = 'dataset'
 
 -- view: predictions
-SELECT * EXCLUDE (seq, time_ms) RENAME ("row" AS inputs), epoch_ms(time_ms) AS logged_at FROM source."predictions"
+SELECT * EXCLUDE (seq, time_ms, role, shadow_of) RENAME ("row" AS inputs), coalesce(role, 'live') AS role,
+  epoch_ms(time_ms) AS logged_at
+FROM source."predictions" WHERE role IS DISTINCT FROM 'shadow'
 
 -- view: failures
-SELECT * EXCLUDE (seq, time_ms), epoch_ms(time_ms) AS logged_at FROM source."failures"
+SELECT * EXCLUDE (seq, time_ms, role), coalesce(role, 'live') AS role, epoch_ms(time_ms) AS logged_at
+FROM source."failures" WHERE role IS DISTINCT FROM 'shadow'
 
 -- view: feedback
 SELECT * EXCLUDE (seq, time_ms), epoch_ms(time_ms) AS logged_at FROM source."feedback"

@@ -1,9 +1,5 @@
 """The command that fine-tunes a language model on a file of conversations."""
 
-import os
-import signal
-import sys
-import threading
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -47,7 +43,9 @@ def fine_tune(
     from bakeoff.loop.fine_tune_jobs import Tuning
 
     if ends_with_stdin:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
+        from bakeoff.web.workers import end_with_parent
+
+        end_with_parent()
     if (file is None) == (job is None):
         raise UsageError("expected a file of conversations, received none; 'bakeoff fine-tune chats.jsonl'")
     with open_project(folder) as project:
@@ -65,10 +63,3 @@ def fine_tune(
         return
     typer.echo(f"{ended.model_version}: {ended.verdict}")
     next_step(f"endpoints release {ended.model_version}", folder)
-
-
-def _end_with_stdin() -> None:
-    """End this process and those that it started when whoever started it is gone: its end of the pipe is closed."""
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGTERM)

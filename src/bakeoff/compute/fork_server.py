@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bakeoff.core.plugins import forget, names
+from bakeoff.core.threads import known_libraries
 
 __all__ = ["THREADED", "WAIT_S", "ForkedWorker", "WorkerKind", "main", "possible", "shareable"]
 
@@ -212,7 +213,9 @@ class _Server:
     """The fork server itself: one thread, which imports, forks and waits."""
 
     def __init__(self, parent: socket.socket) -> None:
-        self._parent = parent
+        from bakeoff.compute.worker import main  # which imports this module
+
+        self._parent, self._run_job = parent, main
         self._wakes, self._wake = socket.socketpair()
         for each in (self._wakes, self._wake):
             os.set_blocking(each.fileno(), False)
@@ -256,6 +259,7 @@ class _Server:
         if streams and _pool_has_begun():
             return False
         if streams:
+            known_libraries()  # once here, and not again in every worker
             self._fork(streams)
         return True
 
@@ -270,8 +274,6 @@ class _Server:
         self._parent.send(json.dumps({"forked": pid}).encode())
 
     def _become_worker(self, streams: list[int]) -> None:
-        from bakeoff.compute.worker import main as run_job
-
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -281,7 +283,7 @@ class _Server:
             for number, each in enumerate(streams):
                 os.dup2(each, number)
                 os.close(each)
-            run_job()
+            self._run_job()
         except BaseException as error:  # noqa: BLE001 - the exit code is all that can be told
             sys.excepthook(type(error), error, error.__traceback__)
         os._exit(1)

@@ -25,7 +25,7 @@ from bakeoff.families import saved
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, plain, plain_job
-from bakeoff.families.features.tree_rows import CHOOSING, EncodedRows, TreeRows, TreesState, dense
+from bakeoff.families.features.tree_rows import CHOOSING, EncodedRows, TreeRows, TreesState, dense, singles
 
 if TYPE_CHECKING:
     import polars as pl
@@ -110,7 +110,7 @@ def _pool(x_nd: _Floats, table: TreeTable, **target: Any) -> Any:
     names = np.char.mod("%d", x_nd[:, codes].astype(np.int64)).astype(object) if codes else None
     library = _library()
     data = library.FeaturesData(
-        num_feature_data=np.ascontiguousarray(number_nd, dtype=np.float32) if number_nd.shape[1] else None,
+        num_feature_data=np.ascontiguousarray(singles(number_nd)) if number_nd.shape[1] else None,
         cat_feature_data=None if names is None else np.vectorize(str.encode, otypes=[object])(names),
     )
     return library.Pool(data, **target)

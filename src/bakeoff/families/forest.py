@@ -27,7 +27,7 @@ from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.choice import given, in_time, least_loss, sampled
 from bakeoff.families.features.columns import complete, plain, plain_job
 from bakeoff.families.features.heads import HeadSpec, validation_loss
-from bakeoff.families.features.tree_rows import TreeRows, dense
+from bakeoff.families.features.tree_rows import TreeRows, dense, singles
 from bakeoff.families.features.trees import FlatTrees
 from bakeoff.families.saved import Array
 
@@ -113,8 +113,7 @@ class ForestFamily:
 
 def _singles(x_nd: _Floats, gap_d: Array) -> NDArray[np.float32]:
     """Features as trees read them: in single precision, without gaps."""
-    most = np.finfo(np.float32).max
-    return np.clip(np.where(np.isnan(x_nd), gap_d, x_nd), -most, most).astype(np.float32)
+    return singles(np.where(np.isnan(x_nd), gap_d, x_nd))
 
 
 def _gaps(x_nd: _Floats) -> _Floats:

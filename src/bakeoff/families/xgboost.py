@@ -23,7 +23,7 @@ from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, plain, plain_job
-from bakeoff.families.features.tree_rows import CHOOSING, EncodedRows, TreeRows, TreesState, dense
+from bakeoff.families.features.tree_rows import CHOOSING, EncodedRows, TreeRows, TreesState, dense, singles
 
 if TYPE_CHECKING:
     import polars as pl
@@ -108,9 +108,7 @@ def _predictions(output: Any, classes: tuple[str, ...]) -> Predictions:
 
 def _matrix(x_nd: _Floats, kinds: list[str], *, threads: int, **target: Any) -> Any:
     """Features as XGBoost reads them: quantities ("q") and categories ("c"); `target` is label and weight."""
-    return _library().DMatrix(
-        x_nd.astype(np.float32), feature_types=kinds, enable_categorical=True, nthread=threads, **target
-    )
+    return _library().DMatrix(singles(x_nd), feature_types=kinds, enable_categorical=True, nthread=threads, **target)
 
 
 def _matrix_of(rows: EncodedRows, *, threads: int) -> Any:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["expected_s", "explanations"]
 
 SHARE, LEAST_S, MOST_S = 0.15, 0.15, 20.0
-"""Of the time that fits took, for each explanation; and its limits."""
+"""Of the time that fits took, for the winner's explanation, and as much for all others together; and limits of each."""
 LEARNING = 2.0
 """How many times as long the fits of the winner's learning curve may take; or as long as its own fit, if longer."""
 FAST_ROWS_S = 2000.0
@@ -63,10 +63,11 @@ def explanations(
         return ()
     fine = [each for each in judged if each.scorecard is not None and each.outcomes_blob is not None]
     ordered = sorted(fine, key=lambda each: each.name != first)
-    limit_s = min(MOST_S, max(LEAST_S, SHARE * sum(each.fitted.train_s for each in fine)))
+    fits_s = sum(each.fitted.train_s for each in fine)
     aside = {each.name: why for each in ordered if (why := _aside(each, first, winner_only=decide.explain == "winner"))}
     wanted = [each for each in ordered if each.name not in aside]
-    parts = [_explaining(stage, gathered, each, limit_s) for each in wanted]
+    limit_s, others_s = _limit_s(fits_s), _limit_s(fits_s / max(1, sum(each.name != first for each in wanted)))
+    parts = [_explaining(stage, gathered, each, limit_s if each.name == first else others_s) for each in wanted]
     if wanted and wanted[0].name == first and wanted[0].fitted.contender.learns:
         parts.insert(1, _learning(stage, gathered, wanted[0], limit_s))
     done, reasons = _worked_out(stage, steps, parts)
@@ -86,7 +87,11 @@ def explanations(
 
 def expected_s(candidates: int, fits_s: float) -> float:
     """About how long explanations of so many candidates take one after the other, whose fits took so long together."""
-    return (candidates + LEARNING) * min(MOST_S, max(LEAST_S, SHARE * fits_s))
+    return (1 + LEARNING) * _limit_s(fits_s) + (candidates - 1) * _limit_s(fits_s / max(1, candidates - 1))
+
+
+def _limit_s(fits_s: float) -> float:
+    return min(MOST_S, max(LEAST_S, SHARE * fits_s))
 
 
 def _worked_out(stage: Stage, steps: Steps, parts: Sequence[_Part]) -> tuple[dict[str, Result], dict[str, str]]:

@@ -51,14 +51,18 @@ def fit_all(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
         for c in stage.contenders
         if broken[c.name] is None
     }
-    whole = fit_each(stage, steps, list(last.values()))
+    few = gathered.test_rows < FEW_ROWS and len(last) >= stage.at_once
+    whole = fit_each(stage, steps, [_beside_others(ask) if few else ask for ask in last.values()])
     return [broken[c.name] or _whole(fitted_of(last[c.name], whole[c.name]), parts[c.name]) for c in stage.contenders]
 
 
 def _fit_folds(
     stage: Stage, steps: Steps, gathered: Gathered, asks: Mapping[str, Sequence[FitRequest]]
 ) -> dict[str, Result | JobResult]:
-    """The fits of all folds: a job for each; where rows are few, for as many of a candidate as leaves no core idle."""
+    """The fits of all folds: a job for each; where rows are few, for as many of a candidate as leaves no core idle.
+
+    One that scales then gets its share of the threads, as all others do: of few rows it makes little of more.
+    """
     every = [ask for each in asks.values() for ask in each]
     if gathered.test_rows >= FEW_ROWS or dear(stage):
         return fit_each(stage, steps, every)
@@ -72,11 +76,17 @@ def _fit_folds(
         for start in range(share)
         if (batch := [ask for ask in each if ask.name not in results][start::share])
     }
-    for at, made in enumerate(run_jobs(stage, [_batch(batch) for batch in batches.values()])):
+    alone = len(batches) < stage.at_once
+    batched = [_batch(batch if alone else [_beside_others(ask) for ask in batch]) for batch in batches.values()]
+    for at, made in enumerate(run_jobs(stage, batched)):
         if not at:  # while the others run
             expect(stage.compute, stage.contenders, LATER)
         results |= _results(stage, steps, batches[made.name], made)
     return results
+
+
+def _beside_others(ask: FitRequest) -> FitRequest:
+    return replace(ask, job=replace(ask.job, resources=replace(ask.job.resources, threads=0)))
 
 
 def _batch_name(batch: Sequence[FitRequest]) -> str:

@@ -27,7 +27,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 PRIORS = ((0.5, 0.5), (0.5, 20.0), (0.5, 500.0))
 """Beta distributions whose even mixture is what rates are expected to be: anything, rare, very rare."""
-STEPS = 50
+STEPS = 40
 FARTHEST, CLOSE = 2.0**20, 1.01
 LEAST = 1e-12
 

@@ -29,7 +29,7 @@ BATCH_ROWS = 1000
 LEAST_BATCH_ROWS = 100
 MIN_BATCHES = 2
 MAX_BATCHES = 10
-STEADY_S = 0.2
+STEADY_S = 0.1
 """Batches of fast models go on for so long, so that a moment's work elsewhere does not slow all of them down."""
 SLOW = 0.9
 SCHEDULE = "/proc/thread-self/schedstat"

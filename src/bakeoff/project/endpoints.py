@@ -1,10 +1,9 @@
 """The project's endpoints: what is released on them, and the commands that change it."""
 
-import getpass
 import logging
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from bakeoff.core.protocols import Clock
 from bakeoff.core.releases import Endpoint, EndpointChange, Release
 from bakeoff.core.types import Json
 from bakeoff.project.wiring import new_id
+from bakeoff.security.audit import current_user
 from bakeoff.serve.endpoints import Endpoints
 from bakeoff.serve.releases import routed
 
@@ -86,7 +86,12 @@ class ProjectEndpoints:
 
     @property
     def _changing(self) -> Endpoints:
-        return Endpoints(self._project.records.documents, self._clock, who=_user())
+        return Endpoints(
+            self._project.records.documents,
+            self._clock,
+            who=current_user(),
+            beside=self._project.audit.endpoint_moved,
+        )
 
     def all(self) -> list[EndpointStatus]:
         """Every endpoint that was released on or created, by name.
@@ -129,6 +134,7 @@ class ProjectEndpoints:
         """Let a model answer everything on an endpoint, at once.
 
         Example:
+            >>> _ = project.endpoints.create("films-by-mail")
             >>> project.endpoints.release("champion", endpoint="films-by-mail").live.model_version
             'films/1'
         """
@@ -164,6 +170,7 @@ class ProjectEndpoints:
         """Let the canary (or the shadow) answer everything now, whatever the evidence.
 
         Example:
+            >>> _ = project.endpoints.canary("boosting")
             >>> project.endpoints.promote()
             EndpointStatus('films', live films/2)
         """
@@ -174,7 +181,8 @@ class ProjectEndpoints:
         """End the canary and the shadow; where there are none, go back to what was live before.
 
         Example:
-            >>> project.endpoints.rollback()
+            >>> _ = project.endpoints.release("boosting")
+            >>> project.endpoints.rollback(why="complaints")
             EndpointStatus('films', live films/1)
         """
         name = self._name(endpoint)
@@ -194,6 +202,7 @@ class ProjectEndpoints:
         """Go on after `pause`.
 
         Example:
+            >>> _ = project.endpoints.pause()
             >>> project.endpoints.resume()
             EndpointStatus('films', live films/1)
         """
@@ -204,10 +213,11 @@ class ProjectEndpoints:
         """Bring back the routes that were there before the last change, whatever it was.
 
         Example:
-            >>> project.endpoints.undo()
-            EndpointStatus('films', live films/1, paused)
+            >>> _ = project.endpoints.release("boosting")
             >>> project.endpoints.undo()
             EndpointStatus('films', live films/1)
+            >>> project.endpoints.undo()
+            EndpointStatus('films', live films/2)
         """
         name = self._name(endpoint)
         return self._after(name, lambda changing: changing.undo(name, why=why))
@@ -295,10 +305,3 @@ class ProjectEndpoints:
         if name == self._project.endpoint:
             follow_live(self._project.records, self._project.config.project.name, name)
         return self.show(name)
-
-
-def _user() -> str:
-    """Who is at work, as the machine knows them."""
-    with suppress(OSError, KeyError):
-        return getpass.getuser()
-    return "unknown"

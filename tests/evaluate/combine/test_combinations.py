@@ -6,11 +6,12 @@ import pytest
 from bakeoff.config.sections import CombineConfig, DecideConfig, Gate
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.combine.blend import find_mix
-from bakeoff.evaluate.combine.cascade import composed_latency_ms, find_route, settings
+from bakeoff.evaluate.combine.cascade import Climb, composed_latency_ms, find_route, settings
 from bakeoff.evaluate.combine.combinations import Combination, HeldTruth, SingleCandidate, combine
 from bakeoff.evaluate.combine.pareto import enter
 from bakeoff.evaluate.score.scoring import score
 from bakeoff.metrics.combined import Ladder, Mix
+from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import find
 from bakeoff.metrics.value import value
 from bakeoff.results.scorecard import Scorecard
@@ -313,3 +314,18 @@ def test_a_blend_of_numbers_mixes_the_quantiles_that_all_predict():
     mixed = Mix(weights=(0.75, 0.25))([one, other], ())
     assert mixed.values_n.tolist() == [1.5]
     assert {name: score_n.tolist() for name, score_n in mixed.scores.items()} == {"0.9": [5.0]}
+
+
+@pytest.mark.parametrize("metric", ["f1_macro", "mcc", "accuracy", "log_loss"])
+def test_every_setting_has_the_metric_of_what_it_answers(metric):
+    rng = np.random.default_rng(4)
+    truth_n = rng.choice(["a", "b", "c"], 300)
+    parts = [Predictions.of_probabilities(rng.dirichlet([1.0, 1.0, 2.0], 300), ("a", "b", "d")) for _ in range(2)]
+    measure = find(metric, "classification")
+    tried = list(settings(truth_n, parts, (1.0, 3.0), measure))
+    assert len(tried) > 30
+    for setting in tried:
+        climb = Climb.of(setting.ladder, parts, truth_n)
+        assert setting.value == measure(outcome(truth_n, climb.predictions, "classification"))
+        assert setting.shares == climb.shares
+        assert setting.cost == pytest.approx(1.0 + 3.0 * climb.shares[1])

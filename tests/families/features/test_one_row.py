@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bakeoff.core.abilities import abilities_of
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, Schema
+from bakeoff.data.cast import stored_type
 from bakeoff.families.boosting import BoostingFamily, BoostingParams
 from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.one_row import TYPES, RowReader
@@ -100,14 +101,22 @@ FAMILIES = {
 }
 
 
+class Models(dict):
+    """Models by name; not shown whole with each example that fails."""
+
+    def __repr__(self):
+        return f"{len(self)} models"
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    return {
+    fitted_models = {
         (name, names, kind): fitted(*FAMILIES[name], names, kind, tmp_path_factory.mktemp("cache"))
         for name in FAMILIES
         for names in (MIXED, DENSE)
         for kind in ("two", "three", "numbers")
     }
+    return Models(fitted_models)
 
 
 def _by_table(model, table):
@@ -147,9 +156,8 @@ def test_a_row_that_is_read_here_is_answered_as_a_table_of_its_own(models, row):
         assert (short is not None) == (stored and given_row["count"] != 2**63 and given_row["size"] != 2**63)
         if short is None:
             continue
-        long = _by_table(
-            model, pl.DataFrame([given_row], schema={name: KINDS[name][1] for name in names}, strict=False)
-        )
+        schema = {name: stored_type(KINDS[name][0]) for name in names}
+        long = _by_table(model, pl.DataFrame([given_row], schema=schema, strict=False))
         assert short.values_n.tolist() == long.values_n.tolist()
         if long.probabilities_nk is not None:
             assert short.probabilities_nk.tolist() == long.probabilities_nk.tolist()

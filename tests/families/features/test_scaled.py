@@ -46,3 +46,13 @@ def test_of_one_scale_a_column_without_numbers_takes_no_part():
     np.testing.assert_allclose(x_nd[:, 1:3], [[0, 0], [-1 / spread, 0], [1 / spread, 0]])
     _, x_nd = ScaledTable.fit(table[["c"]], columns[2:], np.zeros((3, 1)), one_scale=True, seed=0)
     assert x_nd.tolist() == [[0.0, 1.0]] * 3  # nothing is known of it but that it is missing
+
+
+def test_the_largest_number_is_far_away_and_not_in_the_middle():
+    """Its square is no number, and it was taken for the median."""
+    table = pl.DataFrame({"a": [0.0, 1.0, 2.0, 3.0]})
+    for one_scale, least in ((False, 2.99), (True, 1e99)):
+        encoder, _ = ScaledTable.fit(table, (column("a"),), np.zeros((4, 1)), one_scale=one_scale, seed=0)
+        far_nd = encoder(pl.DataFrame({"a": [1e308, -1e308]}))
+        assert far_nd[0, 0] > least
+        assert far_nd[1, 0] < -least

@@ -88,18 +88,21 @@ def _stacked(
 ) -> Mix:
     """Stacking instead of `found` when, fitted on other folds, its loss is surely lower.
 
+    Where it is not even on the rows that it was fitted on, folds are not asked.
+
     Source: Wolpert, "Stacked Generalization", Neural Networks 5 (1992).
     """
-    n = len(truth_n)
+    n, found_n = len(truth_n), _log_loss(found, spread_mnk, truth_n, classes)
+    whole = _fit_stack(spread_mnk, truth_n, weight_n, classes)
+    if not _surely_lower(_log_loss(whole, spread_mnk, truth_n, classes), found_n, weight_n):
+        return found
     fold_n = np.random.default_rng(seed).permutation(n) % FOLDS
     stacked_n = np.zeros(n)
     for fold in range(FOLDS):
         inside, held = fold_n != fold, fold_n == fold
         mix = _fit_stack(spread_mnk[:, inside], truth_n[inside], weight_n[inside], classes)
         stacked_n[held] = _log_loss(mix, spread_mnk[:, held], truth_n[held], classes)
-    if not _surely_lower(stacked_n, _log_loss(found, spread_mnk, truth_n, classes), weight_n):
-        return found
-    return _fit_stack(spread_mnk, truth_n, weight_n, classes)
+    return whole if _surely_lower(stacked_n, found_n, weight_n) else found
 
 
 def _log_loss(mix: Mix, spread_mnk: Floats, truth_n: NDArray[np.intp], classes: tuple[str, ...]) -> Floats:

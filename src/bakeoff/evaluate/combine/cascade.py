@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from bakeoff.core.types import Predictions
 from bakeoff.evaluate.score.out_of_fold import in_order
 from bakeoff.metrics.combined import Ladder, common_classes, spread
-from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.labels import Confusion, Margins
+from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.registry import Measure
 
 __all__ = ["Climb", "Setting", "composed_latency_ms", "find_ladder", "find_route", "joined", "settings"]
@@ -90,16 +91,56 @@ def settings(
     classes = common_classes(part.classes for part in parts)
     spread_snk = [spread(part, classes) for part in parts]
     grid = SHARES if len(parts) == 2 else COARSE_SHARES  # noqa: PLR2004
-    for pooled in (False, True):
-        for thresholds in _thresholds(spread_snk, (), np.arange(len(truth_n)), grid, pooled=pooled):
-            ladder = Ladder(thresholds=thresholds, pooled=pooled)
-            climb = Climb.of(ladder, parts, truth_n)
-            yield Setting(
-                ladder=ladder,
-                value=measure(outcome(truth_n, climb.predictions, "classification")),
-                cost=sum(cost * share for cost, share in zip(costs, climb.shares, strict=True)),
-                shares=climb.shares,
-            )
+    ladders = [
+        Ladder(thresholds=thresholds, pooled=pooled)
+        for pooled in (False, True)
+        for thresholds in _thresholds(spread_snk, (), np.arange(len(truth_n)), grid, pooled=pooled)
+    ]
+    answers = _Answers(outcome(truth_n, Predictions.of_probabilities(spread_snk[0], classes), "classification"))
+    shares: list[tuple[float, ...]] = []
+    for ladder in ladders:
+        answer_nk, stage_n = ladder.climb(lambda s, rows: spread_snk[s][rows], len(truth_n), classes)
+        answers.add(answer_nk, classes, measure)
+        shares.append(ladder.shares(stage_n))
+    for ladder, value, reached in zip(ladders, answers.values(measure), shares, strict=True):
+        cost = sum(cost * share for cost, share in zip(costs, reached, strict=True))
+        yield Setting(ladder=ladder, value=value, cost=cost, shares=reached)
+
+
+class _Answers:
+    """Many answers to the same rows, and the metric of each: of labels, by what is counted of them, all at once."""
+
+    def __init__(self, known: Outcome) -> None:
+        self._known, self._true_k = known, np.bincount(known.truth_n, minlength=len(known.classes))
+        self._hits: list[NDArray[np.intp]] = []
+        self._predicted: list[NDArray[np.intp]] = []
+        self._values: list[float] = []
+
+    def add(self, answer_nk: Floats, classes: Sequence[str], measure: Measure) -> None:
+        """One answer to all rows: probabilities in the order of `classes`."""
+        known, k = self._known, len(self._known.classes)
+        if measure.gather != Confusion.of:
+            predictions = Predictions.of_probabilities(answer_nk, tuple(classes))
+            truth = np.asarray(known.classes)[known.truth_n]
+            self._values.append(measure(outcome(truth, predictions, "classification")))
+            return
+        place_k = np.searchsorted(np.asarray(known.classes), np.asarray(classes))
+        predicted_n = place_k[answer_nk.argmax(axis=1)]
+        self._hits.append(np.bincount(known.truth_n[predicted_n == known.truth_n], minlength=k))
+        self._predicted.append(np.bincount(predicted_n, minlength=k))
+
+    def values(self, measure: Measure) -> list[float]:
+        """Of each answer, in their order."""
+        if not self._hits:
+            return self._values
+        margins = Margins(
+            hit_rk=np.asarray(self._hits, dtype=np.float64),
+            true_rk=np.tile(self._true_k.astype(np.float64), (len(self._hits), 1)),
+            predicted_rk=np.asarray(self._predicted, dtype=np.float64),
+            classes=self._known.classes,
+            positive=self._known.positive,
+        )
+        return measure.finish(margins).tolist()
 
 
 def _thresholds(

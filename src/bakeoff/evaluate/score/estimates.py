@@ -84,7 +84,9 @@ def estimate(measure: Measure, rows: ScoredRows) -> Interval | None:
 def estimates(wanted: Sequence[Measure], rows: ScoredRows) -> dict[str, Interval]:
     """Several measures by name, without those that are undefined on these rows."""
     bound = bind(wanted, rows.outcome)
-    left = _left(bound, rows)
+    plain = {measure.name for measure in wanted if _needs_no_spread(measure, rows)}
+    left = _left({name: statistic for name, statistic in bound.items() if name not in plain}, rows)
+    left |= {name: _whole(bound[name], rows) for name in plain}
     drawn = _drawn([m for m in wanted if m.parts is not None or is_rough(bound[m.name])], bound, rows)
     found: dict[str, Interval] = {}
     margins: dict[str | None, Margins] = {}
@@ -95,6 +97,24 @@ def estimates(wanted: Sequence[Measure], rows: ScoredRows) -> dict[str, Interval
                 measure, _Seen(float(value), left_b, rows, drawn.get(measure.name), margins)
             )
     return found
+
+
+def _needs_no_spread(measure: Measure, rows: ScoredRows) -> bool:
+    """Whether its interval comes of its value and counts alone: then nothing has to be left out."""
+    return rows.dependence.independent and measure.parts is None and (measure.share or _by_cells(measure, rows.outcome))
+
+
+def _by_cells(measure: Measure, outcome: Outcome) -> bool:
+    """Whether it is a measure of the labels of few classes."""
+    return measure.gather == Confusion.of and (
+        len(outcome.classes) <= FEW_CLASSES or class_of(measure, outcome) is not None
+    )
+
+
+def _whole(statistic: Statistic, rows: ScoredRows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values on all rows, and none with units left out."""
+    value_m = statistic.finish(statistic.sums(np.ones((1, len(rows.outcome)), dtype=np.int64)))
+    return value_m.reshape(1, -1)[0], np.zeros((0, value_m.size))
 
 
 def _left(
@@ -270,12 +290,12 @@ def _independent(measure: Measure, seen: _Seen) -> Interval | None:
     rows, n = seen.rows, len(seen.rows.outcome)
     if measure.share:
         return seen.interval(mid_p(seen.value * n, n, rows.level), "mid-p")
-    of_class = class_of(measure, rows.outcome)
-    few = len(rows.outcome.classes) <= FEW_CLASSES or of_class is not None
-    if few and measure.gather == Confusion.of:
+    if _by_cells(measure, rows.outcome):
         if len(rows.outcome.classes) == 1:  # the only cell there is has every draw
             return _at_bound(measure, seen)
-        return seen.interval(percentile(measure.finish(seen.margins(of_class)), rows.level), "posterior")
+        return seen.interval(
+            percentile(measure.finish(seen.margins(class_of(measure, rows.outcome))), rows.level), "posterior"
+        )
     return None
 
 

@@ -25,6 +25,8 @@ _Floats: TypeAlias = NDArray[np.float64]
 
 CLIP = 3.0
 """Spreads beyond which a number is not much further away."""
+FARTHEST = 1e100
+"""A coordinate whose square is still a number."""
 MOST_CODES = 20
 """Categories of a column that are coordinates of their own; those of columns with more are placed by target means."""
 ALIKE = 2.0
@@ -90,7 +92,8 @@ class ScaledTable:
 
     def _join(self, table: "pl.DataFrame", means: Sequence[_Floats]) -> _Floats:
         value_nd = numbers(table, self.numeric)
-        scaled_nd = (value_nd - self.center_d) * self.scale_d
+        with np.errstate(over="ignore"):
+            scaled_nd = np.clip((value_nd - self.center_d) * self.scale_d, -FARTHEST, FARTHEST)
         if self.clipped:
             scaled_nd = scaled_nd / np.sqrt(1 + (scaled_nd / CLIP) ** 2)
         parts = [np.nan_to_num(scaled_nd), np.isnan(value_nd[:, self.gaps]).astype(np.float64)]

@@ -153,7 +153,8 @@ class PiecewiseLinear:
     def __call__(self, value_nd: _Floats) -> _Floats:
         """The encoding: flags, scores, bins."""
         # Plain ufuncs: of single rows most time goes into what stands around them.
-        score_nd = np.minimum(np.maximum((value_nd - self.center_d) / self.spread_d, -3), 3)
+        with np.errstate(over="ignore"):  # what is far too large is clipped
+            score_nd = np.minimum(np.maximum((value_nd - self.center_d) / self.spread_d, -3), 3)
         reach_nb = self._reach(value_nd)
         gap_nd = np.isnan(value_nd)
         if gap_nd.any():
@@ -163,7 +164,8 @@ class PiecewiseLinear:
 
     def _reach(self, value_nd: _Floats) -> _Floats:
         """How far each number reaches into its bins, from 0 to 1."""
-        return np.minimum(np.maximum((value_nd[:, self.number_b] - self.low_b) / self.width_b, 0), 1)
+        with np.errstate(over="ignore"):
+            return np.minimum(np.maximum((value_nd[:, self.number_b] - self.low_b) / self.width_b, 0), 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from bakeoff.families.features.columns import input_columns
 from bakeoff.families.features.targets import Target, balanced_weights, is_balanced
 from bakeoff.families.features.text import TermCounts
 
-__all__ = ["CHOOSING", "EncodedRows", "TreeRows", "TreesState", "dense"]
+__all__ = ["CHOOSING", "EncodedRows", "TreeRows", "TreesState", "dense", "singles"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -37,6 +37,12 @@ class TreesState:
 def dense(x_nd: Any) -> _Floats:
     """Features with their zeros: libraries of trees take what a sparse matrix does not store for missing."""
     return x_nd if isinstance(x_nd, np.ndarray) else x_nd.toarray()
+
+
+def singles(x_nd: _Floats) -> NDArray[np.float32]:
+    """Features in single precision, as libraries of trees read them; what is too large for it is its largest number."""
+    most = np.finfo(np.float32).max
+    return np.clip(x_nd, -most, most).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,7 @@ class MessageRequest(msgspec.Struct):
             top_k=self.top_k,
             stop=self.stop_sequences,
             stream=self.stream,
+            user=self.user_profile_id,
             response_format=self._format(),
             reasoning_effort=(self.output_config or {}).get("effort"),
             tools=[_tool(tool) for tool in self.tools or ()],

@@ -28,6 +28,7 @@ from bakeoff.web.serving.health import HealthRoutes
 from bakeoff.web.serving.inference import InferenceRoutes
 from bakeoff.web.serving.invocations import InvocationRoutes
 from bakeoff.web.serving.rows import RowRoutes
+from bakeoff.web.serving.tracing import SpanExporter, Traced
 from bakeoff.web.serving.turns import Pace
 
 __all__ = ["create_app"]
@@ -47,6 +48,7 @@ def create_app(
     threads: int = THREADS,
     authenticator: Authenticator | None = None,
     pace: Callable[[str], Pace] = lambda _: Pace(),
+    exporter: SpanExporter | None = None,
     fine_tuning: ProjectFineTuning | None = None,
 ) -> Starlette:
     """The app that serves a plane's endpoints.
@@ -60,6 +62,7 @@ def create_app(
         threads: calls that compute or wait for the log at once.
         authenticator: says who calls; without one, whoever can call may.
         pace: of an endpoint's calls, by its name.
+        exporter: where spans of calls are sent.
         fine_tuning: files and fine-tuning jobs of the project; not served without.
 
     Raises:
@@ -85,10 +88,11 @@ def create_app(
     if fine_tuning is not None:
         routes += [*FileRoutes(serving, fine_tuning.files).routes, *FineTuningRoutes(serving, fine_tuning).routes]
     protect(routes, authenticator)
+    direct = Middleware(Direct, serving=serving, routes=rows.routes, authenticator=authenticator)
     guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=serving.measures)
     return Starlette(
         routes=routes,
-        middleware=[guard, Middleware(Direct, serving=serving, routes=rows.routes)],
+        middleware=[guard, Middleware(Traced, exporter=exporter), direct],
         lifespan=serving.lifespan,
         exception_handlers={
             BakeoffError: _on_error,

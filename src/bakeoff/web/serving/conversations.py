@@ -20,7 +20,7 @@ from bakeoff.web.serving.anthropic_request import message_request, tokens_reques
 from bakeoff.web.serving.bodies import renamed
 from bakeoff.web.serving.chat_request import ChatRequest, chat_request
 from bakeoff.web.serving.completions import CompletionForm, completion_request
-from bakeoff.web.serving.context import ANY_NAME, Serving
+from bakeoff.web.serving.context import ANY_NAME, Serving, caller_key
 from bakeoff.web.serving.conversing import Form, Head, respond
 from bakeoff.web.serving.responses import ResponseForm
 from bakeoff.web.serving.responses_request import response_request
@@ -114,12 +114,14 @@ class ConversationRoutes:
         if not await self._serving.in_thread(lambda: engine.converses):
             return await self._answer_row(request, body, form, names)
         head = Head(id=engine.new_id(), created_s=engine.now_ms() // 1000, model=engine.endpoint)
+        key = caller_key(request, body.user)
 
         def choice(index: int) -> Generator[Piece]:
             # Choices of one seed would all be the same answer.
             seed = None if sampling.seed is None else sampling.seed + index
             answer_id = openai.prediction_id(head.id, index)
-            return engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id)
+            pieces = engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id, key=key)
+            return self._serving.generation(engine).measured(pieces)
 
         return await respond(
             request,

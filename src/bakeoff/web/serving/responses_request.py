@@ -147,6 +147,7 @@ class ResponseRequest(msgspec.Struct):
             logprobs=wanted,
             top_logprobs=self.top_logprobs if wanted else None,
             stream=self.stream,
+            user=self.user,
             response_format=None if self.text is None else _format(self.text.format),
             verbosity=None if self.text is None else self.text.verbosity,
             reasoning_effort=None if self.reasoning is None else self.reasoning.effort,

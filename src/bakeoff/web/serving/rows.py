@@ -13,7 +13,7 @@ from bakeoff.serve.engine import Call
 from bakeoff.serve.runtime import Answer
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
-from bakeoff.web.serving.context import Serving
+from bakeoff.web.serving.context import Serving, caller_key
 
 __all__ = ["RowRoutes", "deadline_s", "rendered"]
 
@@ -67,13 +67,16 @@ class RowRoutes:
 
     @permission("predict")
     async def predict(self, request: Request) -> Response:
-        """Answer rows: `{"rows": [{…}, …]}` or `{"row": {…}}`; each answer has an id for feedback."""
+        """Answer rows: `{"rows": [{…}, …]}` or `{"row": {…}}`; each answer has an id for feedback.
+
+        A caller with a key (the header `X-Bakeoff-Key`) is answered by the same release while a rollout goes on.
+        """
         engine = self._serving.of_path(request)
         asked = _decoded(await request.body(), _PREDICT, '{"rows": [{…}, …]} or {"row": {…}}')
         if (asked.rows is None) == (asked.row is None):
             raise HttpError(400, "BadRequest", "expected either rows or row, received both or neither")
         rows = asked.rows if asked.rows is not None else [asked.row or {}]
-        answers = await self._serving.turns(engine).answered(Call(rows), deadline_s(request))
+        answers = await self._serving.turns(engine).answered(Call(rows, caller_key(request)), deadline_s(request))
         return JsonResponse(rendered(answers))
 
     @permission("feedback")

@@ -15,6 +15,8 @@ from bakeoff.web.tracking.experiments import experiment_of
 from bakeoff.web.tracking.wire import TrackingError, enum_of, invalid, number, of_pairs, paged, pairs, unknown
 
 __all__ = [
+    "MODELS",
+    "bring",
     "create",
     "delete",
     "delete_tag",
@@ -165,6 +167,11 @@ def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     }
     write(tracking, MODELS, {model_id: body}, _fields, new=True)
     return {"model": shown(body)}
+
+
+def bring(tracking: Tracking, body: Mapping[str, Any]) -> None:
+    """Keep a logged model that another server had, with its id and times."""
+    write(tracking, MODELS, {body["model_id"]: dict(body)}, _fields, new=True)
 
 
 def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
