@@ -114,6 +114,9 @@ bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own serv
 bench-serving: $(INSTALLED)  ## Requests a second and latencies beside mlflow, BentoML, LitServe, Ray Serve and the bare framework
 	$(BIN)/python benchmarks/serving.py
 
+bench-overload: $(INSTALLED)  ## Three times the load that can be answered
+	$(BIN)/python benchmarks/overload.py
+
 bench-restarts: $(INSTALLED)  ## 50 rolling restarts under 30 callers: FOLDER=a project of numbers with a release
 	$(BIN)/python benchmarks/restarts.py $(FOLDER)
 

@@ -7,6 +7,7 @@ that it is no bottleneck for what answers fewer than some 20,000 requests a seco
 import selectors
 import socket
 import time
+from collections import deque
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -15,13 +16,14 @@ __all__ = ["Load", "measure"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What came of a load: requests a second, latencies in milliseconds, and how many were not answered with 200."""
+    """What came of a load: answers (200) a second, their latencies in milliseconds, and how many others there were."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
     failed: int
     answered: int
+    failed_p99_ms: float = 0.0
 
 
 class _Connection:
@@ -58,8 +60,10 @@ class _Connection:
         return self.left <= 0
 
 
-def measure(url: str, body: bytes, *, connections: int, seconds: float, warm_s: float = 0.5) -> Load:
-    """Post a body over and over on so many connections."""
+def measure(
+    url: str, body: bytes, *, connections: int, seconds: float, warm_s: float = 0.5, pause_s: float = 0.0
+) -> Load:
+    """Post a body over and over on so many connections; after an answer that is not 200, `pause_s` later."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
     request = (
@@ -76,16 +80,25 @@ def measure(url: str, body: bytes, *, connections: int, seconds: float, warm_s: 
     began = clock() + warm_s
     until = began + seconds
     took: list[float] = []
-    failed, now = 0, clock()
+    others: list[float] = []
+    later: deque[tuple[float, _Connection]] = deque()
+    now = clock()
     while now < until:
-        for key, _ in selector.select(1.0):
+        while later and later[0][0] <= now:
+            _, resting = later.popleft()
+            resting.began = now
+            resting.socket.sendall(request)
+        for key, _ in selector.select(0.005 if later else 1.0):
             connection: _Connection = key.data
             if connection.read():
                 now = clock()
+                fine = connection.status == b"200"
                 if now >= began:
-                    took.append(now - connection.began)
-                    failed += connection.status != b"200"
+                    (took if fine else others).append(now - connection.began)
                 connection.left = -1
+                if not fine and pause_s:
+                    later.append((now + pause_s, connection))
+                    continue
                 connection.began = now
                 connection.socket.sendall(request)
         now = clock()
@@ -94,13 +107,15 @@ def measure(url: str, body: bytes, *, connections: int, seconds: float, warm_s: 
         selector.unregister(each.socket)
         each.socket.close()
     selector.close()
-    took.sort()
-    if not took:
-        return Load(per_second=0.0, p50_ms=float("inf"), p99_ms=float("inf"), failed=failed, answered=0)
     return Load(
         per_second=len(took) / elapsed,
-        p50_ms=took[len(took) // 2] * 1e3,
-        p99_ms=took[min(len(took) * 99 // 100, len(took) - 1)] * 1e3,
-        failed=failed,
+        p50_ms=_quantile_ms(took, 0.5),
+        p99_ms=_quantile_ms(took, 0.99),
+        failed=len(others),
         answered=len(took),
+        failed_p99_ms=_quantile_ms(others, 0.99),
     )
+
+
+def _quantile_ms(took: list[float], share: float) -> float:
+    return sorted(took)[min(int(len(took) * share), len(took) - 1)] * 1e3 if took else 0.0

@@ -24,6 +24,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "monitor",
         "loop",
         "ui",
+        "up",
     ),
     "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "env"),
     "Before a merge": ("check", "ci"),
