@@ -78,7 +78,7 @@ class Serving:
         self.guarded = guarded
         self._pace = pace
         self._turns: dict[str, Turns] = {}
-        self._gathering: dict[Recorder, tuple[list[PredictionEvent], asyncio.Future[None]]] = {}
+        self._gathering: dict[Recorder, tuple[list[PredictionEvent], asyncio.Future[None] | None]] = {}
         self.plane, self.record_feedback, self.measures = plane, record_feedback, Measures()
         self.model_names = tuple(model_names)
         self._threads, self._waiting = threads, 0
@@ -139,13 +139,16 @@ class Serving:
         gathering = self._gathering.get(recorder)
         if gathering is None:
             loop = asyncio.get_running_loop()
-            gathering = self._gathering[recorder] = [], loop.create_future()
+            gathering = self._gathering[recorder] = [], loop.create_future() if recorder.is_required else None
             loop.call_soon(self._submit, recorder)
         gathering[0].extend(events)
-        return gathering[1] if recorder.is_required and events else None
+        return gathering[1] if events else None
 
     def _submit(self, recorder: Recorder) -> None:
         events, told = self._gathering.pop(recorder)
+        if told is None:
+            recorder.submit(events)
+            return
         told.add_done_callback(lambda told: told.exception())  # nobody may wait for it
 
         def tell(done: "Future[None]") -> None:
