@@ -237,3 +237,9 @@ def test_each_change_is_in_the_audit_log_though_others_write_it_too():
         ("ada", "endpoint create", "endpoint reviews"),
     ]
     assert audit.verify() == []
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "x" * 81])
+def test_names_that_paths_and_keys_cannot_have_are_refused(world, name):
+    with pytest.raises(UsageError, match="expected an endpoint's name"):
+        world.endpoints.create(name)

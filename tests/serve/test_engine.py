@@ -268,7 +268,7 @@ def test_others_go_on_with_the_old_model_while_the_new_one_loads():
         assert loaded.wait(5)
         return world.models[release.release_id]
 
-    world.engine._load = slow_load
+    world.engine._follower._load = slow_load
     world.live = a_release(2)
     world.clock.now_ms += 500
     first = threading.Thread(target=world.engine.refresh_if_due)
@@ -292,7 +292,7 @@ def test_a_release_that_cannot_be_loaded_leaves_the_old_one_and_is_tried_again_l
             raise CorruptError("checksum differs")
         return world.models[release.release_id]
 
-    world.engine._load = load
+    world.engine._follower._load = load
     world.live = a_release(2)
     for _ in range(4):
         world.clock.now_ms += 500
@@ -315,7 +315,7 @@ def test_records_that_cannot_be_read_leave_the_model_serving(kind):
     def broken():
         raise kind("database is locked")
 
-    world.engine._routes = broken
+    world.engine._follower._routes = broken
     world.clock.now_ms += 500
     assert world.engine.predict([{"x": 1}])[0].release_id == "r1"
     assert "database is locked" in world.engine.health().problem

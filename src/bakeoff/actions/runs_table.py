@@ -22,6 +22,8 @@ SEEDS = frozenset({"seed", "random_state", "random_seed", "rng_seed"})
 """Params that are seeds, by the last part of their names."""
 CHOSEN = "chosen."
 """Before params that a fit found by itself: they are no settings."""
+JUDGED = "compare/"
+"""Before metrics that a comparison left with a run: they are of two runs."""
 CANDIDATE, KIND, BAKE_OFF = "bakeoff.candidate", "bakeoff.kind", "pass"
 FEWEST = 2
 
@@ -181,7 +183,7 @@ def runs_over_seeds(
     rows = [
         {**dict(zip(columns, group, strict=True)), **_mean(metric, runs)}
         for group, runs in groups.items()
-        for metric in (metrics or sorted({key for run in runs for key in run.metrics}))
+        for metric in (metrics or sorted({key for run in runs for key in run.metrics if not key.startswith(JUDGED)}))
     ]
     return SeedMeans(table=_table(columns, rows), over=seeds, unfinished=len(chosen) - len(finished))
 

@@ -74,7 +74,7 @@ def _duckdb() -> tuple[Any, Any]:
     try:
         import duckdb
     except ImportError as error:
-        raise MissingExtraError("questions in SQL need the module 'duckdb': pip install duckdb") from error
+        raise MissingExtraError.of("bakeoff sql", "sql", "duckdb") from error
     from bakeoff.data import querying
 
     return duckdb, querying

@@ -408,6 +408,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
     "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
     "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),
+    "up": lambda: (_typed("FromPart", **{"from": str}),),
+    "ci init": lambda: (_typed("PipelineFiles", files=list[dict[str, str]]),),
     "env show": lambda: (_environment(),),
     "env diff": lambda: (_environments_differ(),),
     "env create": lambda: (_typed("BuiltEnvironment", folder=str, packages=int, left_out=list[str]),),

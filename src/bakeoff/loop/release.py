@@ -179,9 +179,11 @@ def _routed(stage: Stage, origin: RunOrigin, ready: Release, version: Version, *
     endpoints = Endpoints(stage.records.documents, stage.clock, who="bakeoff run", beside=audit.endpoint_moved)
     why = f"the winner of run {origin.run_id}"
     live = current(stage.records.documents, name)
-    if settings.rollout == "direct" or live is None or live.release_id == ready.release_id:
+    wins_again = live is not None and live.release_id == ready.release_id
+    if settings.rollout == "direct" or live is None or wins_again:
         promote(stage.records.versions, version)
-        endpoints.release(name, ready.release_id, why=why)
+        if not wins_again:  # what is tried beside it has its own reasons
+            endpoints.release(name, ready.release_id, why=why)
         return replace(ready, status="live", share=1.0)
     if ready.status == "retired":
         endpoints.make_way(name, settings.rollout, why=f"{why} takes its place")

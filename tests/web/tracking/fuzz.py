@@ -187,7 +187,7 @@ def escaped(world: World) -> tuple[int, list[str]]:
     for method, path, body in ways_out(world):
         count += 1
         status, answer = world.send(method, path.replace("\0", "%00"), body)
-        if status >= 500 or SECRET in answer or b"root:x:" in answer or OUTSIDE.encode() in answer:
+        if status >= 500 or SECRET in answer or b"root:x:" in answer or (status == 200 and OUTSIDE.encode() in answer):
             failed.append(f"{status} {method} {path} {answer[:200]!r}")
         elif world.outside() != before:
             failed.append(f"{status} {method} {path} changed what is outside")

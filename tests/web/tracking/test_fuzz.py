@@ -34,8 +34,8 @@ def test_the_document_has_every_route_with_what_it_takes(world):
     schema = log["requestBody"]["content"]["application/json"]["schema"]
     assert log["x-permission"] == "track"
     assert schema["required"] == ["run_id"]
-    assert schema["properties"]["tags"]["items"] == {"$ref": "#/components/schemas/Pair"}
-    assert set(document["components"]["schemas"]["Pair"]["properties"]) == {"key", "value"}
+    assert schema["properties"]["tags"]["items"] == {"$ref": "#/components/schemas/KeyValue"}
+    assert set(document["components"]["schemas"]["KeyValue"]["properties"]) == {"key", "value"}
     history = document["paths"]["/api/2.0/mlflow/metrics/get-history"]["get"]["parameters"]
     assert [(each["name"], each["in"], each["required"]) for each in history][:2] == [
         ("run_id", "query", True),

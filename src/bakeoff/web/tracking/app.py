@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
@@ -27,13 +28,17 @@ from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HEADERS, HttpError, error_response
+from bakeoff.web.request_ids import RequestIds, request_id
 from bakeoff.web.tracking import (
+    aggregates,
     artifacts,
     assessments,
     datasets,
     experiments,
+    issues,
     metrics,
     models,
+    multipart,
     openapi,
     otlp,
     registry,
@@ -45,13 +50,13 @@ from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.messages import (
     AssessmentMessage,
     DatasetInput,
+    KeyValue,
     Location,
     Mask,
     ModelDataset,
     ModelOrder,
     ModelUse,
-    Pair,
-    PromptUse,
+    PromptMessage,
     TraceMessage,
 )
 from bakeoff.web.tracking.reach import within_reach
@@ -77,6 +82,8 @@ TEXT, INT, FLAG, LIST, TEXTS, ANY = (
     Want(shape="any"),
 )
 NEEDED = required()
+LONG = re.compile(r"search|history|batchGet|correlation|traces/metrics")
+"""Paths of reads that may take long."""
 
 
 def _many(kind: Any) -> Want:
@@ -84,12 +91,14 @@ def _many(kind: Any) -> Want:
     return Want(shape="list", of=kind)
 
 
-PAIRS = _many(Pair)
+PAIRS = _many(KeyValue)
 MOST_UPLOAD = 1 << 40
 BINARY = ("application/octet-stream",)
 REFUSED = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 """What MLflow calls that a caller is not known, or not allowed to."""
-THREADS = 16
+THREADS, SEARCH_THREADS = 16, 6
+MOST_SEARCHES = 100
+"""That run or wait at once."""
 FORESEEN = (TrackingError, BakeoffError, HttpError, HTTPException, ClientDisconnect)
 """Errors that have handlers."""
 
@@ -98,19 +107,21 @@ FORESEEN = (TrackingError, BakeoffError, HttpError, HTTPException, ClientDisconn
 class Operation:
     """One operation: its paths below `/api/` and `/ajax-api/`, its method, what it takes, what it does.
 
-    What `changes` a run alone is written together with what else comes at that moment.
+    What `changes` a run alone is written together with what else comes at that moment. What `searches` may take long,
+    and has threads of its own: however many of them there are, the others are answered.
     """
 
     path: str
     method: str
     does: Handler | None = None
+    searches: bool = False
     changes: Change | None = None
     takes: Mapping[str, Want] = field(default_factory=dict[str, Want])
     needs: Permission = "read"
 
 
 def _get(path: str, does: Handler, /, **takes: Want) -> Operation:
-    return Operation(path=path, method="GET", does=does, takes=takes)
+    return Operation(path=path, method="GET", does=does, takes=takes, searches=_searches(path))
 
 
 def _write(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) -> Operation:
@@ -122,7 +133,11 @@ def _log(path: str, changes: Change, /, **takes: Want) -> Operation:
 
 
 def _ask(path: str, does: Handler, /, **takes: Want) -> Operation:
-    return Operation(path=path, method="POST", does=does, takes=takes)
+    return Operation(path=path, method="POST", does=does, takes=takes, searches=_searches(path))
+
+
+def _searches(path: str) -> bool:
+    return LONG.search(path) is not None
 
 
 def _either(path: str, does: Handler, /, **takes: Want) -> tuple[Operation, Operation]:
@@ -131,7 +146,8 @@ def _either(path: str, does: Handler, /, **takes: Want) -> tuple[Operation, Oper
 
 
 TRACE, ASSESSMENT = "3.0/mlflow/traces/{trace_id}", "3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}"
-DATASET = "3.0/mlflow/datasets/{dataset_id}"
+DATASET, ISSUE = "3.0/mlflow/datasets/{dataset_id}", "3.0/mlflow/issues/{issue_id}"
+PROXIED_PARTS = "2.0/mlflow-artifacts/mpu"
 SEARCHED = {"filter": TEXT, "order_by": TEXTS, "page_token": TEXT}
 MODEL = "2.0/mlflow/logged-models/{model_id}"
 CALLS: tuple[Operation, ...] = (
@@ -300,6 +316,20 @@ CALLS: tuple[Operation, ...] = (
     _get("3.0/mlflow/traces/batchGet", traces.batch, trace_ids=required("texts")),
     _ask("3.0/mlflow/traces/batchGetInfos", traces.batch_infos, trace_ids=required("texts")),
     _ask(
+        "3.0/mlflow/traces/metrics",
+        aggregates.metrics,
+        experiment_ids=required("texts"),
+        view_type=required("any"),
+        metric_name=NEEDED,
+        aggregations=required("list"),
+        dimensions=TEXTS,
+        filters=TEXTS,
+        time_interval_seconds=INT,
+        start_time_ms=INT,
+        end_time_ms=INT,
+        max_results=INT,
+    ),
+    _ask(
         "3.0/mlflow/traces/calculate-filter-correlation",
         traces.correlation,
         experiment_ids=required("texts"),
@@ -312,7 +342,7 @@ CALLS: tuple[Operation, ...] = (
         "2.0/mlflow/traces/link-prompts",
         traces.link_prompts,
         trace_id=NEEDED,
-        prompt_versions=required("list", of=PromptUse),
+        prompt_versions=required("list", of=PromptMessage),
     ),
     *(
         operation
@@ -400,6 +430,43 @@ CALLS: tuple[Operation, ...] = (
     _get(f"{DATASET}/records", datasets.records, dataset_id=NEEDED, max_results=INT, page_token=TEXT),
     _write(f"{DATASET}/records", datasets.delete_records, method="DELETE", dataset_id=NEEDED, dataset_record_ids=TEXTS),
     _write(
+        "3.0/mlflow/issues",
+        issues.create,
+        experiment_id=NEEDED,
+        name=NEEDED,
+        description=NEEDED,
+        status=TEXT,
+        severity=TEXT,
+        source_run_id=TEXT,
+        root_causes=TEXTS,
+        categories=TEXTS,
+        created_by=TEXT,
+    ),
+    _ask(
+        "3.0/mlflow/issues/search",
+        issues.search,
+        experiment_id=TEXT,
+        filter_string=TEXT,
+        page_token=TEXT,
+        max_results=INT,
+        include_trace_count=FLAG,
+    ),
+    _get(ISSUE, issues.get, issue_id=NEEDED),
+    _write(
+        ISSUE,
+        issues.update,
+        method="PATCH",
+        issue_id=NEEDED,
+        name=TEXT,
+        description=TEXT,
+        status=TEXT,
+        severity=TEXT,
+    ),
+    *(
+        _write(f"{PROXIED_PARTS}/{end}/{{artifact_path:path}}", does, path=NEEDED, upload_id=NEEDED, parts=LIST)
+        for end, does in (("complete", multipart.complete), ("abort", multipart.abort))
+    ),
+    _write(
         "3.0/mlflow/scorers/register", scorers.register, experiment_id=NEEDED, name=NEEDED, serialized_scorer=NEEDED
     ),
     _get("3.0/mlflow/scorers/list", scorers.listed, experiment_id=NEEDED),
@@ -425,7 +492,10 @@ def create_tracking_app(
     routes = [*handlers.routes()]
     protect(routes, authenticator)
     app = Starlette(
-        middleware=[Middleware(Guard, hosts=hosts, max_body_bytes=MOST_UPLOAD, measures=handlers.measures)],
+        middleware=[
+            Middleware(RequestIds),
+            Middleware(Guard, hosts=hosts, max_body_bytes=MOST_UPLOAD, measures=handlers.measures),
+        ],
         exception_handlers={
             BakeoffError: _on_error,
             TrackingError: _on_error,
@@ -463,6 +533,8 @@ class _Handlers:
     def __init__(self, tracking: Tracking) -> None:
         self.tracking, self.measures = tracking, Measures()
         self.pool: ThreadPoolExecutor | None = None
+        self.searches: ThreadPoolExecutor | None = None
+        self.searching = 0
         self.writing: Writing | None = None
 
     @contextlib.asynccontextmanager
@@ -471,7 +543,10 @@ class _Handlers:
         self.writing = Writing(self.tracking)
         gc.freeze()  # modules and routes live as long as the process: no collection has to look at them
         try:
-            with ThreadPoolExecutor(THREADS, thread_name_prefix="tracking") as self.pool:
+            with (
+                ThreadPoolExecutor(THREADS, thread_name_prefix="tracking") as self.pool,
+                ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="tracking-search") as self.searches,
+            ):
                 yield
         finally:
             self.writing.close()
@@ -485,6 +560,16 @@ class _Handlers:
             result += [
                 Route(proxy, self._streaming(artifacts.download, "read"), methods=["GET"]),
                 Route(proxy, self._streaming(artifacts.upload, "track", BINARY), methods=["PUT"]),
+                Route(
+                    f"{root}/{PROXIED_PARTS}/create/{{artifact_path:path}}",
+                    self._streaming(multipart.create, "track", (otlp.JSON,), path=NEEDED, num_parts=INT),
+                    methods=["POST"],
+                ),
+                Route(f"{root}/{multipart.PARTS}", self._streaming(multipart.part, "track", BINARY), methods=["PUT"]),
+                *(
+                    Route(f"{root}/{version}/mlflow/get-trace-artifact", _foreseen(self.trace_file))
+                    for version in ("2.0", "3.0")
+                ),
                 Route(
                     f"{root}/2.0/mlflow/upload-artifact",
                     self._streaming(artifacts.upload_small, "track", BINARY, run_uuid=NEEDED, path=NEEDED),
@@ -518,10 +603,22 @@ class _Handlers:
             if changes is not None:
                 assert self.writing is not None
                 return await self.writing(lambda: self._change(changes(arguments(request, raw, call.takes)), seen))
+            if call.searches:
+                return await self._search(call, seen, request, raw)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self.pool, self._done, call, seen, request, raw)
 
         return endpoint
+
+    async def _search(self, call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
+        if self.searching >= MOST_SEARCHES:
+            raise TrackingError("REQUEST_LIMIT_EXCEEDED", f"{MOST_SEARCHES} searches are under way: ask again later")
+        self.searching += 1
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.searches, self._done, call, seen, request, raw)
+        finally:
+            self.searching -= 1
 
     def _seen(self, request: Request) -> Tracking:
         """What of the records the caller may know of."""
@@ -572,6 +669,18 @@ class _Handlers:
 
         return await asyncio.get_running_loop().run_in_executor(self.pool, taken)
 
+    @permission("read")
+    @openapi.takes({"request_id": NEEDED}, traces.data)
+    async def trace_file(self, request: Request) -> Response:
+        """A trace's spans as a file."""
+        trace_id = request.query_params.get("request_id")
+        if not trace_id or request.query_params.get("path"):
+            raise TrackingError("BAD_REQUEST", 'Request must include the "request_id" query parameter, and no path.')
+        data = await asyncio.get_running_loop().run_in_executor(self.pool, traces.data, self._seen(request), trace_id)
+        response = answer(data)
+        response.headers["Content-Disposition"] = "attachment; filename=traces.json"
+        return response
+
     @permission("public")
     async def health(self, _request: Request) -> Response:
         """OK while the process answers."""
@@ -607,7 +716,7 @@ def _foreseen(endpoint: Endpoint) -> Endpoint:
         except FORESEEN:
             raise
         except Exception as error:
-            logger.exception("unexpected error", extra={"path": request.url.path})
+            logger.exception("unexpected error, request %s", request_id(), extra={"path": request.url.path})
             return rejected(refusal(error))
 
     return foreseen
@@ -623,6 +732,9 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 async def _on_no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == 404 and "//" in path:  # noqa: PLR2004 - as clients write it whose base ends with a slash
+        return RedirectResponse(request.url.replace(path=re.sub("/+", "/", path)), status_code=308)
     if error.status_code == 404:  # noqa: PLR2004
         return rejected(TrackingError("ENDPOINT_NOT_FOUND", f"Not found: {request.method} {request.url.path}"))
     return answer({"error_code": "BAD_REQUEST", "message": str(error.detail)}, status=error.status_code)

@@ -13,8 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 from bakeoff.core.errors import BakeoffError, NotFoundError
+from bakeoff.core.filters import within
 from bakeoff.core.hashing import digest
-from bakeoff.core.queries import Query, attribute
+from bakeoff.core.queries import Predicate, Query, QueryField, attribute, every
 from bakeoff.core.records import (
     DocumentChange,
     Experiment,
@@ -25,6 +26,7 @@ from bakeoff.core.records import (
     RunChange,
     RunInput,
     Series,
+    Version,
     VersionChange,
 )
 from bakeoff.core.types import Json
@@ -33,13 +35,15 @@ from bakeoff.web.tracking import models, otlp, traces
 from bakeoff.web.tracking.artifacts import FILES
 from bakeoff.web.tracking.context import PROXIED, Tracking
 from bakeoff.web.tracking.mlflow_store import IMPORTED, LOCATION, LOGGED, OURS, client_of, pages
-from bakeoff.web.tracking.registry import PROMPT
+from bakeoff.web.tracking.registry import MODEL, PROMPT
 from bakeoff.web.tracking.runs import CONTEXT, INPUT, NAME, OUTPUT, PARENT
 from bakeoff.web.tracking.wire import TrackingError
 
 __all__ = ["Moment", "import_store"]
 
-BEGUN, PARTIAL = "begun", "partial "
+BEGUN, PARTIAL, GAP = "begun", "partial ", "gap"
+"""Marks: of what is not whole, of a run that lacks artifacts, of what stands in for a version that was removed."""
+TAGGED = QueryField(kind="tag", key=IMPORTED)
 CHUNK = 10_000
 """Values of a metric in one write."""
 TRACE_PAGE = 100
@@ -69,7 +73,7 @@ def import_store(tracking: Tracking, uri: str, moment: Moment, progress: Callabl
     Raises:
         UsageError, NotFoundError, StoreError, MissingExtraError: the store cannot be opened.
     """
-    client, location = client_of(uri)
+    client, location = client_of(uri, copies=tracking.scratch)
     bringing = _Import(tracking, client, location, moment, progress)
     bringing.everything()
     return bringing.counts
@@ -346,8 +350,6 @@ class _Import:
                     self.counts.leave_out("registered models", theirs.name, error)
 
     def _registered(self, theirs: Any, *, prompt: bool) -> None:
-        from bakeoff.web.tracking.registry import MODEL
-
         known = self._records.versions.registered(Query(where=attribute("name", "=", theirs.name))).items
         ours = next((each for each in known if each.kind == MODEL), None)
         if ours is not None and IMPORTED not in ours.tags:
@@ -364,22 +366,28 @@ class _Import:
         if prompt:  # versions of prompts are given to who asks for prompts
             where += f" AND tags.`{PROMPT.key}` = 'true'"
         versions = list(pages(self._client.search_model_versions, filter_string=where))
+        self._remove_gaps(theirs.name)
         last = 0 if ours is None else ours.last_number
         for version in sorted(versions, key=lambda each: int(each.version)):
             last = self._version(version, last)
         aliases = {alias: int(number) for alias, number in dict(theirs.aliases).items()}
         self._records.versions.apply([RegisteredChange(kind=MODEL, name=theirs.name, aliases=aliases)])
 
+    def _remove_gaps(self, name: str) -> None:
+        """Take away what stood in for a removed version when an import was killed."""
+        where = within(attribute("name", "=", name), Predicate(field=TAGGED, operator="=", value=GAP))
+        gaps = [*every(self._records.versions.search, Query(where=where))]
+        removed = [VersionChange(kind=MODEL, name=name, number=each.number, remove=True) for each in gaps]
+        self._records.versions.apply(removed)
+
     def _version(self, theirs: Any, last: int) -> int:
         """One version, under its own number; the last number that is given by now."""
-        from bakeoff.web.tracking.registry import MODEL
-
         number = int(theirs.version)
         if number <= last:
-            self.counts.already["versions"] += 1
+            self._known_version(theirs, number)
             return last
         for missing in range(last + 1, number):  # numbers of versions that were removed there are not given again
-            self._records.versions.register(MODEL, theirs.name, "", always=True)
+            self._records.versions.register(MODEL, theirs.name, "", tags={IMPORTED: GAP}, always=True)
             self._records.versions.apply([VersionChange(kind=MODEL, name=theirs.name, number=missing, remove=True)])
         source = theirs.source or ""
         lineage: dict[str, Json] = {"source": source, "files": self._source_files(theirs)}
@@ -387,21 +395,36 @@ class _Import:
         lineage |= {key: value for key, value in (("run_link", theirs.run_link), ("model_id", model_id)) if value}
         with self._time(theirs.creation_timestamp):
             self._records.versions.register(
-                MODEL,
-                theirs.name,
-                source,
-                run_id=theirs.run_id or None,
-                lineage=lineage,
-                tags=dict(theirs.tags),
-                description=theirs.description or "",
-                always=True,
+                MODEL, theirs.name, source, run_id=theirs.run_id or None, lineage=lineage, always=True
             )
-        stage = getattr(theirs, "current_stage", None)
-        if stage and stage != "None":
-            change = VersionChange(kind=MODEL, name=theirs.name, number=number, stage=stage)
-            self._records.versions.apply([change])
+        self._described(theirs, self._records.versions.get(MODEL, theirs.name, number))
         self.counts.moved["versions"] += 1
         return number
+
+    def _known_version(self, theirs: Any, number: int) -> None:
+        """A version whose number is here: brought up to date, if it is the same."""
+        try:
+            ours = self._records.versions.get(MODEL, theirs.name, number)
+        except NotFoundError:  # it was removed here
+            self.counts.already["versions"] += 1
+            return
+        if ours.content != (theirs.source or ""):
+            reason = "another version of this number was made here"
+            self.counts.leave_out("versions", f"{theirs.name}/{number}", reason)
+            return
+        self._described(theirs, ours)
+        self.counts.already["versions"] += 1
+
+    def _described(self, theirs: Any, ours: Version) -> None:
+        """What people say of a version, where it is not the same here."""
+        tags = {key: value for key, value in dict(theirs.tags).items() if ours.tags.get(key) != value}
+        description = theirs.description or ""
+        stage = getattr(theirs, "current_stage", None) or "None"
+        if tags or description != ours.description or stage != ours.stage:
+            change = VersionChange(
+                kind=MODEL, name=ours.name, number=ours.number, tags=tags, description=description, stage=stage
+            )
+            self._records.versions.apply([change])
 
     def _source_files(self, theirs: Any) -> str:
         """Where the files of a version are here: among those of its run or logged model, or brought for itself."""

@@ -9,20 +9,20 @@ from typing import Any, TypeAlias, TypedDict
 __all__ = [
     "AssessmentMessage",
     "DatasetInput",
+    "KeyValue",
     "Location",
     "Mask",
     "ModelDataset",
     "ModelOrder",
     "ModelUse",
-    "Pair",
-    "PromptUse",
+    "PromptMessage",
     "TraceMessage",
 ]
 
 Text: TypeAlias = str | None
 
 
-class Pair(TypedDict, total=False):
+class KeyValue(TypedDict, total=False):
     """A tag or a param."""
 
     key: Text
@@ -41,7 +41,7 @@ class _Dataset(TypedDict, total=False):
 class DatasetInput(TypedDict, total=False):
     """A dataset that a run used."""
 
-    tags: list[Pair] | None
+    tags: list[KeyValue] | None
     dataset: _Dataset | None
 
 
@@ -122,7 +122,7 @@ Mask: TypeAlias = str | _Paths
 """The fields that are to change: with commas between, or as a list."""
 
 
-class PromptUse(TypedDict, total=False):
+class PromptMessage(TypedDict, total=False):
     """A version of a prompt that a trace used."""
 
     name: Text

@@ -61,6 +61,7 @@ STATUS: Mapping[str, int] = {
     "NOT_IMPLEMENTED": 501,
     "TEMPORARILY_UNAVAILABLE": 503,
 }
+RETRIED, RETRY_S = frozenset({429, 503}), 1
 MOST_BODY = 16 * 2**20
 SEE = " See the API docs for more information about request parameters."
 MISSING = "Missing value for required parameter '{}'."
@@ -119,7 +120,10 @@ def refusal(error: Exception) -> TrackingError:
 def rejected(error: TrackingError) -> Response:
     """An error as a response."""
     status = STATUS.get(error.code, 400)
-    return answer({"error_code": error.code, "message": error.message}, status=status)
+    response = answer({"error_code": error.code, "message": error.message}, status=status)
+    if status in RETRIED:
+        response.headers["retry-after"] = str(RETRY_S)
+    return response
 
 
 def answer(body: object, *, status: int = 200) -> Response:
