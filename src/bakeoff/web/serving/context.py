@@ -146,29 +146,29 @@ class Serving:
         return gathering[1] if events else None
 
     def _submit(self, recorder: Recorder) -> None:
-        events, told = self._gathering.pop(recorder)
-        if told is None:
+        events, written = self._gathering.pop(recorder)
+        if written is None:
             recorder.submit(events)
             return
-        told.add_done_callback(lambda told: told.exception())  # nobody may wait for it
+        written.add_done_callback(lambda written: written.exception())  # nobody may wait for it
 
         def tell(done: "Future[None]") -> None:
             error = done.exception()
-            if told.done():
+            if written.done():
                 return
             if error is None:
-                told.set_result(None)
+                written.set_result(None)
             else:
-                told.set_exception(error)
+                written.set_exception(error)
 
         loop = asyncio.get_running_loop()
         try:
             durable = recorder.submit(events)
         except Exception as error:  # noqa: BLE001 - told to all who wait
-            told.set_exception(error)
+            written.set_exception(error)
             return
         if durable is None:
-            told.set_result(None)
+            written.set_result(None)
         else:
             durable.add_done_callback(lambda done: loop.call_soon_threadsafe(tell, done))
 
