@@ -130,7 +130,9 @@ class _Connection(HttpToolsProtocol):
                 self._refuse(431, "Request Header Fields Too Large", {})
 
     def on_headers_complete(self) -> None:
-        self._enter("body")
+        if self._phase != "head":  # a pipelined request, whose head came with the one before
+            self._enter("head")
+        self._phase = "body"
         super().on_headers_complete()
         if self._of.draining:
             self.cycle.keep_alive = False
@@ -141,7 +143,10 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._enter("idle" if self.cycle.response_complete else "answer")
+        if self.cycle.response_complete:
+            self._enter("idle")
+        else:
+            self._phase = "answer"
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
