@@ -24,6 +24,7 @@ __all__ = [
     "JudgeConfig",
     "LabelRule",
     "LoopConfig",
+    "ModelPrices",
     "MonitorConfig",
     "PrepareConfig",
     "PrivacyConfig",
@@ -35,6 +36,7 @@ __all__ = [
     "StepConfig",
     "StoreConfig",
     "TlsConfig",
+    "TrackingConfig",
 ]
 
 NEAR = 0.8
@@ -493,6 +495,29 @@ class StoreConfig(_Section):
     events: str = "file://.bakeoff/events"
 
 
+class ModelPrices(_Section):
+    """`[tracking.prices."MODEL"]`: dollars for a million tokens read and written.
+
+    `price_cached` is for tokens that the service had from an earlier call, `price_cache_write` for those that it keeps
+    for a later one; without them these cost as the others.
+    """
+
+    price_in: float | None = Field(default=None, ge=0)
+    price_out: float | None = Field(default=None, ge=0)
+    price_cached: float | None = Field(default=None, ge=0)
+    price_cache_write: float | None = Field(default=None, ge=0)
+
+
+class TrackingConfig(_Section):
+    """`[tracking]`: what `bakeoff ui` makes of the traces that it gets.
+
+    `prices` are of models by the names that spans say, MODEL or PROVIDER/MODEL. They go before those of the candidates
+    (`price_in`, `price_out`) and those that come with bakeoff, and price the calls that come from then on.
+    """
+
+    prices: dict[str, ModelPrices] = {}
+
+
 class ComputeConfig(_Section):
     """`[compute]`: where jobs run. `workers` = 0: as many as fit the candidates and the cores.
 
@@ -528,3 +553,4 @@ class Config(_Section):
     loop: LoopConfig = LoopConfig()
     store: StoreConfig = StoreConfig()
     compute: ComputeConfig = ComputeConfig()
+    tracking: TrackingConfig = TrackingConfig()

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
+    from bakeoff.project.fine_tuning import ProjectFineTuning
     from bakeoff.project.frames import DataFrame, Library
     from bakeoff.project.outcome import ProjectOutcome
     from bakeoff.registry.lineage import Lineage
@@ -898,6 +899,18 @@ class Project:
             until_ms=until_ms,
             limit=limit,
         )
+
+    @property
+    def fine_tuning(self) -> "ProjectFineTuning":
+        """Language models that are fine-tuned on files of callers: files, jobs, and what works at them.
+
+        Example:
+            >>> project.fine_tuning
+            ProjectFineTuning(0 jobs, 0 files)
+        """
+        from bakeoff.project.fine_tuning import ProjectFineTuning
+
+        return ProjectFineTuning(self, self._clock, self._stage)
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes

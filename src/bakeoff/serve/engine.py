@@ -11,12 +11,13 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
 
 from msgspec import Struct
 
+from bakeoff.core import tracing
 from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import CandidateError, DataError, StoreError
 from bakeoff.core.events import PredictionEvent
@@ -54,10 +55,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Rows that somebody wants answers to, and the caller's key (see `Engine.predict`)."""
+    """Rows that somebody wants answers to, the caller's key (see `Engine.predict`), and the trace of the call."""
 
     rows: Sequence[Row]
     key: str | None = None
+    trace_id: str | None = field(default_factory=tracing.current)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +177,17 @@ class Engine:
                 self.recorder.failed(serving.live.release, len(call.rows), self._since_ms(started), error)
                 admitted.append(error)
         together = [each for each in admitted if isinstance(each, Admitted)]
+        of = [
+            call.trace_id
+            for call, each in zip(calls, admitted, strict=True)
+            if isinstance(each, Admitted)
+            for _ in each.rows
+        ]
         try:
-            answers = iter(self._answered(serving.live, Admitted.joined(together), started)) if together else iter(())
+            with tracing.of_rows(of):
+                answers = (
+                    iter(self._answered(serving.live, Admitted.joined(together), started)) if together else iter(())
+                )
         except Exception:  # noqa: BLE001 - whose fault it is shows when each is asked alone
             return [
                 each if isinstance(each, Exception) else self._result(call)
@@ -186,7 +197,8 @@ class Engine:
 
     def _result(self, call: Call) -> list[Answer] | Exception:
         try:
-            return self.predict(call.rows, key=call.key)
+            with tracing.of_rows([call.trace_id] * len(call.rows)):
+                return self.predict(call.rows, key=call.key)
         except Exception as error:  # noqa: BLE001 - it is told to who called
             return error
 
@@ -453,6 +465,7 @@ class Engine:
             for piece in pieces:
                 read.append(piece)
                 if piece.finish is not None:
+                    self._note(runtime, piece)
                     text, read = _text_of(read), []
                     log(text, self._since_ms(started))  # durable before its end is told
                 yield piece
@@ -463,6 +476,31 @@ class Engine:
         except Exception as error:
             self.recorder.failed(runtime.release, 1, self._since_ms(started), error)
             raise
+
+    def _note(self, runtime: Runtime, last: Piece) -> None:
+        """What a span says of an answer that has ended."""
+        tracing.note(
+            gen_ai__operation__name="chat",
+            gen_ai__request__model=self.endpoint,
+            gen_ai__response__model=runtime.release.model_version,
+            gen_ai__response__finish_reasons=[str(last.finish)],
+            gen_ai__usage__input_tokens=last.prompt_tokens,
+            gen_ai__usage__output_tokens=last.completion_tokens,
+        )
+
+    @property
+    def model_version(self) -> str | None:
+        """The version that is live, if one is loaded."""
+        return self._serving and self._serving.live.release.model_version
+
+    @property
+    def converses(self) -> bool:
+        """Whether the live model answers conversations; one that does not answers rows.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint.
+        """
+        return abilities_of(self._current().live.model).chat is not None
 
     @property
     def concurrency(self) -> int | None:

@@ -13,6 +13,7 @@ from bakeoff.core.errors import ContractError, StoreError
 from bakeoff.core.events import LIVE, Event, FailureEvent, PredictionEvent
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.releases import Release
+from bakeoff.core.tracing import trace_ids
 from bakeoff.core.types import Json
 from bakeoff.data.contract_rows import Broken
 from bakeoff.serve.inputs import NO_GAPS, Gaps
@@ -141,9 +142,10 @@ class Recorder:
                 rows_in_call=len(answers),
                 imputed=answer.gaps.imputed,
                 unseen=answer.gaps.unseen,
+                trace_id=trace_id,
                 time_ms=time_ms,
             )
-            for answer, row in zip(answers, logged, strict=True)
+            for answer, row, trace_id in zip(answers, logged, trace_ids(len(answers)), strict=True)
         ]
 
     def blocked(self) -> str | None:
@@ -221,9 +223,17 @@ class Recorder:
                 unknown=answer.gaps.unknown,
                 role=_role(release),
                 shadow_of=live_id,
+                trace_id=trace_id,
             )
-            for answer, row, texts, value, rules, live_id in zip(
-                answers, plain, plain_texts, values, violations, shadow_of or [None] * len(rows), strict=True
+            for answer, row, texts, value, rules, live_id, trace_id in zip(
+                answers,
+                plain,
+                plain_texts,
+                values,
+                violations,
+                shadow_of or [None] * len(rows),
+                trace_ids(len(rows)),
+                strict=True,
             )
         ]
 

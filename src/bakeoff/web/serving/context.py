@@ -6,6 +6,7 @@ new ones are turned away (503) instead of piling up.
 
 import asyncio
 import contextlib
+import contextvars
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -171,7 +172,8 @@ class Serving:
     async def in_thread(self, call: Callable[[], T]) -> T:
         """What `call` gives, made in a thread."""
         with self.place():
-            return await asyncio.get_running_loop().run_in_executor(self._pool, _ended(call))
+            run = contextvars.copy_context().run  # the call's trace goes with it
+            return await asyncio.get_running_loop().run_in_executor(self._pool, run, _ended(call))
 
     @contextlib.contextmanager
     def place(self) -> Generator[None]:
@@ -204,7 +206,7 @@ class Serving:
         return tuple(name for name in self.plane.names if principal.reaches("endpoint", name))
 
     def of_model(self, request: Request, name: str | None) -> Engine:
-        """The endpoint that a request names as its model, or the default one.
+        """The endpoint that a request names as its model, or the default one; a version means where it is live.
 
         Raises:
             HttpError: there is no such endpoint, or the caller may not know of it (404).
@@ -212,6 +214,9 @@ class Serving:
         known = self.names(request)
         if name in known:
             return self.plane.engine(name)
+        live = next((each for each in map(self.plane.engine, known) if name and each.model_version == name), None)
+        if live is not None:
+            return live
         if self.plane.default in known and (name in {None, "", *self.model_names} or ANY_NAME in self.model_names):
             return self.plane.engine()
         names = " or ".join(repr(each) for each in dict.fromkeys([*known, *self.model_names])) or "(none is yours)"

@@ -7,6 +7,7 @@ waited for, so that what is wrong with a request has its status code; a caller t
 """
 
 import asyncio
+import contextvars
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
@@ -102,7 +103,7 @@ class Lanes:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(self._leave)
 
-        submitted = self._executor.submit(call)
+        submitted = self._executor.submit(contextvars.copy_context().run, call)  # the call's trace goes with it
         submitted.add_done_callback(left)  # not with its caller, who may be cancelled while the thread goes on
         return await asyncio.wrap_future(submitted)
 

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
@@ -30,12 +30,15 @@ from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HEADERS, HttpError, error_response
 from bakeoff.web.request_ids import RequestIds, request_id
 from bakeoff.web.tracking import (
+    aggregates,
     artifacts,
     assessments,
     datasets,
     experiments,
+    issues,
     metrics,
     models,
+    multipart,
     openapi,
     otlp,
     registry,
@@ -143,7 +146,8 @@ def _either(path: str, does: Handler, /, **takes: Want) -> tuple[Operation, Oper
 
 
 TRACE, ASSESSMENT = "3.0/mlflow/traces/{trace_id}", "3.0/mlflow/traces/{trace_id}/assessments/{assessment_id}"
-DATASET = "3.0/mlflow/datasets/{dataset_id}"
+DATASET, ISSUE = "3.0/mlflow/datasets/{dataset_id}", "3.0/mlflow/issues/{issue_id}"
+PROXIED_PARTS = "2.0/mlflow-artifacts/mpu"
 SEARCHED = {"filter": TEXT, "order_by": TEXTS, "page_token": TEXT}
 MODEL = "2.0/mlflow/logged-models/{model_id}"
 CALLS: tuple[Operation, ...] = (
@@ -312,6 +316,20 @@ CALLS: tuple[Operation, ...] = (
     _get("3.0/mlflow/traces/batchGet", traces.batch, trace_ids=required("texts")),
     _ask("3.0/mlflow/traces/batchGetInfos", traces.batch_infos, trace_ids=required("texts")),
     _ask(
+        "3.0/mlflow/traces/metrics",
+        aggregates.metrics,
+        experiment_ids=required("texts"),
+        view_type=required("any"),
+        metric_name=NEEDED,
+        aggregations=required("list"),
+        dimensions=TEXTS,
+        filters=TEXTS,
+        time_interval_seconds=INT,
+        start_time_ms=INT,
+        end_time_ms=INT,
+        max_results=INT,
+    ),
+    _ask(
         "3.0/mlflow/traces/calculate-filter-correlation",
         traces.correlation,
         experiment_ids=required("texts"),
@@ -412,6 +430,43 @@ CALLS: tuple[Operation, ...] = (
     _get(f"{DATASET}/records", datasets.records, dataset_id=NEEDED, max_results=INT, page_token=TEXT),
     _write(f"{DATASET}/records", datasets.delete_records, method="DELETE", dataset_id=NEEDED, dataset_record_ids=TEXTS),
     _write(
+        "3.0/mlflow/issues",
+        issues.create,
+        experiment_id=NEEDED,
+        name=NEEDED,
+        description=NEEDED,
+        status=TEXT,
+        severity=TEXT,
+        source_run_id=TEXT,
+        root_causes=TEXTS,
+        categories=TEXTS,
+        created_by=TEXT,
+    ),
+    _ask(
+        "3.0/mlflow/issues/search",
+        issues.search,
+        experiment_id=TEXT,
+        filter_string=TEXT,
+        page_token=TEXT,
+        max_results=INT,
+        include_trace_count=FLAG,
+    ),
+    _get(ISSUE, issues.get, issue_id=NEEDED),
+    _write(
+        ISSUE,
+        issues.update,
+        method="PATCH",
+        issue_id=NEEDED,
+        name=TEXT,
+        description=TEXT,
+        status=TEXT,
+        severity=TEXT,
+    ),
+    *(
+        _write(f"{PROXIED_PARTS}/{end}/{{artifact_path:path}}", does, path=NEEDED, upload_id=NEEDED, parts=LIST)
+        for end, does in (("complete", multipart.complete), ("abort", multipart.abort))
+    ),
+    _write(
         "3.0/mlflow/scorers/register", scorers.register, experiment_id=NEEDED, name=NEEDED, serialized_scorer=NEEDED
     ),
     _get("3.0/mlflow/scorers/list", scorers.listed, experiment_id=NEEDED),
@@ -506,6 +561,16 @@ class _Handlers:
                 Route(proxy, self._streaming(artifacts.download, "read"), methods=["GET"]),
                 Route(proxy, self._streaming(artifacts.upload, "track", BINARY), methods=["PUT"]),
                 Route(
+                    f"{root}/{PROXIED_PARTS}/create/{{artifact_path:path}}",
+                    self._streaming(multipart.create, "track", (otlp.JSON,), path=NEEDED, num_parts=INT),
+                    methods=["POST"],
+                ),
+                Route(f"{root}/{multipart.PARTS}", self._streaming(multipart.part, "track", BINARY), methods=["PUT"]),
+                *(
+                    Route(f"{root}/{version}/mlflow/get-trace-artifact", _foreseen(self.trace_file))
+                    for version in ("2.0", "3.0")
+                ),
+                Route(
                     f"{root}/2.0/mlflow/upload-artifact",
                     self._streaming(artifacts.upload_small, "track", BINARY, run_uuid=NEEDED, path=NEEDED),
                     methods=["POST"],
@@ -545,6 +610,16 @@ class _Handlers:
 
         return endpoint
 
+    async def _search(self, call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
+        if self.searching >= MOST_SEARCHES:
+            raise TrackingError("REQUEST_LIMIT_EXCEEDED", f"{MOST_SEARCHES} searches are under way: ask again later")
+        self.searching += 1
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.searches, self._done, call, seen, request, raw)
+        finally:
+            self.searching -= 1
+
     def _seen(self, request: Request) -> Tracking:
         """What of the records the caller may know of."""
         return within_reach(self.tracking, principal_of(request))
@@ -554,16 +629,6 @@ class _Handlers:
         if seen is not self.tracking:
             seen.records.runs.get(change.run_id)
         return change
-
-    async def _search(self, call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
-        if self.searching >= MOST_SEARCHES:
-            raise TrackingError("REQUEST_LIMIT_EXCEEDED", f"{MOST_SEARCHES} searches are under way: ask again later")
-        self.searching += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.searches, self._done, call, seen, request, raw)
-        finally:
-            self.searching -= 1
 
     @staticmethod
     def _done(call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
@@ -603,6 +668,18 @@ class _Handlers:
             return Response(body, media_type=media)
 
         return await asyncio.get_running_loop().run_in_executor(self.pool, taken)
+
+    @permission("read")
+    @openapi.takes({"request_id": NEEDED}, traces.data)
+    async def trace_file(self, request: Request) -> Response:
+        """A trace's spans as a file."""
+        trace_id = request.query_params.get("request_id")
+        if not trace_id or request.query_params.get("path"):
+            raise TrackingError("BAD_REQUEST", 'Request must include the "request_id" query parameter, and no path.')
+        data = await asyncio.get_running_loop().run_in_executor(self.pool, traces.data, self._seen(request), trace_id)
+        response = answer(data)
+        response.headers["Content-Disposition"] = "attachment; filename=traces.json"
+        return response
 
     @permission("public")
     async def health(self, _request: Request) -> Response:
@@ -655,6 +732,9 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 async def _on_no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    path = request.url.path
+    if error.status_code == 404 and "//" in path:  # noqa: PLR2004 - as clients write it whose base ends with a slash
+        return RedirectResponse(request.url.replace(path=re.sub("/+", "/", path)), status_code=308)
     if error.status_code == 404:  # noqa: PLR2004
         return rejected(TrackingError("ENDPOINT_NOT_FOUND", f"Not found: {request.method} {request.url.path}"))
     return answer({"error_code": "BAD_REQUEST", "message": str(error.detail)}, status=error.status_code)

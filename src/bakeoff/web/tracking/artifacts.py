@@ -34,6 +34,8 @@ __all__ = [
     "list_proxied",
     "list_run",
     "model_file",
+    "name_file",
+    "relative",
     "run_file",
     "upload",
     "upload_small",
@@ -252,7 +254,7 @@ async def upload(tracking: Tracking, request: Request) -> Response:
     path = relative(request.path_params["path"])
     if not path:
         raise invalid("Invalid path")
-    await _kept(tracking, request.stream(), lambda blob: _name(tracking, path, blob))
+    await _kept(tracking, request.stream(), lambda blob: name_file(tracking, path, blob))
     return answer({})
 
 
@@ -273,7 +275,8 @@ async def _kept(tracking: Tracking, pieces: AsyncIterator[bytes], name: Callable
     return size
 
 
-def _name(tracking: Tracking, path: str, blob: str) -> None:
+def name_file(tracking: Tracking, path: str, blob: str) -> None:
+    """Let a path of the proxy mean a blob."""
     known = _run_in(tracking, path)
     if known is not None:
         run, rest = known
