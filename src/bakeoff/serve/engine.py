@@ -483,7 +483,7 @@ class Engine:
     @property
     def model_version(self) -> str | None:
         """The version that is live, if one is loaded."""
-        return self._serving and self._serving.live.release.model_version
+        return self._follower.loaded and self._follower.loaded.live.release.model_version
 
     @property
     def converses(self) -> bool:
@@ -492,7 +492,7 @@ class Engine:
         Raises:
             NotFoundError: nothing is released on the endpoint.
         """
-        return abilities_of(self._current().live.model).chat is not None
+        return abilities_of(self._follower.current().live.model).chat is not None
 
     @property
     def concurrency(self) -> int | None:
