@@ -172,7 +172,7 @@ class GrpcServer:
             try:
                 body = call(request, self._principal(permission, context.invocation_metadata()))
                 return response(**body) if isinstance(body, dict) else body
-            except Exception as error:  # noqa: BLE001 - told to who called
+            except Exception as error:
                 code = getattr(self._grpc.StatusCode, STATUS.get(status_of(error), "INTERNAL"))
                 if code == self._grpc.StatusCode.INTERNAL:
                     logger.exception("unexpected error of gRPC")
