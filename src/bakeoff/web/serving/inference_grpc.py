@@ -8,6 +8,7 @@ its place in the table. Calls are answered in threads of this server, each by it
 Source: github.com/kserve/open-inference-protocol/blob/main/specification/protocol/open_inference_grpc.proto
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
@@ -27,6 +28,8 @@ from bakeoff.web.serving.inference import model_metadata, version_of
 from bakeoff.web.serving.tensors import BYTES, Tensor, packed, rows_of, tensors_of, text_of, unpacked
 
 __all__ = ["GrpcServer"]
+
+logger = logging.getLogger(__name__)
 
 PACKAGE, SERVICE = "inference", "inference.GRPCInferenceService"
 THREADS = 16
@@ -169,8 +172,10 @@ class GrpcServer:
             try:
                 body = call(request, self._principal(permission, context.invocation_metadata()))
                 return response(**body) if isinstance(body, dict) else body
-            except Exception as error:  # noqa: BLE001 - told to who called
+            except Exception as error:
                 code = getattr(self._grpc.StatusCode, STATUS.get(status_of(error), "INTERNAL"))
+                if code == self._grpc.StatusCode.INTERNAL:
+                    logger.exception("unexpected error of gRPC")
                 message = error_body(error)["error"]["message"]
             return context.abort(code, message)  # it raises
 

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from bakeoff.serve.engine import Call
 from bakeoff.serve.runtime import Answer
+from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.context import Serving, caller_key
@@ -66,6 +67,7 @@ class RowRoutes:
         ]
 
     @permission("predict")
+    @takes(_PredictRequest)
     async def predict(self, request: Request) -> Response:
         """Answer rows: `{"rows": [{…}, …]}` or `{"row": {…}}`; each answer has an id for feedback.
 
@@ -80,6 +82,7 @@ class RowRoutes:
         return JsonResponse(rendered(answers))
 
     @permission("feedback")
+    @takes(_FeedbackRequest)
     async def feedback(self, request: Request) -> Response:
         """Log what was true of an answer: `{"items": [{"id": …, "label": …}, …]}`; sent twice, counted once."""
         self._serving.of_path(request)
