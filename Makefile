@@ -9,7 +9,7 @@ TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
 SOURCES := src tests benchmarks conftest.py
 
-.PHONY: help install dev demo demo-flights test test-fast test-thorough check docs format lint types layers collected bench-evaluate bench-finetune bench-resume bench-candidates bench-data bench-text-quality bench-streams bench-stream-damage bench-contracts bench-llm-serving bench-statistics study-encoders clean tour bench-served-as-trained bench-round-trip bench-statistics-peers bench-tracking bench-tracking-kills bench-rollouts
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 # Modules are compiled once and not by every process that a test starts.
 export PYTHONDONTWRITEBYTECODE =
@@ -111,6 +111,15 @@ bench-resume: $(INSTALLED)  ## Fine-tuning killed at random moments, against the
 bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own server and transformers
 	$(BIN)/python benchmarks/llm_serving.py
 
+bench-serving: $(INSTALLED)  ## Requests a second and latencies beside mlflow, BentoML, LitServe, Ray Serve and the bare framework
+	$(BIN)/python benchmarks/serving.py
+
+bench-overload: $(INSTALLED)  ## Three times the load that can be answered
+	$(BIN)/python benchmarks/overload.py
+
+bench-restarts: $(INSTALLED)  ## 50 rolling restarts under 30 callers: FOLDER=a project of numbers with a release
+	$(BIN)/python benchmarks/restarts.py $(FOLDER)
+
 tour: $(INSTALLED)  ## The tour of docs/language-models.md: one question set, four ways
 	$(BIN)/python benchmarks/tour.py
 
@@ -128,6 +137,9 @@ bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (ha
 
 bench-tracking-kills: $(INSTALLED)  ## bakeoff ui killed 50 times while 16 clients write: nothing acknowledged is missing (RECORDS=postgresql://... for another store)
 	$(BIN)/python tests/web/tracking/kills.py 50 $(RECORDS)
+
+fuzz-tracking: $(INSTALLED)  ## 10,000 malformed requests to bakeoff ui, and ways out of the artifacts' folder
+	$(BIN)/python tests/web/tracking/fuzz.py 10000
 
 bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py

@@ -9,10 +9,10 @@ python benchmarks/rollouts.py clients    rollouts under clients of a server, str
 import dataclasses
 import http.client
 import json
+import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -235,43 +235,63 @@ KINDS = (
 
 @dataclasses.dataclass
 class Clients:
-    """What clients got: calls by kind, and what went wrong."""
+    """What clients got: calls by kind, the releases that answered rows, and what went wrong."""
 
-    calls: Counter[str] = dataclasses.field(default_factory=Counter)
-    failures: list[str] = dataclasses.field(default_factory=list)
+    rows: int = 0
+    streams: int = 0
     releases: set[str] = dataclasses.field(default_factory=set)
+    failures: list[str] = dataclasses.field(default_factory=list)
 
 
-def rows(port: int, key: str, seen: Clients, stop: threading.Event) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    headers = {"content-type": "application/json", "x-bakeoff-key": key}
+PATIENCE = {"content-type": "application/json", "x-deadline-ms": "60000"}
+
+
+def ask_rows(port: int, key: str, seen: Clients, stop: threading.Event) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     while not stop.is_set():
-        connection.request("POST", "/predict/numbers", b'{"rows": [{"x": 1.5}]}', headers)
+        connection.request("POST", "/predict/numbers", b'{"rows": [{"x": 1.5}]}', {**PATIENCE, "x-bakeoff-key": key})
         response = connection.getresponse()
         body = response.read()
         if response.status != 200 or json.loads(body)["predictions"][0]["value"] != 3.0:
             seen.failures.append(f"rows: {response.status} {body[:200]!r}")
         else:
             seen.releases.add(json.loads(body)["release_id"])
-        seen.calls["rows"] += 1
+        seen.rows += 1
     connection.close()
 
 
-def streams(port: int, key: str, seen: Clients, stop: threading.Event) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    request = {"model": "talk", "stream": True, "user": key, "messages": [{"role": "user", "content": "hello"}]}
+def ask_streams(port: int, key: str, seen: Clients, stop: threading.Event) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    body = {"model": "talk", "stream": True, "user": key, "messages": [{"role": "user", "content": "hello"}]}
     while not stop.is_set():
-        connection.request("POST", "/v1/chat/completions", json.dumps(request), {"content-type": "application/json"})
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), PATIENCE)
         response = connection.getresponse()
         text = response.read().decode()
         whole = response.status == 200 and text.endswith("data: [DONE]\n\n") and "good" in text and "error" not in text
         if not whole:
             seen.failures.append(f"stream: {response.status} {text[-200:]!r}")
-        seen.calls["streams"] += 1
+        seen.streams += 1
     connection.close()
 
 
-def under_clients(rollouts: int, clients: int, *, pause_s: float = 0.02) -> Clients:
+def clients(port: int, count: int) -> None:
+    """Ask, a third of them for streams, until the standard input ends; then say what came of it."""
+    seen, stop = Clients(), threading.Event()
+    threads = [
+        threading.Thread(target=ask_rows if number % 3 else ask_streams, args=(port, f"c{number}", seen, stop))
+        for number in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    print("asking", flush=True)
+    sys.stdin.read()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    print(json.dumps(dataclasses.asdict(seen) | {"releases": sorted(seen.releases)}))
+
+
+def under_clients(rollouts: int, count: int, *, pause_s: float = 0.1) -> Clients:
     """So many rollouts of both endpoints of a server, every other one promoted, under so many clients."""
     from bakeoff.feedback.record import record
     from bakeoff.web.server import Server, local_hosts
@@ -284,14 +304,15 @@ def under_clients(rollouts: int, clients: int, *, pause_s: float = 0.02) -> Clie
         lambda items: record(numbers.events, items),
         hosts=local_hosts("127.0.0.1"),
     )
-    seen, stop = Clients(), threading.Event()
     with Server(app) as server:
-        threads = [
-            threading.Thread(target=streams if number % 3 == 0 else rows, args=(server.port, f"c{number}", seen, stop))
-            for number in range(clients)
-        ]
-        for thread in threads:
-            thread.start()
+        asking = subprocess.Popen(
+            [sys.executable, __file__, "ask", str(server.port), str(count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert asking.stdout is not None
+        asking.stdout.readline()
         for number in range(1, rollouts + 1):
             for world in (numbers, talk):
                 world.endpoints.canary(world.name, world.ids[number], share=0.5)
@@ -301,12 +322,11 @@ def under_clients(rollouts: int, clients: int, *, pause_s: float = 0.02) -> Clie
                 (world.endpoints.promote if number % 2 else world.endpoints.rollback)(world.name)
                 world.engine.refresh()
             time.sleep(pause_s)
-        stop.set()
-        for thread in threads:
-            thread.join(60)
-    logged = sum(isinstance(each, PredictionEvent) for each in numbers.events.read(PredictionEvent))
-    if logged != seen.calls["rows"] - sum(each.startswith("rows") for each in seen.failures):
-        seen.failures.append(f"{seen.calls['rows']} calls with rows, {logged} of them in the log")
+        out, _ = asking.communicate("")
+    seen = Clients(**json.loads(out))
+    logged = sum(1 for _ in numbers.events.read(PredictionEvent))
+    if logged != seen.rows - sum(each.startswith("rows") for each in seen.failures):
+        seen.failures.append(f"{seen.rows} calls with rows, {logged} of them in the log")
     return seen
 
 
@@ -314,7 +334,7 @@ def main(parts: list[str]) -> None:
     if "alike" in parts:
         for rates in ((0.01, 0.05, 0.1), (0.1, 0.05, 0.4)):
             started = time.monotonic()
-            back, by_test = alike(10_000, 3_000, rates=rates, seed=1)
+            back, by_test = alike(10_000, 8_000, rates=rates, seed=1)
             print(
                 f"as good, rates {rates}: {back} of 10,000 rolled back {by_test}, {time.monotonic() - started:.0f} s",
                 flush=True,
@@ -330,8 +350,14 @@ def main(parts: list[str]) -> None:
             )
     if "clients" in parts:
         seen = under_clients(50, 30)
-        print(f"50 rollouts under 30 clients: {dict(seen.calls)}, {len(seen.failures)} failed, {seen.failures[:3]}")
+        print(
+            f"50 rollouts under 30 clients: {seen.rows} calls with rows, {seen.streams} streams, "
+            f"{len(seen.releases)} releases answered, {len(seen.failures)} failed {seen.failures[:3]}"
+        )
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["ask"]:
+        clients(int(sys.argv[2]), int(sys.argv[3]))
+        sys.exit()
     main(sys.argv[1:] or ["alike", "bad", "clients"])

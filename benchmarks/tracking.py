@@ -2,6 +2,7 @@
 
     python benchmarks/tracking.py                          # all of it, half an hour
     SCALE=0.1 python benchmarks/tracking.py                # a tenth of all sizes and times
+    RAW=1 python benchmarks/tracking.py                    # writes without the stock clients
     python benchmarks/tracking.py --systems bakeoff --parts writes search
     python benchmarks/tracking.py --report                 # the tables of what is there
 
@@ -57,6 +58,7 @@ SECONDS, RUNS, POINTS, TRACES, SPANS = max(1.0, 5 * SCALE), (10_000, 100_000), (
 TRACES_A_REQUEST = 50
 BEGAN_MS = 1_700_000_000_000
 MEGA = 2**20
+CLIENT = "RAW" not in os.environ
 SETTLE_S = 8
 """mlflow answers before all of its processes have begun."""
 SEARCHES = {
@@ -284,11 +286,11 @@ def writes(server: Server) -> dict:
             measured = load(server.port, streams, SECONDS)
             result[f"{operation} raw, {clients}: /s"] = measured["per_s"]
             result[f"{operation} raw, {clients}: p99 ms"] = measured["p99_ms"]
-            if server.system != "trackio":
+            if server.system != "trackio" and CLIENT:
                 through = server.client("writes", operation=operation, clients=clients, seconds=SECONDS)
                 result[f"{operation} client, {clients}: /s"] = through["per_s"]
                 result[f"{operation} client, {clients}: client's own ms"] = through["client_ms"]
-    if server.system == "trackio":
+    if server.system == "trackio" and CLIENT:
         url = f"{server.url}/?write_token={TOKEN}"
         result["log_metric client, 1: /s"] = server.client("trackio", url=url, seconds=SECONDS, values=10**6)["per_s"]
     result["peak MB"] = server.peak / MEGA

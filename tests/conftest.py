@@ -191,6 +191,17 @@ def films_run(tmp_path_factory, third_party_path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def workflow():
+    """The class that runs a GitHub workflow here: `workflow(folder, repository, text).run("pull_request")`."""
+    spec = importlib.util.spec_from_file_location("workflows", Path(__file__).with_name("workflows.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Workflow
+
+
 @pytest.fixture
 def ran(films_run, tmp_path, third_party) -> Path:
     """A project folder with a finished run, the test's own."""

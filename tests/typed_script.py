@@ -58,8 +58,19 @@ def look(project: Project) -> dict[str, float | None]:
         print(len(picture), file.suffix, board.height, wrong.width)
     status = project.status()
     print(status.champion, status.release and status.release.model_version, status.to_json()["project"])
+    diagnosis = project.doctor()
+    print([check.name for check in diagnosis.problems], diagnosis.to_json())
     report = project.monitor()
     return {signal.name: signal.value for signal in report.signals if not signal.alert}
+
+
+def advised(project: Project) -> list[tuple[str, str, float | None]]:
+    """What to try, and what is expected of it."""
+    advice = project.advise(seconds=2.0)
+    print(advice.data.rows, advice.run and advice.run.seconds.value, [each.measured for each in advice.compared])
+    expected = {option.name: option.expected(advice.metric).get(advice.metric) for option in advice.options}
+    values = {name: interval.value if interval else None for name, interval in expected.items()}
+    return [(option.name, option.call, values[option.name]) for option in advice.options]
 
 
 def model(project: Project, frame: pl.DataFrame) -> float:

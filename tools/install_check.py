@@ -28,7 +28,7 @@ PLATFORMS = (
     "x86_64-apple-darwin",
     "x86_64-pc-windows-msvc",
 )
-MOST_MB = 600
+MOST_MB = 500
 """What the base may weigh on disk."""
 TESTS = (
     "tests/cli/test_commands.py",

@@ -1,7 +1,12 @@
+import html
+import json
+
+import jsonschema
 import numpy as np
 import pytest
 
 from bakeoff import Project
+from bakeoff.cli.documents import schema_of
 from bakeoff.core import plugins
 
 
@@ -14,7 +19,27 @@ def few_families(monkeypatch):
 
 def advise(folder, lines=None, **how):
     with Project(folder, progress=(lines if lines is not None else []).append) as project:
-        return project.advise(**{"seconds": 4.0, **how})
+        return project.advise(**{"seconds": 4.0, **how}).to_json()
+
+
+def test_advice_is_typed_and_its_document_has_the_same(films_project, few_families):
+    with Project(films_project, progress=[].append) as project:
+        advice = project.advise(seconds=4.0)
+        stored = project.records.documents.get("advice", "last").body
+    document = json.loads(json.dumps(advice.to_json()))
+    jsonschema.validate({"format": 1, **document}, schema_of("advise"))
+    assert document == {**stored, "compared": []}
+    first = advice.option("first")
+    assert first.expected("f1_macro")["f1_macro"].value == document["options"][0]["expected"]["f1_macro"]["value"]
+    assert (advice.data.label.classes, advice.data.inputs["text"]) == (2, ("review",))
+    assert advice.run.seconds.least < advice.run.seconds.value
+    assert (advice.option("third"), advice.hardware.cores) == (None, document["hardware"]["cores"])
+    assert repr(advice).startswith("Advice('films': try first ")
+    assert len(repr(advice)) < 150
+    page = advice._repr_html_()
+    assert page.count("<div") == page.count("</div>") == 1
+    assert "films: what to try" in page
+    assert f"<td>{html.escape(first.reasons[0])}" in page
 
 
 def test_what_to_try_is_told_and_compared_with_the_run_after_it(films_project, few_families, monkeypatch):

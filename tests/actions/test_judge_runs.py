@@ -279,3 +279,23 @@ def test_candidates_of_bakeoff_are_judged_as_their_run_judged_them(ran):
         assert "<table>" in judged._repr_html_()
         by_year = project.compare(*chosen, group="year", log=False)
         assert by_year.groups == project.rows("test")["year"].n_unique()
+
+
+def test_a_candidate_beside_what_somebody_else_logged(ran):
+    """The test rows that bakeoff gives out, answered elsewhere: `--key` is a column of the data."""
+    with bakeoff.Project(ran) as project:
+        outcome = project.last()
+        rows = project.rows("test").select("review", "year", "liked")
+        answers = rows.with_columns(pl.col("liked").alias("output")).drop("year")
+        table = {"columns": answers.columns, "data": [list(each) for each in answers.rows()]}
+        blob = project.blobs.put(json.dumps(table).encode())
+        run = project.records.runs.start(project.records.experiments.open("elsewhere").experiment_id, "oracle")
+        project.records.runs.apply([RunChange(run_id=run.run_id, artifacts={TABLE: blob}, status="FINISHED")])
+        judged = project.compare(
+            "oracle", outcome.run_id, metric="accuracy", key="review", truth="liked", group="year", log=False
+        )
+        assert judged.rows == outcome.dataset.test == len(rows)
+        assert judged.verdict.winner == "oracle"
+        assert {each.name for each in judged.runs} == {"oracle", outcome.verdict.winner}
+        assert judged.groups == rows["year"].n_unique()
+        assert any("prices do not count: that of oracle is not known" in each for each in judged.notes)

@@ -58,8 +58,12 @@ def test_what_the_readme_says_of_options_is_so():
         option: {words[-1] for words, each in EVERY.items() if not any(option in p.opts for p in each.params)}
         for option in ("-C", "--json")
     }
-    assert lacking["-C"] == {"data", "demo", "labels", "completion", "schema", "tokens", "audit", "certs", "dev"}
-    assert lacking["--json"] == {"data", "completion", "schema", "tokens", "audit", "certs", "export"}
+    assert lacking["-C"] == {"data", "demo", "labels", "completion", "schema", "tokens", "audit", "certs", "dev", "env"}
+    assert lacking["--json"] == {"data", "completion", "schema", "tokens", "audit", "certs", "export"} | {
+        "env",
+        "lock",
+        "sbom",
+    }
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
@@ -206,6 +210,9 @@ def test_every_command_with_a_document_has_a_schema(bakeoff):
         ["runs"],
         ["runs", "show", "RUN"],
         ["runs", "compare", "RUN", "RUN"],
+        ["compare", "first", "second"],
+        ["sql"],
+        ["runs", "--aggregate"],
         ["lineage"],
         ["config"],
         ["doctor"],

@@ -42,10 +42,10 @@ def installed(folder, python=sys.executable):
 def test_the_demo_installs_what_it_needs_and_the_rest_comes_after_it(make):
     demo = make("demo").stdout
     assert ANEW in demo
-    assert "install '.[embedding]'" in demo
+    assert "install '.[embedding,sql]'" in demo
     assert "llm" not in demo
     both = make("-j", "demo", "dev").stdout
-    assert both.index("'.[embedding]'") < both.index("'.[chat,embedding,llm")
+    assert both.index("'.[embedding,sql]'") < both.index("'.[chat,embedding,llm")
 
 
 def test_a_second_time_there_is_nothing_to_install(make):
@@ -59,7 +59,7 @@ def test_what_was_cut_off_is_made_anew(make):
     installed(make.folder)
     (make.folder / ".venv" / ".begun").touch()
     assert ANEW in make("demo").stdout
-    assert "install '.[embedding]'" in make("demo").stdout
+    assert "install '.[embedding,sql]'" in make("demo").stdout
 
 
 def test_another_python_is_taken_or_refused(make):

@@ -25,7 +25,11 @@ def test_a_finished_run_can_be_looked_at_from_all_sides(ran):
         assert parts == {part: project.last().document["dataset"][part] for part in parts}
         answers = project.model().predict(project.rows("test"))
         assert len(answers) == parts["test"]
-        assert all(fine for what, fine, _ in project.doctor() if what != "free disk")
+        diagnosis = project.doctor()
+        assert {each.name for each in diagnosis.problems} <= {"free disk"}
+        assert {"python", "sqlite", "family linear", "records"} <= {each.name for each in diagnosis.checks}
+        assert repr(diagnosis).startswith(f"Diagnosis({len(diagnosis.checks)} checks, problems: ")
+        assert "runs in sqlite" in diagnosis._repr_html_()
 
 
 def test_what_a_model_learned_is_read_once_for_all_feedback(ran, monkeypatch):

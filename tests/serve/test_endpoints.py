@@ -3,6 +3,7 @@
 import pytest
 
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
+from bakeoff.security.audit import AuditLog
 from bakeoff.serve import releases
 from bakeoff.serve.endpoints import Endpoints
 from bakeoff.testing.memory import MemoryRecords
@@ -216,3 +217,29 @@ def test_who_reads_before_another_writes_is_told(world):
         Endpoints(Stale(), racing.clock, who="bob").release("reviews", racing.c)
     assert racing.routes() == [(1, "live", 0.9), (2, "canary", 0.1)]
     assert racing.endpoints.changes("reviews")[0].what == "canary"
+
+
+def test_each_change_is_in_the_audit_log_though_others_write_it_too():
+    documents, clock = MemoryRecords(lambda: 1).documents, lambda: 1
+    audit = AuditLog(documents, clock)
+    wrote = []
+
+    def beside(change):
+        entry = audit.endpoint_moved(change)
+        if not wrote:  # another process writes its record after this one was made
+            wrote.append(audit.add("token created", "token a", who="eve"))
+        return entry
+
+    endpoints = Endpoints(documents, clock, who="ada", beside=beside)
+    endpoints.create("reviews", why="a start")
+    assert [(each.who, each.action, each.subject) for each in audit.records()] == [
+        ("eve", "token created", "token a"),
+        ("ada", "endpoint create", "endpoint reviews"),
+    ]
+    assert audit.verify() == []
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "x" * 81])
+def test_names_that_paths_and_keys_cannot_have_are_refused(world, name):
+    with pytest.raises(UsageError, match="expected an endpoint's name"):
+        world.endpoints.create(name)

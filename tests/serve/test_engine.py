@@ -268,7 +268,7 @@ def test_others_go_on_with_the_old_model_while_the_new_one_loads():
         assert loaded.wait(5)
         return world.models[release.release_id]
 
-    world.engine._load = slow_load
+    world.engine._follower._load = slow_load
     world.live = a_release(2)
     world.clock.now_ms += 500
     first = threading.Thread(target=world.engine.refresh_if_due)
@@ -292,7 +292,7 @@ def test_a_release_that_cannot_be_loaded_leaves_the_old_one_and_is_tried_again_l
             raise CorruptError("checksum differs")
         return world.models[release.release_id]
 
-    world.engine._load = load
+    world.engine._follower._load = load
     world.live = a_release(2)
     for _ in range(4):
         world.clock.now_ms += 500
@@ -315,7 +315,7 @@ def test_records_that_cannot_be_read_leave_the_model_serving(kind):
     def broken():
         raise kind("database is locked")
 
-    world.engine._routes = broken
+    world.engine._follower._routes = broken
     world.clock.now_ms += 500
     assert world.engine.predict([{"x": 1}])[0].release_id == "r1"
     assert "database is locked" in world.engine.health().problem
@@ -423,3 +423,26 @@ def test_what_a_release_redacts_does_not_stand_in_the_log() -> None:
     world.engine.refresh()
     world.engine.predict([{"x": 1.0, "note": "ann@example.org"}])
     assert world.logged()[-1].row["note"] == "ann@example.org"
+
+
+# --- rows that come again -----------------------------------------------------------------------
+
+
+def test_a_row_that_comes_again_is_not_computed_again_but_answered_and_logged():
+    world = World(cache=2)
+    asked: list[int] = []
+    model = world.models["r1"]
+    predict = model.predict
+    model.predict = lambda table: (asked.append(table.height), predict(table))[1]
+    first = world.engine.predict([{"x": 1}, {"x": -1}])
+    again = world.engine.predict([{"x": -1.0, "other": 5, "note": None}, {"x": 2}, {"x": -1}])
+    assert asked == [2, 1]
+    assert [answer.label for answer in again] == ["neg", "pos", "neg"]
+    assert again[0].probabilities == first[1].probabilities
+    assert (again[0].gaps.unknown, again[2].gaps.unknown) == (("other",), ())
+    assert len({answer.id for answer in first + again}) == 5 == len(world.logged())
+    world.engine.predict([{"x": 1}])  # the one that nobody wanted for longest made room
+    assert asked == [2, 1, 1]
+    world.live = a_release(2)
+    world.engine.refresh()
+    assert world.engine.predict([{"x": -1}])[0].probabilities == {"neg": 0.9, "pos": pytest.approx(0.1)}

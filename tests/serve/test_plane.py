@@ -46,3 +46,24 @@ def test_an_endpoint_that_comes_later_is_served():
 def test_a_misspelt_name_gets_the_nearest():
     with pytest.raises(NotFoundError, match=r"Did you mean 'reviews'\?"):
         plane("reviews")[0].engine("reveiws")
+
+
+def test_who_follows_looks_before_calls_have_to():
+    now_ms, looks = [1_000], []
+
+    def engine(name: str) -> Engine:
+        return Engine(
+            name,
+            load=lambda _: pytest.fail("nothing is released"),
+            routes=lambda: looks.append(now_ms[0]) or [],
+            prepare=lambda table, steps, columns: table,
+            events=MemoryEvents(lambda: 1),
+            clock=lambda: now_ms[0],
+        )
+
+    followed = DataPlane("own", list, engine)
+    for _ in range(4):
+        followed.refresh_if_due()
+        followed.engine().refresh_if_due()  # as a call does
+        now_ms[0] += 250
+    assert looks == [1_000, 1_250, 1_500, 1_750]

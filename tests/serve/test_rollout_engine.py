@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from bakeoff.core.errors import CandidateError, DataError, StoreError
+from bakeoff.core.errors import CandidateError, CorruptError, DataError, StoreError
 from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.generation import Piece, Sampling
 from bakeoff.core.types import Column, Predictions, Signature
@@ -88,6 +88,11 @@ class Broken(SignModel):
         raise RuntimeError("out of order")
 
 
+class Unreadable(SignModel):
+    def predict(self, table):
+        raise CorruptError("a file of the model is damaged")
+
+
 class Nan(SignModel):
     def predict(self, table):
         return Predictions(
@@ -128,11 +133,12 @@ def test_live_answers_have_the_bytes_of_before():
     ("model", "error"),
     [
         (Broken(), "CandidateError"),
+        (Unreadable(), "CandidateError"),
         (Nan(), "CandidateError"),
         (OtherInputs(), "DataError"),
         (SignModel(task="regression"), "CandidateError"),
     ],
-    ids=["fails", "NaN", "other inputs", "another task"],
+    ids=["fails", "unreadable", "NaN", "other inputs", "another task"],
 )
 @pytest.mark.parametrize("each", [False, True])
 def test_the_live_release_answers_where_the_canary_fails(model, error, each):

@@ -22,7 +22,7 @@ from bakeoff.data.contract import from_bytes
 from bakeoff.data.contract_rows import compiled
 from bakeoff.families.boosting import BoostingFamily, BoostingParams
 from bakeoff.families.linear import LinearFamily, LinearParams
-from bakeoff.serve.engine import Engine
+from bakeoff.serve.engine import Call, Engine
 from bakeoff.testing.memory import MemoryEvents
 
 COLUMNS = (
@@ -84,6 +84,19 @@ CONTRACT = {
 }
 
 
+class NoPath:
+    """The model without its short way."""
+
+    def __init__(self, model) -> None:
+        self.signature, self.chosen, self._model = model.signature, model.chosen, model
+
+    def predict(self, table):
+        return self._model.predict(table)
+
+    def save(self, folder) -> None:
+        raise NotImplementedError
+
+
 def engine_of(model, **settings):
     release = Release(
         release_id="r1", endpoint="e", model="m", number=1, family="f", blob_id="b",
@@ -111,7 +124,7 @@ def engines(tmp_path_factory):
             assert model.derived is None
             contract = from_bytes(contract_bytes(names))
             check = lambda _, columns, contract=contract: compiled(contract, columns)  # noqa: E731
-            made.append((names, engine_of(model, check=check), engine_of(model, check=check)))
+            made.append((names, engine_of(model, check=check), engine_of(NoPath(model), check=check)))
     return made
 
 
@@ -157,6 +170,28 @@ def test_as_by_a_table_to_the_last_bit(engines, data):
             for engine, first in ((path_engine, seen), (table_engine, before))
         ]
         assert logged[0] == logged[1]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float64(2.0), np.int64(2), True, "2"], ids=repr)
+def test_values_of_python_that_json_has_not_are_left_to_tables(engines, value):
+    _, engine, _ = engines[0]
+    row = {"size": value, "count of rooms": 3, "new": True}
+    assert engine.direct.row_path.read([row]) is None
+    if type(value) is float:
+        assert engine.predict([row])[0].gaps.imputed == ("size",)
+
+
+def test_calls_of_python_take_the_path_too(engines, monkeypatch):
+    """Until a row needs a table: then all of its call do."""
+    _, engine, _ = engines[0]
+    rows = [{"size": at / 7, "count of rooms": at, "new": at % 2 == 0} for at in range(20)]
+    alone = [engine.predict([row])[0].probabilities for row in rows]
+    monkeypatch.setattr(engine.direct, "admitted", None)  # what makes tables
+    assert [answer.probabilities for answer in engine.predict(rows)] == alone
+    calls = engine.predict_calls([Call(rows[:3]), Call(rows[3:4])])
+    assert [[answer.probabilities for answer in call] for call in calls] == [alone[:3], alone[3:4]]
+    with pytest.raises(TypeError):
+        engine.predict([{"size": "1", "count of rooms": 3, "new": True}])
 
 
 @pytest.mark.parametrize("at", range(4))

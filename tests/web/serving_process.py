@@ -15,6 +15,7 @@ from bakeoff.serve.plane import DataPlane
 from bakeoff.stores.events import open_events
 from bakeoff.web.server import Server
 from bakeoff.web.serving.app import create_app
+from bakeoff.web.serving.turns import Pace
 
 
 class Doubling:
@@ -36,7 +37,8 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def main(folder: Path, seconds: float) -> None:
+def serve(folder: Path, seconds: float, **pace: float) -> None:
+    """Serve until a signal; the URL is written first, and `closed` last."""
     events = open_events("file://events", folder=folder, clock=now_ms)
     release = Release(release_id="r1", endpoint="doubles", model="double", number=1, family="double", blob_id="b1")
     engine = Engine(
@@ -47,7 +49,8 @@ def main(folder: Path, seconds: float) -> None:
         events=events,
         clock=now_ms,
     )
-    server = Server(create_app(DataPlane.of(engine), lambda items: record(events, items)))
+    paced = Pace(**pace)
+    server = Server(create_app(DataPlane.of(engine), lambda items: record(events, items), pace=lambda _: paced))
     try:
         server.serve_forever(on_ready=lambda: print(server.url, flush=True))
     finally:
@@ -56,4 +59,4 @@ def main(folder: Path, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0)
+    serve(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.actions.advice import Advice
+from bakeoff.actions.advise_facts import DataFacts, facts
 from bakeoff.core import narrow
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.closure import code_of
@@ -31,6 +33,7 @@ from bakeoff.train.probing import FIRST_ROWS, HELD, POOL, PROBE, ProbeArgument
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.advise.advice import Option, Outlook
+    from bakeoff.evaluate.advise.whole_run import WholeRun
 
 __all__ = ["advise"]
 
@@ -52,7 +55,7 @@ def advise(
     *,
     seconds: float,
     again: bool = False,
-) -> dict[str, Json]:
+) -> Advice:
     """Look at the data and the machine, probe candidates and families for `seconds`, and say what to try.
 
     Nothing is fitted on all rows, and test rows are not read. The same data, candidates and machine are not
@@ -84,24 +87,24 @@ def advise(
     options = _options(
         stage, gathered, tried, probes, absent, memory_bytes=machine.memory_bytes, probe_s=seconds, record=record
     )
-    body: dict[str, Json] = {
-        "project": stage.config.project.name,
-        "task": stage.config.project.task,
-        "metric": stage.metric,
-        "dataset": gathered.version,
-        "rows": rows,
-        "made_ms": stage.clock(),
-        "probe_s": seconds,
-        "data": _facts(stage, gathered),
-        "hardware": msgspec.to_builtins(machine),
-        "limits": {name: gate.model_dump() for name, gate in stage.config.decide.gates.items()},
-        "remote_allowed": stage.config.privacy.remote,
-        "options": [_told(option, stage.metric) for option in options],
-        "run": _whole_run(stage, gathered, options, machine, record),
-        "past": [msgspec.to_builtins(each) for each in past_advice(record.pairs, stage.metric)],
-    }
-    stage.records.documents.put(*ADVICE, body)
-    return body
+    advice = Advice(
+        project=stage.config.project.name,
+        task=stage.config.project.task,
+        metric=stage.metric,
+        dataset=gathered.version,
+        rows=rows,
+        made_ms=stage.clock(),
+        probe_s=seconds,
+        data=_facts(stage, gathered),
+        hardware=machine,
+        limits=stage.config.decide.gates,
+        remote_allowed=stage.config.privacy.remote,
+        options=tuple(options),
+        run=_whole_run(stage, gathered, options, machine, record),
+        past=past_advice(record.pairs, stage.metric),
+    )
+    stage.records.documents.put(*ADVICE, advice.to_json())
+    return advice
 
 
 def _reads_texts(contender: Contender) -> bool:
@@ -300,7 +303,7 @@ def _calibrated(
 
 def _whole_run(
     stage: Stage, gathered: Gathered, options: "Sequence[Option]", machine: Hardware, record: TrackRecord
-) -> Json:
+) -> "WholeRun | None":
     """Seconds and memory of the run as the project has it; None while a candidate's are not known."""
     from bakeoff.evaluate.advise.whole_run import RunPlan, whole_run
 
@@ -317,45 +320,22 @@ def _whole_run(
         findings=stage.config.decide.findings,
         price_per_hour_usd=stage.config.cost.price_per_hour_usd / stage.config.cost.utilisation,
     )
-    seconds, memory = whole_run(known, plan)
-    seconds = record.calibrated(RUN, SECONDS, seconds)
-    return {
-        name: {"value": each.value, "low": each.low, "high": each.high}
-        for name, each in ((SECONDS, seconds), ("memory_bytes", memory))
-    }
+    whole = whole_run(known, plan)
+    return replace(whole, seconds=record.calibrated(RUN, SECONDS, whole.seconds))
 
 
-def _facts(stage: Stage, gathered: Gathered) -> dict[str, Json]:
-
+def _facts(stage: Stage, gathered: Gathered) -> DataFacts:
     import numpy as np
     import polars as pl
-
-    from bakeoff.actions.advise_facts import facts
 
     rows = load_arrays(stage.blobs, gathered.rows_blob)
     table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.table_blob)))
     seen = table[np.concatenate([rows["train"], rows["validation"]])]
-    facts_seen = facts(seen, gathered.schema, stage.config.project.task, seed=stage.seed)
-    return {**facts_seen, "split": gathered.summary.split, "test": gathered.summary.test}
-
-
-def _told(option: "Option", metric: str) -> dict[str, Json]:
-    expected: dict[str, Json] = {}
-    if option.outlook is not None:
-        listed = {metric: option.outlook.metric, **option.outlook.figures}
-        expected = {
-            name: {"value": interval.value, "low": interval.low, "high": interval.high}
-            for name, interval in listed.items()
-            if interval is not None
-        }
-    return {
-        "name": option.name,
-        "family": option.family,
-        "named": option.named,
-        "call": option.call,
-        "reasons": list(option.reasons),
-        "evidence": list(option.evidence),
-        "trouble": option.trouble,
-        "expected": expected,
-        "points": msgspec.to_builtins(option.points),
-    }
+    return facts(
+        seen,
+        gathered.schema,
+        stage.config.project.task,
+        seed=stage.seed,
+        split=gathered.summary.split,
+        test=gathered.summary.test,
+    )

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, metadata, requires, version
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,14 @@ from packaging.requirements import Requirement
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.events import SHADOW, PredictionEvent
 from bakeoff.core.families import install_command, load_family, missing_distributions
+from bakeoff.core.markup import notebook, table
 from bakeoff.core.plugins import names
+from bakeoff.core.types import Json
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["examine", "examine_installation"]
-
-Check = tuple[str, bool, str]
+__all__ = ["Diagnosis", "HealthCheck", "examine", "examine_installation"]
 
 LEAST_FREE_BYTES = 2 * 10**9
 IMPORT_S = 120.0
@@ -34,34 +35,74 @@ UNTRIED = frozenset({"dev", "docs"})
 """Extras for people who work on bakeoff itself: what of them is a program has no module to import."""
 
 
-def examine_installation() -> list[Check]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """What was tried, whether it is fine, and what it came to."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """All checks of an installation, and of a project if there is one."""
+
+    checks: tuple[HealthCheck, ...]
+
+    @property
+    def problems(self) -> tuple[HealthCheck, ...]:
+        """Those that are not fine."""
+        return tuple(each for each in self.checks if not each.ok)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all are fine."""
+        return not self.problems
+
+    def __repr__(self) -> str:
+        names = ", ".join(each.name for each in self.problems) or "none"
+        return f"Diagnosis({len(self.checks)} checks, problems: {names})"
+
+    def _repr_html_(self) -> str:
+        rows = [("ok" if each.ok else "PROBLEM", each.name, each.message) for each in self.checks]
+        return notebook("all is fine" if self.ok else f"{len(self.problems)} problems", table(("", "check", ""), rows))
+
+    def to_json(self) -> dict[str, Json]:
+        """What `bakeoff doctor --json` prints."""
+        return {"checks": [{"check": each.name, "ok": each.ok, "found": each.message} for each in self.checks]}
+
+
+def examine_installation() -> Diagnosis:
     """What can be said without a project: Python, SQLite, the base and its families, every extra."""
-    checks: list[Check] = [("python", True, f"{platform.python_version()} on {sys.platform}-{platform.machine()}")]
+    python = f"{platform.python_version()} on {sys.platform}-{platform.machine()}"
+    checks = [HealthCheck(name="python", ok=True, message=python)]
     checks.append(_tried("sqlite", _sqlite))
     checks.append(_base())
     checks += [_tried(f"family {name}", lambda name=name: _family(name)) for name in names("bakeoff.families")]
     extras = metadata("bakeoff").get_all("Provides-Extra") or []
     with ThreadPoolExecutor() as pool:
         checks += pool.map(_extra, sorted(extras))
-    return checks
+    return Diagnosis(checks=tuple(checks))
 
 
-def examine(project: "Project", candidates: Callable[[], Iterable[str]]) -> list[Check]:
+def examine(project: "Project", candidates: Callable[[], Iterable[str]]) -> Diagnosis:
     """Installation, disk, stores, candidates and the live release; `candidates` gives their names, or raises."""
     free = shutil.disk_usage(project.folder).free
-    checks = [*examine_installation(), ("free disk", free > LEAST_FREE_BYTES, f"{free / 1e9:.1f} GB")]
+    disk = HealthCheck(name="free disk", ok=free > LEAST_FREE_BYTES, message=f"{free / 1e9:.1f} GB")
+    checks = [*examine_installation().checks, disk]
     checks.append(_tried("candidates", lambda: ", ".join(candidates())))
     checks.append(_tried("records", lambda: f"{len(project.runs())} runs in {project.config.store.records}"))
     checks.append(_tried("blobs", lambda: _blobs(project)))
     checks.append(_tried("events", lambda: _events(project)))
-    return checks
+    return Diagnosis(checks=tuple(checks))
 
 
-def _tried(what: str, work: Callable[[], str]) -> Check:
+def _tried(name: str, work: Callable[[], str]) -> HealthCheck:
     try:
-        return (what, True, work())
+        return HealthCheck(name=name, ok=True, message=work())
     except BakeoffError as error:
-        return (what, False, str(error))
+        return HealthCheck(name=name, ok=False, message=str(error))
 
 
 def _sqlite() -> str:
@@ -78,22 +119,23 @@ def _family(name: str) -> str:
     return f"loads; to fit it: {install_command(family, missing)} ({', '.join(missing)} not installed)"
 
 
-def _base() -> Check:
+def _base() -> HealthCheck:
     """What every installation has; one that lacks some of it is broken."""
     lacking = [lack for each in _requirements() if (lack := _lack(each))]
     if lacking:
-        return ("base", False, f"{'; '.join(lacking)}: pip install --upgrade bakeoff")
-    return ("base", *_imported(_requirements()))
+        message = f"{'; '.join(lacking)}: pip install --upgrade bakeoff"
+        return HealthCheck(name="base", ok=False, message=message)
+    return _imported("base", _requirements())
 
 
-def _extra(extra: str) -> Check:
+def _extra(extra: str) -> HealthCheck:
     """Whether an extra is there and can be imported; one that was never installed is no fault, one in parts is."""
-    own = list(_requirements(extra))
+    name, own = f"extra {extra}", list(_requirements(extra))
     lacking = [lack for each in own if (lack := _lack(each))]
-    if not lacking:
-        return (f"extra {extra}", True, "installed") if extra in UNTRIED else (f"extra {extra}", *_imported(own))
-    install = f'pip install "bakeoff[{extra}]"'
-    return (f"extra {extra}", True, f"not installed ({'; '.join(lacking)}): {install}")
+    if lacking:
+        install = f'pip install "bakeoff[{extra}]"'
+        return HealthCheck(name=name, ok=True, message=f"not installed ({'; '.join(lacking)}): {install}")
+    return HealthCheck(name=name, ok=True, message="installed") if extra in UNTRIED else _imported(name, own)
 
 
 def _requirements(extra: str = "") -> Iterator[Requirement]:
@@ -119,7 +161,7 @@ def _lack(needed: Requirement) -> str | None:
     return f"{needed.name} {found}, which is not {needed.specifier}"
 
 
-def _imported(needed: Iterable[Requirement]) -> tuple[bool, str]:
+def _imported(name: str, needed: Iterable[Requirement]) -> HealthCheck:
     """Import what the distributions hold, and say what went wrong, if something did."""
     modules = [module for each in needed for module in _modules(each.name)]
     code = f"import importlib\nfor each in {modules!r}: importlib.import_module(each)"
@@ -127,11 +169,12 @@ def _imported(needed: Iterable[Requirement]) -> tuple[bool, str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_S, check=False)
     except subprocess.TimeoutExpired:
-        return False, f"importing {', '.join(modules)} took more than {IMPORT_S:.0f} s"
+        message = f"importing {', '.join(modules)} took more than {IMPORT_S:.0f} s"
+        return HealthCheck(name=name, ok=False, message=message)
     if done.returncode == 0:
-        return True, f"installed; {', '.join(modules)} can be imported"
+        return HealthCheck(name=name, ok=True, message=f"installed; {', '.join(modules)} can be imported")
     reason = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-    return False, f"installed, but cannot be imported: {reason}"
+    return HealthCheck(name=name, ok=False, message=f"installed, but cannot be imported: {reason}")
 
 
 def _modules(name: str) -> list[str]:

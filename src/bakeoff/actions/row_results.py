@@ -305,6 +305,6 @@ def _inputs(records: RecordStore, trace_id: str) -> str | None:
             continue
         for each in span.get("attributes", []):
             if each.get("key") == INPUTS:
-                asked = json.dumps(each.get("value"), sort_keys=True)
-                return sha256(asked.encode()).hexdigest()[:16]
+                inputs = json.dumps(each.get("value"), sort_keys=True)
+                return sha256(inputs.encode()).hexdigest()[:16]
     return None

@@ -22,11 +22,13 @@ SEEDS = frozenset({"seed", "random_state", "random_seed", "rng_seed"})
 """Params that are seeds, by the last part of their names."""
 CHOSEN = "chosen."
 """Before params that a fit found by itself: they are no settings."""
+JUDGED = "compare/"
+"""Before metrics that a comparison left with a run: they are of two runs."""
 CANDIDATE, KIND, BAKE_OFF = "bakeoff.candidate", "bakeoff.kind", "pass"
 FEWEST = 2
 
 
-def _found(records: RecordStore, text: str | None, experiment: str | None) -> Iterator[Run]:
+def _matching(records: RecordStore, text: str | None, experiment: str | None) -> Iterator[Run]:
     """Active runs that a filter lets through, newest first.
 
     Raises:
@@ -63,7 +65,7 @@ def runs_table(
 
     names, rows = _experiments(records), list[dict[str, Any]]()
     metrics, params, tags = (dict[str, None]() for _ in range(3))
-    for run in _found(records, where, experiment):
+    for run in _matching(records, where, experiment):
         if limit is not None and len(rows) >= limit:
             break
         rows.append(
@@ -161,7 +163,7 @@ def runs_over_seeds(
     Raises:
         UsageError: the filter cannot be read, or no run has such a metric or param. NotFoundError: no such experiment.
     """
-    chosen = [run for run in _found(records, where, experiment) if run.tags.get(KIND) != BAKE_OFF]
+    chosen = [run for run in _matching(records, where, experiment) if run.tags.get(KIND) != BAKE_OFF]
     finished = [run for run in chosen if run.status == "FINISHED"]
     params = {key for run in finished for key in run.params}
     for what, wanted, known in (
@@ -181,7 +183,7 @@ def runs_over_seeds(
     rows = [
         {**dict(zip(columns, group, strict=True)), **_mean(metric, runs)}
         for group, runs in groups.items()
-        for metric in (metrics or sorted({key for run in runs for key in run.metrics}))
+        for metric in (metrics or sorted({key for run in runs for key in run.metrics if not key.startswith(JUDGED)}))
     ]
     return SeedMeans(table=_table(columns, rows), over=seeds, unfinished=len(chosen) - len(finished))
 

@@ -64,7 +64,7 @@ def answered(
             except duckdb.InterruptException as error:
                 raise DataError(f"sql: the query ran longer than {timeout_s:g} s and was ended: --timeout") from error
             except duckdb.Error as error:
-                raise DataError(_said(query, error, known=isinstance(error, duckdb.CatalogException))) from error
+                raise DataError(_message(query, error, known=isinstance(error, duckdb.CatalogException))) from error
             finally:
                 timer.cancel()
         yield folder / RESULT
@@ -74,7 +74,7 @@ def _duckdb() -> tuple[Any, Any]:
     try:
         import duckdb
     except ImportError as error:
-        raise MissingExtraError("questions in SQL need the module 'duckdb': pip install duckdb") from error
+        raise MissingExtraError.of("bakeoff sql", "sql", "duckdb") from error
     from bakeoff.data import querying
 
     return duckdb, querying
@@ -134,7 +134,7 @@ def _view_of_files(connection: Any, name: str, files: list[str]) -> None:
     connection.execute(f'CREATE VIEW source."{name}" AS SELECT * FROM read_parquet([{listed}])')  # noqa: S608
 
 
-def _said(query: str, error: Exception, *, known: bool) -> str:
+def _message(query: str, error: Exception, *, known: bool) -> str:
     """What DuckDB says of a query, and which tables there are where it lacks one."""
     message = f"sql: {str(error).strip()}"
     if not known:

@@ -16,14 +16,18 @@ MILLION = 1_000_000
 class Prices:
     """Dollars for a million tokens, read and written; None when the service has no price by the token.
 
-    `usd_cached` is for tokens read that the service had from an earlier call; they cost as the others without it.
+    `usd_cached` is for tokens read that the service had from an earlier call, `usd_cache_write` for those that it
+    keeps for a later one; they cost as the others without it.
     """
 
     usd_in: float | None = None
     usd_out: float | None = None
     usd_cached: float | None = None
+    usd_cache_write: float | None = None
 
-    def cost_usd(self, tokens_in: int, tokens_out: int, tokens_cached: int = 0) -> float | None:
+    def cost_usd(
+        self, tokens_in: int, tokens_out: int, tokens_cached: int = 0, tokens_cache_write: int = 0
+    ) -> float | None:
         """What so many tokens cost; None without prices.
 
         >>> Prices(usd_in=0.15, usd_out=0.60).cost_usd(2_000_000, 500_000)
@@ -35,7 +39,9 @@ class Prices:
             return None
         usd_in = self.usd_in or 0.0
         usd_cached = usd_in if self.usd_cached is None else self.usd_cached
-        read = (tokens_in - tokens_cached) * usd_in + tokens_cached * usd_cached
+        usd_write = usd_in if self.usd_cache_write is None else self.usd_cache_write
+        plain = tokens_in - tokens_cached - tokens_cache_write
+        read = plain * usd_in + tokens_cached * usd_cached + tokens_cache_write * usd_write
         return (read + tokens_out * (self.usd_out or 0.0)) / MILLION
 
     def of(self, reply: Reply) -> float:

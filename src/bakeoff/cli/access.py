@@ -24,11 +24,11 @@ def add_to(app: typer.Typer) -> None:
     """Add the groups `tokens`, `audit` and `certs` to the app."""
     groups = {
         "tokens": (
-            "Tokens for callers of servers (create, list, revoke); [auth] required = true asks for them.",
+            "Tokens for callers of servers; [auth] required = true asks for them.\n\nFor example: bakeoff tokens list",
             TOKENS,
         ),
         "audit": (
-            "Who changed what: list it, verify that nothing was edited or cut, export it.\n\nFor example: bakeoff audit list",
+            "Who changed what: list it, verify that it is whole, export it.\n\nFor example: bakeoff audit list",
             AUDIT,
         ),
         "certs": ("Certificates for TLS (dev: a local authority, to try it).\n\nFor example: bakeoff certs dev", CERTS),

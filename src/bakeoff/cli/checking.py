@@ -112,11 +112,11 @@ def advise(
     For example: bakeoff advise --seconds 60
     """
     with open_project(folder) as project:
-        found = project.advise(seconds=seconds, again=again)
+        advice = project.advise(seconds=seconds, again=again)
     if as_json:
-        emit(found)
+        emit(advice.to_json())
     else:
         from bakeoff.cli.render import advice_page
 
-        typer.echo(advice_page(found))
+        typer.echo(advice_page(advice))
         next_step("run", folder)

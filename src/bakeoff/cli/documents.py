@@ -130,15 +130,6 @@ class _Traffic(TypedDict):
     replay: NotRequired[dict[str, Any]]
 
 
-class _Advice(TypedDict):
-    project: str
-    rows: int
-    data: dict[str, Any]
-    hardware: dict[str, Any]
-    options: list[dict[str, Any]]
-    compared: list[dict[str, Any]]
-
-
 class _Lineage(TypedDict):
     model_version: str
     aliases: list[str]
@@ -151,12 +142,19 @@ class _Lineage(TypedDict):
 
 
 class _Answer(TypedDict):
-    """Of a query, of one that was written to a file, and of no query."""
+    columns: list[dict[str, str]]
+    rows: list[dict[str, Any]]
 
-    columns: NotRequired[list[dict[str, str]]]
-    rows: NotRequired[list[dict[str, Any]] | int]
-    file: NotRequired[str]
-    views: NotRequired[dict[str, Any]]
+
+class _AnswerFile(TypedDict):
+    file: str
+    rows: int
+
+
+class _Means(TypedDict):
+    means: list[dict[str, Any]]
+    over: list[str]
+    unfinished: int
 
 
 class _Transfer(TypedDict):
@@ -170,15 +168,6 @@ class _Ui(TypedDict):
 
 class _Explanations(TypedDict):
     explanations: list[dict[str, Any]]
-
-
-class _Harness(TypedDict):
-    candidate: str
-    family: str
-    run_id: str
-    model_version: str
-    harness: str
-    tasks: list[dict[str, Any]]
 
 
 class _Available(TypedDict):
@@ -201,9 +190,10 @@ def _typed(name: str, /, **fields: Any) -> Any:
     return TypedDict(name, fields)  # pyright: ignore - the fields are types that are imported late
 
 
-def _with(noun: Any, **others: Any) -> Any:
-    """A dataclass as its document: fields whose types say "any JSON" have others."""
-    return _typed(noun.__name__, **{each.name: others.get(each.name, each.type) for each in dataclasses.fields(noun)})
+def _with(noun: Any, *, without: str = "", **others: Any) -> Any:
+    """A dataclass as its document: `others` are the types of fields that it has otherwise, or beside its own."""
+    own = {each.name: each.type for each in dataclasses.fields(noun) if each.name != without}
+    return _typed(noun.__name__, **own | others)
 
 
 def _report() -> Any:
@@ -213,21 +203,9 @@ def _report() -> Any:
 
 
 def _status() -> Types:
-    from bakeoff.core.releases import Release
-    from bakeoff.results.outcome import RunOutcome
+    from bakeoff.actions.status import Status
 
-    texts = dict.fromkeys(("project", "task", "folder", "endpoint"), str)
-    return (
-        _typed(
-            "Status",
-            **texts,
-            champion=str | None,
-            last_run=RunOutcome | None,
-            newest_run=_NewestRun | None,
-            release=Release | None,
-            signals=list[dict[str, Any]] | None,
-        ),
-    )
+    return (_with(Status, newest_run=_NewestRun | None, signals=list[dict[str, Any]] | None),)
 
 
 def _loop() -> Types:
@@ -245,6 +223,24 @@ def _loop() -> Types:
     return (turn,)
 
 
+def _environment() -> type[Any]:
+    from bakeoff.core.lineage import EnvironmentOrigin
+
+    return EnvironmentOrigin
+
+
+def _environments_differ() -> type[Any]:
+    from bakeoff.environment.rebuild import EnvironmentDifference
+
+    return EnvironmentDifference
+
+
+def _audited() -> Types:
+    from bakeoff.environment.vulnerabilities import Audited
+
+    return (Audited,)
+
+
 def _token() -> type[Any]:
     from bakeoff.security.tokens import Token
 
@@ -254,8 +250,7 @@ def _token() -> type[Any]:
 def _runs() -> Types:
     from bakeoff.core.records import Run
 
-    means = _typed("RunMeans", means=list[dict[str, Any]], over=NotRequired[list[str]], unfinished=NotRequired[int])
-    return [_typed("Runs", runs=list[Run]), means]
+    return [_typed("Runs", runs=list[Run]), _Means]
 
 
 def _compared() -> Types:
@@ -291,28 +286,23 @@ def _gc() -> Types:
 
 
 def _check() -> Types:
-    from bakeoff.report.checks import Check
+    from bakeoff.report.checks import ModelCheck
 
-    texts = dict.fromkeys(("project", "model", "metric", "rule"), str)
-    numbers = dict.fromkeys(("difference", "low", "high"), float | None)
-    return (
-        _typed(
-            "ModelCheck",
-            **texts,
-            **numbers,
-            passed=bool,
-            failing=list[str],
-            champion=str | None,
-            margin=float,
-            strict=bool,
-            checks=list[Check],
-            notes=list[str],
-            rows=int,
-            look=dict[str, Any] | None,
-            seconds=float,
-        ),
-        _Written,
-    )
+    document = _with(ModelCheck, without="bake_off", passed=bool, failing=list[str], look=dict[str, Any] | None)
+    return (document, _Written)
+
+
+def _advice() -> Types:
+    from bakeoff.actions.advice import Advice
+
+    values = dict[str, Any]
+    return (_with(Advice, data=values, limits=values, options=list[values], run=values | None),)
+
+
+def _harness() -> Types:
+    from bakeoff.actions.harness import HarnessReport
+
+    return (HarnessReport,)
 
 
 def _card() -> Types:
@@ -363,6 +353,12 @@ def _endpoints() -> Types:
     return (_typed("Endpoints", endpoints=list[_endpoint_status()]),)
 
 
+def _replay() -> Types:
+    from bakeoff.actions.replay import DifferingAnswer, Replay
+
+    return (_with(Replay, differing=list[_with(DifferingAnswer, row=dict[str, Any])]),)
+
+
 def _steered() -> Types:
     from bakeoff.loop.rollout import Rollout
 
@@ -400,6 +396,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "endpoints list": _endpoints,
     **{f"endpoints {name}": lambda: (_endpoint_status(),) for name in CHANGES_OF_ENDPOINTS},
     "endpoints steer": _steered,
+    "replay": _replay,
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),
@@ -411,11 +408,17 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
     "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
     "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),
+    "up": lambda: (_typed("FromPart", **{"from": str}),),
+    "ci init": lambda: (_typed("PipelineFiles", files=list[dict[str, str]]),),
+    "env show": lambda: (_environment(),),
+    "env diff": lambda: (_environments_differ(),),
+    "env create": lambda: (_typed("BuiltEnvironment", folder=str, packages=int, left_out=list[str]),),
+    "env audit": _audited,
     "runs": _runs,
     "runs show": _run,
     "runs compare": _compared,
     "compare": _judged,
-    "sql": lambda: (_Answer,),
+    "sql": lambda: [_Answer, _AnswerFile],
     "import-mlflow": lambda: (_Transfer,),
     "export-mlflow": lambda: (_Transfer,),
     "lineage": lambda: (_Lineage,),
@@ -424,7 +427,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "verify": _verify,
     "gc": _gc,
     "check": _check,
-    "advise": lambda: (_Advice,),
+    "advise": _advice,
     "data show": lambda: _versions("versions"),
     "data contract": lambda: (_Contract,),
     "data card": _card,
@@ -433,7 +436,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "data labels": _labels,
     "models": lambda: _versions("models"),
     "models available": lambda: (_Available,),
-    "models harness": lambda: (_Harness,),
+    "models harness": _harness,
     "models export": _export,
 }
 """The types of each command's document."""

@@ -1,14 +1,14 @@
 """`bakeoff models harness`: tasks of the LM Evaluation Harness on a candidate of the last run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from bakeoff.actions.harness import HarnessReport
 
 __all__ = ["harness"]
 
@@ -43,35 +43,35 @@ def harness(
     if not names:
         raise UsageError(f"expected --tasks with names, such as hellaswag,my_task; received {tasks!r}")
     with open_project(folder) as project:
-        found = project.harness(
+        report = project.harness(
             candidate, names, include=include_path, limit=limit, shots=shots, chat=chat, batch=batch
         )
     if as_json:
-        emit(found)
+        emit(report.to_json())
     else:
-        typer.echo(_page(found))
+        typer.echo(_page(report))
         next_step("report", folder)
 
 
-def _page(found: "Mapping[str, Any]") -> str:
+def _page(report: "HarnessReport") -> str:
     from bakeoff.cli.tables import table
 
     rows = [
         [
-            task["name"],
-            task["version"] or "",
-            "" if task["shots"] is None else str(task["shots"]),
-            "" if task["rows"] is None else f"{task['rows']:,}",
-            each["name"] + ("" if each["filter"] == "none" else f" ({each['filter']})"),
-            "–" if each["value"] is None else f"{each['value']:.4f}",
-            "" if each["stderr"] is None else f"± {each['stderr']:.4f}",
+            task.name,
+            task.version or "",
+            "" if task.shots is None else str(task.shots),
+            "" if task.rows is None else f"{task.rows:,}",
+            each.name + ("" if each.filter == "none" else f" ({each.filter})"),
+            "–" if each.value is None else f"{each.value:.4f}",
+            "" if each.stderr is None else f"± {each.stderr:.4f}",
         ]
-        for task in found["tasks"]
-        for each in task["metrics"]
+        for task in report.tasks
+        for each in task.metrics
     ]
     heads = ["task", "version", "shots", "documents", "metric", "value", "standard error"]
-    told = (
-        f"{found['candidate']} ({found['family']}, {found['model_version']}, {found['precision']}), "
-        f"LM Evaluation Harness {found['harness']}; kept with run {found['run_id']}"
+    about = (
+        f"{report.candidate} ({report.family}, {report.model_version}, {report.precision}), "
+        f"LM Evaluation Harness {report.harness}; kept with run {report.run_id}"
     )
-    return f"{table(heads, rows, right=['shots', 'documents', 'value'])}\n\n{told}"
+    return f"{table(heads, rows, right=['shots', 'documents', 'value'])}\n\n{about}"

@@ -20,19 +20,25 @@ from bakeoff.cli import (
     checking,
     data,
     endpoints,
+    environments,
+    fine_tuning,
     for_programs,
     lifecycle,
     models,
     moving,
+    pipelines,
     questions,
     records,
+    replaying,
     serving,
+    together,
     tracking,
 )
 from bakeoff.cli.failures import INTERRUPTED, described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
 from bakeoff.cli.root import Root
 from bakeoff.cli.terminal import terminal
+from bakeoff.web.together import PARENT
 
 __all__ = ["app", "main"]
 
@@ -66,15 +72,20 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     ] = False,
 ) -> None:
     del version, folder, as_json  # the last two are handed on to the command (`Root`)
+    if PARENT in os.environ:
+        from bakeoff.web.workers import end_with_parent
+
+        end_with_parent()
     quiet_progress(quiet=quiet)
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
     shape = logging.BASIC_FORMAT if verbose else "  %(levelname)s: %(message)s"
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, endpoints, tracking, moving, records, questions, data, checking, models, access):
+for _module in (lifecycle, serving, together, endpoints, replaying, tracking, moving, records, questions):
     _module.add_to(app)
-for_programs.add_to(app)
+for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):
+    _module.add_to(app)
 
 
 def main() -> NoReturn:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -271,17 +271,16 @@ def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
     folder = project_folder(folder)
     if (folder / FILE_NAME).exists() or folder != HERE:
         with open_project(folder) as project:
-            checks = project.doctor()
+            diagnosis = project.doctor()
     else:
         from bakeoff.actions.doctor import examine_installation
 
-        checks = examine_installation()
+        diagnosis = examine_installation()
     if as_json:
-        found: list[dict[str, Any]] = [{"check": what, "ok": fine, "found": told} for what, fine, told in checks]
-        emit({"checks": found})
+        emit(diagnosis.to_json())
     else:
         from bakeoff.cli.render import checks_page
 
-        typer.echo(checks_page(checks))
-    if not all(fine for _, fine, _ in checks):
+        typer.echo(checks_page(diagnosis))
+    if not diagnosis.ok:
         raise typer.Exit(1)

@@ -12,20 +12,23 @@ from bakeoff.cli.run_page import expectations, leaderboard
 from bakeoff.cli.tables import table
 from bakeoff.cli.terminal import write_text
 from bakeoff.config.file import Value
-from bakeoff.core import narrow
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
 from bakeoff.results.data import Dataset
 from bakeoff.results.outcome import RunOutcome
-from bakeoff.results.search import Expected
 
 if TYPE_CHECKING:
+    from bakeoff.actions.advice import Advice
+    from bakeoff.actions.advise_facts import DataFacts
+    from bakeoff.actions.doctor import Diagnosis
     from bakeoff.core.damage import Damage
     from bakeoff.loop.retrain import LoopTurn
+    from bakeoff.metrics.intervals import Interval
     from bakeoff.monitor.signals import MonitorReport
     from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
+    from bakeoff.results.search import PastAdvice
 
 __all__ = [
     "advice_page",
@@ -50,74 +53,72 @@ Doc = Mapping[str, Any]
 MOST_WARNINGS = 10
 
 
-def advice_page(found: Doc) -> str:
+def advice_page(advice: "Advice") -> str:
     """What to try: the data and machine in two lines, each option with predictions and reasons, then what happened."""
-    machine, metric = found["hardware"], found["metric"]
-    gpus = ", ".join(machine["gpus"]) or "no GPU"
-    shown = [option for option in found["options"] if option["expected"]]
+    machine, metric = advice.hardware, advice.metric
+    gpus = ", ".join(machine.gpus) or "no GPU"
+    shown = [(option, expected) for option in advice.options if (expected := option.expected(metric))]
     heads = ["", "candidate", metric, "", "train s", "", "p95 ms", "$ / 1k", "MB", "memory MB"]
-    rows = [[option["call"], option["name"], *_expected(option["expected"], metric)] for option in shown]
+    rows = [[option.call, option.name, *_expected(expected, metric)] for option, expected in shown]
     parts = [
-        f"{found['project']}: {_data(found)}",
-        f"machine: {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB, {gpus}",
-        f"rows {'may' if found['remote_allowed'] else 'must not'} be sent to services on other machines",
+        f"{advice.project}: {_data(advice.data)}",
+        f"machine: {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB, {gpus}",
+        f"rows {'may' if advice.remote_allowed else 'must not'} be sent to services on other machines",
         "",
-        f"expected of a run on {found['rows']:,} rows, from a probe of {found['probe_s']:g} s:",
+        f"expected of a run on {advice.rows:,} rows, from a probe of {advice.probe_s:g} s:",
         "",
         table(heads, rows) if rows else "nothing could be measured",
     ]
-    if found["run"]:
-        took, memory = found["run"]["seconds"], found["run"]["memory_bytes"]["value"] / 1e6
-        ends = f"[{took['low']:.0f}, {took['high']:.0f}]"
-        parts += ["", f"the whole run: about {took['value']:.0f} s {ends}, {memory:,.0f} MB"]
-    parts += _past(found["past"])
-    for option in found["options"]:
-        added = "" if option["named"] else f"; to try it: [candidates.{option['family']}]"
-        parts += ["", f"{option['name']}: {option['call']}{added}"]
-        parts += [f"  because {reason}" for reason in option["reasons"]]
-        parts += [f"  would change: {each}" for each in option["evidence"]]
-    return "\n".join(parts + expectations(msgspec.convert(found["compared"], tuple[Expected, ...])))
+    if advice.run:
+        seconds, memory = advice.run.seconds, advice.run.memory_bytes.value / 1e6
+        parts += ["", f"the whole run: about {seconds.value:.0f} s {seconds.ends('.0f')}, {memory:,.0f} MB"]
+    parts += _past(advice.past)
+    for option in advice.options:
+        added = "" if option.named else f"; to try it: [candidates.{option.family}]"
+        parts += ["", f"{option.name}: {option.call}{added}"]
+        parts += [f"  because {reason}" for reason in option.reasons]
+        parts += [f"  would change: {each}" for each in option.evidence]
+    return "\n".join(parts + expectations(advice.compared))
 
 
-def _past(past: Sequence[Doc]) -> list[str]:
+def _past(past: "Sequence[PastAdvice]") -> list[str]:
     """How good earlier advice was."""
     if not past:
         return []
-    told = ", ".join(
-        f"{each['quantity']} {each['inside']} of {each['pairs']}"
-        + (f" (off by {each['factor']:.2f} times)" if each["factor"] else "")
+    shares = ", ".join(
+        f"{each.quantity} {each.inside} of {each.pairs}" + (f" (off by {each.factor:.2f} times)" if each.factor else "")
         for each in past
     )
-    return ["", f"earlier advice held (measured inside the interval): {told}; predictions are corrected by it"]
+    return ["", f"earlier advice held (measured inside the interval): {shares}; predictions are corrected by it"]
 
 
-def _expected(expected: Doc, metric: str) -> list[str]:
+def _expected(expected: "Mapping[str, Interval]", metric: str) -> list[str]:
     """The metric and the training time with their intervals, and the other figures."""
     quality, train = expected.get(metric), expected["train_s"]
     mega = 1e-6
     return [
-        "?" if quality is None else f"{quality['value']:.4f}",
-        "" if quality is None else f"{quality['low']:.4f} – {quality['high']:.4f}",
-        f"{train['value']:.1f}",
-        f"{train['low']:.1f} – {train['high']:.1f}",
-        f"{expected['latency_p95_ms']['value']:.2f}",
-        f"{expected['cost_usd_per_1k']['value']:.6f}",
-        f"{expected['size_bytes']['value'] * mega:.1f}",
-        f"{expected['memory_bytes']['value'] * mega:.0f}",
+        "?" if quality is None else f"{quality.value:.4f}",
+        "" if quality is None else f"{quality.least:.4f} – {quality.most:.4f}",
+        f"{train.value:.1f}",
+        f"{train.least:.1f} – {train.most:.1f}",
+        f"{expected['latency_p95_ms'].value:.2f}",
+        f"{expected['cost_usd_per_1k'].value:.6f}",
+        f"{expected['size_bytes'].value * mega:.1f}",
+        f"{expected['memory_bytes'].value * mega:.0f}",
     ]
 
 
-def _data(found: Doc) -> str:
+def _data(data: "DataFacts") -> str:
     """The training rows in a line."""
-    data = found["data"]
-    parts = [f"{data['rows']:,} training rows ({data['test']:,} test rows are left alone)"]
-    if "classes" in data["label"]:
-        parts.append(f"{data['label']['classes']} classes, the rarest {data['label']['rarest_share']:.1%}")
-    parts += [f"{len(names)} {kind}" for kind, names in data["inputs"].items()]
-    parts += [f"{name}: {text['words_p50']:,} words (median)" for name, text in data["texts"].items()]
-    languages = data.get("languages")
-    if narrow.is_mapping(languages):
-        parts.append(" ".join(f"{name} {share:.0%}" for name, share in languages.items()))
+    from bakeoff.actions.advise_facts import LabelCounts
+
+    parts = [f"{data.rows:,} training rows ({data.test:,} test rows are left alone)"]
+    if isinstance(data.label, LabelCounts):
+        parts.append(f"{data.label.classes} classes, the rarest {data.label.rarest_share:.1%}")
+    parts += [f"{len(names)} {kind}" for kind, names in data.inputs.items()]
+    parts += [f"{name}: {text.words_p50:,} words (median)" for name, text in data.texts.items()]
+    if data.languages is not None and not isinstance(data.languages, str):
+        parts.append(" ".join(f"{name} {share:.0%}" for name, share in data.languages.items()))
     return "; ".join(parts)
 
 
@@ -316,9 +317,10 @@ def settings_page(settings: Sequence[Value]) -> str:
     return table(["setting", "value", "from"], rows)
 
 
-def checks_page(checks: Sequence[tuple[str, bool, str]]) -> str:
+def checks_page(diagnosis: "Diagnosis") -> str:
     """Checks, one a line."""
-    return table(["", "check", "found"], [["ok" if fine else "PROBLEM", what, told] for what, fine, told in checks])
+    rows = [["ok" if each.ok else "PROBLEM", each.name, each.message] for each in diagnosis.checks]
+    return table(["", "check", "found"], rows)
 
 
 def _time(time_ms: int) -> str:

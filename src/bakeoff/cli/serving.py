@@ -1,15 +1,27 @@
 """Commands around the endpoint: serve, predict, feedback, monitor."""
 
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Generator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
+from bakeoff.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from bakeoff.security.tokens import Tokens
+    from bakeoff.serve.plane import DataPlane
 
 __all__ = ["add_to"]
 
 HERE = Path()
+SWITCH_S = 0.0005
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,6 +39,17 @@ def serve(
         int | None,
         typer.Option(min=0, max=65535, metavar="PORT", help="0 for any free one; [endpoint] port by default."),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Processes that serve together, 0 for one a core; SIGHUP replaces them one by one."
+        ),
+    ] = 1,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, metavar="PORT", help="Speak the Open Inference Protocol over gRPC there, too."),
+    ] = None,
+    listening: Annotated[int | None, typer.Option(hidden=True)] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -34,34 +57,94 @@ def serve(
 
     For example: bakeoff serve --port 8080
     """
+    if workers != 1:
+        if grpc_port is not None:
+            raise UsageError(
+                f"--grpc-port: expected --workers 1 beside it, received {workers}: one process listens there"
+            )
+        _serve_by_workers(workers or os.cpu_count() or 1, host, port, folder, as_json=as_json)
+        return
     from bakeoff.web.auth import TokenAuthenticator
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.serving.app import create_app
+    from bakeoff.web.serving.tracing import SpanExporter
     from bakeoff.web.serving.turns import Pace
+    from bakeoff.web.workers import end_with_parent
 
+    # The thread of the log wants the interpreter for a moment after each of its calls to the system; by default it
+    # waits up to 5 ms for it each time while the loop is busy, and with it all answers whose records it writes.
+    sys.setswitchinterval(SWITCH_S)
     with open_project(folder) as project:
         settings = project.config.endpoint
         address = host or settings.host
         tokens, tls = project.authenticator(), project.certificate()
+        exporter = SpanExporter.of_environment(os.environ, service=project.config.project.name)
+        plane = project.plane()
         app = create_app(
-            project.plane(),
+            plane,
             project.feedback,
             hosts=local_hosts(address),
             model_names=settings.model_names,
             authenticator=tokens and TokenAuthenticator(tokens),
             pace=lambda name: Pace.of(project.served(name)),
+            exporter=exporter,
+            fine_tuning=project.fine_tuning,
         )
         listens = settings.port if port is None else port
-        server = Server(app, address, listens, authenticated=tokens is not None, tls=tls)
+        inherited = None if listening is None else socket.socket(fileno=listening)
+        server = Server(app, address, listens, authenticated=tokens is not None, tls=tls, listening=inherited)
+        if inherited is not None:
+            end_with_parent()
 
-        def ready() -> None:
-            if as_json:
-                emit({"endpoint": project.endpoint, "url": server.url})
-            else:
-                typer.echo(f"endpoint {project.endpoint!r} at {server.url} (Ctrl-C ends it)")
+        with contextlib.ExitStack() as beside:
+            ports = (
+                {}
+                if grpc_port is None
+                else {"grpc_port": beside.enter_context(_grpc(plane, address, grpc_port, tokens))}
+            )
 
-        with project.endpoints.steering():
+            def ready() -> None:
+                if as_json:
+                    emit({"endpoint": project.endpoint, "url": server.url, **ports})
+                    return
+                also = "".join(f", gRPC at port {each}" for each in ports.values())
+                typer.echo(f"endpoint {project.endpoint!r} at {server.url}{also} (Ctrl-C ends it)")
+
+            if exporter is not None:
+                beside.enter_context(contextlib.closing(exporter))
+            beside.enter_context(project.endpoints.steering())
+            beside.enter_context(project.fine_tuning.working())
             server.serve_forever(on_ready=ready)
+
+
+@contextlib.contextmanager
+def _grpc(plane: "DataPlane", host: str, port: int, tokens: "Tokens | None") -> Generator[int]:
+    """Serve gRPC meanwhile: the port."""
+    from bakeoff.web.serving.inference_grpc import GrpcServer
+
+    with GrpcServer(plane, host, port, tokens=tokens) as server:
+        yield server.port
+
+
+def _serve_by_workers(count: int, host: str | None, port: int | None, folder: Path, *, as_json: bool) -> None:
+    """The same by several processes; each is this command with a listening socket."""
+    from bakeoff.web.workers import Workers
+
+    with open_project(folder) as project:
+        settings, endpoint, place = project.config.endpoint, project.endpoint, project.folder
+        address, listens = host or settings.host, settings.port if port is None else port
+        _ = project.authenticator(), project.certificate()  # what is wrong with them is told once
+    command = [sys.executable, "-m", "bakeoff", "serve", "-C", str(place), "--host", address, "--json", "--listening"]
+    workers = Workers(address, listens, count, command)
+
+    def ready(line: str) -> None:
+        url = json.loads(line)["url"]
+        if as_json:
+            emit({"endpoint": endpoint, "url": url})
+        else:
+            typer.echo(f"endpoint {endpoint!r} at {url}, {count} workers (Ctrl-C ends them, SIGHUP replaces them)")
+
+    workers.run(ready)
 
 
 def predict(
@@ -119,7 +202,6 @@ def feedback(
     For example: bakeoff feedback ID fresh
     """
     from bakeoff.cli.answering import recording, show_recorded
-    from bakeoff.core.errors import UsageError
 
     item: dict[str, Any] | None = None
     if prediction_id is not None:

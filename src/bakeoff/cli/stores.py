@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bakeoff.cli.options import open_project, project_folder
 
 if TYPE_CHECKING:
-    from bakeoff.config.sections import AuthConfig, TlsConfig
+    from bakeoff.config.sections import AuthConfig, Config, TlsConfig
     from bakeoff.core.protocols import BlobStore, Clock, RecordStore
     from bakeoff.project.project import Project
 
@@ -25,6 +25,7 @@ class Stores:
     folder: Path
     auth: "AuthConfig"
     tls: "TlsConfig"
+    config: "Config | None" = None
     project: "Project | None" = None
 
 
@@ -47,6 +48,7 @@ def stores(
                 folder=project.folder,
                 auth=project.config.auth,
                 tls=project.config.tls,
+                config=project.config,
                 project=project,
             )
         return
@@ -55,6 +57,6 @@ def stores(
     auth, tls = (config.auth, config.tls) if config else (AuthConfig(), TlsConfig())
     records, blobs = wiring.open_stores(folder.resolve(), stated.records, stated.blobs, clock or wiring.now_ms)
     try:
-        yield Stores(records=records, blobs=blobs, folder=folder.resolve(), auth=auth, tls=tls)
+        yield Stores(records=records, blobs=blobs, folder=folder.resolve(), auth=auth, tls=tls, config=config)
     finally:
         records.close()

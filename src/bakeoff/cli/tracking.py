@@ -42,6 +42,7 @@ def ui(
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.tracking.app import create_tracking_app
     from bakeoff.web.tracking.context import PROXIED, Tracking
+    from bakeoff.web.tracking.prices import PriceTable
 
     given = {name: url for name, url in (("records", records), ("blobs", blobs)) if url is not None}
     with (
@@ -54,6 +55,7 @@ def ui(
             clock=wiring.now_ms,
             scratch=Path(scratch),
             root=artifacts or f"{PROXIED}/",
+            prices=PriceTable.standard(opened.config),
         )
         tracking.prepare()
         tokens = wiring.authenticator(opened.auth, opened.records.documents, wiring.now_ms)

@@ -24,6 +24,7 @@ __all__ = [
     "JudgeConfig",
     "LabelRule",
     "LoopConfig",
+    "ModelPrices",
     "MonitorConfig",
     "PrepareConfig",
     "PrivacyConfig",
@@ -35,6 +36,7 @@ __all__ = [
     "StepConfig",
     "StoreConfig",
     "TlsConfig",
+    "TrackingConfig",
 ]
 
 NEAR = 0.8
@@ -388,9 +390,11 @@ class ServedConfig(_Section):
     answered as if they were missing ("warn"). `deadline_ms`: a call that waits for others is answered within it, or
     refused at once; one that takes long by itself may wait as long again. `batch_rows`: the most rows that are computed
     together for several calls, where that is seen to pay (1: never); `batch_wait_ms`: how long a call waits for others
-    to be computed with. `rollout`: a new winner answers everything at once ("direct"), or first a share of the calls
-    ("canary", `canary_share` of them), or first copies of them whose answers nobody gets, and then a share ("shadow");
-    it answers everything when `canary_calls` at least have shown it to be no worse.
+    to be computed with. `cache`: how many answers are kept for rows that come again, of models that would answer the
+    same again (each is logged, with an id of its own); small models of numbers answer faster without. `rollout`: a new
+    winner answers everything at once ("direct"), or first a share of the calls ("canary", `canary_share` of them), or
+    first copies of them whose answers nobody gets, and then a share ("shadow"); it answers everything when
+    `canary_calls` at least have shown it to be no worse.
     """
 
     log: Literal["required", "best_effort", "off"] = "required"
@@ -401,6 +405,7 @@ class ServedConfig(_Section):
     deadline_ms: float = Field(default=2000, gt=0)
     batch_rows: int = Field(default=64, ge=1)
     batch_wait_ms: float = Field(default=0, ge=0, le=1000)
+    cache: int = Field(default=0, ge=0)
     rollout: Literal["direct", "canary", "shadow"] = "direct"
     canary_share: float = Field(default=0.1, gt=0, le=1)
     canary_calls: int = Field(default=200, ge=1)
@@ -490,6 +495,29 @@ class StoreConfig(_Section):
     events: str = "file://.bakeoff/events"
 
 
+class ModelPrices(_Section):
+    """`[tracking.prices."MODEL"]`: dollars for a million tokens read and written.
+
+    `price_cached` is for tokens that the service had from an earlier call, `price_cache_write` for those that it keeps
+    for a later one; without them these cost as the others.
+    """
+
+    price_in: float | None = Field(default=None, ge=0)
+    price_out: float | None = Field(default=None, ge=0)
+    price_cached: float | None = Field(default=None, ge=0)
+    price_cache_write: float | None = Field(default=None, ge=0)
+
+
+class TrackingConfig(_Section):
+    """`[tracking]`: what `bakeoff ui` makes of the traces that it gets.
+
+    `prices` are of models by the names that spans say, MODEL or PROVIDER/MODEL. They go before those of the candidates
+    (`price_in`, `price_out`) and those that come with bakeoff, and price the calls that come from then on.
+    """
+
+    prices: dict[str, ModelPrices] = {}
+
+
 class ComputeConfig(_Section):
     """`[compute]`: where jobs run. `workers` = 0: as many as fit the candidates and the cores.
 
@@ -525,3 +553,4 @@ class Config(_Section):
     loop: LoopConfig = LoopConfig()
     store: StoreConfig = StoreConfig()
     compute: ComputeConfig = ComputeConfig()
+    tracking: TrackingConfig = TrackingConfig()

@@ -64,6 +64,7 @@ class PredictionEvent(
         absent, imputed, unseen, unknown: names of inputs that the row lacked, and how; of keys that nobody knows.
         role: of the release that answered: "live", "canary" or "shadow". What a shadow says nobody gets.
         shadow_of: the id of the live answer to the same row, of a shadow's.
+        trace_id: the caller's trace, in hexadecimal, if the call named one.
         time_ms: when it was logged, in milliseconds since 1970.
     """
 
@@ -84,6 +85,7 @@ class PredictionEvent(
     unknown: tuple[str, ...] = ()
     role: str = LIVE
     shadow_of: str | None = None
+    trace_id: str | None = None
     time_ms: int = NOW
 
     @property
@@ -141,6 +143,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         comment: any text.
         source: who says so.
         known_ms: since when it is known, in milliseconds since 1970; None when it is not known.
+        trace_id: the trace of the prediction, or where that has none, of the call that brought the feedback.
         time_ms: when it was logged, in milliseconds since 1970.
     """
 
@@ -151,6 +154,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     comment: str | None = None
     source: str | None = None
     known_ms: int | None = None
+    trace_id: str | None = None
     time_ms: int = NOW
 
     @property

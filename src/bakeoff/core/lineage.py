@@ -124,11 +124,12 @@ class DatasetOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentOrigin:
-    """Python, the platform, and the versions of all installed packages."""
+    """Python, the platform, and the versions of all installed packages; of `local` ones no index has a file."""
 
     python: str
     platform: str
     packages: Mapping[str, str]
+    local: tuple[str, ...] = ()
 
     def refs(self) -> Iterator[BlobRef]:
         """None: all of it stands here."""

@@ -639,6 +639,10 @@ class EventLog(Protocol):
         """
         ...
 
+    def problem(self) -> str | None:
+        """Why events cannot be written at the moment; None when they can, as far as is known."""
+        ...
+
     def compact(self) -> int:
         """Move what is not written any more to where it is small, and fast to find; the number of events moved."""
         ...

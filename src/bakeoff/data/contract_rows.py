@@ -5,6 +5,7 @@ must have one. Uniqueness, shares and SQL take a whole table (`bakeoff.data.cont
 """
 
 import reprlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,14 +16,16 @@ from bakeoff.core.types import CANONICAL, Column
 from bakeoff.data.cast import value_of
 from bakeoff.data.contract import ColumnRules, Contract
 from bakeoff.data.contract_check import expected_allowed, expected_length, expected_range
-from bakeoff.data.values import Convert, converter, expected
+from bakeoff.data.values import Convert, absent_values, converter, expected
 from bakeoff.data.violation import RuleName, Severity
 
 __all__ = ["Broken", "RowCheck", "compiled"]
 
 TOLD = 10
-"""Violations that an error's message names; all are in its `violations`, up to MOST."""
-MOST = 100
+"""Violations that an error's message names; all are in its `violations`, up to MOST_TOLD."""
+MOST_TOLD = 100
+MOST = sys.float_info.max
+"""No number that is not finite lies within."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,8 @@ class _Column:
     type: Rule
     required: Rule | None
     tests: tuple[Test, ...]
+    plain: tuple[float, float] | None = None
+    """Between which numbers a float keeps to all rules; None where more is to be looked at."""
 
 
 class RowCheck:
@@ -86,6 +91,10 @@ class RowCheck:
             if not isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - comes from outside
                 continue
             for name, column in self._columns:
+                if column.plain is not None and type(value := row.get(name)) is float:
+                    low, high = column.plain
+                    if low <= value <= high:
+                        continue
                 try:
                     value = value_of(row, column.column)
                 except ValueError:  # a vector of another length
@@ -101,7 +110,7 @@ class RowCheck:
         """The error that refuses a request."""
         first = "\n".join(each.told() for each in broken[:TOLD])
         more = f"\nand {len(broken) - TOLD:,} more" if len(broken) > TOLD else ""
-        return ContractError(f"{first}{more}", tuple(each.to_json() for each in broken[:MOST]))
+        return ContractError(f"{first}{more}", tuple(each.to_json() for each in broken[:MOST_TOLD]))
 
 
 def _broken(column: _Column, value: object) -> Sequence[Rule]:
@@ -139,7 +148,19 @@ def _compiled(served: Column, rules: ColumnRules) -> _Column:
         type=rule(rule="type", severity=rules.type.severity, expected=expected(column)),
         required=required,
         tests=tuple(_tests(rules, column, rule)),
+        plain=_plain(rules, column),
     )
+
+
+def _plain(rules: ColumnRules, column: Column) -> tuple[float, float] | None:
+    """The range of a column of numbers that has no other rule: most values of most requests need no closer look."""
+    if column.kind != "numeric" or column.format.vector is not None or absent_values(column):
+        return None
+    if rules.allowed is not None or rules.length is not None:
+        return None
+    low, high = (None, None) if rules.range is None else (rules.range.min, rules.range.max)
+    ends = (-MOST if low is None else low, MOST if high is None else high)
+    return ends if all(isinstance(end, int | float) for end in ends) else None  # pyright: ignore[reportReturnType]
 
 
 def _tests(rules: ColumnRules, column: Column, rule: Callable[..., Rule]) -> Iterator[Test]:

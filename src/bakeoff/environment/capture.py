@@ -18,12 +18,16 @@ GIT_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Python, platform and every installed distribution; `digest` is the hash of the rest."""
+    """Python, platform and every installed distribution; `digest` is the hash of these.
+
+    `local` are those that were installed from a folder or an address (PEP 610).
+    """
 
     digest: str
     python: str
     platform: str
     packages: Mapping[str, str]
+    local: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +44,18 @@ class CodeState:
 def capture() -> Environment:
     """The environment of this process. Distribution names are normalised as in PEP 503."""
     packages: dict[str, str] = {}
+    local: set[str] = set()
     for distribution in distributions():
         name, installed = _named(distribution)
-        packages.setdefault(re.sub(r"[-_.]+", "-", name).lower(), installed)  # the first on the path is imported
+        name = re.sub(r"[-_.]+", "-", name).lower()
+        if name not in packages:  # the first on the path is imported
+            packages[name] = installed
+            if distribution.read_text("direct_url.json") is not None:
+                local.add(name)
     python, machine = platform.python_version(), f"{sys.platform}-{platform.machine()}"
     packages = dict(sorted(packages.items()))
     digest = digest_json({"python": python, "platform": machine, "packages": packages})
-    return Environment(digest=digest, python=python, platform=machine, packages=packages)
+    return Environment(digest=digest, python=python, platform=machine, packages=packages, local=tuple(sorted(local)))
 
 
 def _named(distribution: Distribution) -> tuple[str, str]:

@@ -364,7 +364,8 @@ def _of_predictions(runs: Mapping[str, LoggedRows], metric: str, question: RowQu
     measure = measure_named(metric) if task is None else find(metric, task)
     truth = _truth(runs, question)
     named = {
-        name: _column(run.table, question.prediction, PREDICTION, "prediction", name) for name, run in runs.items()
+        name: "predicted" if run.task else _column(run.table, question.prediction, PREDICTION, "prediction", name)
+        for name, run in runs.items()
     }
     columns = {name: run.table[named[name]] for name, run in runs.items()}
     known_n = truth.is_not_null().to_numpy()
@@ -422,7 +423,7 @@ def _truth(runs: Mapping[str, LoggedRows], question: RowQuestion) -> "pl.Series"
     """The true values, which are the same in all runs."""
     truths: dict[str, pl.DataFrame] = {}
     for name, run in runs.items():
-        column = _column(run.table, question.truth, TRUTH, "truth", name)
+        column = "truth" if run.task else _column(run.table, question.truth, TRUTH, "truth", name)
         truths[name] = run.table.select(run.table[column].alias("truth"))
     values = alike(truths, "truth", "truth", question.key)
     assert values is not None

@@ -9,6 +9,7 @@ from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.protocols import EventLog
+from bakeoff.core.tracing import current
 from bakeoff.core.types import Json
 from bakeoff.feedback.truth import TruthOf
 
@@ -97,11 +98,25 @@ def record(
     if not checked:
         return Recorded(accepted=0)
     written = narrow.json_array(redact([{k: e[k] for k in FREE & e.keys()} for e in checked]))
-    feedback = [FeedbackEvent(**item | texts) for item, texts in zip(checked, written, strict=True)]
+    known = _answers(events, {str(item["id"]) for item in checked})
+    feedback = [
+        FeedbackEvent(**item | texts, trace_id=_trace_id(known.get(str(item["id"]))))
+        for item, texts in zip(checked, written, strict=True)
+    ]
     events.append(feedback)
-    known = {event.id: event for event in events.get(PredictionEvent, {item.id for item in feedback}) if event.served}
+    known |= _answers(events, {item.id for item in feedback} - known.keys())  # which may have been on their way
     doubts = [doubt for item in feedback if (doubt := _doubt(item, known.get(item.id), truth_of)) is not None]
     return Recorded(accepted=len(checked) - len(doubts), doubts=tuple(doubts))
+
+
+def _answers(events: EventLog, ids: set[str]) -> dict[str, PredictionEvent]:
+    """The answers of these ids that somebody got."""
+    return {event.id: event for event in events.get(PredictionEvent, ids) if event.served} if ids else {}
+
+
+def _trace_id(prediction: PredictionEvent | None) -> str | None:
+    """The trace that feedback belongs to: that of the prediction, else that of the call which brings it."""
+    return (prediction and prediction.trace_id) or current()
 
 
 def _doubt(item: FeedbackEvent, prediction: PredictionEvent | None, truth_of: TruthOf | None) -> Doubt | None:

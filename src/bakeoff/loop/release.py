@@ -26,6 +26,7 @@ from bakeoff.metrics.intervals import Interval
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import promote, register_once
 from bakeoff.results.shipped import Shipped
+from bakeoff.security.audit import AuditLog
 from bakeoff.serve.endpoints import Endpoints
 from bakeoff.serve.releases import current, make_release
 
@@ -56,7 +57,9 @@ def register_dataset(stage: Stage, origin: RunOrigin) -> None:
     )
     versions = stage.records.versions
     register_once(versions, "dataset", name, gathered.version, run_id=origin.run_id, made_from=about)
-    environment = EnvironmentOrigin(python=around.python, platform=around.platform, packages=dict(around.packages))
+    environment = EnvironmentOrigin(
+        python=around.python, platform=around.platform, packages=dict(around.packages), local=around.local
+    )
     register_once(versions, "environment", name, around.digest, run_id=origin.run_id, made_from=environment)
 
 
@@ -172,12 +175,15 @@ def make_live(
 def _routed(stage: Stage, origin: RunOrigin, ready: Release, version: Version, *, raises: bool) -> Release:
     """The release with its role on the endpoint, given it now."""
     settings, name = stage.config.endpoint, stage.endpoint
-    endpoints = Endpoints(stage.records.documents, stage.clock, who="bakeoff run")
+    audit = AuditLog(stage.records.documents, stage.clock)
+    endpoints = Endpoints(stage.records.documents, stage.clock, who="bakeoff run", beside=audit.endpoint_moved)
     why = f"the winner of run {origin.run_id}"
     live = current(stage.records.documents, name)
-    if settings.rollout == "direct" or live is None or live.release_id == ready.release_id:
+    wins_again = live is not None and live.release_id == ready.release_id
+    if settings.rollout == "direct" or live is None or wins_again:
         promote(stage.records.versions, version)
-        endpoints.release(name, ready.release_id, why=why)
+        if not wins_again:  # what is tried beside it has its own reasons
+            endpoints.release(name, ready.release_id, why=why)
         return replace(ready, status="live", share=1.0)
     if ready.status == "retired":
         endpoints.make_way(name, settings.rollout, why=f"{why} takes its place")

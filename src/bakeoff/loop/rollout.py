@@ -20,8 +20,9 @@ from bakeoff.core.errors import ConflictError
 from bakeoff.core.protocols import Clock, DocumentRecords, EventLog
 from bakeoff.core.releases import Endpoint, Route
 from bakeoff.feedback.truth import TruthOf
-from bakeoff.loop.rollout_evidence import ROLLOUTS, Pair, RolloutEvidence, read_on, stored
+from bakeoff.loop.rollout_evidence import ROLLOUTS, BesideLive, RolloutEvidence, read_on, stored
 from bakeoff.metrics.sequential import log_evidence_better, log_evidence_worse, rate_interval, times_needed
+from bakeoff.security.audit import AuditLog
 from bakeoff.serve.endpoints import Endpoints
 from bakeoff.serve.releases import release_of
 
@@ -152,7 +153,7 @@ class Steerer:
         self._documents, self._events, self._clock = documents, events, clock
         self._truth_of, self._rules, self._settle = truth_of, rules, settle
         self._holder = holder
-        self._endpoints = Endpoints(documents, clock, who=STEERER)
+        self._endpoints = Endpoints(documents, clock, who=STEERER, beside=AuditLog(documents, clock).endpoint_moved)
 
     def steer(self) -> list[Rollout]:
         """Look once, and promote or roll back what the evidence says; the rollouts as they were decided on.
@@ -244,7 +245,7 @@ def assessed(
     )
 
 
-def _test(name: TestName, pair: Pair, margin: float) -> RolloutTest:
+def _test(name: TestName, pair: BesideLive, margin: float) -> RolloutTest:
     beside, live = pair.beside, pair.live
     counts = (beside.bad, beside.calls, live.bad, live.calls)
     low, high = rate_interval(beside.bad, beside.calls)

@@ -17,7 +17,7 @@ from bakeoff.core.protocols import DocumentRecords, EventLog
 from bakeoff.core.releases import Endpoint, Route
 from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["ROLLOUTS", "Pair", "RolloutEvidence", "Trials", "read_on", "stored"]
+__all__ = ["ROLLOUTS", "BesideLive", "CallCounts", "RolloutEvidence", "read_on", "stored"]
 
 ROLLOUTS = "rollouts"
 FORMAT = 1
@@ -36,7 +36,7 @@ Side = Literal["live", "beside"]
 Logged = PredictionEvent | FailureEvent | FeedbackEvent
 
 
-class Trials(msgspec.Struct):
+class CallCounts(msgspec.Struct):
     """How many there were (of calls, which may come in parts), and how many of them were bad."""
 
     calls: float = 0.0
@@ -48,13 +48,13 @@ class Trials(msgspec.Struct):
         self.bad += calls * bad
 
 
-class Pair(msgspec.Struct):
+class BesideLive(msgspec.Struct):
     """The same of the release and of the live one."""
 
-    beside: Trials = msgspec.field(default_factory=Trials)
-    live: Trials = msgspec.field(default_factory=Trials)
+    beside: CallCounts = msgspec.field(default_factory=CallCounts)
+    live: CallCounts = msgspec.field(default_factory=CallCounts)
 
-    def of(self, side: Side) -> Trials:
+    def of(self, side: Side) -> CallCounts:
         """Of one of them."""
         return self.beside if side == "beside" else self.live
 
@@ -67,7 +67,7 @@ class _Threshold(msgspec.Struct):
     waiting: list[tuple[float, float]] = []
 
     def add(
-        self, to: Pair, side: Side, value: float, calls: float, *, limit_of: Callable[[list[float]], float]
+        self, to: BesideLive, side: Side, value: float, calls: float, *, limit_of: Callable[[list[float]], float]
     ) -> None:
         """Count a value, or let it set the limit."""
         if self.limit is not None:
@@ -104,10 +104,10 @@ class RolloutEvidence(msgspec.Struct, kw_only=True):
     role: str
     since_ms: int
     cursor: str | None = None
-    errors: Pair = msgspec.field(default_factory=Pair)
-    slow: Pair = msgspec.field(default_factory=Pair)
-    wrong: Pair = msgspec.field(default_factory=Pair)
-    differing: Trials = msgspec.field(default_factory=Trials)
+    errors: BesideLive = msgspec.field(default_factory=BesideLive)
+    slow: BesideLive = msgspec.field(default_factory=BesideLive)
+    wrong: BesideLive = msgspec.field(default_factory=BesideLive)
+    differing: CallCounts = msgspec.field(default_factory=CallCounts)
     latency: _Threshold = msgspec.field(default_factory=_Threshold)
     distance: _Threshold = msgspec.field(default_factory=_Threshold)
     labelled: set[str] = set()

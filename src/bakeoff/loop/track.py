@@ -11,6 +11,7 @@ from bakeoff.core.hashing import digest
 from bakeoff.core.queries import AllOf, Query, attribute
 from bakeoff.core.records import Metric, RunChange, RunInput, Version
 from bakeoff.core.types import Json
+from bakeoff.environment.system import system
 from bakeoff.evaluate.score.worker import OUTCOMES
 from bakeoff.loop.champion import Contest
 from bakeoff.loop.context import Stage
@@ -79,6 +80,7 @@ class Tracker:
     def dataset(self, gathered: Gathered, origin: RunOrigin) -> None:
         """What the pass works on."""
         tags = {"bakeoff.environment": origin.environment.digest}
+        tags |= {f"bakeoff.system.{name}": value for name, value in system().items()}
         if origin.code.commit is not None:
             tags["mlflow.source.git.commit"] = origin.code.commit
             tags["bakeoff.code_dirty"] = str(origin.code.dirty).lower()

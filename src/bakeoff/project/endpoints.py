@@ -1,10 +1,9 @@
 """The project's endpoints: what is released on them, and the commands that change it."""
 
-import getpass
 import logging
 import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from bakeoff.core.protocols import Clock
 from bakeoff.core.releases import Endpoint, EndpointChange, Release
 from bakeoff.core.types import Json
 from bakeoff.project.wiring import new_id
+from bakeoff.security.audit import current_user
 from bakeoff.serve.endpoints import Endpoints
 from bakeoff.serve.releases import routed
 
@@ -86,7 +86,12 @@ class ProjectEndpoints:
 
     @property
     def _changing(self) -> Endpoints:
-        return Endpoints(self._project.records.documents, self._clock, who=_user())
+        return Endpoints(
+            self._project.records.documents,
+            self._clock,
+            who=current_user(),
+            beside=self._project.audit.endpoint_moved,
+        )
 
     def all(self) -> list[EndpointStatus]:
         """Every endpoint that was released on or created, by name.
@@ -300,10 +305,3 @@ class ProjectEndpoints:
         if name == self._project.endpoint:
             follow_live(self._project.records, self._project.config.project.name, name)
         return self.show(name)
-
-
-def _user() -> str:
-    """Who is at work, as the machine knows them."""
-    with suppress(OSError, KeyError):
-        return getpass.getuser()
-    return "unknown"

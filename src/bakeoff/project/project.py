@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-import msgspec
-
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.duration import budget_seconds
 from bakeoff.config.file import Loaded, Value, load
@@ -21,6 +19,7 @@ from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
 from bakeoff.core.jobs import Compute
+from bakeoff.core.lineage import EnvironmentOrigin
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
 from bakeoff.core.queries import AllOf, Predicate, Query, attribute
 from bakeoff.core.records import Run, Version
@@ -36,10 +35,14 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from bakeoff.actions.advice import Advice
     from bakeoff.actions.compare import RunComparison
     from bakeoff.actions.contract import Held, WrittenContract
+    from bakeoff.actions.doctor import Diagnosis
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
+    from bakeoff.actions.harness import HarnessReport
+    from bakeoff.actions.replay import Replay
     from bakeoff.actions.status import Status
     from bakeoff.core.damage import Damage
     from bakeoff.core.releases import Release
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
+    from bakeoff.project.fine_tuning import ProjectFineTuning
     from bakeoff.project.frames import DataFrame, Library
     from bakeoff.project.outcome import ProjectOutcome
     from bakeoff.registry.lineage import Lineage
@@ -379,7 +383,7 @@ class Project:
                 require_all(self.config, stage.contenders)
             return check(stage, candidate=candidate, model=model, strict=strict)
 
-    def advise(self, *, seconds: float = 20.0, again: bool = False) -> dict[str, Json]:
+    def advise(self, *, seconds: float = 20.0, again: bool = False) -> "Advice":
         """What to try on this data and machine, and why, from a short probe; `compared` with the last run.
 
         Args:
@@ -387,8 +391,8 @@ class Project:
             again: probe even if the same was probed before.
 
         Example:
-            >>> [option["name"] for option in project.advise(seconds=20.0)["options"]]  # doctest: +SKIP
-            ['linear', 'boosting', 'embedding']
+            >>> [(option.name, option.call) for option in project.advise(seconds=20.0).options]  # doctest: +SKIP
+            [('linear', 'try first'), ('boosting', 'try'), ('embedding', 'cannot say')]
         """
         from bakeoff.actions.advise import advise
         from bakeoff.loop.advice import compared
@@ -396,12 +400,12 @@ class Project:
 
         families, lacking = wiring.others(self.loaded)
         with self._stage(title="advise") as stage:
-            found = advise(stage, families, lacking, seconds=seconds, again=again)
+            advice = advise(stage, families, lacking, seconds=seconds, again=again)
         last = last_outcome(self.records, self.blobs)
-        measured = () if last is None or last.dataset.version != found["dataset"] else last.advice
+        measured = () if last is None or last.dataset.version != advice.dataset else last.advice
         if last is not None and not measured:  # it was not advised: what would have been said
-            measured = compared(found, last.candidates, last.dataset, seconds=last.seconds)
-        return {**found, "compared": msgspec.to_builtins(list(measured))}
+            measured = compared(advice.to_json(), last.candidates, last.dataset, seconds=last.seconds)
+        return replace(advice, compared=measured)
 
     def loop_once(self) -> "LoopTurn":
         """Look at what was served; when a trigger fires, take feedback into the data and run.
@@ -545,6 +549,47 @@ class Project:
 
         found = all_versions(self.records.versions, "dataset", self.config.project.name)
         return found if which is None else [find_dataset(found, self.config.project.name, which)]
+
+    def environments(self) -> list[Version]:
+        """The environments that runs were made in, newest first.
+
+        Example:
+            >>> project.environments()
+            [Version(environment films/1, ...)]
+        """
+        return all_versions(self.records.versions, "environment", self.config.project.name)
+
+    def environment(self, which: str | None = None) -> EnvironmentOrigin:
+        """Python, platform and packages of an environment: of this process, or of what `which` names.
+
+        Args:
+            which: an environment by number or the beginning of its hash, or a model version ("films/2", an alias).
+
+        Raises:
+            NotFoundError: there is no such environment or model.
+
+        Example:
+            >>> project.environment("films/1") == project.environment("1")
+            True
+        """
+        from bakeoff.actions.environments import environment_of
+
+        return environment_of(self, which)
+
+    def sbom(self, which: str | None = None) -> dict[str, Json]:
+        """A bill of materials (CycloneDX 1.6): the packages of an environment, and the models and data made in it.
+
+        Args:
+            which: as for `environment`.
+
+        Example:
+            >>> bill = project.sbom("1")
+            >>> bill["bomFormat"], "machine-learning-model" in {each["type"] for each in bill["components"]}
+            ('CycloneDX', True)
+        """
+        from bakeoff.actions.environments import bill_of
+
+        return bill_of(self, which, time_ms=self._clock())
 
     def data_card(
         self, *, version: str | None = None, show_personal: bool = False, tokenizer: Path | None = None
@@ -783,6 +828,7 @@ class Project:
             ids=wiring.new_id,
             log=settings.log,
             sample=settings.sample,
+            cache=settings.cache,
             max_rows=settings.max_rows,
             check=self._row_check,
             on_violation=settings.contract,
@@ -811,10 +857,60 @@ class Project:
         """
         from bakeoff.project.endpoints import ProjectEndpoints
 
-        def candidates() -> dict[str, str]:
-            return {each.name: str(each.model_version) for each in self._candidates()}
+        return ProjectEndpoints(self, clock=self._clock, candidates=self._candidate_versions)
 
-        return ProjectEndpoints(self, clock=self._clock, candidates=candidates)
+    def _candidate_versions(self) -> dict[str, str]:
+        return {each.name: str(each.model_version) for each in self._candidates()}
+
+    def replay(
+        self,
+        model: str,
+        *,
+        endpoint: str | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+        limit: int = 10_000,
+    ) -> "Replay":
+        """Answer logged calls again with another model, and compare answers, quality (where labels are) and latency.
+
+        Args:
+            model: a version ("name/2", "2"), an alias, a candidate of the last run, or the id of a release.
+            endpoint: whose calls; the project's own by default.
+            since_ms: calls from then on, in milliseconds since 1970.
+            until_ms: calls before then.
+            limit: the most rows; of more, the last ones.
+
+        Raises:
+            NotFoundError: there is no such model, or no logged call.
+
+        Example:
+            >>> _ = project.predict([{"review": "great film", "year": 1999}] * 3)
+            >>> project.replay("champion")
+            Replay(films/1 on 3 rows of 'films': 100.0% the same)
+        """
+        from bakeoff.actions.replay import replay
+
+        return replay(
+            self,
+            self.endpoint if endpoint is None else endpoint,
+            model,
+            candidates=self._candidate_versions(),
+            since_ms=since_ms,
+            until_ms=until_ms,
+            limit=limit,
+        )
+
+    @property
+    def fine_tuning(self) -> "ProjectFineTuning":
+        """Language models that are fine-tuned on files of callers: files, jobs, and what works at them.
+
+        Example:
+            >>> project.fine_tuning
+            ProjectFineTuning(0 jobs, 0 files)
+        """
+        from bakeoff.project.fine_tuning import ProjectFineTuning
+
+        return ProjectFineTuning(self, self._clock, self._stage)
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes
@@ -1311,7 +1407,7 @@ class Project:
         """
         from bakeoff.actions.export import Wish, export
 
-        known = {each.name: str(each.model_version) for each in self._candidates()}
+        known = self._candidate_versions()
         model = self.model(known.get(which, which) if which else None)
         return export(
             model.model,
@@ -1339,7 +1435,7 @@ class Project:
         shots: int | None = None,
         chat: bool = False,
         batch: int = 8,
-    ) -> dict[str, Json]:
+    ) -> "HarnessReport":
         """Run tasks of the LM Evaluation Harness on a candidate of the last run; what is found is kept with its run.
 
         Args:
@@ -1355,7 +1451,9 @@ class Project:
             NotFoundError: there is no such candidate or task. MissingExtraError: the extra `harness` is not installed.
 
         Example:
-            >>> project.harness("tuned", ["hellaswag"], limit=100)  # doctest: +SKIP
+            >>> report = project.harness("tuned", ["hellaswag"], limit=100)  # doctest: +SKIP
+            >>> report.tasks[0].metrics[0].value  # doctest: +SKIP
+            0.31
         """
         from bakeoff.actions.harness import HarnessTasks, run_harness
 
@@ -1545,12 +1643,12 @@ class Project:
 
         return status(self, run_id)
 
-    def doctor(self) -> list[tuple[str, bool, str]]:
-        """Checks of the installation and the project: (what, whether it is fine, what was found).
+    def doctor(self) -> "Diagnosis":
+        """Checks of the installation and the project, and what each came to.
 
         Example:
-            >>> [what for what, fine, _ in project.doctor() if not fine]
-            []
+            >>> project.doctor().problems
+            ()
         """
         from bakeoff.actions.doctor import examine
 

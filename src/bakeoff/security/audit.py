@@ -20,6 +20,7 @@ from bakeoff.core.errors import ConflictError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.records import Document, DocumentChange
+from bakeoff.core.releases import EndpointChange
 from bakeoff.core.types import Json
 
 __all__ = ["AuditHead", "AuditLog", "AuditRecord", "as_cef", "current_user"]
@@ -90,38 +91,52 @@ class AuditLog:
             ConflictError: too many others wrote at the same time.
         """
         for _ in range(TRIES):
-            stored = self._documents.get(HEADS, HEAD)
-            head = _head(stored)
-            fields: dict[str, Json] = {
-                "number": head.count + 1,
-                "time_ms": self._clock(),
-                "who": who,
-                "action": action,
-                "subject": subject,
-                "origin": origin,
-                "before": before,
-                "after": after,
-                "previous": head.hash,
-            }
-            digest = _hash(fields)
+            changes = self.changes(action, subject, who=who, origin=origin, before=before, after=after)
             try:
-                self._documents.apply(
-                    [
-                        DocumentChange(
-                            collection=AUDIT, key=_key(head.count + 1), body=fields | {"hash": digest}, expected=0
-                        ),
-                        DocumentChange(
-                            collection=HEADS,
-                            key=HEAD,
-                            body={"count": head.count + 1, "hash": digest},
-                            expected=stored.revision if stored else 0,
-                        ),
-                    ]
-                )
+                self._documents.apply(changes)
             except ConflictError:
                 continue
-            return _record(fields | {"hash": digest})
+            assert changes[0].body is not None
+            return _record(changes[0].body)
         raise ConflictError(f"expected to write to the audit log, but others did so {TRIES} times meanwhile; try again")
+
+    def changes(
+        self, action: str, subject: str, *, who: str, origin: str = "", before: Json = None, after: Json = None
+    ) -> tuple[DocumentChange, DocumentChange]:
+        """The record of a change and the new head, to be written in one commit with the change itself.
+
+        Such a commit ends with `ConflictError` when another record was written meanwhile: make them again.
+        """
+        stored = self._documents.get(HEADS, HEAD)
+        head = _head(stored)
+        fields: dict[str, Json] = {
+            "number": head.count + 1,
+            "time_ms": self._clock(),
+            "who": who,
+            "action": action,
+            "subject": subject,
+            "origin": origin,
+            "before": before,
+            "after": after,
+            "previous": head.hash,
+        }
+        digest = _hash(fields)
+        record: dict[str, Json] = {**fields, "hash": digest}
+        body: dict[str, Json] = {"count": head.count + 1, "hash": digest}
+        return (
+            DocumentChange(collection=AUDIT, key=_key(head.count + 1), body=record, expected=0),
+            DocumentChange(collection=HEADS, key=HEAD, body=body, expected=stored.revision if stored else 0),
+        )
+
+    def endpoint_moved(self, change: EndpointChange) -> tuple[DocumentChange, DocumentChange]:
+        """The record of a change of an endpoint's routes."""
+        return self.changes(
+            f"endpoint {change.what}",
+            f"endpoint {change.endpoint}",
+            who=change.who,
+            before=change.before.to_json(),
+            after={**change.after.to_json(), "why": change.why},
+        )
 
     def records(self) -> Iterator[AuditRecord]:
         """All records, oldest first."""

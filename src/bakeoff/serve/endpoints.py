@@ -1,16 +1,20 @@
 """Changes of endpoints: which releases answer, with what share; each is one compare-and-swap, and in the history."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bakeoff.config.sections import NAME_PATTERN
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.releases import Endpoint, EndpointChange, Release, Role, Route
 from bakeoff.serve.releases import release_of, routed
-from bakeoff.serve.routes import changes_of, endpoint_of, move, names_of
+from bakeoff.serve.routes import Beside, changes_of, endpoint_of, move, names_of
 
 __all__ = ["Endpoints"]
+
+LONGEST = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +28,13 @@ class Endpoints:
         documents: the records.
         clock: milliseconds since the epoch.
         who: whom the history names.
+        beside: makes what is written together with a change: its record in the audit log.
     """
 
     documents: DocumentRecords
     clock: Clock
     who: str
+    beside: Beside = lambda _: ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +67,7 @@ class Endpoints:
     def create(self, name: str, *, why: str = "") -> Endpoint:
         """Make an endpoint that nothing is released on yet; when there is one, nothing happens."""
         before = endpoint_of(self.documents, name)
-        return before or self._moved(Endpoint(name=name), "create", why, lambda endpoint: endpoint)
+        return before or self._moved(_new(name), "create", why, lambda endpoint: endpoint)
 
     def release(self, name: str, release_id: str, *, why: str = "") -> Endpoint:
         """Let this release answer everything from now on."""
@@ -71,7 +77,7 @@ class Endpoints:
             return before.with_live(release_id, previous=previous)
 
         release_of(self.documents, name, release_id)
-        return self._moved(endpoint_of(self.documents, name) or Endpoint(name=name), "release", why, alone)
+        return self._moved(endpoint_of(self.documents, name) or _new(name), "release", why, alone)
 
     def canary(self, name: str, release_id: str, *, share: float, why: str = "") -> Endpoint:
         """Let this release answer a share of the traffic; one that is a canary already gets this share.
@@ -197,4 +203,18 @@ class Endpoints:
             before=before,
             after=edit(before),
         )
-        return move(self.documents, change)
+        return move(self.documents, change, self.beside)
+
+
+def _new(name: str) -> Endpoint:
+    """An endpoint that is yet to be written.
+
+    Raises:
+        UsageError: an endpoint cannot be called so.
+    """
+    if len(name) > LONGEST or re.fullmatch(NAME_PATTERN, name) is None:
+        raise UsageError(
+            f"expected an endpoint's name of at most {LONGEST} small letters, digits, '-', '_' and '.', received "
+            f"{name[:LONGEST]!r}"
+        )
+    return Endpoint(name=name)

@@ -1,33 +1,32 @@
-"""The engine: answers for one endpoint with the releases that its routes name, and follows the routes.
+"""The engine: answers for one endpoint with the releases that its routes name (`bakeoff.serve.follow`).
 
 A call keeps the runtime that it started with, so a release that is replaced lives until its calls have drained.
-The caller that sees the routes moved loads what is new; the others go on with what there is meanwhile.
 
 A canary never stops an answer: where it cannot be loaded, fails, or begins to say nothing, the live release is asked
 instead. When that one answers, the failure is the canary's, and is logged as evidence; when it does not, the failure
 is of the call, and the live release's error is told.
 """
 
-import logging
 import random
 import secrets
-import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
 
 from msgspec import Struct
 
+from bakeoff.core import tracing
 from bakeoff.core.abilities import abilities_of
-from bakeoff.core.errors import BakeoffError, CandidateError, DataError, NotFoundError, StoreError
+from bakeoff.core.errors import CandidateError, DataError, StoreError
 from bakeoff.core.events import PredictionEvent
 from bakeoff.core.generation import Embedded, Messages, Piece, Sampling, Tool, ToolCall
 from bakeoff.core.protocols import Clock, EventLog, Model
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Signature
 from bakeoff.data.contract_rows import Broken, RowCheck
+from bakeoff.serve.follow import POLL_MS, Follower, LoadedRoutes
 from bakeoff.serve.inputs import Inputs, OnUnknown
 from bakeoff.serve.mirror import Mirror
 from bakeoff.serve.recorder import LogMode, Recorder, Redact
@@ -38,10 +37,8 @@ __all__ = ["Call", "Engine", "Health"]
 
 A = TypeVar("A", bound="Answer | DataError")
 
-POLL_MS = 500
-RETRY_MS = 10_000
-
-logger = logging.getLogger(__name__)
+PATH_ROWS = 256
+"""Of more rows a table costs less for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,19 +55,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Rows that somebody wants answers to, and the caller's key (see `Engine.predict`)."""
+    """Rows that somebody wants answers to, the caller's key (see `Engine.predict`), and the trace of the call."""
 
     rows: Sequence[Row]
     key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Serving:
-    """The live runtime, and the routes with the runtimes of those that could be loaded, by release."""
-
-    live: Runtime
-    routes: Sequence[Release]
-    runtimes: Mapping[str, Runtime]
+    trace_id: str | None = field(default_factory=tracing.current)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +67,6 @@ class _Conversation:
     messages: Messages
     sampling: Sampling
     answer_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Unloadable:
-    """Why a release could not be loaded, and when that was."""
-
-    error: Exception
-    time_ms: int
 
 
 def _random_id() -> str:
@@ -107,6 +88,7 @@ class Engine:
         timer: seconds, for latencies.
         log: "required": no answer before its record is durable; "best_effort": answers do not wait for it; "off".
         sample: the share of calls that are logged.
+        cache: answers that are kept for rows that come again (none: 0).
         max_rows: the most rows in one call.
         check: compiles a released contract (its blob) for the model's columns; without it none is held.
         on_violation: "reject": a call with a row that violates an error rule is refused whole; "log": it is
@@ -129,6 +111,7 @@ class Engine:
         timer: Callable[[], float] = time.perf_counter,
         log: LogMode = "required",
         sample: float = 1.0,
+        cache: int = 0,
         max_rows: int = 10_000,
         check: Callable[[str, Sequence[Column]], RowCheck] | None = None,
         on_violation: OnViolation = "reject",
@@ -137,19 +120,15 @@ class Engine:
     ) -> None:
         self.endpoint = endpoint
         self.recorder = Recorder(endpoint, events, log=log, redact=redact, sample=sample)
-        self._load, self._routes, self._prepare = load, routes, prepare
+        self._prepare = prepare
         self._clock, self._ids, self._timer = clock, ids, timer
-        self._max_rows = max_rows
+        self._max_rows, self._cache = max_rows, cache
         self._check = check
         self._on_violation: OnViolation = on_violation
         self._unknown: OnUnknown = unknown
-        self._serving: _Serving | None = None
-        self._unloadable: dict[str, _Unloadable] = {}
         self._draw = random.Random()  # noqa: S311 - it draws who meets a canary
+        self._follower = Follower(endpoint, routes=routes, load=load, make=self._runtime, clock=clock)
         self.mirror = Mirror()
-        self._refreshing = threading.Lock()
-        self._polled_ms: int | None = None
-        self._problem: str | None = None
 
     def new_id(self) -> str:
         """An id for an answer that is yet to come."""
@@ -175,7 +154,7 @@ class Engine:
             CandidateError: the model failed.
             StoreError: the answers could not be logged.
         """
-        return self._asked(rows, key, self._answered_by, self._tried)
+        return self._canary_first(rows, key, self._answered_by, self._tried)
 
     def predict_calls(self, calls: Sequence[Call]) -> list[list[Answer] | Exception]:
         """Answer several calls at once, each as `predict` would; what is wrong with one is not told to the others.
@@ -183,9 +162,13 @@ class Engine:
         Raises:
             NotFoundError: nothing is released on the endpoint.
         """
-        serving, started = self._current(), self._timer()
+        serving, started = self._follower.current(), self._timer()
         if len(calls) == 1 or len(serving.routes) > 1:
             return [self._result(call) for call in calls]
+        by_path = self._answered_by_path(serving.live, [row for call in calls for row in call.rows], started)
+        if by_path is not None:
+            each_answer = iter(by_path)
+            return [[next(each_answer) for _ in call.rows] for call in calls]
         admitted: list[Admitted | Exception] = []
         for call in calls:
             try:
@@ -194,8 +177,17 @@ class Engine:
                 self.recorder.failed(serving.live.release, len(call.rows), self._since_ms(started), error)
                 admitted.append(error)
         together = [each for each in admitted if isinstance(each, Admitted)]
+        of = [
+            call.trace_id
+            for call, each in zip(calls, admitted, strict=True)
+            if isinstance(each, Admitted)
+            for _ in each.rows
+        ]
         try:
-            answers = iter(self._answered(serving.live, Admitted.joined(together), started)) if together else iter(())
+            with tracing.of_rows(of):
+                answers = (
+                    iter(self._answered(serving.live, Admitted.joined(together), started)) if together else iter(())
+                )
         except Exception:  # noqa: BLE001 - whose fault it is shows when each is asked alone
             return [
                 each if isinstance(each, Exception) else self._result(call)
@@ -205,7 +197,8 @@ class Engine:
 
     def _result(self, call: Call) -> list[Answer] | Exception:
         try:
-            return self.predict(call.rows, key=call.key)
+            with tracing.of_rows([call.trace_id] * len(call.rows)):
+                return self.predict(call.rows, key=call.key)
         except Exception as error:  # noqa: BLE001 - it is told to who called
             return error
 
@@ -215,9 +208,9 @@ class Engine:
         Raises:
             NotFoundError, CandidateError, StoreError: as for `predict`.
         """
-        return self._asked(rows, key, self._each_answered_by, lambda *asked: [*self._tried(*asked)])
+        return self._canary_first(rows, key, self._each_answered_by, lambda *asked: [*self._tried(*asked)])
 
-    def _asked(
+    def _canary_first(
         self,
         rows: Sequence[Row],
         key: str | None,
@@ -225,13 +218,13 @@ class Engine:
         by_canary: Callable[[Runtime, Sequence[Row], float], list[A]],
     ) -> list[A]:
         """Ask the canary, if this caller meets it, and where that one fails or there is none, the live release."""
-        serving = self._current()
+        serving = self._follower.current()
         chosen = pick(serving.routes, key, self._draw)
         failure: tuple[Exception, float] | None = None
         if chosen is not serving.routes[0]:
             started = self._timer()
             try:
-                return by_canary(self._runtime_of(serving, chosen), rows, started)
+                return by_canary(self._follower.runtime_of(serving, chosen), rows, started)
             except StoreError:  # it answered, and no other answer could be logged either
                 raise
             except Exception as error:  # noqa: BLE001 - the live release is asked instead
@@ -249,12 +242,33 @@ class Engine:
         return answers
 
     def _answered_by(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
-        return self._answered(runtime, self._admitted(runtime, rows), started)
+        answers = self._answered_by_path(runtime, rows, started)
+        return self._answered(runtime, self._admitted(runtime, rows), started) if answers is None else answers
+
+    def _answered_by_path(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer] | None:
+        """The answers to rows that need no table, logged; None where they need one."""
+        answers = self._answers_by_path(runtime, rows)
+        if answers is not None:
+            self.recorder.answered(runtime, rows, answers, self._since_ms(started), ())
+        return answers
+
+    def _answers_by_path(self, runtime: Runtime, rows: Sequence[Row]) -> list[Answer] | None:
+        path = runtime.row_path
+        read = path.read(rows) if path is not None and len(rows) <= min(PATH_ROWS, self._max_rows) else None
+        answer = path(read) if path is not None and read else None
+        return None if answer is None else runtime.path_answers(answer, self._ids)
 
     def _tried(self, canary: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
         """The canary's answers; what rows violate counts once it has answered, as the live one may be asked next."""
+        by_path = self._answered_by_path(canary, rows, started)  # as the live one, or it would look slow
+        if by_path is not None:
+            return by_path
         admitted = self._admitted(canary, rows, _uncounted)
-        answers = self._answered(canary, admitted, started)
+        try:
+            answers = canary.answers(admitted, self._ids)
+        except StoreError as error:  # of the model's own files, and not of the log
+            raise CandidateError(f"model {canary.release.model_version} failed: {error}") from error
+        self.recorder.answered(canary, admitted.rows, answers, self._since_ms(started), admitted.broken)
         self.recorder.count_broken(admitted.broken)
         return answers
 
@@ -273,7 +287,7 @@ class Engine:
     @property
     def direct(self) -> Runtime | None:
         """The runtime that answers whatever comes, when it is alone and has a row path; else None."""
-        serving = self._serving
+        serving = self._follower.loaded
         if serving is None or len(serving.routes) > 1 or serving.live.row_path is None:
             return None
         return serving.live
@@ -292,24 +306,11 @@ class Engine:
         answers = None if answer is None else runtime.path_answers(answer, self._ids)
         if answer is None or answers is None:
             return None
-        return answers, self.recorder.path_events(runtime, answer.logged, answers, self._since_ms(started))
-
-    def _runtime_of(self, serving: _Serving, route: Release) -> Runtime:
-        """The runtime of a route beside the live one.
-
-        Raises:
-            CandidateError: it could not be loaded.
-        """
-        runtime = serving.runtimes.get(route.release_id)
-        if runtime is not None:
-            return runtime
-        failed = self._unloadable.get(route.release_id)
-        raise CandidateError(
-            f"model {route.model_version} could not be loaded: {failed.error if failed else 'it is loaded no more'}"
-        )
+        latency_ms, now_ms = self._since_ms(started), self._clock()
+        return answers, self.recorder.path_events(runtime.release, answer.logged, answers, latency_ms, now_ms)
 
     def _mirror(
-        self, serving: _Serving, shadow: Release, rows: Sequence[Row], answers: "Sequence[Answer | DataError]"
+        self, serving: LoadedRoutes, shadow: Release, rows: Sequence[Row], answers: "Sequence[Answer | DataError]"
     ) -> None:
         """Have a shadow answer the same rows later, if there is room; its answers are logged beside the live ones."""
         pairs = [(row, answer.id) for row, answer in zip(rows, answers, strict=True) if isinstance(answer, Answer)]
@@ -318,13 +319,15 @@ class Engine:
         def answer() -> None:
             started = self._timer()
             try:
-                runtime = self._runtime_of(serving, shadow)
-                admitted = runtime.admitted(copies, _uncounted)
-                answers_of_shadow = runtime.answers(admitted, self._ids)
+                runtime = self._follower.runtime_of(serving, shadow)
+                answered, looked = self._answers_by_path(runtime, copies), copies
+                if answered is None:
+                    admitted = runtime.admitted(copies, _uncounted)
+                    answered, looked = runtime.answers(admitted, self._ids), admitted.rows
             except Exception as error:  # noqa: BLE001 - it is logged
                 self.recorder.failed(shadow, len(copies), self._since_ms(started), error)
             else:
-                self.recorder.shadowed(runtime, admitted.rows, answers_of_shadow, self._since_ms(started), ids)
+                self.recorder.shadowed(runtime, looked, answered, self._since_ms(started), ids)
 
         self.mirror.offer(answer)
 
@@ -334,7 +337,7 @@ class Engine:
         Raises:
             DataError: inputs are lacking, and such rows are refused. NotFoundError: nothing is released.
         """
-        self._current().live.inputs.of(names, where)
+        self._follower.current().live.inputs.of(names, where)
 
     def _refused(self, runtime: Runtime, rows: Sequence[Row]) -> dict[int, DataError]:
         """The rows that cannot be answered, by their place, each looked at alone."""
@@ -388,7 +391,7 @@ class Engine:
             NotFoundError: nothing is released on the endpoint.
             StoreError: the answer could not be logged.
         """
-        serving, conversation = self._current(), _Conversation(messages, sampling, answer_id)
+        serving, conversation = self._follower.current(), _Conversation(messages, sampling, answer_id)
         chosen = pick(serving.routes, key, self._draw)
         if chosen is not serving.routes[0]:
             return self._chat_tried(serving, chosen, conversation)
@@ -410,11 +413,11 @@ class Engine:
         pieces = chat(conversation.messages, conversation.sampling)
         return self._conversed(runtime, _speaking(pieces, runtime.release) if tried else pieces, log, started)
 
-    def _chat_tried(self, serving: _Serving, canary: Release, conversation: _Conversation) -> Generator[Piece]:
+    def _chat_tried(self, serving: LoadedRoutes, canary: Release, conversation: _Conversation) -> Generator[Piece]:
         """The canary's answer; the live release's where that one fails before it said anything."""
         started = self._timer()
         try:
-            pieces = self._chat_by(self._runtime_of(serving, canary), conversation, tried=True)
+            pieces = self._chat_by(self._follower.runtime_of(serving, canary), conversation, tried=True)
         except Exception as error:  # noqa: BLE001 - the live release is asked instead
             failure = error, self._since_ms(started)
         else:
@@ -428,16 +431,16 @@ class Engine:
             yield from pieces
 
     def _then_mirrored(
-        self, serving: _Serving, shadows: Sequence[Release], pieces: Generator[Piece], conversation: _Conversation
+        self, serving: LoadedRoutes, shadows: Sequence[Release], pieces: Generator[Piece], conversation: _Conversation
     ) -> Generator[Piece]:
         yield from pieces
         for shadow in shadows:
             self.mirror.offer(lambda shadow=shadow: self._chat_shadowed(serving, shadow, conversation))
 
-    def _chat_shadowed(self, serving: _Serving, shadow: Release, conversation: _Conversation) -> None:
+    def _chat_shadowed(self, serving: LoadedRoutes, shadow: Release, conversation: _Conversation) -> None:
         started = self._timer()
         try:
-            runtime = self._runtime_of(serving, shadow)
+            runtime = self._follower.runtime_of(serving, shadow)
             text = _text_of(list(runtime.chat(conversation.messages, conversation.sampling)))
         except Exception as error:  # noqa: BLE001 - it is logged
             self.recorder.failed(shadow, 1, self._since_ms(started), error)
@@ -452,7 +455,7 @@ class Engine:
             UsageError: the live model does not count them.
             DataError: its chat template refuses the conversation. NotFoundError: nothing is released.
         """
-        return self._current().live.prompt_tokens(messages, tools)
+        return self._follower.current().live.prompt_tokens(messages, tools)
 
     def _conversed(
         self, runtime: Runtime, pieces: Iterator[Piece], log: Callable[[str, float], None], started: float
@@ -462,6 +465,7 @@ class Engine:
             for piece in pieces:
                 read.append(piece)
                 if piece.finish is not None:
+                    self._note(runtime, piece)
                     text, read = _text_of(read), []
                     log(text, self._since_ms(started))  # durable before its end is told
                 yield piece
@@ -473,16 +477,43 @@ class Engine:
             self.recorder.failed(runtime.release, 1, self._since_ms(started), error)
             raise
 
+    def _note(self, runtime: Runtime, last: Piece) -> None:
+        """What a span says of an answer that has ended."""
+        tracing.note(
+            gen_ai__operation__name="chat",
+            gen_ai__request__model=self.endpoint,
+            gen_ai__response__model=runtime.release.model_version,
+            gen_ai__response__finish_reasons=[str(last.finish)],
+            gen_ai__usage__input_tokens=last.prompt_tokens,
+            gen_ai__usage__output_tokens=last.completion_tokens,
+        )
+
+    @property
+    def model_version(self) -> str | None:
+        """The version that is live, if one is loaded."""
+        return self._serving and self._serving.live.release.model_version
+
+    @property
+    def converses(self) -> bool:
+        """Whether the live model answers conversations; one that does not answers rows.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint.
+        """
+        return abilities_of(self._current().live.model).chat is not None
+
     @property
     def concurrency(self) -> int | None:
         """How many answers the live model works at; None where it does not say, or nothing is live yet."""
-        concurrency = None if self._serving is None else abilities_of(self._serving.live.model).concurrency
+        concurrency = (
+            None if self._follower.loaded is None else abilities_of(self._follower.loaded.live.model).concurrency
+        )
         return concurrency and concurrency()
 
     @property
     def waits_for_service(self) -> bool:
         """Whether the live model pays for its answers, and mostly waits for them; False where nothing is live yet."""
-        return self._serving is not None and abilities_of(self._serving.live.model).usage is not None
+        return self._follower.loaded is not None and abilities_of(self._follower.loaded.live.model).usage is not None
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Vectors of texts by the encoder of the live release; not logged, as no label ever comes for them.
@@ -492,7 +523,7 @@ class Engine:
             NotFoundError: nothing is released on the endpoint.
             CandidateError: the encoder failed.
         """
-        return self._current().live.embedded(texts)
+        return self._follower.current().live.embedded(texts)
 
     # --- following the routes ---------------------------------------------------------------------
 
@@ -501,29 +532,22 @@ class Engine:
 
         For those who moved them in this process and want the next call answered by the new release.
         """
-        with self._refreshing:
-            self._follow()
+        self._follower.refresh()
 
-    def refresh_if_due(self) -> None:
-        """Look at the routes unless that was done in the last half second or is being done."""
-        if self._is_due() and self._refreshing.acquire(blocking=False):
-            try:
-                self._follow()
-            finally:
-                self._refreshing.release()
-
-    def _is_due(self) -> bool:
-        # A clock that was set back (or replays the past) must not stop the looking.
-        return self._polled_ms is None or not 0 <= self._clock() - self._polled_ms < POLL_MS
+    def refresh_if_due(self, *, after_ms: int = POLL_MS) -> None:
+        """Look at the routes unless that was done in the last half second (or `after_ms`), or is being done."""
+        self._follower.refresh_if_due(after_ms=after_ms)
 
     def health(self) -> Health:
         """Whether it can answer, and with what."""
-        release = self._serving.live.release if self._serving else None
+        release = self._follower.loaded.live.release if self._follower.loaded else None
+        blocked = self.recorder.blocked()
+        problems = [self._follower.problem, blocked, self.recorder.problem, self._follower.stuck()]
         return Health(
-            ready=release is not None,
+            ready=release is not None and blocked is None,
             release_id=release and release.release_id,
             model_version=release and release.model_version,
-            problem=self._problem,
+            problem="; ".join(dict.fromkeys(filter(None, problems))) or None,
             lost_log_records=self.recorder.lost,
             unmirrored_calls=self.mirror.dropped,
         )
@@ -531,70 +555,7 @@ class Engine:
     @property
     def signature(self) -> Signature:
         """What the live model takes and gives; `NotFoundError` when there is none."""
-        return self._current().live.model.signature
-
-    def _current(self) -> _Serving:
-        self.refresh_if_due()
-        if self._serving is None:
-            self.refresh()
-        if self._serving is None:
-            raise NotFoundError(
-                f"expected a release on endpoint {self.endpoint!r}, found none"
-                + (f" that works: {self._problem}" if self._problem else "; run 'bakeoff run' to make one")
-            )
-        return self._serving
-
-    def _follow(self) -> None:
-        """One look at the routes; any failure leaves what serves in place and stands in `health`."""
-        self._polled_ms = self._clock()
-        try:
-            routes = list(self._routes())
-        except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
-            self._problem = f"cannot read the endpoint's routes: {error}"
-            _log_problem(self._problem, error)
-            return
-        wanted, named = routes, {route.release_id for route in routes}
-        self._unloadable = {name: each for name, each in self._unloadable.items() if name in named}
-        if routes:
-            before = self._serving.runtimes if self._serving else {}
-            live = self._loaded(routes[0], before)
-            if live is None and self._serving is not None:  # what was live before goes on, alone
-                live = self._serving.live
-                routes = [live.release]
-            if live is not None:
-                beside = {route.release_id: self._loaded(route, before, beside=live) for route in routes[1:]}
-                runtimes = {name: runtime for name, runtime in beside.items() if runtime is not None}
-                self._serving = _Serving(live, routes, {routes[0].release_id: live} | runtimes)
-        problems = [
-            f"cannot load release {route.release_id} ({route.model_version}): {failed.error}"
-            for route in wanted
-            if (failed := self._unloadable.get(route.release_id)) is not None
-        ]
-        self._problem = "; ".join(problems) or None
-
-    def _loaded(
-        self, route: Release, before: Mapping[str, Runtime], *, beside: Runtime | None = None
-    ) -> Runtime | None:
-        """The runtime of a route, loaded now if it is not; None where that cannot be done."""
-        known = before.get(route.release_id)
-        if known is not None:  # its model stays, whatever it does now
-            return known if known.release.status == route.status else self._runtime(route, known.model)
-        failed = self._unloadable.get(route.release_id)
-        if failed is not None and 0 <= self._clock() - failed.time_ms < RETRY_MS:
-            return None
-        try:
-            model = self._load(route)
-            if beside is not None:
-                _require_same_task(model, beside.model)
-            if warm := abilities_of(model).warm:
-                warm()  # what served before answers meanwhile, and stays if this fails
-            runtime = self._runtime(route, model)
-        except Exception as error:  # noqa: BLE001 - it is kept as the problem, and logged
-            self._unloadable[route.release_id] = _Unloadable(error, self._clock())
-            _log_problem(f"cannot load release {route.release_id} ({route.model_version}): {error}", error)
-            return None
-        self._unloadable.pop(route.release_id, None)
-        return runtime
+        return self._follower.current().live.model.signature
 
     def _runtime(self, release: Release, model: Model) -> Runtime:
         columns, check = model.signature.inputs, None
@@ -602,14 +563,13 @@ class Engine:
             check = self._check(release.contract_id, columns)
         inputs = Inputs(columns, aside=(*release.columns, *release.aside), unknown=self._unknown)
         return Runtime(
-            release, model, prepare=self._prepare, inputs=inputs, check=check, on_violation=self._on_violation
-        )
-
-
-def _require_same_task(model: Model, live: Model) -> None:
-    if model.signature.task != live.signature.task:
-        raise DataError(
-            f"expected a model for {live.signature.task}, as the live one is, received one for {model.signature.task}"
+            release,
+            model,
+            prepare=self._prepare,
+            inputs=inputs,
+            check=check,
+            on_violation=self._on_violation,
+            cache=self._cache,
         )
 
 
@@ -641,8 +601,3 @@ def _text_of(pieces: Sequence[Piece]) -> str:
     text = "".join(piece.text for piece in pieces)
     calls = ToolCall.joined(bit for piece in pieces for bit in piece.calls)
     return "\n".join([text, *(call.text for call in calls)]).strip("\n") if calls else text
-
-
-def _log_problem(problem: str, error: Exception) -> None:
-    """Errors raised on purpose say all there is to say; of others the traceback is wanted."""
-    logger.warning(problem, exc_info=None if isinstance(error, BakeoffError) else error)

@@ -130,8 +130,9 @@ class Inputs:
 
     def of_stored(self, row: Mapping[str, object]) -> Gaps:
         """The same for the stored values of a row that has all inputs and no other keys."""
-        imputed = [whole for name, whole in self._whole.items() if row[name] is None]
-        unseen = [
+        gaps = None in row.values()
+        imputed = [whole for name, whole in self._whole.items() if row[name] is None] if gaps else []
+        unseen = self._categories and [
             name for name, known in self._categories.items() if (value := row[name]) is not None and value not in known
         ]
         if not imputed and not unseen:

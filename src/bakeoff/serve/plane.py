@@ -9,6 +9,8 @@ from bakeoff.serve.engine import Engine
 
 __all__ = ["DataPlane"]
 
+FOLLOW_MS = 200
+
 
 class DataPlane:
     """Engines by the name of their endpoint; safe to call from many threads.
@@ -60,6 +62,9 @@ class DataPlane:
             return self._engines.setdefault(name, self._engines.get(name) or self._make(name))
 
     def refresh_if_due(self) -> None:
-        """Have every engine look at its routes, unless it has done so in the last half second."""
+        """Have every engine look at its routes, unless it has just done so.
+
+        Called four times a second, this keeps calls from ever having to: none then waits for a model to be loaded.
+        """
         for engine in self.engines:
-            engine.refresh_if_due()
+            engine.refresh_if_due(after_ms=FOLLOW_MS)

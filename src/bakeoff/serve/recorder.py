@@ -13,9 +13,10 @@ from bakeoff.core.errors import ContractError, StoreError
 from bakeoff.core.events import LIVE, Event, FailureEvent, PredictionEvent
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.releases import Release
+from bakeoff.core.tracing import trace_ids
 from bakeoff.core.types import Json
 from bakeoff.data.contract_rows import Broken
-from bakeoff.serve.inputs import Gaps
+from bakeoff.serve.inputs import NO_GAPS, Gaps
 from bakeoff.serve.runtime import Answer, Row, Runtime
 
 __all__ = ["Lack", "LogMode", "Recorder", "Redact"]
@@ -69,8 +70,11 @@ class Recorder:
             self._violated.update((each.rule.column, each.rule.rule) for each in broken)
 
     def _count_gaps(self, gaps: Iterable[Gaps]) -> None:
+        lacking = [each for each in gaps if each is not NO_GAPS]
+        if not lacking:
+            return
         lacked = Counter[tuple[Lack, str]]()
-        for each in filter(None, gaps):
+        for each in lacking:
             lacked.update(("absent", name) for name in each.absent)
             lacked.update(("imputed", name) for name in each.imputed)
             lacked.update(("unseen", name) for name in each.unseen)
@@ -112,19 +116,24 @@ class Recorder:
         return self._sample >= 1.0 or _role(release) != LIVE or self._draw.random() < self._sample
 
     def path_events(
-        self, runtime: Runtime, logged: Sequence[Mapping[str, Any]], answers: Sequence[Answer], latency_ms: float
+        self,
+        release: Release,
+        logged: Sequence[Mapping[str, Any]],
+        answers: Sequence[Answer],
+        latency_ms: float,
+        time_ms: int,
     ) -> list[PredictionEvent]:
         """What is to be logged of answers by the row path, whose rows are as they are logged; for `submit`."""
         self._count_gaps(answer.gaps for answer in answers)
-        if not self._is_wanted(runtime.release):
+        if not self._is_wanted(release):
             return []
-        release, share_ms = runtime.release, latency_ms / len(answers)
+        share_ms = latency_ms / len(answers)
         return [
             PredictionEvent(
                 id=answer.id,
                 endpoint=self.endpoint,
-                release_id=release.release_id,
-                model_version=release.model_version,
+                release_id=answer.release_id,
+                model_version=answer.model_version,
                 row=row,
                 label=answer.label,
                 value=answer.value,
@@ -133,9 +142,20 @@ class Recorder:
                 rows_in_call=len(answers),
                 imputed=answer.gaps.imputed,
                 unseen=answer.gaps.unseen,
+                trace_id=trace_id,
+                time_ms=time_ms,
             )
-            for answer, row in zip(answers, logged, strict=True)
+            for answer, row, trace_id in zip(answers, logged, trace_ids(len(answers)), strict=True)
         ]
+
+    def blocked(self) -> str | None:
+        """Why no answer can be given, as its record could not be written; None when it can."""
+        return self._events.problem() if self.is_required else None
+
+    @property
+    def is_required(self) -> bool:
+        """Whether no answer is told before its record is durable."""
+        return self._log == "required"
 
     def submit(self, events: Sequence[PredictionEvent]) -> "Future[None] | None":
         """Log events without waiting; the future of their being on disk, for who must wait for it.
@@ -203,9 +223,17 @@ class Recorder:
                 unknown=answer.gaps.unknown,
                 role=_role(release),
                 shadow_of=live_id,
+                trace_id=trace_id,
             )
-            for answer, row, texts, value, rules, live_id in zip(
-                answers, plain, plain_texts, values, violations, shadow_of or [None] * len(rows), strict=True
+            for answer, row, texts, value, rules, live_id, trace_id in zip(
+                answers,
+                plain,
+                plain_texts,
+                values,
+                violations,
+                shadow_of or [None] * len(rows),
+                trace_ids(len(rows)),
+                strict=True,
             )
         ]
 

@@ -4,8 +4,8 @@ Reading and the one write: a change moves the document by compare-and-swap, and 
 commit. What the changes are: `bakeoff.serve.endpoints`.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from bakeoff.core import narrow
 from bakeoff.core.errors import ConflictError
@@ -14,10 +14,14 @@ from bakeoff.core.records import DocumentChange
 from bakeoff.core.releases import Endpoint, EndpointChange, Route
 from bakeoff.core.types import Json
 
-__all__ = ["ENDPOINTS", "changes_of", "endpoint_of", "move", "names_of"]
+__all__ = ["ENDPOINTS", "Beside", "changes_of", "endpoint_of", "move", "names_of"]
+
+Beside: TypeAlias = Callable[[EndpointChange], Sequence[DocumentChange]]
+"""Makes what is written together with a change of an endpoint."""
 
 ENDPOINTS = "endpoints"
 CHANGES = "endpoint_changes"
+TRIES = 100
 
 
 def names_of(documents: DocumentRecords) -> tuple[str, ...]:
@@ -44,8 +48,10 @@ def _endpoint(name: str, body: Mapping[str, Json], revision: int = 0) -> Endpoin
     )
 
 
-def move(documents: DocumentRecords, change: EndpointChange) -> Endpoint:
+def move(documents: DocumentRecords, change: EndpointChange, beside: Beside = lambda _: ()) -> Endpoint:
     """Write the change, unless it changes nothing; the endpoint after it.
+
+    `beside` makes what is written in the same commit; it is made anew while others write the same.
 
     Raises:
         ConflictError: somebody else moved the endpoint since `change.before` was read.
@@ -63,14 +69,19 @@ def move(documents: DocumentRecords, change: EndpointChange) -> Endpoint:
     written = DocumentChange(
         collection=CHANGES, key=f"{after.name}/{number:09}-{change.time_ms}", body=entry, expected=0
     )
-    try:
-        documents.apply([moved, written])
-    except ConflictError as error:
-        raise ConflictError(
-            f"expected endpoint {after.name!r} to still serve release {before.live!r} as it was read, but somebody "
-            "else moved it; look at what serves now, then try again"
-        ) from error
-    return _endpoint(after.name, after.to_json(), number)
+    for _ in range(TRIES):
+        try:
+            documents.apply([moved, written, *beside(change)])
+        except ConflictError:
+            now = documents.get(ENDPOINTS, after.name)
+            if (now.revision if now else 0) != before.revision:
+                break
+        else:
+            return _endpoint(after.name, after.to_json(), number)
+    raise ConflictError(
+        f"expected endpoint {after.name!r} to still serve release {before.live!r} as it was read, but somebody "
+        "else moved it; look at what serves now, then try again"
+    )
 
 
 def changes_of(documents: DocumentRecords, name: str) -> list[EndpointChange]:

@@ -6,6 +6,7 @@ rule of the contract are left to the table's way, which answers them or says wha
 what the table's way would answer, to the last bit.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,17 @@ class RowPath:
         self.row_type: type[msgspec.Struct] = msgspec.defstruct(
             "Row", [*fields, *more], rename=rename, forbid_unknown_fields=True, gc=False
         )
+        self._rows_type: Any = list[self.row_type]
         self._single_s, self._each_s = NO_TIME, NO_TIME
+
+    def read(self, rows: Sequence[Mapping[str, object]]) -> list[msgspec.Struct] | None:
+        """Rows of plain Python values as this path wants them; None where one does not fit or is not finite."""
+        try:
+            read = msgspec.convert(rows, self._rows_type)
+        except (msgspec.ValidationError, TypeError, OverflowError):
+            return None
+        values = (value for row in read for value in msgspec.structs.astuple(row) if type(value) is float)
+        return read if all(map(math.isfinite, values)) else None
 
     def __call__(self, rows: Sequence[msgspec.Struct]) -> PathAnswer | None:
         """The answer, or None: the rows are left to the table's way."""

@@ -18,6 +18,7 @@ from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Json, Predictions
 from bakeoff.data.contract_rows import Broken, RowCheck
 from bakeoff.data.schema import conform
+from bakeoff.serve.answer_cache import AnswerCache
 from bakeoff.serve.inputs import NO_GAPS, Gaps, Inputs
 from bakeoff.serve.row_path import PathAnswer, compiled
 
@@ -92,6 +93,7 @@ class Runtime:
         inputs: looks at the names and values of rows.
         check: holds rows against the released contract; None where that is not wanted.
         on_violation: whether rows that violate an error rule are refused.
+        cache: the answers that are kept for rows that come again; for models that would answer the same again.
     """
 
     def __init__(
@@ -103,11 +105,13 @@ class Runtime:
         inputs: Inputs,
         check: RowCheck | None = None,
         on_violation: OnViolation = "reject",
+        cache: int = 0,
     ) -> None:
         self.release, self.model, self.inputs = release, model, inputs
         self._prepare, self._check = prepare, check
         self._on_violation: OnViolation = on_violation
-        self.row_path = compiled(release, model, inputs, check)
+        self._cache = AnswerCache[Answer](cache) if cache else None
+        self.row_path = None if cache else compiled(release, model, inputs, check)
         """How rows are answered without a table; None where they need one."""
 
     def admitted(self, rows: Sequence[Row], broken: Callable[[Sequence[Broken]], None]) -> Admitted:
@@ -139,16 +143,32 @@ class Runtime:
         Raises:
             CandidateError: it failed, or answered with holes, NaN or infinity.
         """
-        rows, signature = len(admitted.rows), self.model.signature
+        if self._cache is None:
+            return self._answers(self._predicted(admitted.table), admitted.gaps, ids)
+        rows, gaps = admitted.table.rows(), admitted.gaps
+        answers = self._cache.get(rows)
+        missing = [at for at, answer in enumerate(answers) if answer is None]
+        if missing:
+            asked = self._answers(self._predicted(admitted.table[missing]), [gaps[at] for at in missing], ids)
+            self._cache.put([rows[at] for at in missing], asked)
+            for at, answer in zip(missing, asked, strict=True):
+                answers[at] = answer
+        new = frozenset(missing)
+        return [
+            answer if at in new else replace(answer, id=ids(), gaps=gaps[at])
+            for at, answer in enumerate(answers)
+            if answer is not None
+        ]
+
+    def _predicted(self, table: "pl.DataFrame") -> Predictions:
         try:
-            table = self._prepare(admitted.table, self.release.steps, signature.inputs)
-            predictions = self.model.predict(table)
+            predictions = self.model.predict(self._prepare(table, self.release.steps, self.model.signature.inputs))
         except BakeoffError:
             raise
         except Exception as error:
-            raise self._failure(rows, "rows", error) from error
-        self._require_whole(predictions, rows)
-        return self._answers(predictions, admitted.gaps, ids)
+            raise self._failure(table.height, "rows", error) from error
+        self._require_whole(predictions, table.height)
+        return predictions
 
     def path_answers(self, answer: PathAnswer, ids: Callable[[], str]) -> list[Answer] | None:
         """Answers by the row path; None where the model answered with holes, which the table's way tells."""
@@ -168,7 +188,7 @@ class Runtime:
         if len(predictions) != rows:
             raise CandidateError(f"model {version}: expected {rows} predictions, received {len(predictions)}")
         numbers = predictions.probabilities_nk if predictions.probabilities_nk is not None else predictions.values_n
-        if np.issubdtype(numbers.dtype, np.floating) and not np.isfinite(numbers).all():
+        if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
             raise CandidateError(f"model {version}: expected finite predictions, received NaN or infinity")
 
     def _answers(self, predictions: Predictions, gaps: Sequence[Gaps], ids: Callable[[], str]) -> list[Answer]:

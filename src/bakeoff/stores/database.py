@@ -1,6 +1,7 @@
 """One database behind a URL: connections, transactions, and its errors in our words."""
 
 import os
+import re
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -23,6 +24,14 @@ from bakeoff.stores.sqlite_driver import sqlite as sqlite_driver
 __all__ = ["Database", "connect", "sqlite_path"]
 
 _BUSY_MS = 30_000
+QUERY_S = 30
+"""A search that takes longer is ended."""
+_STEPS = 100_000
+"""Of SQLite's virtual machine, between two looks at the clock: about a millisecond."""
+_CUT = re.compile("^interrupted|statement timeout")
+_CONNECT = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""A server that is gone is noticed within seconds, and nobody hangs."""
+_WAIT_S = 10
 
 
 class Database:
@@ -47,6 +56,39 @@ class Database:
         """A transaction that sees one state."""
         with self.errors(), self._reading.connect() as connection:
             yield connection
+
+    @contextmanager
+    def search(self) -> Generator[Connection]:
+        """A read that may not take longer than `QUERY_S`.
+
+        Raises:
+            UsageError: it took longer, and was ended.
+        """
+        with self.read() as connection:
+            try:
+                with self._limited(connection):
+                    yield connection
+            except DBAPIError as error:
+                if _CUT.search(str(error.orig)) is None:
+                    raise
+                raise UsageError(
+                    f"expected a search that takes at most {QUERY_S} s, this one was ended: narrow its filter, "
+                    "or order by an attribute"
+                ) from error
+
+    @contextmanager
+    def _limited(self, connection: Connection) -> Generator[None]:
+        if self.dialect == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {1000 * QUERY_S}")
+            yield
+            return
+        raw: Any = connection.connection.driver_connection
+        until = time.monotonic() + QUERY_S
+        raw.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+        try:
+            yield
+        finally:
+            raw.set_progress_handler(None, 0)
 
     @contextmanager
     def write(self) -> Generator[Connection]:
@@ -173,7 +215,12 @@ def _use_journal(cursor: Any, journal: str, *, busy: type[Exception]) -> None:
 
 def _postgresql(url: URL) -> Engine:
     try:
-        return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_timeout=_WAIT_S,
+            connect_args={key: value for key, value in _CONNECT.items() if key not in url.query},
+        )
     except ModuleNotFoundError as error:
         raise MissingExtraError.of("records on PostgreSQL", "postgres", "psycopg") from error
 

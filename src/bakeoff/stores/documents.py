@@ -72,7 +72,7 @@ class Documents:
 
     def search(self, collection: str, query: Query) -> Page[Document]:
         """By fields, and by attributes."""
-        with self._database.read() as connection:
+        with self._database.search() as connection:
             rows, following = find(connection, ENTITY, query, documents.c.collection == collection)
             return Page(items=tuple(map(_document, rows)), following=following)
 

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -31,6 +32,7 @@ _logger = logging.getLogger(__name__)
 
 _SEGMENT_BYTES = 16 << 20
 _GROUP_BYTES = 4 << 20  # a commit takes what waits, up to about this
+_LEAST_FREE_BYTES = 1 << 20
 _GATHER_S = 0.02
 _WAITING_BYTES = 64 << 20  # more than this and `append` waits, durable or not
 _LARGEST_APPEND = 1 << 30
@@ -173,6 +175,19 @@ class FileEvents:
 
         with storage(f"read events in {self._root}"):
             return scan(self._root, kind)
+
+    def problem(self) -> str | None:
+        """Why events cannot be written at the moment: a disk that failed, is full, or does not keep up."""
+        if self._writer.is_broken:
+            return f"an earlier write to {self._root} failed in the disk: check it, then start again"
+        if self._waiting_bytes > _WAITING_BYTES:
+            return f"{self._waiting_bytes} bytes wait for the disk of {self._root}"
+        existing = next(folder for folder in (self._root, *self._root.parents) if folder.exists())
+        with suppress(OSError):
+            free = os.statvfs(existing)
+            if free.f_bavail * free.f_frsize < _LEAST_FREE_BYTES:
+                return f"the disk of {self._root} is full"
+        return None
 
     def compact(self) -> int:
         """Move sealed segments to Parquet; the number of events moved.

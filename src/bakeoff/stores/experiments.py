@@ -72,7 +72,7 @@ class Experiments:
 
     def search(self, query: Query) -> Page[Experiment]:
         """By attributes and tags."""
-        with self._database.read() as connection:
+        with self._database.search() as connection:
             rows, following = find(connection, ENTITY, query)
             return Page(items=tuple(_load(connection, rows)), following=following)
 

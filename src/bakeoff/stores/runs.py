@@ -138,7 +138,7 @@ class Runs:
 
     def search(self, query: Query) -> Page[Run]:
         """By attributes, metrics, params and tags."""
-        with self._database.read() as connection:
+        with self._database.search() as connection:
             run_ids, following = find_keys(connection, ENTITY, query)
             return Page(items=tuple(_load(connection, run_ids)), following=following)
 

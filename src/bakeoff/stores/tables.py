@@ -5,7 +5,7 @@ reader brings one) would break its locks.
 """
 
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["tables"]
 
-ROWS, BLOCKS = 50_000, 5_000
+ROWS, LONG_ROWS, BLOCKS = 50_000, 1_000, 5_000
+"""In a batch: rows, rows that may be long (documents), blocks of metrics."""
+BLOCK_BYTES = 8 * 2**20
+"""Of blocks of metrics in a batch, about."""
 TABLES: Mapping[str, Table] = {
     "experiments": schema.experiments,
     "runs": schema.runs,
@@ -35,7 +38,7 @@ TABLES: Mapping[str, Table] = {
     "version_tags": schema.version_tags,
     "aliases": schema.aliases,
 }
-DOCUMENTS = "documents:"
+DOCUMENTS, DOCUMENT = "documents:", ("key", "body", "created_ms", "updated_ms")
 HISTORY = "metric_history"
 SERIES = ("model_id", "dataset", "digest")
 
@@ -54,7 +57,7 @@ def tables(database: Database) -> "Generator[Callable[[str], Iterator[pl.DataFra
             if name.startswith(DOCUMENTS):
                 body = schema.documents
                 where = body.c.collection == name.removeprefix(DOCUMENTS)
-                return _batches(connection, body, where, columns=("key", "body", "created_ms", "updated_ms"))
+                return _batches(connection, body, where, columns=DOCUMENT, size=LONG_ROWS)
             if name not in TABLES:
                 raise UsageError(f"expected a table ({', '.join(TABLES)}, {HISTORY}, {DOCUMENTS}…), received {name!r}")
             return _batches(connection, TABLES[name])
@@ -63,15 +66,15 @@ def tables(database: Database) -> "Generator[Callable[[str], Iterator[pl.DataFra
 
 
 def _batches(
-    connection: Connection, table: Table, *where: Any, columns: Sequence[str] = ()
+    connection: Connection, table: Table, *where: Any, columns: Sequence[str] = (), size: int = ROWS
 ) -> "Iterator[pl.DataFrame]":
     import polars as pl
 
     chosen = [table.c[name] for name in columns] if columns else list(table.c)
     kinds = {column.name: _kind(column.type) for column in chosen}
-    streamed = connection.execution_options(stream_results=True, max_row_buffer=ROWS)
+    streamed = connection.execution_options(stream_results=True, max_row_buffer=size)
     empty = True
-    for rows in streamed.execute(select(*chosen).where(*where)).partitions(ROWS):
+    for rows in streamed.execute(select(*chosen).where(*where)).partitions(size):
         values = zip(*rows, strict=True)
         yield pl.DataFrame({name: pl.Series(each, dtype=kinds[name]) for name, each in zip(kinds, values, strict=True)})
         empty = False
@@ -97,13 +100,26 @@ def _history(connection: Connection) -> "Iterator[pl.DataFrame]":
     query = select(blocks.c.run_id, blocks.c.series, blocks.c.points).order_by(blocks.c.number)
     streamed = connection.execution_options(stream_results=True, max_row_buffer=BLOCKS)
     empty = True
-    for rows in streamed.execute(query).partitions(BLOCKS):
+    for rows in _bounded(streamed.execute(query)):
         yield _unpacked(rows)
         empty = False
     if empty:
         texts = dict.fromkeys(("run_id", "key", *SERIES), pl.String)
         numbers = {"step": pl.Int64, "time_ms": pl.Int64, "value": pl.Float64}
         yield pl.DataFrame(schema={**texts, **numbers})
+
+
+def _bounded(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    """Blocks of metrics, so many together that they take little room."""
+    batch, size = list[Any](), 0
+    for row in rows:
+        batch.append(row)
+        size += len(row[2])
+        if size >= BLOCK_BYTES or len(batch) >= BLOCKS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _unpacked(rows: Sequence[Any]) -> "pl.DataFrame":

@@ -106,13 +106,13 @@ class Versions:
 
     def search(self, query: Query) -> Page[Version]:
         """By attributes and tags."""
-        with self._database.read() as connection:
+        with self._database.search() as connection:
             rows, following = find(connection, VERSIONS, query)
             return Page(items=tuple(_load(connection, rows)), following=following)
 
     def registered(self, query: Query) -> Page[Registered]:
         """Names, by attributes and tags."""
-        with self._database.read() as connection:
+        with self._database.search() as connection:
             rows, following = find(connection, NAMES, query)
             return Page(items=tuple(_names(connection, rows)), following=following)
 

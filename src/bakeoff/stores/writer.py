@@ -62,6 +62,11 @@ class Writer:
                 os.pwrite(sequence, as_given(last + len(items)), 0)
             self._write(encode(items, last + 1), last + len(items))
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether an earlier write failed in the disk, so that none is tried again."""
+        return self._broken
+
     def close(self) -> None:
         """Leave the segment for the next writer."""
         if self._path is not None:

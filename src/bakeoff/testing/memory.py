@@ -623,6 +623,10 @@ class MemoryEvents:
         stored = ((seq, KINDS[type(event)], encode(event, 0)[1]) for seq, event in enumerate(self._events, 1))
         return of_class(table(stored).lazy(), kind).drop("rest")
 
+    def problem(self) -> str | None:
+        """Nothing is in the way."""
+        return None
+
     def compact(self) -> int:
         """There is nothing to move."""
         return 0

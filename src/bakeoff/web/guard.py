@@ -4,15 +4,19 @@ import logging
 import time
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bakeoff.core.errors import BakeoffError
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError, error_response
 
 __all__ = ["Guard"]
 
+LOOKED_AT = frozenset({b"host", b"origin", b"content-length"})
 NO_HOST = frozenset("@/?#\\ \t")
+
+MOST_HOSTS = 100
+"""Spellings of hosts that are remembered as good."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +35,7 @@ class Guard:
     def __init__(self, app: ASGIApp, *, hosts: frozenset[str] | None, max_body_bytes: int, measures: Measures) -> None:
         self._app, self._hosts, self._max = app, hosts, max_body_bytes
         self._measures = measures
+        self._admitted: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection event."""
@@ -46,13 +51,12 @@ class Guard:
             await send(message)
 
         try:
-            headers = Headers(scope=scope)
-            self._admit(headers, scope["scheme"])
+            self._admit(scope)
             await self._app(scope, self._limited(receive), noting)
         except Exception as error:
             if status:
                 raise
-            if not isinstance(error, HttpError):
+            if not isinstance(error, HttpError | BakeoffError):
                 logger.exception("unexpected error", extra={"path": scope["path"]})
             await error_response(error, scope["path"])(scope, receive, noting)
         finally:
@@ -60,16 +64,20 @@ class Guard:
             pattern = getattr(route, "path", "other")
             self._measures.add(pattern, status or 499, time.perf_counter() - started)
 
-    def _admit(self, headers: Headers, scheme: str) -> None:
-        host = headers.get("host", "")
-        if self._hosts is not None and _name_of(host) not in self._hosts:
-            raise HttpError(421, "WrongHost", f"expected a local host name, received {host[:80]!r}")
-        origin = headers.get("origin")
-        if origin is not None and not (
-            origin == f"https://{host}" or (scheme == "http" and origin == f"http://{host}")
-        ):
-            raise HttpError(403, "ForeignOrigin", f"expected no page of another site, received {origin[:80]!r}")
-        length = headers.get("content-length", "0")
+    def _admit(self, scope: Scope) -> None:
+        given: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            if name in LOOKED_AT:
+                given.setdefault(name, value)
+        host = given.get(b"host", b"").decode("latin-1")
+        if self._hosts is not None and host not in self._admitted:
+            if _name_of(host) not in self._hosts:
+                raise HttpError(421, "WrongHost", f"expected a local host name, received {host[:80]!r}")
+            if len(self._admitted) < MOST_HOSTS:
+                self._admitted.add(host)
+        if (origin := given.get(b"origin")) is not None:
+            _require_same_site(origin.decode("latin-1"), scope["scheme"], host)
+        length = given.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max:
             raise self._too_big()
 
@@ -88,6 +96,12 @@ class Guard:
 
     def _too_big(self) -> HttpError:
         return HttpError(413, "TooLarge", f"expected at most {self._max} bytes; send the rows in several calls")
+
+
+def _require_same_site(origin: str, scheme: str, host: str) -> None:
+    """Refuse pages of other sites; one behind a proxy that ends TLS is of this one."""
+    if origin != f"https://{host}" and (scheme != "http" or origin != f"http://{host}"):
+        raise HttpError(403, "ForeignOrigin", f"expected no page of another site, received {origin[:80]!r}")
 
 
 def _name_of(host: str) -> str | None:

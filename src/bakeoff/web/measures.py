@@ -10,6 +10,12 @@ __all__ = ["EndpointMeasures", "Measures"]
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FIRST_ERROR = 400
+_NUMBERS = (
+    ("lost_log_records_total", "counter", "Records that the prediction log could not take."),
+    ("running_batches", "gauge", "Batches of rows that are computed in threads."),
+    ("waiting_calls", "gauge", "Calls with rows that wait for a thread."),
+    ("refused_calls_total", "counter", "Calls that could not be answered in time."),
+)
 
 
 @dataclass(slots=True)
@@ -23,7 +29,8 @@ class EndpointMeasures:
     """What is measured of one endpoint.
 
     `violated` counts violations of the contract by column and rule, `lacked` answered rows by what was wrong with their
-    inputs and which.
+    inputs and which. Of calls that need a thread, `running` are batches, `waiting` are calls, and `refused` those that
+    could not be answered in time.
     """
 
     endpoint: str
@@ -31,6 +38,10 @@ class EndpointMeasures:
     ready: bool
     violated: Mapping[tuple[str, str], int]
     lacked: Mapping[tuple[str, str], int]
+    lost_log_records: int = 0
+    running: int = 0
+    waiting: int = 0
+    refused: int = 0
 
 
 class Measures:
@@ -45,7 +56,9 @@ class Measures:
         """Count one finished request. Routes must be few: give the pattern, never the path."""
         with self._lock:
             self._requests[route, status] += 1
-            histogram = self._durations.setdefault(route, _Histogram())
+            histogram = self._durations.get(route)
+            if histogram is None:
+                histogram = self._durations[route] = _Histogram()
             histogram.counts[bisect.bisect_left(BUCKETS_S, seconds)] += 1
             histogram.sum_s += seconds
 
@@ -64,6 +77,10 @@ class Measures:
         for each in endpoints:
             labels = f'endpoint="{_escaped(each.endpoint)}",model_version="{_escaped(each.model_version or "")}"'
             lines.append(f"bakeoff_endpoint_ready{{{labels}}} {int(each.ready)}")
+        for name, kind, meaning in _NUMBERS:
+            lines += [f"# HELP bakeoff_{name} {meaning}", f"# TYPE bakeoff_{name} {kind}"]
+            attribute = name.removesuffix("_total").removesuffix("_calls").removesuffix("_batches")
+            lines += [f'bakeoff_{name}{{endpoint="{_escaped(e.endpoint)}"}} {getattr(e, attribute)}' for e in endpoints]
         lines += _violation_lines(endpoints)
         lines += _lacked_lines(endpoints)
         return "\n".join(lines) + "\n"

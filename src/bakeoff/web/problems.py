@@ -22,6 +22,7 @@ from bakeoff.core.errors import (
 from bakeoff.core.explain import explained
 
 __all__ = ["HEADERS", "HttpError", "JsonResponse", "anthropic_error", "error_body", "error_response", "openai_error"]
+__all__ += ["status_of"]
 
 UNAVAILABLE = 503
 HEADERS = {
@@ -29,8 +30,10 @@ HEADERS = {
     401: {"www-authenticate": 'Bearer realm="bakeoff", Basic realm="bakeoff"'},
 }
 SERVER_ERROR = 500
-OPENAI, ANTHROPIC = "/v1/", "/v1/messages"
-"""Paths under them speak the APIs of OpenAI and Anthropic, also of errors."""
+OPENAI, ANTHROPIC, INFERENCE, SCORING = "/v1/", "/v1/messages", "/v2/", "/invocations"
+"""Paths under them (those of the last end so) speak other APIs, also of errors: OpenAI's, Anthropic's, the Open
+Inference Protocol, MLflow's scoring."""
+SCORING_CODES = {404: "RESOURCE_DOES_NOT_EXIST", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 KINDS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -107,7 +110,7 @@ def error_response(error: BaseException, path: str = "/") -> JsonResponse:
     """The answer for an error, in the form of the path's API; what we did not foresee is told without its details."""
     error = explained(error)
     openai = path.startswith(OPENAI)
-    status = _status(error)
+    status = status_of(error)
     if openai and type(error) is DataError:
         status = 400
     after_s = error.retry_after_s if isinstance(error, HttpError) else None
@@ -116,10 +119,16 @@ def error_response(error: BaseException, path: str = "/") -> JsonResponse:
     body = openai_error(error, status) if openai else error_body(error)
     if path.startswith(ANTHROPIC):
         body = anthropic_error(error, status)
+    elif path.startswith(INFERENCE):
+        body = {"error": body["error"]["message"]}
+    elif path.endswith(SCORING):
+        code = "INTERNAL_ERROR" if status >= SERVER_ERROR else SCORING_CODES.get(status, "BAD_REQUEST")
+        body = {"error_code": code, "message": body["error"]["message"]}
     return JsonResponse(body, status_code=status, headers=headers)
 
 
-def _status(error: BaseException) -> int:
+def status_of(error: BaseException) -> int:
+    """The status code of an error."""
     if isinstance(error, HttpError):
         return error.status
     return next((code for cls, code in STATUS if isinstance(error, cls)), SERVER_ERROR)
@@ -143,14 +152,14 @@ def openai_error(error: BaseException, status: int | None = None) -> dict[str, A
     """What an error says in the OpenAI API, for answers and for streams whose status is sent already."""
     error = explained(error)
     body = error_body(error)["error"]
-    kind = "invalid_request_error" if (status or _status(error)) < SERVER_ERROR else "server_error"
+    kind = "invalid_request_error" if (status or status_of(error)) < SERVER_ERROR else "server_error"
     return {"error": body | {"type": kind, "param": _param(error), "code": _code(error)}}
 
 
 def anthropic_error(error: BaseException, status: int | None = None) -> dict[str, Any]:
     """What an error says in Anthropic's API."""
     error = explained(error)
-    kind = KINDS.get(_status(error) if status is None else status, "api_error")
+    kind = KINDS.get(status_of(error) if status is None else status, "api_error")
     return {"type": "error", "error": {"type": kind, "message": error_body(error)["error"]["message"]}}
 
 

@@ -16,7 +16,7 @@ from bakeoff.security.certificates import Tls
 from bakeoff.security.network import require_guarded
 from bakeoff.web.connections import Connections, Limits
 
-__all__ = ["Server", "local_hosts"]
+__all__ = ["DRAIN_S", "Server", "bound", "local_hosts"]
 
 DEFAULT_LIMITS = Limits()
 DRAIN_S = 15
@@ -82,6 +82,7 @@ class Server:
         authenticated: whether the app asks who calls.
         tls: the certificate, for encrypted connections.
         limits: how many connections there may be, and how slow.
+        listening: a socket that listens already, in place of one of its own.
 
     Raises:
         SecurityError: the host is not a loopback address, and callers are not asked or connections not encrypted.
@@ -98,11 +99,12 @@ class Server:
         limits: Limits = DEFAULT_LIMITS,
         authenticated: bool = False,
         tls: Tls | None = None,
+        listening: socket.socket | None = None,
     ) -> None:
         require_guarded(host, authenticated=authenticated, encrypted=tls is not None)
         if tls is not None:
             tls.context()
-        self._socket = _bound(host, port)
+        self._socket = bound(host, port) if listening is None else listening
         self.host, self.port = host, int(self._socket.getsockname()[1])
         connections = Connections(limits)
         config = _Config(
@@ -183,11 +185,18 @@ class Server:
             on_ready()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket at this address; a `shared` one with others there.
+
+    Raises:
+        StoreError: the port is taken or not allowed.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Without the protocol's number asyncio does not switch off Nagle's algorithm: 40 ms on every answer.
     made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         made.bind((host, port))
     except OSError as error:

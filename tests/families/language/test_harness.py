@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 from typer.testing import CliRunner
 
 from bakeoff.cli.main import app
@@ -152,19 +153,19 @@ def test_tasks_are_run_and_told_with_their_versions(model, tasks):
     told: list[str] = []
     asked = HarnessTasks(tasks=("letters", "words", "writing"), include=tasks, limit=6, shots=1, batch=4)
     found = harness(model, asked, progress=told.append)
-    letters, words, writing = found["tasks"]
-    assert (letters["name"], letters["version"], letters["shots"], letters["rows"]) == ("letters", "2.5", 1, 6)
-    accuracy = next(each for each in letters["metrics"] if each["name"] == "acc")
-    assert 0 <= accuracy["value"] <= 1
-    assert accuracy["stderr"] > 0
-    assert accuracy["higher_is_better"]
-    assert words["metrics"][0]["value"] > 1
-    assert writing["metrics"][0]["name"] == "exact_match"
-    assert found["precision"] == "fp32"
+    letters, words, writing = found.tasks
+    assert (letters.name, letters.version, letters.shots, letters.rows) == ("letters", "2.5", 1, 6)
+    accuracy = next(each for each in letters.metrics if each.name == "acc")
+    assert 0 <= accuracy.value <= 1
+    assert accuracy.stderr > 0
+    assert accuracy.higher_is_better
+    assert words.metrics[0].value > 1
+    assert writing.metrics[0].name == "exact_match"
+    assert found.precision == "fp32"
     assert any("requests" in line for line in told)
-    (alone,) = harness(model, HarnessTasks(tasks=("letters",), include=tasks, limit=1), progress=told.append)["tasks"]
-    assert alone["metrics"][0]["stderr"] is None  # one document says nothing of that
-    json.dumps(found, allow_nan=False)
+    (alone,) = harness(model, HarnessTasks(tasks=("letters",), include=tasks, limit=1), progress=told.append).tasks
+    assert alone.metrics[0].stderr is None  # one document says nothing of that
+    json.dumps(to_builtins(found), allow_nan=False)
 
 
 def test_what_cannot_be_run_is_told_in_one_line(model, tasks, tmp_path):

@@ -3,7 +3,9 @@
 import json
 import threading
 import time
+from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 from bakeoff.chat.client import RefusedError, ServiceError
@@ -11,7 +13,7 @@ from bakeoff.core.errors import ContextLengthError
 from bakeoff.core.events import PredictionEvent
 from bakeoff.core.generation import Piece, Token, ToolCall
 from bakeoff.core.releases import Release
-from bakeoff.core.types import Column, Signature
+from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.feedback.record import record
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
@@ -118,5 +120,80 @@ class World:
 @pytest.fixture(scope="package")
 def talk():
     made = World()
+    with made.server:
+        yield made
+
+
+class SignModel:
+    """Whether x is above 0, with a probability of 0.75."""
+
+    signature = Signature(
+        task="classification",
+        inputs=(Column(name="x", kind="numeric", dtype="Float64"), Column(name="note", kind="text", dtype="String")),
+        classes=("neg", "pos"),
+    )
+    chosen = MappingProxyType({})
+
+    def predict(self, table):
+        positive_n = np.where(table["x"].fill_null(0.0).to_numpy() > 0, 0.75, 0.25)
+        return Predictions.of_probabilities(np.stack([1 - positive_n, positive_n], axis=1), ("neg", "pos"))
+
+    def save(self, folder) -> None:
+        raise NotImplementedError
+
+
+class TopicModel(SignModel):
+    """ "long" for texts of more than ten letters, for certain."""
+
+    signature = Signature(
+        task="classification", inputs=(Column(name="text", kind="text", dtype="String"),), classes=("long", "short")
+    )
+
+    def predict(self, table):
+        long_n = (table["text"].str.len_chars().to_numpy() > 10).astype(float)
+        return Predictions.of_probabilities(np.stack([long_n, 1 - long_n], axis=1), ("long", "short"))
+
+
+class SumModel(SignModel):
+    """a + 10 b; a missing b is 0."""
+
+    signature = Signature(
+        task="regression",
+        inputs=(Column(name="a", kind="numeric", dtype="Int64"), Column(name="b", kind="numeric", dtype="Float64")),
+    )
+
+    def predict(self, table):
+        return Predictions(values_n=table["a"].to_numpy() + 10.0 * table["b"].fill_null(0.0).to_numpy())
+
+
+class RowWorld:
+    """Endpoints of models that answer rows: signs (the default one), topics and sums."""
+
+    def __init__(self) -> None:
+        self.events = MemoryEvents(lambda: time.time_ns() // 1_000_000)
+        models = {"signs": SignModel(), "topics": TopicModel(), "sums": SumModel()}
+
+        def engine(name):
+            release = Release(release_id=f"r-{name}", endpoint=name, model=name, number=3, family="f", blob_id="b")
+            return Engine(
+                name,
+                load=lambda _: models[name],
+                routes=lambda: [release],
+                prepare=lambda table, steps, columns: table,
+                events=self.events,
+                clock=lambda: time.time_ns() // 1_000_000,
+            )
+
+        self.plane = DataPlane.of(*map(engine, models))
+        self.app = create_app(self.plane, lambda items: record(self.events, items), hosts=local_hosts("127.0.0.1"))
+        self.server = Server(self.app)
+
+    def logged(self) -> list[PredictionEvent]:
+        return list(self.events.read(PredictionEvent))
+
+
+@pytest.fixture(scope="package")
+def row_world():
+    made = RowWorld()
     with made.server:
         yield made

@@ -77,3 +77,43 @@ def tracking(request, tmp_path) -> Iterator[Tracking]:
 def client(tracking) -> Iterator[Client]:
     with Server(create_tracking_app(tracking, hosts=local_hosts("127.0.0.1"))) as server:
         yield Client(server)
+
+
+def _value(content):
+    kind = {str: "stringValue", bool: "boolValue", int: "intValue", float: "doubleValue"}[type(content)]
+    return {kind: str(content) if kind == "intValue" else content}
+
+
+def _span(number, *, parent=None, name="call", start_ms=1000, took_ms=5, code=1, trace=1, **attributes):
+    body = {
+        "traceId": f"{trace:032x}",
+        "spanId": f"{number:016x}",
+        "name": name,
+        "startTimeUnixNano": str(start_ms * 1_000_000),
+        "endTimeUnixNano": str((start_ms + took_ms) * 1_000_000),
+        "status": {"code": code},
+        "attributes": [{"key": key.replace("__", "."), "value": _value(v)} for key, v in attributes.items()],
+    }
+    return body if parent is None else {**body, "parentSpanId": f"{parent:016x}"}
+
+
+def _export(*spans):
+    return {"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [{"spans": list(spans)}]}]}
+
+
+@pytest.fixture
+def span():
+    """A span in OTLP's JSON."""
+    return _span
+
+
+@pytest.fixture
+def send(client):
+    def send(*spans, expected=200, encode=lambda data: data, **headers):
+        data = encode(json.dumps(_export(*spans)).encode())
+        headers = {"content_type": "application/json", "x_mlflow_experiment_id": "0", **headers}
+        status, answer, _ = client.raw("POST", "/v1/traces", data, **headers)
+        assert status == expected, answer
+        return answer
+
+    return send

@@ -1,6 +1,7 @@
 """Artifacts through the proxy: streamed in and out, listed, deleted, never outside."""
 
 import hashlib
+import json
 
 import pytest
 
@@ -66,3 +67,60 @@ def test_no_path_leads_out(client, tmp_path, path):
         status, answer, _ = client.raw(method, where, b"data" if method in {"PUT", "POST"} else None)
         assert status in {400, 404}, (method, where, answer)
     assert {each.name for each in tmp_path.iterdir()} == before
+
+
+def test_a_file_comes_in_parts_in_any_order(client, tracking):
+    run = client.run()
+    begin = f"2.0/mlflow-artifacts/mpu/create/0/{run}/artifacts/model"
+    made = client("POST", begin, path="/home/ada/weights.bin", num_parts=3)
+    pieces = {1: b"a" * 70_000, 2: b"b" * 70_000, 3: b"c"}
+    etags = {}
+    for credential in reversed(made["credentials"]):
+        number, path = credential["part_number"], "/" + credential["url"].split("/", 3)[3]
+        status, _, headers = client.raw("PUT", path, pieces[number])
+        assert status == 200
+        etags[number] = headers["etag"]
+    end = {"path": "/home/ada/weights.bin", "upload_id": made["upload_id"]}
+    finish = f"2.0/mlflow-artifacts/mpu/complete/0/{run}/artifacts/model"
+    wrong = [{"part_number": 1, "etag": etags[2]}]
+    assert "part 1" in client.refused("POST", finish, "INVALID_PARAMETER_VALUE", **end, parts=wrong)
+    client("POST", finish, **end, parts=[{"part_number": number, "etag": etags[number]} for number in (1, 2, 3)])
+    assert not list(tracking.scratch.iterdir())
+    content = client.raw("GET", f"{PROXY}/0/{run}/artifacts/model/weights.bin")[1]
+    assert content == b"".join(pieces.values())
+    client.refused("POST", finish, "RESOURCE_DOES_NOT_EXIST", 404, **end, parts=wrong)
+
+
+def test_an_upload_in_parts_is_given_up(client, tracking):
+    made = client("POST", "2.0/mlflow-artifacts/mpu/create/x", path="f", num_parts=1)
+    path = "/" + made["credentials"][0]["url"].split("/", 3)[3]
+    assert client.raw("PUT", path, b"1")[0] == 200
+    client("POST", "2.0/mlflow-artifacts/mpu/abort/x", path="f", upload_id=made["upload_id"])
+    assert not list(tracking.scratch.iterdir())
+    assert client.raw("PUT", path, b"1")[0] == 404
+    assert client.raw("GET", f"{PROXY}/x/f")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        ("create/x", {"path": "f", "num_parts": 0}),
+        ("create/x", {"path": "f", "num_parts": 10_001}),
+        ("create/..%2f..", {"path": "f"}),
+        ("create/x", {"path": ".."}),
+        ("create/x", {}),
+        ("complete/x", {"path": "f", "upload_id": "../../etc", "parts": [{"part_number": 1}]}),
+        ("abort/x", {"path": "f", "upload_id": "0" * 32}),
+    ],
+)
+def test_a_wrong_upload_in_parts_is_refused(client, tracking, path, given):
+    body = json.dumps(given).encode()
+    status, _, _ = client.raw("POST", f"/api/2.0/mlflow-artifacts/mpu/{path}", body, content_type="application/json")
+    assert status in {400, 404}
+    assert not list(tracking.scratch.iterdir())
+
+
+def test_double_slashes_lead_to_the_path_with_one(client):
+    status, _, headers = client.raw("GET", "//model-versions//get-artifact?name=a&path=b")
+    assert (status, headers["location"].endswith("/model-versions/get-artifact?name=a&path=b")) == (308, True)
+    assert client.raw("GET", "//nowhere.example/")[2]["location"].count("//") == 1  # the one of http://

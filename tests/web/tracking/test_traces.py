@@ -6,43 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bakeoff.web.tracking.conventions import call_of
-
 TRACES = "3.0/mlflow/traces"
-
-
-def value(content):
-    kind = {str: "stringValue", bool: "boolValue", int: "intValue", float: "doubleValue"}[type(content)]
-    return {kind: str(content) if kind == "intValue" else content}
-
-
-def span(number, *, parent=None, name="call", start_ms=1000, took_ms=5, code=1, trace=1, **attributes):
-    body = {
-        "traceId": f"{trace:032x}",
-        "spanId": f"{number:016x}",
-        "name": name,
-        "startTimeUnixNano": str(start_ms * 1_000_000),
-        "endTimeUnixNano": str((start_ms + took_ms) * 1_000_000),
-        "status": {"code": code},
-        "attributes": [{"key": key.replace("__", "."), "value": value(v)} for key, v in attributes.items()],
-    }
-    return body if parent is None else {**body, "parentSpanId": f"{parent:016x}"}
-
-
-def export(*spans):
-    return {"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [{"spans": list(spans)}]}]}
-
-
-@pytest.fixture
-def send(client):
-    def send(*spans, expected=200, encode=lambda data: data, **headers):
-        data = encode(json.dumps(export(*spans)).encode())
-        headers = {"content_type": "application/json", "x_mlflow_experiment_id": "0", **headers}
-        status, answer, _ = client.raw("POST", "/v1/traces", data, **headers)
-        assert status == expected, answer
-        return answer
-
-    return send
 
 
 def found(client, text=None, **more):
@@ -51,7 +15,7 @@ def found(client, text=None, **more):
     return [each["trace_id"] for each in client("POST", f"{TRACES}/search", **given)["traces"]]
 
 
-def test_a_trace_follows_from_its_spans(client, send):
+def test_a_trace_follows_from_its_spans(client, send, span):
     send(span(2, parent=1, name="inner", start_ms=1001, gen_ai__usage__input_tokens=3, gen_ai__usage__output_tokens=2))
     trace_id = f"tr-{1:032x}"
     info = client("GET", f"{TRACES}/{trace_id}")["trace"]["trace_info"]
@@ -63,7 +27,7 @@ def test_a_trace_follows_from_its_spans(client, send):
         "1970-01-01T00:00:01.000Z",
         "0.040s",
     )
-    assert (info["request_preview"], info["response_preview"]) == ("what?", "this")
+    assert (info["request_preview"], info["response_preview"]) == ('"what?"', '"this"')
     assert info["tags"]["mlflow.traceName"] == "outer"
     assert info["trace_metadata"]["mlflow.trace.session"] == "s1"
     assert json.loads(info["trace_metadata"]["mlflow.trace.tokenUsage"]) == {
@@ -75,7 +39,7 @@ def test_a_trace_follows_from_its_spans(client, send):
     assert [each["name"] for each in whole["spans"]] == ["outer", "inner"]
 
 
-def test_spans_sent_twice_count_once(client, send):
+def test_spans_sent_twice_count_once(client, send, span):
     for _ in range(2):
         send(span(1, gen_ai__usage__input_tokens=3, gen_ai__usage__output_tokens=2))
     info = client("GET", f"{TRACES}/tr-{1:032x}")["trace"]["trace_info"]
@@ -83,7 +47,7 @@ def test_spans_sent_twice_count_once(client, send):
     assert len(client("GET", f"{TRACES}/get", trace_id=f"tr-{1:032x}")["trace"]["spans"]) == 1
 
 
-def test_protobuf_and_gzip_are_read_alike(client, send):
+def test_protobuf_and_gzip_are_read_alike(client, send, span):
     proto = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
     message = proto.ExportTraceServiceRequest()
     sent = message.resource_spans.add().scope_spans.add().spans.add()
@@ -117,53 +81,7 @@ def test_what_is_no_export_is_refused(client):
     assert status == 400, answer
 
 
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {
-            "gen_ai.system": "openai",
-            "gen_ai.request.model": "m",
-            "gen_ai.usage.prompt_tokens": 7,
-            "gen_ai.usage.completion_tokens": 2,
-        },
-        {
-            "gen_ai.provider.name": "openai",
-            "gen_ai.response.model": "m",
-            "gen_ai.usage.input_tokens": 7,
-            "gen_ai.usage.output_tokens": 2,
-        },
-        {
-            "llm.vendor": "openai",
-            "llm.request.model": "m",
-            "llm.usage.prompt_tokens": "7",
-            "llm.usage.completion_tokens": "2",
-        },
-        {"llm.provider": "openai", "llm.model_name": "m", "llm.token_count.prompt": 7, "llm.token_count.completion": 2},
-        {
-            "mlflow.llm.provider": "openai",
-            "mlflow.llm.model": '"m"',
-            "mlflow.chat.tokenUsage": '{"input_tokens": 7, "output_tokens": 2}',
-        },
-    ],
-)
-def test_every_generation_of_the_conventions_says_the_same(attributes):
-    call = call_of(attributes)
-    assert (call.provider, call.model, call.input_tokens, call.output_tokens) == ("openai", "m", 7, 2)
-
-
-def test_cache_tokens_have_two_names():
-    written = [{"gen_ai.usage.cache_creation.input_tokens": 5}, {"gen_ai.usage.cache_write.input_tokens": 5}]
-    assert [call_of(each).cache_write_tokens for each in written] == [5, 5]
-
-
-def test_messages_are_found_in_attributes_and_events():
-    events = [("gen_ai.user.message", {"content": "hi"}), ("gen_ai.choice", {"message": "ho"})]
-    assert "hi" in (call_of({}, events).input or "")
-    assert "ho" in (call_of({}, events).output or "")
-    assert "hi" in (call_of({"gen_ai.prompt.0.content": "hi"}).input or "")
-
-
-def test_traces_are_searched(client, send):
+def test_traces_are_searched(client, send, span):
     for number, (code, took) in enumerate([(1, 5), (2, 50), (1, 500)], start=1):
         send(
             span(
@@ -192,7 +110,7 @@ def test_traces_are_searched(client, send):
     assert found(client, order_by=["execution_time_ms ASC"], max_results=2) == ids[:2]
 
 
-def test_tags_links_and_deletion(client, send):
+def test_tags_links_and_deletion(client, send, span):
     send(span(1, trace=1), span(1, trace=2, start_ms=2000))
     one, two = (f"tr-{number:032x}" for number in (1, 2))
     run = client.run()
@@ -208,7 +126,7 @@ def test_tags_links_and_deletion(client, send):
     assert found(client) == []
 
 
-def test_a_correction_overrides_and_its_removal_restores(client, send):
+def test_a_correction_overrides_and_its_removal_restores(client, send, span):
     send(span(1))
     trace = f"tr-{1:032x}"
     source = {"source_type": "HUMAN", "source_id": "ada"}
@@ -234,7 +152,7 @@ def test_a_correction_overrides_and_its_removal_restores(client, send):
     assert client("GET", f"{TRACES}/{trace}/assessments/{first}")["assessment"]["valid"] is True
 
 
-def test_links_that_come_at_once_are_all_kept(client, send):
+def test_links_that_come_at_once_are_all_kept(client, send, span):
     send(span(1))
     trace_id, runs = f"tr-{1:032x}", [client.run() for _ in range(8)]
 
@@ -250,7 +168,7 @@ def test_links_that_come_at_once_are_all_kept(client, send):
     assert sorted(each["name"] for each in json.loads(tags["mlflow.linkedPrompts"])) == sorted(runs)
 
 
-def test_what_an_old_client_says_of_its_trace_goes_before_what_spans_say(client, send):
+def test_what_an_old_client_says_of_its_trace_goes_before_what_spans_say(client, send, span):
     started = client(
         "POST", "2.0/mlflow/traces", experiment_id="0", timestamp_ms=500, tags=[{"key": "a", "value": "b"}]
     )
@@ -264,3 +182,71 @@ def test_what_an_old_client_says_of_its_trace_goes_before_what_spans_say(client,
     assert {each["key"]: each["value"] for each in info["request_metadata"]} == {"k": "v"}
     message = client.refused("PATCH", path, "INVALID_PARAMETER_VALUE", timestamp_ms=700, status="DONE")
     assert message == "Invalid value 'DONE' for parameter 'status' supplied."
+
+
+def test_links_may_come_before_their_trace(client, send, span):
+    trace_id, run = f"tr-{1:032x}", client.run()
+    client("POST", "2.0/mlflow/traces/link-to-run", trace_ids=[trace_id], run_id=run)
+    prompt = {"name": "greeting", "version": "3"}
+    client("POST", "2.0/mlflow/traces/link-prompts", trace_id=trace_id, prompt_versions=[prompt])
+    client.refused("GET", f"{TRACES}/{trace_id}", "RESOURCE_DOES_NOT_EXIST", 404)
+    client.refused("PATCH", f"{TRACES}/{trace_id}/tags", "RESOURCE_DOES_NOT_EXIST", 404, key="k", value="v")
+    assert found(client) == []
+    send(span(1, start_ms=1000))
+    for text in (f"run_id = '{run}'", f"run_id IN ('{run}')", "prompt = 'greeting/3'"):
+        assert found(client, text) == [trace_id], text
+    assert found(client, "prompt = 'greeting/2'") == []
+    body = client("GET", f"{TRACES}/{trace_id}")["trace"]["trace_info"]
+    assert json.loads(body["tags"]["mlflow.linkedPrompts"]) == [prompt]
+
+
+def test_a_trace_is_fetched_as_a_file(client, send, span):
+    send(span(1, code=2, n=7), span(2, parent=1, inner__value="x"))
+    path = f"/ajax-api/2.0/mlflow/get-trace-artifact?request_id=tr-{1:032x}"
+    status, answer, headers = client.raw("GET", path)
+    assert (status, headers["content-disposition"]) == (200, "attachment; filename=traces.json")
+    outer, inner = json.loads(answer)["spans"]
+    assert (outer["parent_span_id"], outer["status"]["code"], outer["attributes"]["n"]) == (
+        None,
+        "STATUS_CODE_ERROR",
+        "7",
+    )
+    assert (inner["parent_span_id"], inner["end_time_unix_nano"]) == (outer["span_id"], 1_005_000_000)
+    assert client.raw("GET", "/ajax-api/2.0/mlflow/get-trace-artifact")[0] == 400
+
+
+def test_foreign_spans_are_given_back_as_mlflow_reads_them(client, send, span):
+    call = {"openinference__span__kind": "LLM", "input__value": '{"q": 1}', "output__value": "4"}
+    tokens = {"llm__token_count__prompt": 1_000_000, "llm__token_count__completion": 0, "llm__model_name": "gpt-4o"}
+    send(span(1, **call, **tokens, user__id="ada"))
+    trace = client("GET", f"{TRACES}/get", trace_id=f"tr-{1:032x}")["trace"]
+    attributes = {each["key"]: each["value"] for each in trace["spans"][0]["attributes"]}
+    assert attributes["mlflow.spanType"] == {"string_value": "LLM"}
+    assert attributes["mlflow.spanInputs"] == {
+        "kvlist_value": {"values": [{"key": "q", "value": {"int_value": "1"}}]},
+    }
+    assert attributes["mlflow.spanOutputs"] == {"string_value": "4"}
+    metadata = trace["trace_info"]["trace_metadata"]
+    assert json.loads(metadata["mlflow.trace.cost"])["total_cost"] == 2.5
+    assert metadata["mlflow.trace.user"] == "ada"
+    ids = [f"tr-{1:032x}"]
+    for text, expected in (
+        ("attributes.cost_usd > 2", ids),
+        ("attributes.cost_usd > 3", []),
+        ("metadata.`mlflow.trace.user` = 'ada'", ids),
+        ("span.type = 'LLM'", ids),
+        ("span.attributes.mlflow.llm.model = 'gpt-4o'", ids),
+    ):
+        assert found(client, text) == expected, text
+
+
+def test_times_that_cannot_be_written_are_refused(client, send, span):
+    message = client.refused(
+        "POST", "2.0/mlflow/traces", "INVALID_PARAMETER_VALUE", experiment_id="0", timestamp_ms=2**60
+    )
+    assert "request_time" in message
+    send(span(1, start_ms=10**30), expected=400)
+    send(span(1))
+    path, judged = f"{TRACES}/tr-{1:032x}/assessments", {"assessment_name": "a", "feedback": {"value": 1}}
+    client.refused("POST", path, "INVALID_PARAMETER_VALUE", assessment={**judged, "create_time": "soon"})
+    client.refused("POST", path, "INVALID_PARAMETER_VALUE", assessment={**judged, "feedback": 1})

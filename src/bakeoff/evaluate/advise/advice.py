@@ -56,6 +56,13 @@ class Option:
     reasons: tuple[str, ...] = ()
     evidence: tuple[str, ...] = field(default=())
 
+    def expected(self, metric: str) -> dict[str, Interval]:
+        """The metric (where it can be told) and the other quantities that a run is expected to measure."""
+        if self.outlook is None:
+            return {}
+        quality = {} if self.outlook.metric is None else {metric: self.outlook.metric}
+        return {**quality, **self.outlook.figures}
+
 
 def predicted(
     points: Sequence[ProbePoint],

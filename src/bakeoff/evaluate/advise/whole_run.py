@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bakeoff.metrics.intervals import Interval
 
-__all__ = ["RunPlan", "whole_run"]
+__all__ = ["RunPlan", "WholeRun", "whole_run"]
 
 START_S, EACH_S = 1.0, 0.6
 """What a run takes by itself (reading, splitting, the verdict), and each candidate beside its fit (loading, timing)."""
@@ -35,8 +35,16 @@ class RunPlan:
     price_per_hour_usd: float
 
 
-def whole_run(figures: Mapping[str, Mapping[str, Interval]], plan: RunPlan) -> tuple[Interval, Interval]:
-    """Seconds and bytes of a run with these candidates (what is expected of each, by quantity).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeRun:
+    """The seconds and the memory that a run is expected to take."""
+
+    seconds: Interval
+    memory_bytes: Interval
+
+
+def whole_run(figures: Mapping[str, Mapping[str, Interval]], plan: RunPlan) -> WholeRun:
+    """What it takes to run with these candidates (what is expected of each, by quantity).
 
     Fits run `at_once`; each candidate is then evaluated alone. With folds there is a fit for each and one of all rows;
     combinations need another on training rows alone, and what wins is fitted once more on all rows.
@@ -68,4 +76,4 @@ def whole_run(figures: Mapping[str, Mapping[str, Interval]], plan: RunPlan) -> t
         low=math.fsum(each.least for each in largest),
         high=math.fsum(each.most for each in largest),
     )
-    return seconds, memory
+    return WholeRun(seconds=seconds, memory_bytes=memory)

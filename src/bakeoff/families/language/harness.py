@@ -20,7 +20,6 @@ from typing import Any
 
 from bakeoff.core.errors import CandidateError, DataError, MissingExtraError, NotFoundError, UsageError
 from bakeoff.core.protocols import Model, Progress
-from bakeoff.core.types import Json
 from bakeoff.families.language.backbone import Backbone
 from bakeoff.families.language.finetuned import TunedModel
 from bakeoff.families.language.generator import SpokenModel
@@ -29,7 +28,7 @@ from bakeoff.families.language.prompted import PromptedModel
 from bakeoff.families.wrappers.calibrated import CalibratedModel
 from bakeoff.families.wrappers.prepared import PreparedModel
 
-__all__ = ["HarnessTasks", "harness", "need_harness"]
+__all__ = ["HarnessMetric", "HarnessResult", "HarnessTask", "HarnessTasks", "harness", "need_harness"]
 
 NEAR = 5
 BOOTSTRAPS = 1000
@@ -53,6 +52,40 @@ class HarnessTasks:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarnessMetric:
+    """A metric of a task, by one `filter` of the answers; `value` and `stderr` are None where none can be told."""
+
+    name: str
+    filter: str
+    value: float | None
+    stderr: float | None
+    higher_is_better: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarnessTask:
+    """What a task or group came to, on `rows` documents with `shots` examples before each."""
+
+    name: str
+    version: str | None
+    shots: int | None
+    rows: int | None
+    metrics: tuple[HarnessMetric, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarnessResult:
+    """What all tasks came to, by which version of the `harness`, and how they were run."""
+
+    harness: str
+    precision: str
+    chat: bool
+    limit: int | None
+    seed: int
+    tasks: tuple[HarnessTask, ...]
+
+
 def need_harness() -> None:
     """See that the extra `harness` is installed.
 
@@ -63,8 +96,8 @@ def need_harness() -> None:
         raise MissingExtraError.of("the LM Evaluation Harness", "harness", "lm_eval")
 
 
-def harness(model: Model, selection: HarnessTasks, *, progress: Progress) -> dict[str, Json]:
-    """Run tasks on a model: its `tasks` (name, version, shots, rows, metrics with standard errors), as JSON.
+def harness(model: Model, selection: HarnessTasks, *, progress: Progress) -> HarnessResult:
+    """Run tasks on a model.
 
     Raises:
         CandidateError: the model is no decoder, or cannot be asked so. NotFoundError, DataError: a task or its data
@@ -98,7 +131,7 @@ def _decoder(model: Model) -> Backbone | None:
     return model.backbone
 
 
-def _run(loaded: Backbone, selection: HarnessTasks, progress: Progress) -> dict[str, Json]:
+def _run(loaded: Backbone, selection: HarnessTasks, progress: Progress) -> HarnessResult:
     from lm_eval import simple_evaluate
 
     progress("looking for tasks")
@@ -129,14 +162,14 @@ def _run(loaded: Backbone, selection: HarnessTasks, progress: Progress) -> dict[
         torch_random_seed=selection.seed,
         fewshot_random_seed=selection.seed,
     )
-    results_json: dict[str, Json] = {
-        "harness": version("lm_eval"),
-        "precision": loaded.precision,
-        "chat": selection.chat,
-    }
-    results_json |= {"limit": selection.limit, "seed": selection.seed}
-    results_json["tasks"] = [_task(name, cells, results) for name, cells in results["results"].items()]
-    return results_json
+    return HarnessResult(
+        harness=version("lm_eval"),
+        precision=loaded.precision,
+        chat=selection.chat,
+        limit=selection.limit,
+        seed=selection.seed,
+        tasks=tuple(_task(name, cells, results) for name, cells in results["results"].items()),
+    )
 
 
 def _manager(selection: HarnessTasks) -> Any:
@@ -178,32 +211,32 @@ def _known(names: Sequence[str], known: Sequence[str]) -> None:
         )
 
 
-def _task(name: str, cells: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Json]:
+def _task(name: str, cells: Mapping[str, Any], results: Mapping[str, Any]) -> HarnessTask:
     """A task or group: every metric (of every filter of the answers) with its standard error, if there is one."""
     better = results.get("higher_is_better", {}).get(name) or {}
-    metrics: list[Json] = []
+    metrics: list[HarnessMetric] = []
     for key, value in cells.items():
         metric, _, filter_name = key.partition(",")
         if not filter_name or metric.endswith("_stderr") or not isinstance(value, int | float):
             continue
         metrics.append(
-            {
-                "name": metric,
-                "filter": filter_name,
-                "value": _finite(value),
-                "stderr": _finite(cells.get(f"{metric}_stderr,{filter_name}")),
-                "higher_is_better": better.get(metric),
-            }
+            HarnessMetric(
+                name=metric,
+                filter=filter_name,
+                value=_finite(value),
+                stderr=_finite(cells.get(f"{metric}_stderr,{filter_name}")),
+                higher_is_better=better.get(metric),
+            )
         )
     shots, rows = results.get("n-shot", {}).get(name), results.get("n-samples", {}).get(name) or {}
     versions = results.get("versions", {}).get(name)
-    return {
-        "name": name,
-        "version": None if versions is None else str(versions),
-        "shots": shots,
-        "rows": rows.get("effective", cells.get("sample_len")),
-        "metrics": metrics,
-    }
+    return HarnessTask(
+        name=name,
+        version=None if versions is None else str(versions),
+        shots=shots,
+        rows=rows.get("effective", cells.get("sample_len")),
+        metrics=tuple(metrics),
+    )
 
 
 def _finite(value: object) -> float | None:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
+from bakeoff.project.fine_tuning import ProjectFineTuning
 from bakeoff.serve.plane import DataPlane
 from bakeoff.web.auth import Authenticator, protect
 from bakeoff.web.guard import Guard
@@ -21,8 +22,13 @@ from bakeoff.web.serving.bodies import shown
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.conversations import ConversationRoutes
 from bakeoff.web.serving.direct import Direct
+from bakeoff.web.serving.files import FileRoutes
+from bakeoff.web.serving.finetuning import FineTuningRoutes
 from bakeoff.web.serving.health import HealthRoutes
+from bakeoff.web.serving.inference import InferenceRoutes
+from bakeoff.web.serving.invocations import InvocationRoutes
 from bakeoff.web.serving.rows import RowRoutes
+from bakeoff.web.serving.tracing import SpanExporter, Traced
 from bakeoff.web.serving.turns import Pace
 
 __all__ = ["create_app"]
@@ -42,6 +48,8 @@ def create_app(
     threads: int = THREADS,
     authenticator: Authenticator | None = None,
     pace: Callable[[str], Pace] = lambda _: Pace(),
+    exporter: SpanExporter | None = None,
+    fine_tuning: ProjectFineTuning | None = None,
 ) -> Starlette:
     """The app that serves a plane's endpoints.
 
@@ -54,6 +62,8 @@ def create_app(
         threads: calls that compute or wait for the log at once.
         authenticator: says who calls; without one, whoever can call may.
         pace: of an endpoint's calls, by its name.
+        exporter: where spans of calls are sent.
+        fine_tuning: files and fine-tuning jobs of the project; not served without.
 
     Raises:
         SecurityError: a route declares no permission.
@@ -67,13 +77,22 @@ def create_app(
         pace=pace,
     )
     rows = RowRoutes(serving)
-    parts = (HealthRoutes(serving), rows, ConversationRoutes(serving))
+    parts = (
+        HealthRoutes(serving),
+        rows,
+        ConversationRoutes(serving),
+        InferenceRoutes(serving),
+        InvocationRoutes(serving),
+    )
     routes = [route for part in parts for route in part.routes]
+    if fine_tuning is not None:
+        routes += [*FileRoutes(serving, fine_tuning.files).routes, *FineTuningRoutes(serving, fine_tuning).routes]
     protect(routes, authenticator)
+    direct = Middleware(Direct, serving=serving, routes=rows.routes, authenticator=authenticator)
     guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=serving.measures)
     return Starlette(
         routes=routes,
-        middleware=[guard, Middleware(Direct, serving=serving, routes=rows.routes)],
+        middleware=[guard, Middleware(Traced, exporter=exporter), direct],
         lifespan=serving.lifespan,
         exception_handlers={
             BakeoffError: _on_error,

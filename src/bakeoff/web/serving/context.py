@@ -6,20 +6,24 @@ new ones are turned away (503) instead of piling up.
 
 import asyncio
 import contextlib
+import contextvars
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 
 from bakeoff.core.errors import NotFoundError
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
+from bakeoff.serve.recorder import Recorder
 from bakeoff.web.auth import principal_of
+from bakeoff.web.generation_measures import GenerationMeasures
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError
 from bakeoff.web.serving.bodies import shown
@@ -35,7 +39,7 @@ SLOTS = max(os.cpu_count() or 1, 2)
 ANY_NAME = "*"
 KEY = "x-bakeoff-key"
 """The header with a key of the caller's choice: callers with one meet the same release, while a canary has a share."""
-REFRESH_S = 0.5
+REFRESH_S = 0.25
 
 
 def _ended(call: Callable[[], T]) -> Callable[[], T]:
@@ -75,12 +79,14 @@ class Serving:
         self.guarded = guarded
         self._pace = pace
         self._turns: dict[str, Turns] = {}
+        self._gathering: dict[Recorder, tuple[list[PredictionEvent], asyncio.Future[None]]] = {}
         self.plane, self.record_feedback, self.measures = plane, record_feedback, Measures()
         self.model_names = tuple(model_names)
         self._threads, self._waiting = threads, 0
         self._pool: ThreadPoolExecutor | None = None
         self._chat_pool: ThreadPoolExecutor | None = None
         self._lanes: dict[str, Lanes] = {}
+        self.generations: dict[str, GenerationMeasures] = {}
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
@@ -113,6 +119,14 @@ class Serving:
             self._lanes[engine.endpoint] = Lanes(self._chat_pool, lambda: engine.concurrency)
         return self._lanes[engine.endpoint]
 
+    def generation(self, engine: Engine) -> GenerationMeasures:
+        """What is measured of an endpoint's answers that come piece by piece."""
+        made = self.generations.get(engine.endpoint)
+        if made is None:
+            lanes = self.lanes(engine)
+            made = self.generations.setdefault(engine.endpoint, GenerationMeasures(lambda: lanes.waiting))
+        return made
+
     def turns(self, engine: Engine) -> Turns:
         """Where calls of an endpoint with rows wait for a thread."""
         assert self._pool is not None, "the app's lifespan has not started"
@@ -121,10 +135,45 @@ class Serving:
             self._turns[engine.endpoint] = Turns(engine, self._pool, self._pace(engine.endpoint), slots)
         return self._turns[engine.endpoint]
 
+    def submit(self, recorder: Recorder, events: Sequence[PredictionEvent]) -> "asyncio.Future[None] | None":
+        """Log events with those of other calls that end now; what to await before they are told, if anything."""
+        gathering = self._gathering.get(recorder)
+        if gathering is None:
+            loop = asyncio.get_running_loop()
+            gathering = self._gathering[recorder] = [], loop.create_future()
+            loop.call_soon(self._submit, recorder)
+        gathering[0].extend(events)
+        return gathering[1] if recorder.is_required and events else None
+
+    def _submit(self, recorder: Recorder) -> None:
+        events, told = self._gathering.pop(recorder)
+        told.add_done_callback(lambda told: told.exception())  # nobody may wait for it
+
+        def tell(done: "Future[None]") -> None:
+            error = done.exception()
+            if told.done():
+                return
+            if error is None:
+                told.set_result(None)
+            else:
+                told.set_exception(error)
+
+        loop = asyncio.get_running_loop()
+        try:
+            durable = recorder.submit(events)
+        except Exception as error:  # noqa: BLE001 - told to all who wait
+            told.set_exception(error)
+            return
+        if durable is None:
+            told.set_result(None)
+        else:
+            durable.add_done_callback(lambda done: loop.call_soon_threadsafe(tell, done))
+
     async def in_thread(self, call: Callable[[], T]) -> T:
         """What `call` gives, made in a thread."""
         with self.place():
-            return await asyncio.get_running_loop().run_in_executor(self._pool, _ended(call))
+            run = contextvars.copy_context().run  # the call's trace goes with it
+            return await asyncio.get_running_loop().run_in_executor(self._pool, run, _ended(call))
 
     @contextlib.contextmanager
     def place(self) -> Generator[None]:
@@ -157,7 +206,7 @@ class Serving:
         return tuple(name for name in self.plane.names if principal.reaches("endpoint", name))
 
     def of_model(self, request: Request, name: str | None) -> Engine:
-        """The endpoint that a request names as its model, or the default one.
+        """The endpoint that a request names as its model, or the default one; a version means where it is live.
 
         Raises:
             HttpError: there is no such endpoint, or the caller may not know of it (404).
@@ -165,6 +214,9 @@ class Serving:
         known = self.names(request)
         if name in known:
             return self.plane.engine(name)
+        live = next((each for each in map(self.plane.engine, known) if name and each.model_version == name), None)
+        if live is not None:
+            return live
         if self.plane.default in known and (name in {None, "", *self.model_names} or ANY_NAME in self.model_names):
             return self.plane.engine()
         names = " or ".join(repr(each) for each in dict.fromkeys([*known, *self.model_names])) or "(none is yours)"

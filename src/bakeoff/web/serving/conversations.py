@@ -11,10 +11,10 @@ from starlette.routing import Route
 from bakeoff.core.errors import ContextLengthError
 from bakeoff.core.generation import Piece, Sampling
 from bakeoff.core.types import Json
-from bakeoff.serve.engine import Engine
+from bakeoff.serve.engine import Call, Engine
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
-from bakeoff.web.serving import embeddings, openai
+from bakeoff.web.serving import chat_rows, embeddings, openai
 from bakeoff.web.serving.anthropic import MessageForm
 from bakeoff.web.serving.anthropic_request import message_request, tokens_request
 from bakeoff.web.serving.bodies import renamed
@@ -24,6 +24,7 @@ from bakeoff.web.serving.context import ANY_NAME, Serving, caller_key
 from bakeoff.web.serving.conversing import Form, Head, respond
 from bakeoff.web.serving.responses import ResponseForm
 from bakeoff.web.serving.responses_request import response_request
+from bakeoff.web.serving.rows import deadline_s
 
 __all__ = ["ConversationRoutes"]
 
@@ -110,6 +111,8 @@ class ConversationRoutes:
     ) -> Response:
         """Answer a conversation in the form of its API, which has names of its own for some of the options."""
         engine, turns, sampling = self._read(request, body, names)
+        if not await self._serving.in_thread(lambda: engine.converses):
+            return await self._answer_row(request, body, form, names)
         head = Head(id=engine.new_id(), created_s=engine.now_ms() // 1000, model=engine.endpoint)
         key = caller_key(request, body.user)
 
@@ -117,13 +120,37 @@ class ConversationRoutes:
             # Choices of one seed would all be the same answer.
             seed = None if sampling.seed is None else sampling.seed + index
             answer_id = openai.prediction_id(head.id, index)
-            return engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id, key=key)
+            pieces = engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id, key=key)
+            return self._serving.generation(engine).measured(pieces)
 
         return await respond(
             request,
             form(head=head),
             choice,
             count=body.choices,
+            stream=bool(body.stream),
+            lanes=self._serving.lanes(engine),
+            place=self._serving.place(),
+        )
+
+    async def _answer_row(
+        self, request: Request, body: ChatRequest, form: Callable[..., Form], names: Mapping[str, str]
+    ) -> Response:
+        """Answer a conversation with a model that answers rows; the id of the answer is the prediction's."""
+        engine, turns, sampling = self._read(request, body, names)
+        signature = engine.signature
+        try:
+            chat_rows.require_plain(sampling, body.choices, signature)
+            call = Call([chat_rows.row_of(turns, signature)])
+        except HttpError as error:
+            raise renamed(error, names) from None
+        answers = await self._serving.turns(engine).answered(call, deadline_s(request))
+        pieces = chat_rows.answer_pieces(answers[0], signature, sampling)
+        return await respond(
+            request,
+            form(head=Head(id=answers[0].id, created_s=engine.now_ms() // 1000, model=engine.endpoint)),
+            lambda _: (piece for piece in pieces),
+            count=1,
             stream=bool(body.stream),
             lanes=self._serving.lanes(engine),
             place=self._serving.place(),

@@ -7,6 +7,7 @@ waited for, so that what is wrong with a request has its status code; a caller t
 """
 
 import asyncio
+import contextvars
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
@@ -88,6 +89,11 @@ class Lanes:
         self._executor, self._width = executor, width
         self._running, self._waiting = 0, deque[asyncio.Future[None]]()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
+
     async def run(self, call: Callable[[], T]) -> T:
         """What `call` gives. A caller that is cancelled before it has a thread never has one."""
         await self._enter()
@@ -97,7 +103,7 @@ class Lanes:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(self._leave)
 
-        submitted = self._executor.submit(call)
+        submitted = self._executor.submit(contextvars.copy_context().run, call)  # the call's trace goes with it
         submitted.add_done_callback(left)  # not with its caller, who may be cancelled while the thread goes on
         return await asyncio.wrap_future(submitted)
 

@@ -8,11 +8,13 @@ import re
 from typing import Any
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.row_path import RowPath
+from bakeoff.web.auth import Authenticator
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.rows import rendered
 
@@ -34,10 +36,13 @@ class Direct:
         app: what answers all else.
         serving: the endpoints.
         routes: those of rows, by their pattern, so that requests are counted under them.
+        authenticator: says who calls; who may not, is told so by the routes.
     """
 
-    def __init__(self, app: ASGIApp, *, serving: Serving, routes: list[Route]) -> None:
-        self._app, self._serving = app, serving
+    def __init__(
+        self, app: ASGIApp, *, serving: Serving, routes: list[Route], authenticator: Authenticator | None
+    ) -> None:
+        self._app, self._serving, self._authenticator = app, serving, authenticator
         self._routes = {route.path: route for route in routes}
         self._places: dict[str, tuple[Engine, Route]] = {}
         self._decoders: dict[str, tuple[RowPath, msgspec.json.Decoder[Any]]] = {}
@@ -45,7 +50,7 @@ class Direct:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
         place = self._place(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if place is None or place[0].direct is None:
+        if place is None or place[0].direct is None or not await self._is_allowed(place[0], scope):
             await self._app(scope, receive, send)
             return
         engine, scope["route"] = place
@@ -57,6 +62,12 @@ class Direct:
         headers = [_TYPE, (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
+
+    async def _is_allowed(self, engine: Engine, scope: Scope) -> bool:
+        if self._authenticator is None:
+            return True
+        principal = await self._authenticator(Headers(scope=scope))
+        return principal is not None and principal.may("predict") and principal.reaches("endpoint", engine.endpoint)
 
     async def _answer(self, engine: Engine, body: bytes) -> bytes | None:
         """The answer's bytes; None: not for the row path, or too slow for this thread."""
@@ -73,9 +84,9 @@ class Direct:
         if answered is None:
             return None
         answers, events = answered
-        durable = engine.recorder.submit(events)
+        durable = self._serving.submit(engine.recorder, events)
         if durable is not None:
-            await asyncio.wrap_future(durable)
+            await asyncio.shield(durable)  # others wait for the same
         return msgspec.json.encode(rendered(answers))
 
     def _decoder(self, engine: Engine, path: RowPath) -> "msgspec.json.Decoder[_Body]":

@@ -8,6 +8,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from bakeoff.core.types import Json
+from bakeoff.serve.engine import Engine
+from bakeoff.web.generation_measures import generation_lines
 from bakeoff.web.measures import EndpointMeasures
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import JsonResponse
@@ -67,19 +69,26 @@ class HealthRoutes:
     async def metrics(self, request: Request) -> Response:
         """Counts and durations, for Prometheus."""
         engines = [self._serving.plane.engine(name) for name in self._serving.names(request)]
-        text = self._serving.measures.render(
-            [
-                EndpointMeasures(
-                    endpoint=engine.endpoint,
-                    model_version=engine.health().model_version,
-                    ready=engine.health().ready,
-                    violated=engine.violated,
-                    lacked=engine.lacked,
-                )
-                for engine in engines
-            ]
-        )
+        text = self._serving.measures.render([self._measures(engine) for engine in engines])
+        names = {engine.endpoint for engine in engines}
+        generations = {name: each for name, each in self._serving.generations.items() if name in names}
+        text += "".join(f"{line}\n" for line in generation_lines(generations))
         return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    def _measures(self, engine: Engine) -> EndpointMeasures:
+        health, turns = engine.health(), self._serving.turns(engine)
+        running, waiting = turns.depth
+        return EndpointMeasures(
+            endpoint=engine.endpoint,
+            model_version=health.model_version,
+            ready=health.ready,
+            violated=engine.violated,
+            lacked=engine.lacked,
+            lost_log_records=health.lost_log_records,
+            running=running,
+            waiting=waiting,
+            refused=turns.refused,
+        )
 
     @permission("read")
     async def index(self, request: Request) -> Response:

@@ -15,7 +15,7 @@ from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.context import Serving, caller_key
 
-__all__ = ["RowRoutes", "rendered"]
+__all__ = ["RowRoutes", "deadline_s", "rendered"]
 
 T = TypeVar("T")
 DEADLINE = "x-deadline-ms"
@@ -76,7 +76,7 @@ class RowRoutes:
         if (asked.rows is None) == (asked.row is None):
             raise HttpError(400, "BadRequest", "expected either rows or row, received both or neither")
         rows = asked.rows if asked.rows is not None else [asked.row or {}]
-        answers = await self._serving.turns(engine).answered(Call(rows, caller_key(request)), _deadline_s(request))
+        answers = await self._serving.turns(engine).answered(Call(rows, caller_key(request)), deadline_s(request))
         return JsonResponse(rendered(answers))
 
     @permission("feedback")
@@ -92,7 +92,7 @@ _PREDICT = msgspec.json.Decoder(_PredictRequest)
 _FEEDBACK = msgspec.json.Decoder(_FeedbackRequest)
 
 
-def _deadline_s(request: Request) -> float | None:
+def deadline_s(request: Request) -> float | None:
     """Within which time the caller wants an answer, if it says so.
 
     Raises:

@@ -116,7 +116,7 @@ class Turns:
         self._rows = 0
         self._running: set[_Batch] = set()
         self._durations = Durations()
-        self._row_s = 0.0
+        self._row_s, self._is_cold = 0.0, True
         self._timer: asyncio.TimerHandle | None = None
         self.refused = 0
 
@@ -185,18 +185,26 @@ class Turns:
         finally:
             self._running.discard(batch)
         if any(isinstance(result, list) for result in results):  # what is refused at once tells nothing of the model
-            seconds = time.monotonic() - batch.began
-            self._durations.add(batch.rows, seconds)
-            row_s = seconds / batch.rows
-            self._row_s = row_s if not self._row_s else self._row_s + NEWEST * (row_s - self._row_s)
+            self._measure(batch.rows, time.monotonic() - batch.began)
         for each, result in zip(calls, results, strict=True):
             if each.done.done():
                 continue
-            if isinstance(result, Exception):
+            if isinstance(result, StopIteration):  # no future can end with it
+                each.done.set_exception(RuntimeError("a call ended without a result"))
+            elif isinstance(result, Exception):
                 each.done.set_exception(result)
             else:
                 each.done.set_result(result)
         self._start()
+
+    def _measure(self, rows: int, seconds: float) -> None:
+        """Note how long a batch took; but for the first, which pays for what is made once."""
+        if self._is_cold:
+            self._is_cold = False
+            return
+        self._durations.add(rows, seconds)
+        row_s = seconds / rows
+        self._row_s = row_s if not self._row_s else self._row_s + NEWEST * (row_s - self._row_s)
 
     def _next(self) -> list[_Waiting]:
         """The calls of the next batch: the first that waits, and others with it."""

@@ -34,6 +34,8 @@ __all__ = [
     "list_proxied",
     "list_run",
     "model_file",
+    "name_file",
+    "relative",
     "run_file",
     "upload",
     "upload_small",
@@ -43,6 +45,8 @@ __all__ = [
 FILES = "artifact_files"
 """Documents of files that are of no run: the path, and the blob."""
 MOST_SMALL = 10 * 2**20
+LONGEST_NAME, LONGEST_PATH = 255, 2048
+"""What file systems take of one name, and clients' databases of a path."""
 
 
 def relative(path: str | None) -> str:
@@ -66,7 +70,13 @@ def relative(path: str | None) -> str:
         if decoded == path:
             break
         path = decoded
-    return "" if path in {"", "."} else PurePosixPath(path).as_posix()
+    plain = PurePosixPath(path).as_posix()
+    if (
+        any(len(part.encode("utf-8", "replace")) > LONGEST_NAME for part in plain.split("/"))
+        or len(plain) > LONGEST_PATH
+    ):
+        raise invalid("Invalid path")
+    return "" if plain == "." else plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +254,7 @@ async def upload(tracking: Tracking, request: Request) -> Response:
     path = relative(request.path_params["path"])
     if not path:
         raise invalid("Invalid path")
-    await _kept(tracking, request.stream(), lambda blob: _name(tracking, path, blob))
+    await _kept(tracking, request.stream(), lambda blob: name_file(tracking, path, blob))
     return answer({})
 
 
@@ -265,7 +275,8 @@ async def _kept(tracking: Tracking, pieces: AsyncIterator[bytes], name: Callable
     return size
 
 
-def _name(tracking: Tracking, path: str, blob: str) -> None:
+def name_file(tracking: Tracking, path: str, blob: str) -> None:
+    """Let a path of the proxy mean a blob."""
     known = _run_in(tracking, path)
     if known is not None:
         run, rest = known
@@ -299,6 +310,8 @@ async def upload_small(tracking: Tracking, request: Request) -> Response:
     if not request.query_params.get("path"):
         raise invalid("Request must specify path.")
     path = relative(request.query_params["path"])
+    if not path:
+        raise invalid("Invalid path")
     data = await request.body()
     if len(data) > MOST_SMALL:
         raise invalid("Artifact size is too large. Max size is 10MB.")
@@ -315,5 +328,8 @@ def _put_small(tracking: Tracking, run_id: str, path: str, data: bytes) -> None:
         blob = tracking.blobs.put(data)
         tracking.records.runs.apply([RunChange(run_id=run.run_id, artifacts={path: blob})])
         return
-    place.folder.parent.mkdir(parents=True, exist_ok=True)
-    place.folder.write_bytes(data)
+    try:
+        place.folder.parent.mkdir(parents=True, exist_ok=True)
+        place.folder.write_bytes(data)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise invalid(f"expected a path where a file can be, {path!r} is a folder or goes through a file") from None

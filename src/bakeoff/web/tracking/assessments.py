@@ -8,7 +8,7 @@ from typing import Any
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.documents import Body
-from bakeoff.web.tracking.traces import change, time_of, trace_of
+from bakeoff.web.tracking.traces import change, ms_of, time_of, trace_of
 from bakeoff.web.tracking.wire import TrackingError, invalid, snake, unknown
 
 __all__ = ["completed", "create", "delete", "get", "update"]
@@ -20,8 +20,10 @@ def completed(tracking: Tracking, trace_id: str, given: Mapping[str, Any]) -> Bo
     """An assessment as it is kept: with an id, its trace and its times."""
     if not given.get("assessment_name"):
         raise invalid("Missing value for required parameter 'assessment_name'.")
-    if sum(key in given for key in ("feedback", "expectation", "issue")) != 1:
+    if [isinstance(given[key], dict) for key in ("feedback", "expectation", "issue") if key in given] != [True]:
         raise invalid("Exactly one of `expectation`, `feedback`, or `issue` should be specified.")
+    for key in ("create_time", "last_update_time"):
+        ms_of(given.get(key, 0))
     now = time_of(tracking.clock())
     body = {
         "create_time": now,

@@ -1,13 +1,14 @@
 """What the handlers of the protocol work with: the records, the blobs, and where artifacts are."""
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import BlobStore, Clock, RecordStore
 from bakeoff.core.records import Experiment, Run
+from bakeoff.web.tracking.prices import PriceTable
 
 __all__ = ["DEFAULT", "PROXIED", "Tracking", "local_path"]
 
@@ -22,7 +23,7 @@ class Tracking:
 
     `root` is where clients keep artifacts of new experiments, a URI: by default they send them here
     (`mlflow-artifacts:/`), and they become blobs; with a folder they write there themselves. `scratch` is for files
-    that are on their way.
+    that are on their way; `prices` are those of models that traces speak of.
     """
 
     records: RecordStore
@@ -30,6 +31,7 @@ class Tracking:
     clock: Clock
     scratch: Path
     root: str = f"{PROXIED}/"
+    prices: PriceTable = field(default_factory=PriceTable.standard)
 
     def prepare(self) -> None:
         """See that there is the experiment that clients use when they name none."""
@@ -59,6 +61,8 @@ class Tracking:
 def local_path(location: str) -> Path | None:
     """The folder that a location means on this machine; None for another kind."""
     parts = urlsplit(location)
+    if "\0" in unquote(location):
+        return None
     if parts.scheme == "file":
         return Path(unquote(parts.path))
     return Path(location) if not parts.scheme and location.startswith("/") else None

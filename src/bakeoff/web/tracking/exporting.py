@@ -18,18 +18,17 @@ from bakeoff.core import narrow
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.hashing import digest
 from bakeoff.core.queries import Order, Query, QueryField, attribute, every
-from bakeoff.core.records import Experiment, Metric, Registered, Run, Version
+from bakeoff.core.records import Experiment, Metric, Run
 from bakeoff.results.transfer import MovedKind, Transferred
 from bakeoff.web.tracking import traces
 from bakeoff.web.tracking.context import Tracking, local_path
-from bakeoff.web.tracking.mlflow_store import FINALIZED, IMPORTED, LOCATION, OURS, client_of, pages
+from bakeoff.web.tracking.exporting_models import ExportedModels
+from bakeoff.web.tracking.mlflow_store import EXPORTED, FINALIZED, IMPORTED, LOCATION, OURS, client_of, pages
 from bakeoff.web.tracking.otlp import proto_json
-from bakeoff.web.tracking.registry import MODEL, PROMPT
 from bakeoff.web.tracking.runs import CONTEXT, INPUT, NAME, OUTPUT, PARENT
 
 __all__ = ["export_store"]
 
-EXPORTED, VERSION = "bakeoff.exported", "bakeoff.version"
 REFUSED = re.compile(r"[^\w.\- :/]")
 """What MLflow allows in no key of a metric or param."""
 CHUNK, PAIRS = 1000, 100
@@ -66,27 +65,25 @@ class _Export:
         self._failures = (MlflowException, OSError, ValueError, BakeoffError)
         self._there: dict[str, Any] = {}
         """Runs of the store by our ids."""
+        self._models = ExportedModels(tracking, client, self.counts, self._there, self._failures)
 
     def everything(self) -> None:
         """All experiments with what is in them, then the registry."""
-        found = [*every(self._records.experiments.search, Query(lifecycle=None))]
-        for number, ours in enumerate(reversed(found), start=1):
-            self._progress(f"experiment {number} of {len(found)}: {ours.name}")
+        experiments = [*every(self._records.experiments.search, Query(lifecycle=None))]
+        for number, ours in enumerate(reversed(experiments), start=1):
+            self._progress(f"experiment {number} of {len(experiments)}: {ours.name}")
             try:
                 experiment_id = self._experiment(ours)
             except self._failures as error:
                 self.counts.leave_out("experiments", ours.name, error)
                 continue
             self._runs(ours, experiment_id)
+            self._models.logged(ours, experiment_id)
             self._traces(ours, experiment_id)
             if ours.lifecycle == "deleted":
                 self._client.delete_experiment(experiment_id)
         self._progress("registered models")
-        for registered in every(self._records.versions.registered, Query(where=attribute("kind", "=", MODEL))):
-            try:
-                self._registered(registered)
-            except self._failures as error:
-                self.counts.leave_out("registered models", registered.name, error)
+        self._models.registry()
 
     # --- experiments and runs -------------------------------------------------------------------
 
@@ -107,8 +104,8 @@ class _Export:
     def _runs(self, ours: Experiment, experiment_id: str) -> None:
         from mlflow.entities import ViewType
 
-        asked = {"experiment_ids": [experiment_id], "run_view_type": ViewType.ALL, "max_results": 200}
-        for theirs in pages(self._client.search_runs, **asked):
+        wanted = {"experiment_ids": [experiment_id], "run_view_type": ViewType.ALL, "max_results": 200}
+        for theirs in pages(self._client.search_runs, **wanted):
             self._there[theirs.data.tags.get(OURS) or theirs.info.run_id] = theirs
         inside = attribute("experiment_id", "=", ours.experiment_id)
         for run in every(self._records.runs.search, Query(where=inside, order=OLDEST, lifecycle=None)):
@@ -278,84 +275,6 @@ class _Export:
             client.log_spans(experiment_id, spans)
         self.counts.moved["traces"] += 1
 
-    # --- the registry ---------------------------------------------------------------------------
-
-    def _registered(self, ours: Registered) -> None:
-        if PROMPT.key in ours.tags:
-            self.counts.leave_out("registered models", ours.name, "prompts are not exported")
-            return
-        tags = {key: value for key, value in ours.tags.items() if key != IMPORTED}
-        try:
-            self._client.get_registered_model(ours.name)
-            self.counts.already["registered models"] += 1
-        except self._failures:
-            self._client.create_registered_model(ours.name, tags=tags, description=ours.description)
-            self.counts.moved["registered models"] += 1
-        where = "name = '{}'".format(ours.name.replace("'", "''"))
-        there = list(pages(self._client.search_model_versions, filter_string=where))
-        number_of = {int(each.tags[VERSION]): int(each.version) for each in there if VERSION in each.tags}
-        if IMPORTED in ours.tags:  # it may be the store that they came from
-            number_of |= {int(each.version): int(each.version) for each in there if VERSION not in each.tags}
-        of_name = Query(where=attribute("name", "=", ours.name))
-        for version in sorted(every(self._records.versions.search, of_name), key=lambda each: each.number):
-            if version.kind != MODEL:
-                continue
-            if version.number in number_of:
-                self.counts.already["versions"] += 1
-                continue
-            number = self._version(version)
-            if number is not None:
-                number_of[version.number] = number
-        for alias, number in ours.aliases.items():
-            if number in number_of:
-                self._client.set_registered_model_alias(ours.name, alias, str(number_of[number]))
-
-    def _version(self, ours: Version) -> int | None:
-        run = self._there.get(ours.run_id or "")
-        source = self._source(ours, run)
-        if source is None:
-            reason = "its files are neither a run's nor at a place that others can read"
-            self.counts.leave_out("versions", f"{ours.name}/{ours.number}", reason)
-            return None
-        try:
-            made = self._client.create_model_version(
-                ours.name,
-                source,
-                run_id=None if run is None else run.info.run_id,
-                tags={**ours.tags, VERSION: str(ours.number)},
-                description=ours.description or None,
-            )
-        except self._failures as error:
-            self.counts.leave_out("versions", f"{ours.name}/{ours.number}", error)
-            return None
-        if ours.stage != "None":
-            self._client.transition_model_version_stage(ours.name, made.version, ours.stage)
-        self.counts.moved["versions"] += 1
-        return int(made.version)
-
-    def _source(self, ours: Version, run: Any) -> str | None:
-        """Where the files of a version are there: among the artifacts of its run, or where they were."""
-        stated = str(ours.lineage.get("source") or "")
-        if run is not None:
-            path = str(ours.lineage.get("files") or "").partition(f"/{ours.run_id}/artifacts/")[2]
-            if not stated and self._tracking.blobs.contains(ours.content):  # a model of our own
-                path = self._own_model(ours, run.info.run_id)
-            if path:
-                return posixpath.join(run.info.artifact_uri, path)
-        return stated if stated.partition(":")[0] in {"s3", "gs", "https", "http", "wasbs", "hdfs"} else None
-
-    def _own_model(self, ours: Version, run_id: str) -> str:
-        """Take a model of our own to the artifacts of its run; its path there."""
-        path, folder = f"registered/{ours.name}-{ours.number}", self._tracking.scratch / f"export-{uuid4().hex}"
-        folder.mkdir(parents=True)
-        try:
-            local = self._tracking.blobs.fetch(ours.content, folder / "model")
-            self._client.log_artifacts(run_id, str(local), path)
-        finally:
-            rmtree(folder, ignore_errors=True)
-        self.counts.moved["artifacts"] += 1
-        return path
-
 
 def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), PAIRS):
@@ -365,9 +284,9 @@ def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def _mark(run: Run) -> str:
     """A digest of a run, by which it is known whether it has changed since it was taken."""
     latest = [(key, each.step, each.time_ms, str(each.value)) for key, each in sorted(run.metrics.items())]
-    said = [run.status, run.end_ms, run.lifecycle, run.name, latest, sorted(run.artifacts.items())]
+    state = [run.status, run.end_ms, run.lifecycle, run.name, latest, sorted(run.artifacts.items())]
     inputs = [(each.name, each.version, each.context) for each in run.inputs]
-    return digest(json.dumps([*said, sorted(run.params.items()), sorted(run.tags.items()), inputs]).encode())[:16]
+    return digest(json.dumps([*state, sorted(run.params.items()), sorted(run.tags.items()), inputs]).encode())[:16]
 
 
 def _inputs(run: Run) -> list[Any]:

@@ -5,7 +5,6 @@ mark. So importing again brings what is new.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 from bakeoff.core.errors import BakeoffError, NotFoundError
+from bakeoff.core.filters import within
 from bakeoff.core.hashing import digest
-from bakeoff.core.queries import Query, attribute
+from bakeoff.core.queries import Predicate, Query, QueryField, attribute, every
 from bakeoff.core.records import (
     DocumentChange,
     Experiment,
@@ -26,6 +26,7 @@ from bakeoff.core.records import (
     RunChange,
     RunInput,
     Series,
+    Version,
     VersionChange,
 )
 from bakeoff.core.types import Json
@@ -33,19 +34,19 @@ from bakeoff.results.transfer import Transferred
 from bakeoff.web.tracking import models, otlp, traces
 from bakeoff.web.tracking.artifacts import FILES
 from bakeoff.web.tracking.context import PROXIED, Tracking
-from bakeoff.web.tracking.mlflow_store import IMPORTED, LOCATION, OURS, client_of, pages
-from bakeoff.web.tracking.registry import PROMPT
+from bakeoff.web.tracking.mlflow_store import IMPORTED, LOCATION, LOGGED, OURS, client_of, pages
+from bakeoff.web.tracking.registry import MODEL, PROMPT
 from bakeoff.web.tracking.runs import CONTEXT, INPUT, NAME, OUTPUT, PARENT
 from bakeoff.web.tracking.wire import TrackingError
 
 __all__ = ["Moment", "import_store"]
 
-BEGUN, PARTIAL = "begun", "partial "
+BEGUN, PARTIAL, GAP = "begun", "partial ", "gap"
+"""Marks: of what is not whole, of a run that lacks artifacts, of what stands in for a version that was removed."""
+TAGGED = QueryField(kind="tag", key=IMPORTED)
 CHUNK = 10_000
 """Values of a metric in one write."""
 TRACE_PAGE = 100
-LOGGED = re.compile(r"(?:^models:/|/models/)(m-[0-9a-f]{32})(?:/artifacts)?$")
-"""A place that is a logged model's."""
 
 
 class Moment:
@@ -72,7 +73,7 @@ def import_store(tracking: Tracking, uri: str, moment: Moment, progress: Callabl
     Raises:
         UsageError, NotFoundError, StoreError, MissingExtraError: the store cannot be opened.
     """
-    client, location = client_of(uri)
+    client, location = client_of(uri, copies=tracking.scratch)
     bringing = _Import(tracking, client, location, moment, progress)
     bringing.everything()
     return bringing.counts
@@ -96,9 +97,9 @@ class _Import:
         """All experiments with what is in them, then the registry."""
         from mlflow.entities import ViewType
 
-        found = list(pages(self._client.search_experiments, view_type=ViewType.ALL))
-        for number, theirs in enumerate(sorted(found, key=lambda each: int(each.creation_time or 0)), start=1):
-            self._progress(f"experiment {number} of {len(found)}: {theirs.name}")
+        experiments = list(pages(self._client.search_experiments, view_type=ViewType.ALL))
+        for number, theirs in enumerate(sorted(experiments, key=lambda each: int(each.creation_time or 0)), start=1):
+            self._progress(f"experiment {number} of {len(experiments)}: {theirs.name}")
             ours = self._experiment(theirs)
             self._runs(theirs.experiment_id, ours)
             self._logged_models(theirs.experiment_id, ours)
@@ -134,8 +135,8 @@ class _Import:
     def _runs(self, experiment_id: str, ours: Experiment) -> None:
         from mlflow.entities import ViewType
 
-        asked = {"experiment_ids": [experiment_id], "run_view_type": ViewType.ALL, "max_results": 200}
-        for theirs in pages(self._client.search_runs, **asked, order_by=["attributes.start_time ASC"]):
+        wanted = {"experiment_ids": [experiment_id], "run_view_type": ViewType.ALL, "max_results": 200}
+        for theirs in pages(self._client.search_runs, **wanted, order_by=["attributes.start_time ASC"]):
             self._one_run(theirs, ours)
 
     def _one_run(self, theirs: Any, ours: Experiment) -> None:
@@ -258,10 +259,10 @@ class _Import:
 
     def _logged_models(self, experiment_id: str, ours: Experiment) -> None:
         try:
-            found = list(pages(self._client.search_logged_models, experiment_ids=[experiment_id]))
+            logged = list(pages(self._client.search_logged_models, experiment_ids=[experiment_id]))
         except self._failures:  # stores of before logged models have none
             return
-        for theirs in found:
+        for theirs in logged:
             try:
                 if self._records.documents.get(models.MODELS, theirs.model_id) is not None:
                     self.counts.already["logged models"] += 1
@@ -295,9 +296,9 @@ class _Import:
             rmtree(folder, ignore_errors=True)
 
     def _traces(self, experiment_id: str, ours: Experiment) -> None:
-        asked = {"locations": [experiment_id], "max_results": TRACE_PAGE, "include_spans": True}
+        wanted = {"locations": [experiment_id], "max_results": TRACE_PAGE, "include_spans": True}
         try:
-            for theirs in pages(self._client.search_traces, **asked):
+            for theirs in pages(self._client.search_traces, **wanted):
                 self._trace(theirs, ours)
         except self._failures as error:
             self.counts.leave_out("traces", f"of experiment {ours.name}", error)
@@ -338,19 +339,17 @@ class _Import:
         prompts = f"tags.`{PROMPT.key}` = 'true'"
         for text in (None, prompts):
             try:
-                found = list(pages(self._client.search_registered_models, filter_string=text))
+                registered = list(pages(self._client.search_registered_models, filter_string=text))
             except self._failures as error:
                 self.counts.leave_out("registered models", "prompts" if text else "models", error)
                 continue
-            for theirs in found:
+            for theirs in registered:
                 try:
                     self._registered(theirs, prompt=text is not None)
                 except self._failures as error:
                     self.counts.leave_out("registered models", theirs.name, error)
 
     def _registered(self, theirs: Any, *, prompt: bool) -> None:
-        from bakeoff.web.tracking.registry import MODEL
-
         known = self._records.versions.registered(Query(where=attribute("name", "=", theirs.name))).items
         ours = next((each for each in known if each.kind == MODEL), None)
         if ours is not None and IMPORTED not in ours.tags:
@@ -367,22 +366,28 @@ class _Import:
         if prompt:  # versions of prompts are given to who asks for prompts
             where += f" AND tags.`{PROMPT.key}` = 'true'"
         versions = list(pages(self._client.search_model_versions, filter_string=where))
+        self._remove_gaps(theirs.name)
         last = 0 if ours is None else ours.last_number
         for version in sorted(versions, key=lambda each: int(each.version)):
             last = self._version(version, last)
         aliases = {alias: int(number) for alias, number in dict(theirs.aliases).items()}
         self._records.versions.apply([RegisteredChange(kind=MODEL, name=theirs.name, aliases=aliases)])
 
+    def _remove_gaps(self, name: str) -> None:
+        """Take away what stood in for a removed version when an import was killed."""
+        where = within(attribute("name", "=", name), Predicate(field=TAGGED, operator="=", value=GAP))
+        gaps = [*every(self._records.versions.search, Query(where=where))]
+        removed = [VersionChange(kind=MODEL, name=name, number=each.number, remove=True) for each in gaps]
+        self._records.versions.apply(removed)
+
     def _version(self, theirs: Any, last: int) -> int:
         """One version, under its own number; the last number that is given by now."""
-        from bakeoff.web.tracking.registry import MODEL
-
         number = int(theirs.version)
         if number <= last:
-            self.counts.already["versions"] += 1
+            self._known_version(theirs, number)
             return last
         for missing in range(last + 1, number):  # numbers of versions that were removed there are not given again
-            self._records.versions.register(MODEL, theirs.name, "", always=True)
+            self._records.versions.register(MODEL, theirs.name, "", tags={IMPORTED: GAP}, always=True)
             self._records.versions.apply([VersionChange(kind=MODEL, name=theirs.name, number=missing, remove=True)])
         source = theirs.source or ""
         lineage: dict[str, Json] = {"source": source, "files": self._source_files(theirs)}
@@ -390,21 +395,36 @@ class _Import:
         lineage |= {key: value for key, value in (("run_link", theirs.run_link), ("model_id", model_id)) if value}
         with self._time(theirs.creation_timestamp):
             self._records.versions.register(
-                MODEL,
-                theirs.name,
-                source,
-                run_id=theirs.run_id or None,
-                lineage=lineage,
-                tags=dict(theirs.tags),
-                description=theirs.description or "",
-                always=True,
+                MODEL, theirs.name, source, run_id=theirs.run_id or None, lineage=lineage, always=True
             )
-        stage = getattr(theirs, "current_stage", None)
-        if stage and stage != "None":
-            change = VersionChange(kind=MODEL, name=theirs.name, number=number, stage=stage)
-            self._records.versions.apply([change])
+        self._described(theirs, self._records.versions.get(MODEL, theirs.name, number))
         self.counts.moved["versions"] += 1
         return number
+
+    def _known_version(self, theirs: Any, number: int) -> None:
+        """A version whose number is here: brought up to date, if it is the same."""
+        try:
+            ours = self._records.versions.get(MODEL, theirs.name, number)
+        except NotFoundError:  # it was removed here
+            self.counts.already["versions"] += 1
+            return
+        if ours.content != (theirs.source or ""):
+            reason = "another version of this number was made here"
+            self.counts.leave_out("versions", f"{theirs.name}/{number}", reason)
+            return
+        self._described(theirs, ours)
+        self.counts.already["versions"] += 1
+
+    def _described(self, theirs: Any, ours: Version) -> None:
+        """What people say of a version, where it is not the same here."""
+        tags = {key: value for key, value in dict(theirs.tags).items() if ours.tags.get(key) != value}
+        description = theirs.description or ""
+        stage = getattr(theirs, "current_stage", None) or "None"
+        if tags or description != ours.description or stage != ours.stage:
+            change = VersionChange(
+                kind=MODEL, name=ours.name, number=ours.number, tags=tags, description=description, stage=stage
+            )
+            self._records.versions.apply([change])
 
     def _source_files(self, theirs: Any) -> str:
         """Where the files of a version are here: among those of its run or logged model, or brought for itself."""
@@ -446,9 +466,9 @@ def _mark(run: Any) -> str:
     """A digest of what a run says, by which it is known whether it has changed since."""
     info, data = run.info, run.data
     latest = sorted((each.key, each.step, each.timestamp, str(each.value)) for each in data._metric_objs)  # noqa: SLF001
-    said = [info.status, info.end_time, info.lifecycle_stage, info.run_name, latest]
+    state = [info.status, info.end_time, info.lifecycle_stage, info.run_name, latest]
     inputs = [(each.name, each.version, each.context) for each in _inputs(run)]
-    return digest(json.dumps([*said, sorted(data.params.items()), sorted(data.tags.items()), inputs]).encode())[:16]
+    return digest(json.dumps([*state, sorted(data.params.items()), sorted(data.tags.items()), inputs]).encode())[:16]
 
 
 def _metric(each: Any) -> Metric:

@@ -189,7 +189,7 @@ def check_location(location: str | None) -> str:
         "#" in location or (":" in location and "?" in location and not location.startswith("databricks"))
     ):
         raise invalid(f"'artifact_location' URL can't include fragments or params. Given: '{location}'")
-    if location and ".." in location.split("/"):
+    if location and (".." in location.split("/") or "\0" in location):
         raise invalid(f"Invalid artifact location: {location}")
     return location or ""
 

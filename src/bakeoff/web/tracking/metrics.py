@@ -18,7 +18,7 @@ MOST_RUNS, MOST_VALUES, MOST_SAMPLES = 100, 25_000, 2500
 
 def history(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """The values of one metric of a run, all of them or a page."""
-    limit = given["max_results"]
+    limit = _limit(given["max_results"])
     try:
         page = tracking.records.runs.history(
             given["run_id"], given["metric_key"], limit=limit, page=given["page_token"] or None
@@ -28,6 +28,12 @@ def history(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     except UsageError as error:
         raise invalid(str(error)) from None
     return paged({"metrics": [metric_shown(each) for each in page.items]}, page.following)
+
+
+def _limit(most: int | None) -> int | None:
+    if most is not None and most < 1:
+        raise invalid(f"Invalid value {most} for parameter 'max_results' supplied. It must be a positive integer")
+    return most
 
 
 def bulk(tracking: Tracking, given: Mapping[str, Any]) -> Json:
@@ -41,7 +47,7 @@ def bulk(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         )
     if not given["metric_key"]:
         raise invalid("GetMetricHistoryBulk request must specify a metric_key.")
-    most = min(MOST_VALUES, given["max_results"] or MOST_VALUES)
+    most = min(MOST_VALUES, _limit(given["max_results"]) or MOST_VALUES)
     values: list[Json] = []
     for run_id in sorted(runs):
         known = _values(tracking, run_id, given["metric_key"])
@@ -67,6 +73,8 @@ def interval(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     if first is not None and first > last:
         raise invalid(f"end_step must be greater than start_step. Found start_step={first} and end_step={last}.")
     known = {run_id: _values(tracking, run_id, given["metric_key"]) for run_id in sorted(runs)}
+    for values in known.values():
+        values.sort(key=lambda each: (each.step, each.time_ms, each.value))
     steps = sorted(
         {each.step for values in known.values() for each in values if first is None or first <= each.step <= last}
     )

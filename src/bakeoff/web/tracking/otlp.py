@@ -7,16 +7,16 @@ numbers of 64 bits may be texts; unknown fields are ignored.
 import base64
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from bakeoff.core.errors import MissingExtraError
-from bakeoff.web.tracking.wire import TrackingError, snake
+from bakeoff.web.tracking.wire import TrackingError, number, snake
 
-__all__ = ["OtlpSpan", "answered", "proto_json", "spans_of"]
+__all__ = ["OtlpSpan", "answered", "attributes_of", "events_of", "proto_json", "spans_of", "with_attributes"]
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 MOST_BYTES = 64 * 2**20
@@ -38,6 +38,7 @@ class OtlpSpan:
     end_ns: int | None
     status: int
     attributes: Mapping[str, Any]
+    events: Sequence[tuple[str, Mapping[str, Any]]]
     body: Mapping[str, Any]
 
 
@@ -125,8 +126,7 @@ def _all(body: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Mapping[str,
 
 
 def _span(body: dict[str, Any], resource: Mapping[str, Any]) -> OtlpSpan:
-    attributes = {each["key"]: _plain(each.get("value", {})) for each in body.get("attributes", [])}
-    of_resource = {each["key"]: _plain(each.get("value", {})) for each in resource.get("attributes", [])}
+    attributes, of_resource = attributes_of(body), attributes_of(resource)
     service = of_resource.get("service.name")
     if service and not body.get("parent_span_id") and not str(service).startswith("unknown_service"):
         attributes.setdefault("service.name", service)
@@ -137,12 +137,36 @@ def _span(body: dict[str, Any], resource: Mapping[str, Any]) -> OtlpSpan:
         id=_id(body["span_id"], 16),
         parent=_id(body["parent_span_id"], 16) if body.get("parent_span_id") else None,
         name=str(body.get("name", "")),
-        start_ns=int(body.get("start_time_unix_nano", 0)),
-        end_ns=int(body.get("end_time_unix_nano", 0)) or None,
+        start_ns=_nanoseconds(body.get("start_time_unix_nano", 0)),
+        end_ns=_nanoseconds(body.get("end_time_unix_nano", 0)) or None,
         status=codes[status] if isinstance(status, str) else int(status),
         attributes=attributes,
+        events=events_of(body),
         body=body,
     )
+
+
+def attributes_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a span, a resource or an event, as plain values."""
+    return {each["key"]: _plain(each.get("value", {})) for each in body.get("attributes", [])}
+
+
+def events_of(body: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The events of a span by name, with their attributes."""
+    return [(str(each.get("name", "")), attributes_of(each)) for each in body.get("events", [])]
+
+
+def with_attributes(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """A span's body with more attributes, in the place of those that are called alike."""
+    rest = [each for each in body.get("attributes", []) if each["key"] not in more]
+    return {**body, "attributes": [*rest, *({"key": key, "value": _any(value)} for key, value in more.items())]}
+
+
+def _nanoseconds(value: str | int) -> int:
+    since = int(value)
+    if not 0 <= since < 2**64:
+        raise ValueError(value)
+    return since
 
 
 def _id(value: str, digits: int) -> str:
@@ -165,6 +189,21 @@ def _plain(value: Mapping[str, Any]) -> Any:
         if kind == "bytes_value":
             return content
     return None
+
+
+def _any(value: Any) -> dict[str, Any]:
+    """A plain value as a value of an attribute; whole numbers of more than 64 bits have no place but a text."""
+    if isinstance(value, Mapping):
+        return {"kvlist_value": {"values": [{"key": str(key), "value": _any(each)} for key, each in value.items()]}}
+    if isinstance(value, list | tuple):
+        return {"array_value": {"values": [_any(each) for each in value]}}
+    if isinstance(value, bool):
+        return {"bool_value": value}
+    if isinstance(value, float):
+        return {"double_value": number(value)}
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return {"int_value": str(value)}
+    return {} if value is None else {"string_value": str(value)}
 
 
 def proto_json(body: Mapping[str, Any]) -> dict[str, Any]:

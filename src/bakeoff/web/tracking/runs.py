@@ -320,9 +320,9 @@ def log_model(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     run = run_of(tracking, given["run_id"], active=True)
     try:
         model = json.loads(given["model_json"])
-    except ValueError:
+        lacking = {"artifact_path", "flavors", "utc_time_created", "run_id"} - set(model)
+    except (ValueError, TypeError):
         raise invalid(f"Malformed model info. \n {given['model_json']} \n is not a valid JSON.") from None
-    lacking = {"artifact_path", "flavors", "utc_time_created", "run_id"} - set(model)
     if lacking:
         raise invalid(f"Model json is missing mandatory fields: {lacking}")
     history = [*json.loads(run.tags.get("mlflow.log-model.history", "[]")), model]

@@ -7,30 +7,46 @@ afterwards (`start`) goes before what was worked out from spans.
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bakeoff.core import narrow
 from bakeoff.core.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.core.queries import AllOf, AnyOf, Expr, Page, Query, QueryField, attribute, every
 from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import DEFAULT, Tracking
-from bakeoff.web.tracking.conventions import Call, call_of
+from bakeoff.web.tracking.conventions import Call, decoded
 from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, settle
 from bakeoff.web.tracking.experiments import experiment_of
 from bakeoff.web.tracking.otlp import OtlpSpan, proto_json
+from bakeoff.web.tracking.spans import (
+    ENDED_ERROR,
+    MOST_TEXT,
+    SPANS,
+    change_of,
+    preview,
+    priced,
+    spans_in,
+    summary,
+    text_of,
+    trace_data,
+)
 from bakeoff.web.tracking.wire import TrackingError, enum_of, invalid, of_pairs, paged, pairs, unknown
 
 __all__ = [
+    "COST",
+    "NAME",
+    "SESSION",
     "TRACES",
+    "USAGE",
     "absent",
     "batch",
     "batch_infos",
     "change",
     "correlation",
+    "data",
     "delete",
     "delete_tag",
     "end_v2",
@@ -40,17 +56,19 @@ __all__ = [
     "info_v2",
     "link_prompts",
     "link_to_run",
+    "ms_of",
     "search",
     "search_v2",
     "set_tag",
     "start",
     "start_v2",
+    "sums_in",
     "take",
     "time_of",
     "trace_of",
 ]
 
-TRACES, SPANS = "traces", "trace_spans"
+TRACES = "traces"
 REQUEST, RUN, USAGE, COST, SESSION, USER = (
     "mlflow.traceRequestId",
     "mlflow.sourceRun",
@@ -61,10 +79,10 @@ REQUEST, RUN, USAGE, COST, SESSION, USER = (
 )
 NAME, LOCATION, PROMPTS = "mlflow.traceName", "mlflow.trace.spansLocation", "mlflow.linkedPrompts"
 STATES = ("STATE_UNSPECIFIED", "OK", "ERROR", "IN_PROGRESS")
+LATEST_MS = 253_402_300_800_000
+"""The end of the year 9999, the last that times can be written of."""
 STATES_V2 = ("TRACE_STATUS_UNSPECIFIED", *STATES[1:])
 TOKENS = ("input_tokens", "output_tokens", "total_tokens")
-MOST_TEXT, PREVIEW = 65_536, 1000
-ENDED_OK, ENDED_ERROR = 1, 2
 _SPAN = f"span{APART}"
 """Before the key of a condition on spans: one of them must meet it."""
 
@@ -75,11 +93,12 @@ GRAMMAR = Grammar(
         **dict.fromkeys(
             ("execution_time_ms", "execution_time", "execution_duration"), Name.of("execution_time_ms", number=True)
         ),
-        "end_time_ms": Name.of("end_time_ms", number=True),
+        **dict.fromkeys(("end_time_ms", "end_time"), Name.of("end_time_ms", number=True)),
         **dict.fromkeys(("status", "state"), Name.of("status")),
         "name": Name.of("name"),
         **dict.fromkeys(("request_id", "trace_id"), Name.of("id")),
         "run_id": Name.of("run_id"),
+        "prompt": Name.of("prompt"),
         "client_request_id": Name.of("client_request_id"),
         "text": Name.of("text"),
         "experiment_id": Name.of("experiment_id"),
@@ -89,10 +108,10 @@ GRAMMAR = Grammar(
     kinds={
         **TAGS,
         **dict.fromkeys(("metadata", "request_metadata", "trace_metadata"), "param"),
-        **dict.fromkeys(("feedback", "expectation", "span"), "attribute"),
+        **dict.fromkeys(("feedback", "expectation", "issue", "span"), "attribute"),
     },
     prefixes=frozenset({"attribute", "attributes", "attr", "trace"}),
-    marks={"feedback": "feedback.", "expectation": "expectation.", "span": _SPAN},
+    marks={"feedback": "feedback.", "expectation": "expectation.", "issue": "issue.", "span": _SPAN},
 )
 NEWEST = order_of(["timestamp_ms DESC", "trace_id ASC"], GRAMMAR)
 
@@ -102,24 +121,47 @@ def absent(trace_id: str) -> TrackingError:
     return unknown(f"Trace with ID '{trace_id}' not found.")
 
 
+def _known(tracking: Tracking, trace_ids: Iterable[str]) -> Iterator[Body]:
+    """Of these traces, those that there are."""
+    for trace_id in trace_ids:
+        known = tracking.records.documents.get(TRACES, trace_id)
+        if known is not None and _logged(known.body):
+            yield dict(known.body)
+
+
+def _logged(body: Mapping[str, Any]) -> bool:
+    """Whether there is a trace, and not only links of one that will come."""
+    return "trace_id" in body
+
+
 def trace_of(tracking: Tracking, trace_id: str) -> Body:
     """What is kept of a trace."""
-    known = tracking.records.documents.get(TRACES, trace_id)
-    if known is None:
-        raise absent(trace_id)
-    return dict(known.body)
+    for body in _known(tracking, [trace_id]):
+        return body
+    raise absent(trace_id)
 
 
 def change(tracking: Tracking, trace_id: str, new: Callable[[Body], Body]) -> Body:
     """Change a trace; `new` gives what is new of it."""
 
     def changed(body: Body) -> Body:
+        if not _logged(body):
+            raise absent(trace_id)
         return {**body, **new(body)}
 
     return edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=absent(trace_id))
 
 
-def _new(trace_id: str, experiment_id: str, start_ms: int) -> Body:
+def _link(tracking: Tracking, trace_id: str, new: Callable[[Body], Body]) -> None:
+    """Change links of a trace, also of one that is not there yet: clients link what they have not sent."""
+    nothing: Body = {"runs": [], "tags": {}}
+    edit(tracking, TRACES, trace_id, lambda body: {**body, **new(body)}, fields_of=_fields, absent=nothing)
+
+
+def _new(trace_id: str, experiment_id: str, start_ms: int, known: Mapping[str, Any]) -> Body:
+    """A trace as it begins, or goes on; `known` may be links that came before it."""
+    if _logged(known):
+        return dict(known)
     return {
         "trace_id": trace_id,
         "experiment_id": experiment_id,
@@ -130,25 +172,32 @@ def _new(trace_id: str, experiment_id: str, start_ms: int) -> Body:
         "response_preview": None,
         "client_request_id": None,
         "metadata": {},
-        "tags": {LOCATION: "TRACKING_STORE"},
+        "stated": {},
+        "counted": {},
+        "tags": {LOCATION: "TRACKING_STORE", **known.get("tags", {})},
         "assessments": [],
-        "runs": [],
+        "runs": known.get("runs", []),
         "spans": 0,
+        "calls": {},
         "text": "",
         "said": False,
     }
 
 
 def _fields(body: Body) -> Fields:
-    usage = json.loads(body["metadata"].get(USAGE, "{}"))
-    cost = json.loads(body["metadata"].get(COST, "{}"))
+    if not _logged(body):
+        return {}
+    metadata: Mapping[str, str] = body["metadata"]
+    usage, cost = (sums_in(metadata.get(key)) for key in (USAGE, COST))
     judged: dict[str, str | float | None] = {}
     for each in body["assessments"]:
-        kind = "feedback" if "feedback" in each else "expectation"
+        kind = next(kind for kind in ("feedback", "expectation", "issue") if kind in each)
         if each.get("valid", True):
             judged[f"{kind}.{each['assessment_name']}"] = _judged(each)
-    runs = dict.fromkeys((f"run{APART}{run}" for run in [body["metadata"].get(RUN), *body["runs"]] if run), 1)
-    numbers = {key: usage.get(key) for key in TOKENS}
+    links = [
+        *(f"run{APART}{run}" for run in [metadata.get(RUN), *body["runs"]] if run),
+        *(f"prompt{APART}{each['name']}/{each['version']}" for each in _prompts(body)),
+    ]
     return fields(
         {
             "experiment_id": body["experiment_id"],
@@ -158,20 +207,36 @@ def _fields(body: Body) -> Fields:
             "status": body["state"],
             "name": body["tags"].get(NAME),
             "client_request_id": body["client_request_id"],
+            "run_id": metadata.get(RUN),
             "text": body["text"] or None,
             "spans": body["spans"],
             "cost_usd": cost.get("total_cost"),
-            **numbers,
-            **runs,
+            **{key: usage.get(key) for key in TOKENS},
+            **dict.fromkeys(links, 1),
             **judged,
         },
-        params=body["metadata"],
+        params=metadata,
         tags=body["tags"],
     )
 
 
+def sums_in(text: str | None) -> dict[str, float]:
+    """Sums that stand as JSON, by name, as far as a client wrote numbers."""
+    value = decoded(text)
+    sums: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
+    return {name: each for name, each in sums.items() if isinstance(each, int | float) and not isinstance(each, bool)}
+
+
+def _prompts(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The prompts that a trace used, by name and version."""
+    value = decoded(body["tags"].get(PROMPTS))
+    entries: list[Any] = value if isinstance(value, list) else []
+    return [each for each in entries if isinstance(each, Mapping) and {"name", "version"} <= each.keys()]
+
+
 def _judged(assessment: Mapping[str, Any]) -> str:
     value = (assessment.get("feedback") or assessment.get("expectation") or {}).get("value")
+    value = assessment["issue"].get("issue_name") if "issue" in assessment else value
     if isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else json.dumps(value)
@@ -204,35 +269,24 @@ def _written(
 ) -> Iterator[DocumentChange]:
     known = tracking.records.documents.get(TRACES, trace_id)
     start_ms = min(span.start_ns for span in spans) // 1_000_000
-    body: Body = _new(trace_id, experiment_id, start_ms) if known is None else {**known.body}
-    there = tracking.records.documents.find(SPANS, f"{trace_id}/") if known is not None else []
-    keys = {each.key for each in there}
-    fresh = [span for span in spans if f"{trace_id}/{span.id}" not in keys]
-    body["spans"] += len(fresh)
-    body["text"] = (body["text"] + "\n".join(map(_text, fresh)))[:MOST_TEXT]
-    calls = {span.id: call_of(span.attributes, _events(span)) for span in spans}
+    body = _new(trace_id, experiment_id, start_ms, {} if known is None else known.body)
+    fresh = [span for span in spans if span.id not in body["calls"]]
+    calls = {span.id: priced(tracking, span) for span in spans}
+    body["calls"] = {**body["calls"], **{span.id: summary(span, calls[span.id]).stored() for span in spans}}
+    body["spans"] = len(body["calls"])
+    body["text"] = (body["text"] + "\n".join(map(text_of, fresh)))[:MOST_TEXT]
+    _count(body, [calls[span.id] for span in fresh])
     if not body["said"]:
         ends = [span.end_ns // 1_000_000 for span in spans if span.end_ns]
         body["start_ms"] = min(body["start_ms"], start_ms)
         body["end_ms"] = max([*ends, *([] if body["end_ms"] is None else [body["end_ms"]])], default=None)
-        body["metadata"] = {**body["metadata"], **_counted(body["metadata"], [calls[span.id] for span in fresh])}
     root = next((span for span in spans if span.parent is None), None)
     if root is not None:
         _rooted(body, root, calls[root.id])
-    yield DocumentChange(
-        collection=TRACES,
-        key=trace_id,
-        body=body,
-        fields=_fields(body),
-        expected=0 if known is None else known.revision,
-    )
+    revision = 0 if known is None else known.revision
+    yield DocumentChange(collection=TRACES, key=trace_id, body=body, fields=_fields(body), expected=revision)
     for span in spans:
-        yield DocumentChange(
-            collection=SPANS,
-            key=f"{trace_id}/{span.id}",
-            body={"trace_id": trace_id, "span": dict(span.body)},
-            fields=_span_fields(trace_id, span, calls[span.id]),
-        )
+        yield change_of(trace_id, span, calls[span.id])
 
 
 def _rooted(body: Body, root: OtlpSpan, call: Call) -> None:
@@ -240,66 +294,30 @@ def _rooted(body: Body, root: OtlpSpan, call: Call) -> None:
     if body["state"] in {"IN_PROGRESS", "STATE_UNSPECIFIED"} and root.end_ns:
         body["state"] = "ERROR" if root.status == ENDED_ERROR else "OK"
     body["tags"] = {NAME: root.name, **body["tags"]}
-    body["request_preview"] = body["request_preview"] or (call.input or "")[:PREVIEW] or None
-    body["response_preview"] = body["response_preview"] or (call.output or "")[:PREVIEW] or None
-    stated = {SESSION: call.session, USER: call.user}
-    body["metadata"] = {**{key: value for key, value in stated.items() if value}, **body["metadata"]}
+    body["request_preview"] = body["request_preview"] or preview(call.input, "user")
+    body["response_preview"] = body["response_preview"] or preview(call.output, "assistant")
 
 
-def _counted(metadata: Mapping[str, str], calls: Sequence[Call]) -> dict[str, str]:
-    """Tokens and costs so far, with those of these calls."""
-    known = json.loads(metadata.get(USAGE, "{}"))
+def _count(body: Body, calls: Sequence[Call]) -> None:
+    """Add what calls used and cost to what was worked out so far, and whose they are."""
+    counted = dict(body["counted"])
+    for key, sums in ((USAGE, [call.usage for call in calls]), (COST, [call.cost for call in calls])):
+        known = sums_in(counted.get(key))
+        for name in dict.fromkeys(name for each in sums for name in each):
+            known[name] = known.get(name, 0) + sum(each.get(name, 0) for each in sums)
+        if known:
+            counted[key] = json.dumps(known)
     for call in calls:
-        for key, count in (
-            ("input_tokens", call.input_tokens),
-            ("output_tokens", call.output_tokens),
-            ("cache_read_input_tokens", call.cache_read_tokens),
-            ("cache_creation_input_tokens", call.cache_write_tokens),
-        ):
-            if count is not None:
-                known[key] = known.get(key, 0) + count
-    if "input_tokens" in known or "output_tokens" in known:
-        known["total_tokens"] = known.get("input_tokens", 0) + known.get("output_tokens", 0)
-    cost = sum(call.cost_usd or 0.0 for call in calls) + json.loads(metadata.get(COST, "{}")).get("total_cost", 0.0)
-    result = {USAGE: json.dumps(known)} if known else {}
-    return result | ({COST: json.dumps({"total_cost": cost})} if cost else {})
+        stated = {SESSION: call.session, USER: call.user}
+        counted = {**{key: value for key, value in stated.items() if value}, **counted}
+    body["counted"] = counted
+    body["metadata"] = {**counted, **body["stated"]}
 
 
-def _events(span: OtlpSpan) -> list[tuple[str, Mapping[str, Any]]]:
-    return [
-        (
-            str(each.get("name", "")),
-            {a["key"]: next(iter(a.get("value", {}).values()), None) for a in each.get("attributes", [])},
-        )
-        for each in span.body.get("events", [])
-    ]
-
-
-def _text(span: OtlpSpan) -> str:
-    """What a search for text looks at."""
-    return f"{span.name} {json.dumps(span.attributes, ensure_ascii=False, default=str)}"
-
-
-def _span_fields(trace_id: str, span: OtlpSpan, call: Call) -> Fields:
-    kind = span.attributes.get("mlflow.spanType") or call.operation
-    status = ("UNSET", "OK", "ERROR")[span.status] if 0 <= span.status <= ENDED_ERROR else "UNSET"
-    attributes = {
-        f"attributes.{key}": value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        for key, value in span.attributes.items()
-        if len(str(value)) <= PREVIEW
-    }
-    return fields(
-        {
-            "trace_id": trace_id,
-            "name": span.name,
-            "type": None if kind is None else str(kind).strip('"'),
-            "status": status,
-            "content": _text(span)[:MOST_TEXT],
-            "model": call.model,
-            "provider": call.provider,
-            **attributes,
-        }
-    )
+def _stating(body: Body, metadata: Mapping[str, str]) -> Body:
+    """With more metadata that the trace's client says."""
+    stated = {**body["stated"], **metadata}
+    return {**body, "stated": stated, "metadata": {**body["counted"], **stated}}
 
 
 # --- as clients read them -----------------------------------------------------------------------
@@ -311,14 +329,20 @@ def time_of(ms: int) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _ms(text: object) -> int:
-    if isinstance(text, int | float):
-        return int(text)
+def ms_of(moment: object) -> int:
+    """Milliseconds since 1970 of a time as clients write it.
+
+    Raises:
+        TrackingError: it is no time, or none of the years 1970 to 9999.
+    """
     try:
-        at = datetime.fromisoformat(str(text))
-    except ValueError:
-        raise invalid(f"Invalid value {text!r} for parameter 'request_time' supplied.") from None
-    return round((at - datetime.fromtimestamp(0, UTC)) / timedelta(milliseconds=1))
+        at = moment if isinstance(moment, int) else datetime.fromisoformat(str(moment))
+        since = at if isinstance(at, int) else round((at - datetime.fromtimestamp(0, UTC)) / timedelta(milliseconds=1))
+    except (TypeError, ValueError):
+        since = -1
+    if not 0 <= since < LATEST_MS:
+        raise invalid(f"Invalid value {moment!r} for parameter 'request_time' supplied.")
+    return since
 
 
 def info_of(body: Mapping[str, Any]) -> dict[str, Json]:
@@ -342,9 +366,7 @@ def info_of(body: Mapping[str, Any]) -> dict[str, Json]:
 
 
 def _whole(tracking: Tracking, body: Mapping[str, Any]) -> Json:
-    documents = tracking.records.documents.find(SPANS, f"{body['trace_id']}/")
-    spans = [narrow.json_object(each.body["span"]) for each in documents]
-    spans.sort(key=lambda span: int(str(span.get("start_time_unix_nano", 0))))
+    spans = spans_in(tracking, body["trace_id"])
     return {"trace_info": info_of(body), "spans": [proto_json(span) for span in spans]}
 
 
@@ -354,18 +376,18 @@ def start(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     location = stated.get("trace_location", {}).get("mlflow_experiment", {}).get("experiment_id")
     experiment = experiment_of(tracking, location or DEFAULT)
     trace_id = stated.get("trace_id") or f"tr-{uuid.uuid4().hex}"
-    start_ms = _ms(stated.get("request_time", tracking.clock()))
+    start_ms = ms_of(stated.get("request_time", tracking.clock()))
     took = _duration_ms(stated.get("execution_duration"))
     state = enum_of("state", stated.get("state", "IN_PROGRESS"), STATES)
 
-    def changed(body: Body) -> Body:
+    def changed(known: Body) -> Body:
+        body = _new(trace_id, experiment.experiment_id, start_ms, known)
         merged = {
-            **body,
+            **_stating(body, stated.get("trace_metadata", {})),
             "experiment_id": experiment.experiment_id,
             "start_ms": start_ms,
             "end_ms": body["end_ms"] if took is None else start_ms + took,
             "state": state,
-            "metadata": {**body["metadata"], **stated.get("trace_metadata", {})},
             "tags": {**body["tags"], **stated.get("tags", {})},
             "said": took is not None or body["said"],
         }
@@ -380,8 +402,7 @@ def start(tracking: Tracking, given: Mapping[str, Any]) -> Json:
             ]
         return merged
 
-    new = _new(trace_id, experiment.experiment_id, start_ms)
-    body = edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=new)
+    body = edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent={})
     return {"trace": {"trace_info": info_of(body)}}
 
 
@@ -390,7 +411,7 @@ def _duration_ms(text: object) -> int | None:
         return None
     try:
         return round(float(str(text).removesuffix("s")) * 1000)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise invalid(f"Invalid value {text!r} for parameter 'execution_duration' supplied.") from None
 
 
@@ -402,21 +423,24 @@ def info(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """One trace with its spans, whole unless a part of it will do."""
     body = trace_of(tracking, given["trace_id"])
-    if not given["allow_partial"] and (body["state"] == "IN_PROGRESS" or not body["spans"]):
+    if not given["allow_partial"] and (body["state"] == "IN_PROGRESS" or not body["calls"]):
         raise unknown(f"Trace with ID {body['trace_id']} is not fully exported yet.")
     return {"trace": _whole(tracking, body)}
 
 
 def batch(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Several traces with their spans; those that are not there are left out."""
-    known = (tracking.records.documents.get(TRACES, each) for each in given["trace_ids"])
-    return {"traces": [_whole(tracking, each.body) for each in known if each is not None]}
+    return {"traces": [_whole(tracking, each) for each in _known(tracking, given["trace_ids"])]}
 
 
 def batch_infos(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """Several traces without their spans."""
-    known = (tracking.records.documents.get(TRACES, each) for each in given["trace_ids"])
-    return {"trace_infos": [info_of(each.body) for each in known if each is not None]}
+    return {"trace_infos": [info_of(each) for each in _known(tracking, given["trace_ids"])]}
+
+
+def data(tracking: Tracking, trace_id: str) -> Json:
+    """The spans of a trace, as clients write them to a file."""
+    return trace_data(spans_in(tracking, trace_of(tracking, trace_id)["trace_id"]))
 
 
 # --- finding ------------------------------------------------------------------------------------
@@ -450,8 +474,12 @@ def _resolved(tracking: Tracking, where: Expr) -> Expr:
     if isinstance(where, AnyOf):
         return AnyOf(parts=tuple(_resolved(tracking, part) for part in where.parts))
     key = where.field.key
-    if key == "run_id" and where.operator == "=":
-        return attribute(f"run{APART}{where.value}", "is not null")
+    if key in {"run_id", "prompt"} and where.operator in {"=", "in"}:
+        values = where.value if isinstance(where.value, tuple) else (where.value,)
+        of = key.removesuffix("_id")
+        return AnyOf(parts=tuple(attribute(f"{of}{APART}{each}", "is not null") for each in values))
+    if key == "issue.id" and where.operator == "=":
+        return attribute(f"issue.{where.value}", "is not null")
     if not key.startswith(_SPAN):
         return where
     field = QueryField(kind="attribute", key=key.removeprefix(_SPAN))
@@ -550,7 +578,7 @@ def link_to_run(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     if len(given["trace_ids"]) > 100:  # noqa: PLR2004
         raise invalid("Cannot link more than 100 traces to a run in a single request.")
     for trace_id in given["trace_ids"]:
-        change(tracking, trace_id, lambda body: {"runs": [*dict.fromkeys([*body["runs"], given["run_id"]])]})
+        _link(tracking, trace_id, lambda body: {"runs": [*dict.fromkeys([*body["runs"], given["run_id"]])]})
     return {}
 
 
@@ -559,11 +587,11 @@ def link_prompts(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     used = [{"name": each.get("name"), "version": str(each.get("version"))} for each in given["prompt_versions"]]
 
     def changed(body: Body) -> Body:
-        known = json.loads(body["tags"].get(PROMPTS, "[]"))
+        known = _prompts(body)
         together = [*known, *(each for each in used if each not in known)]
         return {"tags": {**body["tags"], PROMPTS: json.dumps(together)}}
 
-    change(tracking, given["trace_id"], changed)
+    _link(tracking, given["trace_id"], changed)
     return {}
 
 
@@ -586,14 +614,11 @@ def start_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """A trace that has begun."""
     experiment = experiment_of(tracking, given["experiment_id"])
     trace_id = f"tr-{uuid.uuid4().hex}"
-    new = _new(trace_id, experiment.experiment_id, given["timestamp_ms"])
-    stated = {
-        "metadata": of_pairs("request_metadata", given["request_metadata"]),
-        "tags": of_pairs("tags", given["tags"]),
-    }
+    new = _new(trace_id, experiment.experiment_id, ms_of(given["timestamp_ms"]), {})
+    metadata, tags = of_pairs("request_metadata", given["request_metadata"]), of_pairs("tags", given["tags"])
 
     def changed(body: Body) -> Body:
-        return {**body, **{key: {**body[key], **value} for key, value in stated.items()}}
+        return {**_stating(body, metadata), "tags": {**body["tags"], **tags}}
 
     return {"trace_info": _v2(edit(tracking, TRACES, trace_id, changed, fields_of=_fields, absent=new))}
 
@@ -605,10 +630,10 @@ def end_v2(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
     def changed(body: Body) -> Body:
         return {
-            "end_ms": given["timestamp_ms"],
+            **_stating(body, metadata),
+            "end_ms": ms_of(given["timestamp_ms"]),
             "state": status,
             "said": True,
-            "metadata": {**body["metadata"], **metadata},
             "tags": {**body["tags"], **tags},
         }
 

@@ -61,6 +61,7 @@ STATUS: Mapping[str, int] = {
     "NOT_IMPLEMENTED": 501,
     "TEMPORARILY_UNAVAILABLE": 503,
 }
+RETRIED, RETRY_S = frozenset({429, 503}), 1
 MOST_BODY = 16 * 2**20
 SEE = " See the API docs for more information about request parameters."
 MISSING = "Missing value for required parameter '{}'."
@@ -119,7 +120,10 @@ def refusal(error: Exception) -> TrackingError:
 def rejected(error: TrackingError) -> Response:
     """An error as a response."""
     status = STATUS.get(error.code, 400)
-    return answer({"error_code": error.code, "message": error.message}, status=status)
+    response = answer({"error_code": error.code, "message": error.message}, status=status)
+    if status in RETRIED:
+        response.headers["retry-after"] = str(RETRY_S)
+    return response
 
 
 def answer(body: object, *, status: int = 200) -> Response:
@@ -131,18 +135,20 @@ def answer(body: object, *, status: int = 200) -> Response:
 class Want:
     """What an argument must be: its shape, whether it must be given, and what else must hold of it.
 
-    `most` is the largest number, with the message that clients look for.
+    `most` is the largest number, with the message that clients look for; `of` is the type of the message, or of those
+    in the list.
     """
 
     shape: Shape = "text"
     required: bool = False
     most: int | None = None
+    of: Any = None
     check: Callable[[Any], None] | None = None
 
 
-def required(shape: Shape = "text") -> Want:
+def required(shape: Shape = "text", *, of: Any = None) -> Want:
     """An argument that must be given."""
-    return Want(shape=shape, required=True)
+    return Want(shape=shape, required=True, of=of)
 
 
 def arguments(request: Request, raw: bytes, wanted: Mapping[str, Want]) -> dict[str, Any]:
@@ -202,9 +208,19 @@ def _checked(name: str, want: Want, given: Mapping[str, Any]) -> Any:
     value = _SHAPES[want.shape](name, value)
     if want.most is not None and value > want.most:
         raise _not(name, value)
+    if want.of is not None:
+        for at, each in enumerate(value) if want.shape == "list" else [(None, value)]:
+            _message(name if at is None else f"{name}[{at}]", each, want.of)
     if want.check is not None:
         want.check(value)
     return value
+
+
+def _message(name: str, value: object, kind: Any) -> None:
+    try:
+        msgspec.convert(value, kind, strict=False)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise invalid(f"{_not(name, value).message} {error}") from None
 
 
 def _not(name: str, value: object) -> TrackingError:
@@ -250,8 +266,12 @@ def _bool(name: str, value: object) -> bool:
 
 
 def _list(name: str, value: object) -> list[Any]:
+    """A list of messages."""
     if not isinstance(value, list):
         raise _not(name, value)
+    for at, each in enumerate(value):
+        if not isinstance(each, dict):
+            raise _not(f"{name}[{at}]", each)
     return value
 
 

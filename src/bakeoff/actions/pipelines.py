@@ -1,0 +1,314 @@
+"""`bakeoff ci init`: files that run a project elsewhere by themselves, each for one engine that exists already."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.families import load_family
+from bakeoff.core.plugins import suggestion
+
+if TYPE_CHECKING:
+    from bakeoff.project.project import Project
+
+__all__ = ["KINDS", "PipelineFile", "write_pipeline"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineFile:
+    """A file that was written, or would be: its path under the project's folder, and what stands in it."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What files say of a project."""
+
+    name: str
+    install: str
+    python: str
+    has_contract: bool
+
+
+def write_pipeline(project: "Project", kind: str, *, force: bool = False) -> list[PipelineFile]:
+    """Write the files of a kind into the project's folder; none of them, where one is there and `force` is not given.
+
+    Raises:
+        UsageError: there is no such kind, or a file that is there.
+    """
+    if kind not in KINDS:
+        hint = suggestion(kind, KINDS)
+        raise UsageError(f"expected one of {', '.join(KINDS)}; received {kind!r}" + (f". {hint}" if hint else ""))
+    files = [PipelineFile(path=path, text=text) for path, text in KINDS[kind](_facts(project)).items()]
+    there = [file.path for file in files if (project.folder / file.path).exists()]
+    if there and not force:
+        raise UsageError(f"expected no {' or '.join(there)}, found one; --force writes over it")
+    for file in files:
+        target = project.folder / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(file.text, encoding="utf-8")
+    return files
+
+
+def _facts(project: "Project") -> _Facts:
+    extras: set[str] = set()
+    for name, candidate in project.config.candidates.items():
+        try:
+            extra = load_family(candidate.family or name).extra
+        except NotFoundError:
+            continue  # a family of the team's own, which its own requirements bring
+        extras |= {extra} if extra else set()
+    extras |= {"sql"} if project.config.data.query is not None else set()
+    store = project.config.store
+    extras |= {"postgres"} if store.records.startswith("postgresql") else set()
+    named = f"[{','.join(sorted(extras))}]" if extras else ""
+    return _Facts(
+        name=project.config.project.name,
+        install=f'pip install "bakeoff{named}"',
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        has_contract=project.config.data.contract is not None,
+    )
+
+
+def _checks(facts: _Facts) -> list[str]:
+    """The commands of a merge request, in order."""
+    contract = ["bakeoff data contract --check"] if facts.has_contract else []
+    return ["bakeoff config", *contract, "bakeoff check --junit check.xml --markdown check.md"]
+
+
+def _github(facts: _Facts) -> Mapping[str, str]:
+    condition = "        if: github.event_name == 'pull_request'\n"
+    checks = "".join(f"      - run: {command}\n{condition}" for command in _checks(facts))
+    text = f"""\
+# A pull request is held to the data contract and to the champion, and gets the report as a comment; a
+# merge trains, decides and releases as [endpoint] rollout says. The champion stands in the store: here a cache of this
+# repository, or a shared one, by secrets BAKEOFF_STORE__RECORDS and BAKEOFF_STORE__BLOBS.
+name: bakeoff
+on:
+  pull_request:
+  push:
+    branches: [main]
+permissions:
+  contents: read
+  pull-requests: write
+concurrency:
+  group: bakeoff-${{{{ github.ref }}}}
+jobs:
+  bakeoff:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: actions/setup-python@v5
+        with: {{python-version: "{facts.python}"}}
+      - run: {facts.install}
+      - uses: actions/cache@v4
+        with: {{path: .bakeoff, key: "bakeoff-${{{{ github.run_id }}}}", restore-keys: bakeoff-}}
+{checks}      - run: cat check.md >> "$GITHUB_STEP_SUMMARY"
+        if: always() && github.event_name == 'pull_request' && hashFiles('check.md') != ''
+      - run: gh pr comment "${{{{ github.event.number }}}}" --body-file check.md --edit-last --create-if-none
+        if: always() && github.event_name == 'pull_request' && hashFiles('check.md') != ''
+        env: {{GH_TOKEN: "${{{{ github.token }}}}"}}
+      - run: bakeoff run
+        if: github.event_name == 'push'
+"""
+    return {".github/workflows/bakeoff.yml": text}
+
+
+def _gitlab(facts: _Facts) -> Mapping[str, str]:
+    checks = "".join(f"    - {command}\n" for command in _checks(facts))
+    text = f"""\
+# A merge request is held to the data contract and to the champion; the default branch trains, decides, releases.
+# The champion stands in the store: here a cache, or a shared one, by variables BAKEOFF_STORE__RECORDS and _BLOBS.
+bakeoff:
+  image: python:{facts.python}-slim
+  cache:
+    key: bakeoff
+    paths: [.bakeoff]
+  before_script:
+    - {facts.install}
+  script:
+{checks}  artifacts:
+    when: always
+    paths: [check.md]
+    reports:
+      junit: check.xml
+  rules:
+    - if: $CI_PIPELINE_SOURCE == "merge_request_event"
+
+bakeoff-release:
+  extends: bakeoff
+  script:
+    - bakeoff run
+  artifacts:
+    paths: []
+  rules:
+    - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH
+"""
+    return {".gitlab-ci.yml": text}
+
+
+def _jenkins(facts: _Facts) -> Mapping[str, str]:
+    checks = "".join(f"                sh '. .venv/bin/activate && {command}'\n" for command in _checks(facts))
+    text = f"""\
+// A change request is held to the data contract and to the champion; the main branch trains, decides, releases.
+pipeline {{
+    agent any
+    environment {{ BAKEOFF_STORE__RECORDS = credentials('bakeoff-records') }}
+    stages {{
+        stage('install') {{
+            steps {{ sh 'python3 -m venv .venv && . .venv/bin/activate && {facts.install}' }}
+        }}
+        stage('check') {{
+            when {{ changeRequest() }}
+            steps {{
+{checks}            }}
+            post {{
+                always {{
+                    junit allowEmptyResults: true, testResults: 'check.xml'
+                    archiveArtifacts allowEmptyArchive: true, artifacts: 'check.md'
+                }}
+            }}
+        }}
+        stage('run') {{
+            when {{ branch 'main' }}
+            steps {{ sh '. .venv/bin/activate && bakeoff run' }}
+        }}
+    }}
+}}
+"""
+    return {"Jenkinsfile": text}
+
+
+def _pre_commit(facts: _Facts) -> Mapping[str, str]:
+    del facts
+    text = """# Before each commit: the project file is right, and nothing that belongs into the store goes into git.
+repos:
+  - repo: local
+    hooks:
+      - id: bakeoff-config
+        name: the project file
+        entry: bakeoff config --json
+        language: system
+        files: ^bakeoff\\.toml$
+        pass_filenames: false
+      - id: bakeoff-state
+        name: nothing of the store, no data, no model
+        entry: a file that belongs into the store, not into git
+        language: fail
+        files: (^|/)\\.bakeoff/|\\.(parquet|safetensors|gguf|onnx|pem|key)$
+"""
+    return {".pre-commit-config.yaml": text}
+
+
+def _cron(facts: _Facts) -> Mapping[str, str]:
+    text = f"""\
+# The loop, once an hour: retrain {facts.name} if there is reason to. Install it: crontab bakeoff.cron
+# (crontab replaces what is there: 'crontab -l' first). Two at once do not harm: the second one ends.
+0 * * * * cd "$HOME/{facts.name}" && bakeoff loop --once --json >> .bakeoff/loop.log 2>&1
+"""
+    return {"bakeoff.cron": text}
+
+
+def _systemd(facts: _Facts) -> Mapping[str, str]:
+    service = f"""[Unit]
+Description=bakeoff: retrain {facts.name} if there is reason to
+After=network-online.target
+
+[Service]
+Type=oneshot
+WorkingDirectory=%h/{facts.name}
+ExecStart=/usr/bin/env bakeoff loop --once
+Nice=10
+PrivateTmp=yes
+NoNewPrivileges=yes
+"""
+    timer = f"""[Unit]
+Description=bakeoff: look after {facts.name} once an hour
+
+[Timer]
+OnCalendar=hourly
+RandomizedDelaySec=5m
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+    return {f"systemd/bakeoff-{facts.name}.service": service, f"systemd/bakeoff-{facts.name}.timer": timer}
+
+
+def _cronjob(facts: _Facts) -> Mapping[str, str]:
+    name = f"bakeoff-{facts.name}".replace("_", "-").replace(".", "-")[:52]
+    text = f"""\
+# The loop, once an hour. The store must be shared: the secret bakeoff-store has BAKEOFF_STORE__RECORDS,
+# BAKEOFF_STORE__BLOBS and BAKEOFF_STORE__EVENTS. The image is made by the Containerfile ('bakeoff ci init container').
+apiVersion: batch/v1
+kind: CronJob
+metadata:
+  name: {name}
+spec:
+  schedule: "0 * * * *"
+  concurrencyPolicy: Forbid
+  successfulJobsHistoryLimit: 3
+  failedJobsHistoryLimit: 3
+  jobTemplate:
+    spec:
+      backoffLimit: 1
+      template:
+        spec:
+          restartPolicy: Never
+          securityContext:
+            runAsNonRoot: true
+            runAsUser: 10001
+            fsGroup: 10001
+            seccompProfile:
+              type: RuntimeDefault
+          containers:
+            - name: loop
+              image: {facts.name}:latest
+              args: [loop, --once, --json]
+              envFrom:
+                - secretRef:
+                    name: bakeoff-store
+              resources:
+                requests:
+                  cpu: "1"
+                  memory: 2Gi
+                limits:
+                  memory: 8Gi
+              securityContext:
+                allowPrivilegeEscalation: false
+                capabilities:
+                  drop: [ALL]
+"""
+    return {"kubernetes/bakeoff-loop.yaml": text}
+
+
+def _container(facts: _Facts) -> Mapping[str, str]:
+    text = f"""\
+# The project and what it needs; what it learns stands in the store (BAKEOFF_STORE__RECORDS, …BLOBS, …EVENTS).
+# Build and run: podman build -t {facts.name} . && podman run --rm {facts.name} status
+FROM python:{facts.python}-slim
+RUN useradd --uid 10001 --create-home bakeoff && {facts.install.replace("pip install", "pip install --no-cache-dir")}
+COPY --chown=10001 . /project
+USER 10001
+WORKDIR /project
+ENTRYPOINT ["bakeoff"]
+CMD ["status"]
+"""
+    ignore = ".bakeoff\n.git\n.venv\n"
+    return {"Containerfile": text, ".containerignore": ignore}
+
+
+KINDS: Mapping[str, Callable[[_Facts], Mapping[str, str]]] = {
+    "github": _github,
+    "gitlab": _gitlab,
+    "jenkins": _jenkins,
+    "pre-commit": _pre_commit,
+    "container": _container,
+    "cron": _cron,
+    "systemd": _systemd,
+    "cronjob": _cronjob,
+}

@@ -1,0 +1,256 @@
+"""Answer logged calls again with another model, and compare: what would it have said, how well, how fast?"""
+
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+import numpy as np
+
+from bakeoff.core.errors import BakeoffError, NotFoundError
+from bakeoff.core.events import PredictionEvent
+from bakeoff.core.types import Json, Predictions, Signature
+from bakeoff.metrics.intervals import Interval, wilson
+from bakeoff.metrics.registry import default, find
+from bakeoff.registry.lineage import find_version, label
+from bakeoff.results.verdict import Comparison
+from bakeoff.serve.releases import all_releases
+
+if TYPE_CHECKING:
+    from bakeoff.project.estimator import Estimator
+    from bakeoff.project.project import Project
+
+__all__ = ["DifferingAnswer", "Replay", "ReplayLatency", "replay"]
+
+BATCH = 500
+SINGLE = 200
+"""Rows that are answered one by one, for latencies like those of calls."""
+SHOWN = 20
+LEAST_LABELS = 10
+SAME = 1e-9
+"""Numbers are the same answer up to this share of them."""
+
+Answer: TypeAlias = float | str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifferingAnswer:
+    """A row that is answered otherwise: what the log has, what the model says now, and the truth where it is known."""
+
+    id: str
+    row: Mapping[str, Json]
+    logged: Answer
+    answer: Answer
+    truth: str | float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayLatency:
+    """Milliseconds of calls with one row, as logged and as replayed here; None where there were none."""
+
+    logged_p50_ms: float | None
+    logged_p95_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Logged calls answered again.
+
+    Attributes:
+        endpoint, model_version: whose calls, and who answers them again.
+        rows: how many were answered again; `left_out` are earlier ones, over the limit.
+        failed: rows that got no answer, by error.
+        agreement: the share of the same answers, with its interval (95%); None without rows.
+        mean_difference: of numbers, how far the new answers lie over the logged ones.
+        differing: the first rows that are answered otherwise, as many as `differing_rows` says there are.
+        labelled: rows whose truth is known.
+        comparison: how much better the new answers are on those, paired; else `reason` says why there is none.
+        latency: of single rows.
+    """
+
+    endpoint: str
+    model_version: str
+    rows: int
+    left_out: int
+    failed: Mapping[str, int] = field(default_factory=dict[str, int])
+    agreement: Interval | None = None
+    mean_difference: float | None = None
+    differing_rows: int = 0
+    differing: tuple[DifferingAnswer, ...] = ()
+    labelled: int = 0
+    comparison: Comparison | None = None
+    reason: str | None = None
+    latency: ReplayLatency
+
+    def to_json(self) -> dict[str, Json]:
+        """As `bakeoff replay --json` has it."""
+        return msgspec.to_builtins(self)
+
+    def __repr__(self) -> str:
+        share = "nothing answered" if self.agreement is None else f"{self.agreement.value:.1%} the same"
+        return f"Replay({self.model_version} on {self.rows} rows of {self.endpoint!r}: {share})"
+
+
+def replay(
+    project: "Project",
+    endpoint: str,
+    which: str,
+    *,
+    candidates: Mapping[str, str],
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    limit: int = 10_000,
+    timer: Callable[[], float] = time.perf_counter,
+) -> Replay:
+    """Answer the last `limit` logged rows of an endpoint again; nothing is logged.
+
+    Args:
+        project: whose log it is.
+        endpoint: whose calls.
+        which: a release id, a model version, an alias or a candidate of the last run.
+        candidates: of the last run, with their versions.
+        since_ms: calls from then on.
+        until_ms: calls before then.
+        limit: the most rows; of more, the last ones.
+        timer: seconds, for latencies.
+
+    Raises:
+        NotFoundError: there is no such model, or no logged call.
+    """
+    releases = {each.release_id: each.model_version for each in all_releases(project.records.documents)}
+    named = releases.get(which) or candidates.get(which, which)
+    version = label(find_version(project.records.versions, project.config.project.name, named))
+    model = project.model(version)
+    last: deque[PredictionEvent] = deque(maxlen=limit)
+    count = 0
+    for event in project.events.read(PredictionEvent, since_ms=since_ms, until_ms=until_ms):
+        if event.endpoint == endpoint and event.served:
+            last.append(event)
+            count += 1
+    if not count:
+        raise NotFoundError(
+            f"expected logged calls of endpoint {endpoint!r}, found none in that time; bakeoff predict and the server "
+            'log them, unless [endpoint] log = "off"'
+        )
+    answers, failed = _answers(model, last)
+    again = [(event, answer) for event, answer in zip(last, answers, strict=True) if answer is not None]
+    truths = _truths(project, endpoint)
+    others = [(event, answer) for event, answer in again if not _same(event.answer, answer)]
+    comparison, labelled, reason = _compared(project, again, truths, model.signature)
+    gaps = [
+        answer - event.answer
+        for event, answer in again
+        if isinstance(answer, float) and isinstance(event.answer, int | float)
+    ]
+    return Replay(
+        endpoint=endpoint,
+        model_version=version,
+        rows=len(again),
+        left_out=count - len(last),
+        failed=failed,
+        agreement=_share(len(again) - len(others), len(again)) if again else None,
+        mean_difference=float(np.mean(gaps)) if gaps else None,
+        differing_rows=len(others),
+        differing=tuple(
+            DifferingAnswer(id=event.id, row=event.row, logged=event.answer, answer=answer, truth=truths.get(event.id))
+            for event, answer in others[:SHOWN]
+        ),
+        labelled=labelled,
+        comparison=comparison,
+        reason=reason,
+        latency=_latency(model, last, timer),
+    )
+
+
+def _share(part: int, whole: int) -> Interval:
+    low, high = wilson(part, whole)
+    return Interval(value=part / whole, low=low, high=high)
+
+
+def _same(one: Answer, other: Answer) -> bool:
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=SAME, abs_tol=SAME)
+    return one == other
+
+
+def _answers(model: "Estimator", events: Sequence[PredictionEvent]) -> tuple[list[Answer], dict[str, int]]:
+    """An answer to each row, None where there is none; and how many failed of which error."""
+    answers: list[Answer] = []
+    failed = Counter[str]()
+    rows = [event.row for event in events]
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        try:
+            answers += model.predictions(part).values_n.tolist()
+        except BakeoffError:
+            for row in part:
+                try:
+                    answers += model.predictions([row]).values_n.tolist()
+                except BakeoffError as error:
+                    failed[type(error).__name__] += 1
+                    answers.append(None)
+    return answers, dict(failed)
+
+
+def _truths(project: "Project", endpoint: str) -> dict[str, str | float]:
+    from bakeoff.feedback.join import labelled
+
+    pairs = labelled(project.events, endpoint, truth_of=project.truth_of).pairs
+    return {pair.id: pair.label for pair in pairs if pair.label is not None}
+
+
+def _compared(
+    project: "Project",
+    again: Sequence[tuple[PredictionEvent, Answer]],
+    truths: Mapping[str, str | float],
+    signature: Signature,
+) -> tuple[Comparison | None, int, str | None]:
+    """The paired comparison on rows whose truth is known, how many there are, and why there is none, if so."""
+    from bakeoff.evaluate.decide.paired import compare
+
+    classes = set(signature.classes)
+    known = [
+        (truths[event.id], event.answer, answer)
+        for event, answer in again
+        if event.id in truths and (not classes or {truths[event.id], event.answer} <= classes)
+    ]
+    if len(known) < LEAST_LABELS:
+        return None, len(known), f"{len(known)} rows with a label, at least {LEAST_LABELS} needed"
+    kind = np.float64 if signature.task == "regression" else np.str_
+    truth_n, logged_n, answer_n = (np.asarray(column, dtype=kind) for column in zip(*known, strict=True))
+    metric = project.config.decide.metric or default(signature.task)
+    if find(metric, signature.task).needs in {"likelihood", "scores"}:
+        metric = default(signature.task)
+    try:
+        comparison = compare(
+            truth_n,
+            Predictions(values_n=answer_n, classes=signature.classes),
+            Predictions(values_n=logged_n, classes=signature.classes),
+            metric,
+            seed=project.config.project.seed,
+            resamples=project.config.decide.resamples,
+            task=signature.task,
+            names=("replayed", "logged"),
+        )
+    except BakeoffError as error:
+        return None, len(known), f"they cannot be compared: {error}"
+    return comparison, len(known), None
+
+
+def _latency(model: "Estimator", events: Sequence[PredictionEvent], timer: Callable[[], float]) -> ReplayLatency:
+    logged_ms = [event.latency_ms for event in events if event.rows_in_call == 1]
+    taken_ms: list[float] = []
+    for event in list(events)[:SINGLE]:
+        started = timer()
+        try:
+            model.predictions([event.row])
+        except BakeoffError:
+            continue
+        taken_ms.append((timer() - started) * 1e3)
+    before, now = (np.quantile(each, [0.5, 0.95]).tolist() if each else [None, None] for each in (logged_ms, taken_ms))
+    return ReplayLatency(logged_p50_ms=before[0], logged_p95_ms=before[1], p50_ms=now[0], p95_ms=now[1])

@@ -1,0 +1,81 @@
+"""`bakeoff ci init`: each file is what its engine reads, and GitHub's runs step by step: pass, fail, fail."""
+
+import shutil
+import tomllib
+
+import pytest
+import yaml
+
+from bakeoff.actions.pipelines import KINDS
+from bakeoff.core.errors import UsageError
+from bakeoff.project.project import Project
+
+
+def written(folder, kind, **how):
+    from bakeoff.actions.pipelines import write_pipeline
+
+    with Project(folder) as project:
+        return {file.path: file.text for file in write_pipeline(project, kind, **how)}
+
+
+@pytest.fixture
+def repository(films_project, tmp_path):
+    return shutil.copytree(films_project, tmp_path / "repository")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_are_written_once_and_are_what_they_say(repository, kind):
+    files = written(repository, kind)
+    for path, text in files.items():
+        assert (repository / path).read_text() == text
+        assert text.endswith("\n")
+        if path.endswith((".yml", ".yaml")):
+            assert yaml.safe_load(text)
+    with pytest.raises(UsageError, match="--force writes over it"):
+        written(repository, kind)
+    assert written(repository, kind, force=True) == files
+
+
+def test_a_kind_that_there_is_not(repository):
+    with pytest.raises(UsageError, match="Did you mean 'gitlab'"):
+        written(repository, "gitlub")
+
+
+def test_what_candidates_need_is_installed(repository):
+    toml = repository / "bakeoff.toml"
+    toml.write_text(toml.read_text() + "\n[candidates.embedding]\n")
+    assert 'pip install "bakeoff[embedding]"' in written(repository, "gitlab")[".gitlab-ci.yml"]
+    tomllib.loads(toml.read_text())
+
+
+def test_a_pull_request_passes_fails_and_fails_with_its_comment(repository, tmp_path, workflow):
+    with Project(repository) as project:
+        project.write_contract()
+    toml = repository / "bakeoff.toml"
+    toml.write_text(toml.read_text().replace("[data]", '[data]\ncontract = "contract.toml"'))
+    text = next(iter(written(repository, "github").values()))
+    server = workflow(tmp_path, repository, text)
+    assert server.run("push")[0] == [0, 0]
+
+    codes, work, summary = server.run("pull_request")  # as good as the champion: it is the same
+    assert codes == [0] * 6
+    assert "check passed" in summary
+    assert (tmp_path / "gh.txt").read_text().split()[:4] == ["pr", "comment", "github.event.number", "--body-file"]
+
+    whole = toml.read_text()
+    toml.write_text(whole.replace("[decide]", "[decide]\ngates = { f1_macro = { min = 0.999 } }"))  # worse than wanted
+    codes, work, summary = server.run("pull_request")
+    assert codes == [0, 0, 0, 3, 0, 0]
+    assert "≥ 0.999" in (work / "check.md").read_text()
+
+    toml.write_text(whole)
+    data = next(iter(repository.glob("*.csv")))
+    head, *lines = data.read_text().splitlines()
+    year = head.split(",").index("year")
+    cells = [line.rsplit(",", len(head.split(",")) - 1) for line in lines]
+    broken = [[*row[:year], "99999", *row[year + 1 :]] for row in cells]
+    data.write_text("\n".join([head, *map(",".join, broken)]) + "\n")
+    codes, _, _ = server.run("pull_request")  # the data break their contract: nothing after that is tried
+    assert codes[:2] == [0, 0]
+    assert codes[2] == 3
+    assert len(codes) == 3
