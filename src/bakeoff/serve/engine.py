@@ -165,7 +165,8 @@ class Engine:
         serving, started = self._follower.current(), self._timer()
         if len(calls) == 1 or len(serving.routes) > 1:
             return [self._result(call) for call in calls]
-        by_path = self._answered_by_path(serving.live, [row for call in calls for row in call.rows], started)
+        with tracing.of_rows([call.trace_id for call in calls for _ in call.rows]):
+            by_path = self._answered_by_path(serving.live, [row for call in calls for row in call.rows], started)
         if by_path is not None:
             each_answer = iter(by_path)
             return [[next(each_answer) for _ in call.rows] for call in calls]
