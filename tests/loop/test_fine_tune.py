@@ -49,9 +49,9 @@ WORDS = [f"{letter}{letter}ord" for letter in "abcdefghijklmnopqrstuvwxyz"]
 
 
 def conversations(rows, *, seed):
-    draw = random.Random(seed)
-    pairs = draw.sample([f"{first} {second}" for first in WORDS for second in WORDS], rows)
-    return [(pair, " ".join(draw.sample(WORDS, 2))) for pair in pairs]
+    """Questions of two words, the first of which tells the answer."""
+    pairs = random.Random(seed).sample([(at, second) for at in range(6) for second in WORDS], rows)
+    return [(f"{WORDS[at]} {second}", f"{WORDS[at + 10]} {WORDS[at + 18]}") for at, second in pairs]
 
 
 def chat_lines(pairs):
@@ -81,7 +81,7 @@ def project(tmp_path_factory):
     tiny = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tiny)
     folder = tmp_path_factory.mktemp("desk")
-    (folder / "rows.jsonl").write_bytes(chat_lines(conversations(40, seed=1)))
+    (folder / "rows.jsonl").write_bytes(chat_lines(conversations(80, seed=1)))
     model = tiny.write_tiny(tmp_path_factory.mktemp("models"))
     (folder / "bakeoff.toml").write_text(FILE.format(model=model))
     with Project(folder, progress=lambda _: None) as made:
@@ -97,7 +97,7 @@ def upload(project, content):
 def test_a_job_makes_a_version_that_can_be_released(project, method) -> None:
     tuning, lines = project.fine_tuning, chat_lines if method == "supervised" else pair_lines
     mine = conversations(30, seed=2)
-    known = conversations(40, seed=1)  # the project's own rows, a part of which it is tested on
+    known = conversations(80, seed=1)  # the project's own rows, a part of which it is tested on
     job = tuning.create(
         "tuned", upload(project, lines([*mine, *known])), tuning=Tuning(method=method, epochs=2, batch=8, seed=7)
     )
@@ -112,7 +112,7 @@ def test_a_job_makes_a_version_that_can_be_released(project, method) -> None:
     origin = version.model_origin
     assert (origin.family, origin.seed, origin.params["epochs"], origin.params["batch"]) == ("lora", 7, 2, 8)
     assert (origin.params["preference_beta"] > 0) == (method == "dpo")
-    assert origin.fitted_rows <= 70
+    assert origin.fitted_rows <= 110
     assert "desk/" in done.verdict
     assert done.checkpoints[0].model_version == done.model_version
     assert done.checkpoints[0].step > 0

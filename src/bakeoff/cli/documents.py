@@ -242,9 +242,9 @@ def _audited() -> Types:
 
 
 def _token() -> type[Any]:
-    from bakeoff.security.tokens import Token
+    from bakeoff.security.tokens import AccessToken
 
-    return Token
+    return AccessToken
 
 
 def _runs() -> Types:

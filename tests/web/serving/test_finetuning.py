@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     from tests.families.language.tiny import write_tiny
 
     made = tmp_path_factory.mktemp("desk")
-    (made / "rows.jsonl").write_bytes(chat_lines(conversations(40, seed=1)))
+    (made / "rows.jsonl").write_bytes(chat_lines(conversations(80, seed=1)))
     model = write_tiny(tmp_path_factory.mktemp("models"))
     (made / "bakeoff.toml").write_text(FILE.format(model=model))
     return made

@@ -17,6 +17,7 @@ from bakeoff.project.fine_tuning import ProjectFineTuning
 from bakeoff.serve.plane import DataPlane
 from bakeoff.web.auth import Authenticator, protect
 from bakeoff.web.guard import Guard
+from bakeoff.web.openapi import DocumentRoutes
 from bakeoff.web.problems import HttpError, error_response
 from bakeoff.web.serving.bodies import shown
 from bakeoff.web.serving.context import Serving
@@ -87,6 +88,7 @@ def create_app(
     routes = [route for part in parts for route in part.routes]
     if fine_tuning is not None:
         routes += [*FileRoutes(serving, fine_tuning.files).routes, *FineTuningRoutes(serving, fine_tuning).routes]
+    routes += DocumentRoutes(routes).routes
     protect(routes, authenticator)
     direct = Middleware(Direct, serving=serving, routes=rows.routes, authenticator=authenticator)
     guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=serving.measures)

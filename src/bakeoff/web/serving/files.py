@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.loop.stored_files import StoredFile, StoredFiles
+from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.bodies import refused, shown
@@ -44,6 +45,7 @@ class FileRoutes:
         ]
 
     @permission("run")
+    @takes(None, "multipart/form-data")
     async def upload(self, request: Request) -> Response:
         """Keep a file: `purpose` and `file` as multipart/form-data."""
         fields = _fields(request.headers.get("content-type", ""), await request.body())

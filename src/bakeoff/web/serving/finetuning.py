@@ -13,6 +13,7 @@ from starlette.routing import Route
 from bakeoff.core.errors import ConfigError, NotFoundError
 from bakeoff.loop.fine_tune_jobs import FineTuneJob, Tuning
 from bakeoff.project.fine_tuning import ProjectFineTuning
+from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.bodies import decoded, refused
@@ -115,6 +116,7 @@ class FineTuningRoutes:
         ]
 
     @permission("run")
+    @takes(JobRequest)
     async def create(self, request: Request) -> Response:
         """Have a model fine-tuned on a file that was uploaded."""
         raw = await request.body()

@@ -8,6 +8,7 @@ its place in the table. Calls are answered in threads of this server, each by it
 Source: github.com/kserve/open-inference-protocol/blob/main/specification/protocol/open_inference_grpc.proto
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
@@ -18,7 +19,7 @@ import bakeoff
 from bakeoff.core.errors import MissingExtraError, NotFoundError, StoreError
 from bakeoff.core.principals import ANONYMOUS, Permission, Principal
 from bakeoff.security.network import require_guarded
-from bakeoff.security.tokens import Tokens
+from bakeoff.security.tokens import AccessTokens
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
 from bakeoff.web.problems import HttpError, error_body, status_of
@@ -27,6 +28,8 @@ from bakeoff.web.serving.inference import model_metadata, version_of
 from bakeoff.web.serving.tensors import BYTES, Tensor, packed, rows_of, tensors_of, text_of, unpacked
 
 __all__ = ["GrpcServer"]
+
+logger = logging.getLogger(__name__)
 
 PACKAGE, SERVICE = "inference", "inference.GRPCInferenceService"
 THREADS = 16
@@ -117,7 +120,7 @@ class GrpcServer:
     """
 
     def __init__(
-        self, plane: DataPlane, host: str = "127.0.0.1", port: int = 0, *, tokens: Tokens | None = None
+        self, plane: DataPlane, host: str = "127.0.0.1", port: int = 0, *, tokens: AccessTokens | None = None
     ) -> None:
         require_guarded(host, authenticated=tokens is not None, encrypted=False)
         try:
@@ -169,8 +172,10 @@ class GrpcServer:
             try:
                 body = call(request, self._principal(permission, context.invocation_metadata()))
                 return response(**body) if isinstance(body, dict) else body
-            except Exception as error:  # noqa: BLE001 - told to who called
+            except Exception as error:
                 code = getattr(self._grpc.StatusCode, STATUS.get(status_of(error), "INTERNAL"))
+                if code == self._grpc.StatusCode.INTERNAL:
+                    logger.exception("unexpected error of gRPC")
                 message = error_body(error)["error"]["message"]
             return context.abort(code, message)  # it raises
 
