@@ -22,7 +22,8 @@ from bakeoff.web.serving.pages import page
 
 __all__ = ["FileRoutes"]
 
-PURPOSE = "fine-tune"
+PURPOSES = ("fine-tune", "assistants", "batch", "evals", "user_data", "vision")
+"""Those that the API knows; here a file of any purpose is only used to fine-tune on."""
 LIMIT = 10_000
 LONGEST_NAME = 255
 
@@ -53,8 +54,8 @@ class FileRoutes:
             if name not in {"purpose", "file"}:
                 raise refused(name[:80], "it to be left out: files are kept until they are deleted", "a value")
         purpose = fields.get("purpose", (None, b""))[1].decode(errors="replace")
-        if purpose != PURPOSE:
-            raise refused("purpose", repr(PURPOSE), purpose)
+        if purpose not in PURPOSES:
+            raise refused("purpose", " or ".join(PURPOSES), purpose)
         name, content = fields.get("file", (None, None))
         if content is None or name is None:
             raise refused("file", "a file with its name", None, code="missing_required_parameter")

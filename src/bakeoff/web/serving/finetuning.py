@@ -43,6 +43,7 @@ class _Method(msgspec.Struct, forbid_unknown_fields=True):
     type: Literal["supervised", "dpo"]
     supervised: _Options | None = None
     dpo: _Options | None = None
+    reinforcement: Any = None
 
 
 class JobRequest(msgspec.Struct):

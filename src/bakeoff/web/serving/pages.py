@@ -27,8 +27,8 @@ def page(request: Request, items: Sequence[T], *, limit: int) -> dict[str, Any]:
     """
     query = request.query_params
     given = query.get("limit", str(limit))
-    if not given.isascii() or not given.isdecimal() or not 1 <= int(given[:6]) <= MOST:
-        raise HttpError(400, "BadRequest", f"limit: expected 1 to {MOST}; received {shown(given)}", "limit")
+    if not given.isascii() or not given.isdecimal() or int(given[:6]) > MOST:
+        raise HttpError(400, "BadRequest", f"limit: expected 0 to {MOST}; received {shown(given)}", "limit")
     order = query.get("order", "desc")
     if order not in {"desc", "asc"}:
         raise HttpError(400, "BadRequest", f"order: expected desc or asc; received {shown(order)}", "order")
