@@ -92,7 +92,15 @@ def serve(
         )
         listens = settings.port if port is None else port
         inherited = None if listening is None else socket.socket(fileno=listening)
-        server = Server(app, address, listens, authenticated=tokens is not None, tls=tls, listening=inherited)
+        server = Server(
+            app,
+            address,
+            listens,
+            authenticated=tokens is not None,
+            trusted_network=settings.trusted_network,
+            tls=tls,
+            listening=inherited,
+        )
         if inherited is not None:
             end_with_parent()
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.harness import HarnessReport
+    from bakeoff.actions.packages.check import PackageCheck
+    from bakeoff.actions.packages.package import Form, Package
     from bakeoff.actions.replay import Replay
     from bakeoff.actions.status import Status
     from bakeoff.core.damage import Damage
@@ -1429,6 +1431,57 @@ class Project:
             cache=self._state_folder() / "cache",
             progress=self._pass_on,
         )
+
+    def package(
+        self,
+        folder: Path,
+        *,
+        form: "Form" = "wheel",
+        endpoint: str | None = None,
+        base: Path | None = None,
+        image: str | None = None,
+        key: Path | None = None,
+        name: str | None = None,
+    ) -> "Package":
+        """Write the live release of an endpoint as an image, manifests, a unit of systemd, or a wheel.
+
+        Args:
+            folder: a new or empty one.
+            form: "oci", "docker", "k8s", "kserve", "systemd" or "wheel".
+            endpoint: whose release; the project's own by default.
+            base: the image that an image ("oci") is put upon: an OCI layout or a root filesystem.
+            image: what the image is called.
+            key: signs an image: a private key in PEM.
+            name: the Python module's; the endpoint's by default.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint. UsageError: the form needs what is not given.
+
+        Example:
+            >>> made = project.package(Path(tempfile.mkdtemp()), form="wheel")
+            >>> made.module, made.files
+            ('films', ('films-1+...-py3-none-any.whl',))
+        """
+        from bakeoff.actions.packages.package import Wish, package
+
+        wish = Wish(form=form, base=base, image=image, key=key, name=name)
+        of = self.endpoint if endpoint is None else endpoint
+        return package(self, of, folder, wish, progress=self._pass_on)
+
+    def check_package(self, package: "Package", *, endpoint: str | None = None) -> "PackageCheck":
+        """Start a package that was just made, and hold its predictions against the release's.
+
+        Raises:
+            CandidateError: it does not start, or answers otherwise. UsageError: it cannot be run on this machine.
+
+        Example:
+            >>> made = project.package(Path(tempfile.mkdtemp()), form="wheel")
+            >>> project.check_package(made).greatest_difference  # doctest: +SKIP
+            0.0
+        """
+        from bakeoff.actions.packages.check import check
+
+        return check(self, package, self.endpoint if endpoint is None else endpoint)
 
     def _candidates(self) -> "Sequence[Candidate]":
         from bakeoff.loop.stored_outcome import last_outcome
