@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from tests.web.test_server import process
 
-from bakeoff.web.connections import Limits
+from bakeoff.web.connections import ConnectionLimits
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.server import Server
@@ -50,7 +50,7 @@ class Lengths:
 @contextlib.contextmanager
 def serving(most_bytes: int = 1_000_000, **limits) -> Iterator[Server]:
     app = Guard(Lengths(), hosts=None, max_body_bytes=most_bytes, measures=Measures())
-    with Server(app, limits=Limits(**limits)) as server:
+    with Server(app, limits=ConnectionLimits(**limits)) as server:
         yield server
 
 

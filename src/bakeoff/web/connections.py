@@ -16,7 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-__all__ = ["Connections", "Limits"]
+__all__ = ["ConnectionLimits", "Connections"]
 
 Phase: TypeAlias = Literal["idle", "head", "body", "answer"]
 
@@ -29,7 +29,7 @@ LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ConnectionLimits:
     """How much a server takes from those who call it.
 
     Attributes:
@@ -62,7 +62,7 @@ class Limits:
 class Connections:
     """All connections of one server."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self.limits, self.most = limits, limits.most_connections
         self.draining = False
         self.idle: dict[_Connection, None] = {}
