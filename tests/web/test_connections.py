@@ -87,6 +87,18 @@ def test_a_head_that_does_not_come_is_told_in_time():
         assert received(slow).startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_head_that_is_too_long_is_refused_before_it_is_kept():
+    with serving() as server, connected(server) as endless:
+        endless.sendall(HEAD)
+        sent = 0
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 20_000_000:
+                endless.sendall(b"x-a: " + b"a" * 10_000 + b"\r\n")
+                sent += 10_000
+        assert sent < 20_000_000
+        assert length_of(server, b"abc") == 3
+
+
 def test_a_body_must_come_in_time_and_a_drop_now_and_then_is_none():
     with serving(body_s=0.4) as server, connected(server) as slow:
         slow.sendall(HEAD + b"content-length: 1000\r\n\r\n")

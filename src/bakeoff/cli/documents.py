@@ -242,9 +242,9 @@ def _audited() -> Types:
 
 
 def _token() -> type[Any]:
-    from bakeoff.security.tokens import Token
+    from bakeoff.security.tokens import AccessToken
 
-    return Token
+    return AccessToken
 
 
 def _runs() -> Types:
@@ -359,6 +359,13 @@ def _replay() -> Types:
     return (_with(Replay, differing=list[_with(DifferingAnswer, row=dict[str, Any])]),)
 
 
+def _package() -> Types:
+    from bakeoff.actions.packages.check import PackageCheck
+    from bakeoff.actions.packages.package import Package
+
+    return (Package, _typed("CheckedPackage", check=PackageCheck | None))
+
+
 def _steered() -> Types:
     from bakeoff.loop.rollout import Rollout
 
@@ -397,6 +404,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     **{f"endpoints {name}": lambda: (_endpoint_status(),) for name in CHANGES_OF_ENDPOINTS},
     "endpoints steer": _steered,
     "replay": _replay,
+    "package": _package,
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),

@@ -26,6 +26,7 @@ from bakeoff.cli import (
     lifecycle,
     models,
     moving,
+    packaging,
     pipelines,
     questions,
     records,
@@ -82,7 +83,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, together, endpoints, replaying, tracking, moving, records, questions):
+for _module in (lifecycle, serving, together, endpoints, replaying, packaging, tracking, moving, records, questions):
     _module.add_to(app)
 for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):
     _module.add_to(app)

@@ -19,6 +19,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "serve",
         "endpoints",
         "replay",
+        "package",
         "predict",
         "feedback",
         "monitor",

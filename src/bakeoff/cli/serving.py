@@ -15,7 +15,7 @@ from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 from bakeoff.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from bakeoff.security.tokens import Tokens
+    from bakeoff.security.tokens import AccessTokens
     from bakeoff.serve.plane import DataPlane
 
 __all__ = ["add_to"]
@@ -92,7 +92,15 @@ def serve(
         )
         listens = settings.port if port is None else port
         inherited = None if listening is None else socket.socket(fileno=listening)
-        server = Server(app, address, listens, authenticated=tokens is not None, tls=tls, listening=inherited)
+        server = Server(
+            app,
+            address,
+            listens,
+            authenticated=tokens is not None,
+            trusted_network=settings.trusted_network,
+            tls=tls,
+            listening=inherited,
+        )
         if inherited is not None:
             end_with_parent()
 
@@ -118,7 +126,7 @@ def serve(
 
 
 @contextlib.contextmanager
-def _grpc(plane: "DataPlane", host: str, port: int, tokens: "Tokens | None") -> Generator[int]:
+def _grpc(plane: "DataPlane", host: str, port: int, tokens: "AccessTokens | None") -> Generator[int]:
     """Serve gRPC meanwhile: the port."""
     from bakeoff.web.serving.inference_grpc import GrpcServer
 

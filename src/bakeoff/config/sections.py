@@ -416,11 +416,13 @@ class EndpointConfig(ServedConfig):
 
     `log` to `canary_calls`: as in `[endpoints.NAME]`.
     `model_names`: what clients of OpenAI's and Anthropic's API may call the model beside the endpoint's name; "*" for
-    whatever they like.
+    whatever they like. `trusted_network`: any address may be listened on without tokens and TLS, as something else says
+    who reaches it: in a container behind a network policy or a proxy. Nobody is asked who they are then.
     """
 
     name: Name | None = None
     model_names: tuple[str, ...] = ()
+    trusted_network: bool = False
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from bakeoff.core.errors import BakeoffError, MissingExtraError, NotFoundError
 
-__all__ = ["Group", "forget", "load", "module_of", "name_of", "names", "suggestion"]
+__all__ = ["Group", "distribution_of", "forget", "load", "module_of", "name_of", "names", "suggestion"]
 
 Group: TypeAlias = Literal[
     "bakeoff.families",
@@ -46,6 +46,12 @@ def module_of(group: Group, name: str) -> str | None:
     """The module of what is registered as `name`, without importing it; None when nothing is."""
     point = _registered()[group].get(name)
     return None if point is None else point.module
+
+
+def distribution_of(group: Group, name: str) -> str | None:
+    """The distribution that registers `name`; None when nothing does."""
+    point = _registered()[group].get(name)
+    return None if point is None or point.dist is None else point.dist.name
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.harness import HarnessReport
+    from bakeoff.actions.packages.check import PackageCheck
+    from bakeoff.actions.packages.package import Form, Package
     from bakeoff.actions.replay import Replay
     from bakeoff.actions.status import Status
     from bakeoff.core.damage import Damage
@@ -69,7 +71,7 @@ if TYPE_CHECKING:
     from bakeoff.results.judged_runs import JudgedRuns
     from bakeoff.security.audit import AuditLog
     from bakeoff.security.certificates import Tls
-    from bakeoff.security.tokens import Token, Tokens
+    from bakeoff.security.tokens import AccessToken, AccessTokens
     from bakeoff.serve.engine import Engine
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
@@ -704,7 +706,7 @@ class Project:
         scopes: Sequence[str] = (),
         expires: str | None = None,
         who: str | None = None,
-    ) -> "tuple[Token, str]":
+    ) -> "tuple[AccessToken, str]":
         """A new token for callers of servers, and its text, which is shown this once; written into the audit log.
 
         Args:
@@ -731,23 +733,25 @@ class Project:
         self.audit.add("token created", f"token {token.id}", who=who or current_user(), after=after)
         return token, text
 
-    def tokens(self) -> "list[Token]":
+    def tokens(self) -> "list[AccessToken]":
         """All tokens without their secrets, newest first, also those that have ended.
 
         Example:
-            >>> [token.name for token in project.tokens()]
-            ['nightly']
+            >>> token, _ = project.create_token("weekly", roles=["viewer"])
+            >>> token in project.tokens()
+            True
         """
         return self._tokens.all()
 
-    def revoke_token(self, token: str, *, who: str | None = None) -> "Token":
+    def revoke_token(self, token: str, *, who: str | None = None) -> "AccessToken":
         """End a token by its id or name, in every process within a second; written into the audit log.
 
         Raises:
             NotFoundError: there is none. UsageError: several are called so.
 
         Example:
-            >>> project.revoke_token("nightly").revoked_ms is None
+            >>> token, _ = project.create_token("hourly", roles=["viewer"])
+            >>> project.revoke_token(token.id).revoked_ms is None
             False
         """
         from bakeoff.security.audit import current_user
@@ -770,18 +774,27 @@ class Project:
         return self._store("audit", lambda: AuditLog(self.records.documents, self._clock))
 
     @property
-    def _tokens(self) -> "Tokens":
+    def _tokens(self) -> "AccessTokens":
         return self._store("tokens", lambda: wiring.open_tokens(self.config.auth, self.records.documents, self._clock))
 
-    def authenticator(self) -> "Tokens | None":
-        """What says who calls a server of the project; None where nobody is asked (`[auth] required`)."""
+    def authenticator(self) -> "AccessTokens | None":
+        """What says who calls a server of the project; None where nobody is asked (`[auth] required`).
+
+        Example:
+            >>> project.authenticator() is None
+            True
+        """
         return self._tokens if self.config.auth.required else None
 
     def certificate(self) -> "Tls | None":
-        """The certificate of the project's servers (`[tls]`).
+        """The certificate of the project's servers (`[tls]`); None where connections are not encrypted.
 
         Raises:
             UsageError: one of certificate and key is lacking.
+
+        Example:
+            >>> project.certificate() is None
+            True
         """
         return wiring.certificate(self.config.tls, self.folder)
 
@@ -1418,6 +1431,57 @@ class Project:
             cache=self._state_folder() / "cache",
             progress=self._pass_on,
         )
+
+    def package(
+        self,
+        folder: Path,
+        *,
+        form: "Form" = "wheel",
+        endpoint: str | None = None,
+        base: Path | None = None,
+        image: str | None = None,
+        key: Path | None = None,
+        name: str | None = None,
+    ) -> "Package":
+        """Write the live release of an endpoint as an image, manifests, a unit of systemd, or a wheel.
+
+        Args:
+            folder: a new or empty one.
+            form: "oci", "docker", "k8s", "kserve", "systemd" or "wheel".
+            endpoint: whose release; the project's own by default.
+            base: the image that an image ("oci") is put upon: an OCI layout or a root filesystem.
+            image: what the image is called.
+            key: signs an image: a private key in PEM.
+            name: the Python module's; the endpoint's by default.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint. UsageError: the form needs what is not given.
+
+        Example:
+            >>> made = project.package(Path(tempfile.mkdtemp()), form="wheel")
+            >>> made.module, made.files
+            ('films', ('films-1+...-py3-none-any.whl',))
+        """
+        from bakeoff.actions.packages.package import Wish, package
+
+        wish = Wish(form=form, base=base, image=image, key=key, name=name)
+        of = self.endpoint if endpoint is None else endpoint
+        return package(self, of, folder, wish, progress=self._pass_on)
+
+    def check_package(self, package: "Package", *, endpoint: str | None = None) -> "PackageCheck":
+        """Start a package that was just made, and hold its predictions against the release's.
+
+        Raises:
+            CandidateError: it does not start, or answers otherwise. UsageError: it cannot be run on this machine.
+
+        Example:
+            >>> made = project.package(Path(tempfile.mkdtemp()), form="wheel")
+            >>> project.check_package(made).greatest_difference  # doctest: +SKIP
+            0.0
+        """
+        from bakeoff.actions.packages.check import check
+
+        return check(self, package, self.endpoint if endpoint is None else endpoint)
 
     def _candidates(self) -> "Sequence[Candidate]":
         from bakeoff.loop.stored_outcome import last_outcome

@@ -80,6 +80,7 @@ class Server:
         host: a loopback address, or with authentication and TLS any.
         port: 0 for a free one.
         authenticated: whether the app asks who calls.
+        trusted_network: whether something else says who reaches the address.
         tls: the certificate, for encrypted connections.
         limits: how many connections there may be, and how slow.
         listening: a socket that listens already, in place of one of its own.
@@ -98,10 +99,12 @@ class Server:
         *,
         limits: Limits = DEFAULT_LIMITS,
         authenticated: bool = False,
+        trusted_network: bool = False,
         tls: Tls | None = None,
         listening: socket.socket | None = None,
     ) -> None:
-        require_guarded(host, authenticated=authenticated, encrypted=tls is not None)
+        if not trusted_network:
+            require_guarded(host, authenticated=authenticated, encrypted=tls is not None)
         if tls is not None:
             tls.context()
         self._socket = bound(host, port) if listening is None else listening

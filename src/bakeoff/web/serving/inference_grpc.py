@@ -19,7 +19,7 @@ import bakeoff
 from bakeoff.core.errors import MissingExtraError, NotFoundError, StoreError
 from bakeoff.core.principals import ANONYMOUS, Permission, Principal
 from bakeoff.security.network import require_guarded
-from bakeoff.security.tokens import Tokens
+from bakeoff.security.tokens import AccessTokens
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
 from bakeoff.web.problems import HttpError, error_body, status_of
@@ -120,7 +120,7 @@ class GrpcServer:
     """
 
     def __init__(
-        self, plane: DataPlane, host: str = "127.0.0.1", port: int = 0, *, tokens: Tokens | None = None
+        self, plane: DataPlane, host: str = "127.0.0.1", port: int = 0, *, tokens: AccessTokens | None = None
     ) -> None:
         require_guarded(host, authenticated=tokens is not None, encrypted=False)
         try:

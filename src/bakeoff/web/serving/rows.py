@@ -1,7 +1,7 @@
 """Our own protocol: rows in, answers out; feedback on answers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,7 +36,7 @@ class _Said(msgspec.Struct, omit_defaults=True):
     id: str
     label: str | None = None
     value: float | str | None = None
-    probabilities: dict[str, float] | None = None
+    probabilities: Mapping[str, float] | None = None
     absent: tuple[str, ...] = ()
     imputed: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
@@ -128,7 +128,7 @@ def rendered(answers: Sequence[Answer]) -> _PredictResponse:
                 id=answer.id,
                 label=answer.label,
                 value=answer.value,
-                probabilities=dict(answer.probabilities) if answer.probabilities else None,
+                probabilities=answer.probabilities,
                 absent=answer.gaps.absent,
                 imputed=answer.gaps.imputed,
                 unseen=answer.gaps.unseen,

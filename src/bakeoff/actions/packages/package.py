@@ -1,0 +1,349 @@
+"""`bakeoff package`: the live release of an endpoint in the form that somebody runs."""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import bakeoff
+from bakeoff.actions.packages import manifests
+from bakeoff.actions.packages.environment import copy_packages, needed, packages_of
+from bakeoff.actions.packages.module import PackagedModule, module_of, write_module
+from bakeoff.core.errors import UsageError
+from bakeoff.core.lineage import EnvironmentOrigin
+from bakeoff.environment.capture import capture
+from bakeoff.environment.sbom import Material, sbom
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
+
+    from bakeoff.project.project import Project
+
+__all__ = ["Form", "Package", "Wish", "package"]
+
+Form: TypeAlias = Literal["oci", "docker", "k8s", "kserve", "systemd", "wheel"]
+LIBRARIES, APP = "opt/bakeoff/lib", "opt/bakeoff/app"
+SBOM_MEDIA = "application/vnd.cyclonedx+json"
+PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+BASES = ("usr/local/bin", "usr/bin", "bin", "opt/python/bin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What to make: the form, the base image (oci), the image's name, a key to sign with, the module's name."""
+
+    form: Form
+    base: Path | None = None
+    image: str | None = None
+    key: Path | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A package: its form, folder, module and files at the top; the digest of an image; what else there is to say."""
+
+    form: Form
+    folder: str
+    module: str
+    model_version: str
+    files: tuple[str, ...]
+    digest: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def package(project: "Project", endpoint: str, folder: Path, wish: Wish, *, progress: Callable[[str], None]) -> Package:
+    """Write the package into a new folder.
+
+    Raises:
+        NotFoundError: nothing is released there. UsageError: the folder is not empty, or the form needs what is not
+            given. MissingExtraError: a package that the release needs is not installed here.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"expected an empty or new folder, received {str(folder)!r}")
+    module = module_of(project, endpoint, wish.name)
+    _require(wish)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".package-", dir=folder.parent) as scratch:
+            making = _Making(project=project, module=module, wish=wish, folder=folder, scratch=Path(scratch))
+            progress(f"packaging {module.title} as {wish.form}")
+            digest, notes = making.forms[wish.form]()
+    except BaseException:
+        shutil.rmtree(folder)  # half a package looks like a whole one
+        raise
+    return Package(
+        form=wish.form,
+        folder=str(folder),
+        module=module.name,
+        model_version=module.release.model_version,
+        files=tuple(sorted(path.name for path in folder.iterdir())),
+        digest=digest,
+        notes=tuple(notes),
+    )
+
+
+def _require(wish: Wish) -> None:
+    if wish.form == "oci" and wish.base is None:
+        raise UsageError(
+            f"expected --base for an image: an OCI layout or a root filesystem with {PYTHON}, for instance by "
+            f"'skopeo copy docker://docker.io/library/python:{PYTHON.removeprefix('python')}-slim oci:base'"
+        )
+    if wish.form in {"k8s", "kserve"} and wish.image is None:
+        raise UsageError(
+            f"expected --image for {wish.form}: the name by which the image is pulled, REGISTRY/NAME@DIGEST"
+        )
+    stray = [
+        name
+        for name, given, forms in (("--base", wish.base, {"oci"}), ("--key", wish.key, {"oci"}))
+        if given is not None and wish.form not in forms
+    ]
+    if stray:
+        raise UsageError(f"expected {' and '.join(stray)} with --as oci only, received --as {wish.form}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Making:
+    project: "Project"
+    module: PackagedModule
+    wish: Wish
+    folder: Path
+    scratch: Path
+
+    @property
+    def forms(self) -> Mapping[Form, Callable[[], tuple[str | None, list[str]]]]:
+        return {
+            "oci": self._oci,
+            "docker": self._docker,
+            "k8s": self._kubernetes,
+            "kserve": self._kserve,
+            "systemd": self._systemd,
+            "wheel": self._wheel,
+        }
+
+    def _packages(self) -> "dict[str, Distribution]":
+        return packages_of(needed(self.module))
+
+    # --- an image -------------------------------------------------------------------------------
+
+    def _oci(self) -> tuple[str | None, list[str]]:
+        from bakeoff.actions.packages.oci import Layout
+        from bakeoff.actions.packages.signing import ANNOTATION, KIND, MEDIA, sign
+
+        assert self.wish.base is not None, "it was required"
+        packages, (libraries, app) = self._packages(), self._filled()
+        layout = Layout(self.folder, time_ms=self.module.release.created_ms)
+        image = layout.base(self.wish.base)
+        python = _python_in(self.folder, image.layers)
+        image = layout.add_folders(image, [(LIBRARIES, libraries)], "packages")
+        owned = [manifests.STATE_FOLDER.strip("/")]
+        image = layout.add_folders(image, [(APP, app)], self.module.title, owned=owned, user=manifests.USER)
+        name = self.wish.image or f"{_dns(self.module.endpoint)}:{self.module.release.number}"
+        labels = {
+            "org.opencontainers.image.title": self.module.title,
+            "org.opencontainers.image.version": self.module.version,
+        }
+        environment = {"PYTHONPATH": f"/{LIBRARIES}:/{APP}", **manifests.container_environment()}
+        run = {
+            "User": f"{manifests.USER}:{manifests.USER}",
+            "ExposedPorts": {f"{manifests.PORT}/tcp": {}},
+            "Env": [f"{key}={value}" for key, value in environment.items()],
+            "Entrypoint": [f"/{python}", "-m", self.module.name],
+            "Cmd": manifests.arguments(),
+            "WorkingDir": manifests.STATE_FOLDER,
+            "StopSignal": "SIGTERM",
+        }
+        descriptor = layout.put(image, run, name=name, labels=labels)
+        layout.refer(descriptor, self._bill(packages), kind=SBOM_MEDIA, media=SBOM_MEDIA, annotations={})
+        if self.wish.key is not None:
+            payload, signature = sign(descriptor["digest"], name, self.wish.key)
+            layout.refer(descriptor, payload, kind=KIND, media=MEDIA, annotations={ANNOTATION: signature})
+        layout.end()
+        notes = [] if self.wish.key else ["not signed: --key names a key to sign with"]
+        return descriptor["digest"], notes
+
+    def _filled(self) -> tuple[Path, Path]:
+        libraries, app = self.scratch / "lib", self.scratch / "app"
+        libraries.mkdir()
+        app.mkdir()
+        copy_packages(self._packages(), libraries)
+        write_module(self.project, self.module, app)
+        return libraries, app
+
+    def _bill(self, packages: "Mapping[str, Distribution]") -> bytes:
+        here, release = capture(), self.module.release
+        environment = EnvironmentOrigin(
+            python=here.python,
+            platform=here.platform,
+            packages={name: each.version for name, each in packages.items()},
+            local=(),
+        )
+        model = Material(name=release.model, version=str(release.number), content=release.blob_id, is_model=True)
+        document = sbom(self.module.name, environment, [model], tool=bakeoff.__version__, time_ms=release.created_ms)
+        return json.dumps(document, indent=1, sort_keys=True).encode()
+
+    def _docker(self) -> tuple[str | None, list[str]]:
+        libraries, app = self._filled()
+        shutil.move(libraries, self.folder / "lib")
+        shutil.move(app, self.folder / "app")
+        (self.folder / "sbom.cdx.json").write_bytes(self._bill(self._packages()))
+        (self.folder / "Dockerfile").write_text(self._dockerfile(), encoding="utf-8")
+        (self.folder / ".dockerignore").write_text("**/__pycache__\n", encoding="utf-8")
+        return None, [f"docker build -t {_dns(self.module.endpoint)} {self.folder}"]
+
+    def _dockerfile(self) -> str:
+        environment = {"PYTHONPATH": f"/{LIBRARIES}:/{APP}", **manifests.container_environment()}
+        command = json.dumps([PYTHON, "-m", self.module.name])
+        asks = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{manifests.PORT}/health/ready', timeout=2)"
+        lines = [
+            f"# {self.module.title}, made by 'bakeoff package'",
+            f"ARG BASE=python:{PYTHON.removeprefix('python')}-slim",
+            "FROM ${BASE}",
+            f"COPY lib /{LIBRARIES}",
+            f"COPY app /{APP}",
+            f"RUN install -d -o {manifests.USER} -g {manifests.USER} {manifests.STATE_FOLDER}",
+            *(f"ENV {key}={json.dumps(value)}" for key, value in environment.items()),
+            f"USER {manifests.USER}:{manifests.USER}",
+            f"WORKDIR {manifests.STATE_FOLDER}",
+            f"EXPOSE {manifests.PORT}",
+            f"HEALTHCHECK --start-period=60s CMD {json.dumps([PYTHON, '-c', asks])}",
+            f"ENTRYPOINT {command}",
+            f"CMD {json.dumps(manifests.arguments())}",
+        ]
+        return "\n".join([*lines, ""])
+
+    # --- manifests ------------------------------------------------------------------------------
+
+    def _deployed(self) -> manifests.Deployed:
+        assert self.wish.image is not None, "it was required"
+        size_mib = self.project.blobs.size_bytes(self.module.release.blob_id) >> 20
+        return manifests.Deployed(
+            name=_dns(self.module.endpoint),
+            module=self.module.name,
+            image=self.wish.image,
+            model_version=self.module.release.model_version,
+            memory_mib=512 + 3 * size_mib,  # the libraries take 300 MiB, a model its file up to three times
+        )
+
+    def _kubernetes(self) -> tuple[str | None, list[str]]:
+        return self._manifests(manifests.yaml_of(manifests.kubernetes(self._deployed())))
+
+    def _kserve(self) -> tuple[str | None, list[str]]:
+        return self._manifests(manifests.yaml_of(manifests.kserve(self._deployed())))
+
+    def _manifests(self, text: str) -> tuple[str | None, list[str]]:
+        (self.folder / f"{self.wish.form}.yaml").write_text(text, encoding="utf-8")
+        notes = [] if "@sha256:" in (self.wish.image or "") else ["the image is not pinned: name it by its digest"]
+        return None, [f"kubectl apply -f {self.folder}/{self.wish.form}.yaml", *notes]
+
+    # --- without containers ---------------------------------------------------------------------
+
+    def _systemd(self) -> tuple[str | None, list[str]]:
+        libraries, app = self._filled()
+        shutil.move(libraries, self.folder / "lib")
+        shutil.move(app, self.folder / "app")
+        (self.folder / "sbom.cdx.json").write_bytes(self._bill(self._packages()))
+        unit, place = f"{_dns(self.module.endpoint)}.service", f"/opt/{_dns(self.module.endpoint)}"
+        (self.folder / unit).write_text(self._unit(place), encoding="utf-8")
+        return None, [f"copy the folder to {place} and the unit to /etc/systemd/system; systemctl enable --now {unit}"]
+
+    def _unit(self, place: str) -> str:
+        state = _dns(self.module.endpoint)
+        sections = {
+            "Unit": [f"Description={self.module.title}", "After=network.target"],
+            "Service": [
+                "Type=exec",
+                f"ExecStart=/usr/bin/env {PYTHON} -m {self.module.name} serve --port {manifests.PORT}",
+                f"Environment=PYTHONPATH={place}/lib:{place}/app",
+                f"Environment=BAKEOFF_STATE=%S/{state} PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1",
+                f"StateDirectory={state}",
+                "DynamicUser=yes",
+                "Restart=on-failure",
+                "TimeoutStopSec=30",
+                "NoNewPrivileges=yes",
+                "ProtectSystem=strict",
+                "ProtectHome=yes",
+                "PrivateTmp=yes",
+                "PrivateDevices=yes",
+                "CapabilityBoundingSet=",
+                "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+            ],
+            "Install": ["WantedBy=multi-user.target"],
+        }
+        return "\n".join(f"[{name}]\n" + "\n".join(lines) + "\n" for name, lines in sections.items())
+
+    def _wheel(self) -> tuple[str | None, list[str]]:
+        app = self.scratch / "app"
+        app.mkdir()
+        write_module(self.project, self.module, app)
+        name, version = self.module.name, self.module.version
+        requires = [
+            f"Requires-Dist: {each}=={here.version.partition('+')[0]}"
+            for each, here in packages_of(needed(self.module)).items()
+            if each in needed(self.module)
+        ]
+        metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", f"Summary: {self.module.title}"]
+        metadata += [f"Requires-Python: =={sys.version_info[0]}.{sys.version_info[1]}.*", *requires, ""]
+        wheel = ["Wheel-Version: 1.0", "Generator: bakeoff", "Root-Is-Purelib: true", "Tag: py3-none-any", ""]
+        files = {
+            path.relative_to(app).as_posix(): path.read_bytes() for path in sorted(app.rglob("*")) if path.is_file()
+        }
+        info = f"{name}-{version}.dist-info"
+        files |= {f"{info}/METADATA": "\n".join(metadata).encode(), f"{info}/WHEEL": "\n".join(wheel).encode()}
+        files[f"{info}/sboms/sbom.cdx.json"] = self._bill(packages_of(needed(self.module)))
+        _write_wheel(self.folder / f"{name}-{version}-py3-none-any.whl", files, f"{info}/RECORD")
+        return None, [f"pip install {self.folder}/*.whl, then: python -m {name} serve"]
+
+
+def _write_wheel(path: Path, files: Mapping[str, bytes], record: str) -> None:
+    """The same files give the same bytes: the time of zip files begins with 1980."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    for name, content in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        writer.writerow([name, f"sha256={digest}", len(content)])
+    writer.writerow([record, "", ""])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {**files, record: table.getvalue().encode()}.items():
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
+
+
+def _python_in(layout: Path, layers: Sequence[Mapping[str, Any]]) -> str:
+    """Where the Python of this version is in an image.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    import tarfile
+
+    from bakeoff.actions.packages.oci import opened
+
+    wanted = {f"{place}/{PYTHON}" for place in BASES}
+    for each in reversed(layers):
+        path = layout / "blobs" / "sha256" / each["digest"].partition(":")[2]
+        with opened(path) as file, tarfile.open(fileobj=file, mode="r|") as tar:
+            for member in tar:
+                if (name := member.name.removeprefix("./")) in wanted:
+                    return name
+    raise UsageError(
+        f"expected a base with {PYTHON}, for which the packages are, in {' or '.join(f'/{each}' for each in BASES)}; "
+        "found none; take a base with this Python, or make the package with that of the base"
+    )
+
+
+def _dns(name: str) -> str:
+    """A name as DNS has them."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50] or "model"
