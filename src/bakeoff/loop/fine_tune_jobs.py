@@ -15,7 +15,7 @@ from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.refs import BlobRef
 
-__all__ = ["TunedCheckpoint", "FineTuneEvent", "FineTuneJob", "FineTuneJobs", "JobStatus", "Method", "Tuning"]
+__all__ = ["FineTuneEvent", "FineTuneJob", "FineTuneJobs", "JobStatus", "Method", "TunedCheckpoint", "Tuning"]
 
 COLLECTION = "fine_tuning"
 JobStatus: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
