@@ -23,7 +23,7 @@ from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays, load_table
 from bakeoff.loop.feedback_rows import conformed
-from bakeoff.loop.fine_tune_jobs import TuningCheckpoint
+from bakeoff.loop.fine_tune_jobs import TunedCheckpoint
 from bakeoff.loop.release import RunOrigin, register_dataset, register_models
 from bakeoff.loop.track import Tracker
 from bakeoff.loop.training_files import row_of
@@ -46,7 +46,7 @@ class FineTuned:
     run_id: str
     takes_over: bool
     verdict: str
-    checkpoint: TuningCheckpoint
+    checkpoint: TunedCheckpoint
 
 
 def fine_tune(
@@ -97,10 +97,10 @@ def fine_tune(
     )
 
 
-def _checkpoint(chosen: Any, version: str) -> TuningCheckpoint:
+def _checkpoint(chosen: Any, version: str) -> TunedCheckpoint:
     losses = {int(step): float(loss) for step, loss in chosen.get("validation_losses") or ()}
     step = narrow.whole(chosen.get("steps") or 0)
-    return TuningCheckpoint(step=step, validation_loss=losses.get(step), model_version=version)
+    return TunedCheckpoint(step=step, validation_loss=losses.get(step), model_version=version)
 
 
 def _with_rejected(stage: Stage, gathered: Gathered) -> Gathered:

@@ -15,7 +15,7 @@ from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.refs import BlobRef
 
-__all__ = ["FineTuneEvent", "FineTuneJob", "FineTuneJobs", "JobStatus", "Method", "Tuning", "TuningCheckpoint"]
+__all__ = ["FineTuneEvent", "FineTuneJob", "FineTuneJobs", "JobStatus", "Method", "TunedCheckpoint", "Tuning"]
 
 COLLECTION = "fine_tuning"
 JobStatus: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -50,7 +50,7 @@ class FineTuneEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TuningCheckpoint:
+class TunedCheckpoint:
     """The weights that were kept: at which step, and their loss on validation rows if there were any."""
 
     step: int
@@ -84,7 +84,7 @@ class FineTuneJob:
     verdict: str | None = None
     takes_over: bool | None = None
     error: str | None = None
-    checkpoints: tuple[TuningCheckpoint, ...] = ()
+    checkpoints: tuple[TunedCheckpoint, ...] = ()
     events: tuple[FineTuneEvent, ...] = ()
 
     @property
