@@ -24,6 +24,7 @@ class Load:
     failed: int
     answered: int
     failed_p99_ms: float = 0.0
+    in_all: int = 0
 
 
 class _Connection:
@@ -82,7 +83,7 @@ def measure(
     took: list[float] = []
     others: list[float] = []
     later: deque[tuple[float, _Connection]] = deque()
-    now = clock()
+    in_all, now = 0, clock()
     while now < until:
         while later and later[0][0] <= now:
             _, resting = later.popleft()
@@ -92,6 +93,7 @@ def measure(
             connection: _Connection = key.data
             if connection.read():
                 now = clock()
+                in_all += 1
                 fine = connection.status == b"200"
                 if now >= began:
                     (took if fine else others).append(now - connection.began)
@@ -114,6 +116,7 @@ def measure(
         failed=len(others),
         answered=len(took),
         failed_p99_ms=_quantile_ms(others, 0.99),
+        in_all=in_all,
     )
 
 

@@ -334,7 +334,7 @@ def main(parts: list[str]) -> None:
     if "alike" in parts:
         for rates in ((0.01, 0.05, 0.1), (0.1, 0.05, 0.4)):
             started = time.monotonic()
-            back, by_test = alike(10_000, 8_000, rates=rates, seed=1)
+            back, by_test = alike(10_000, 3_000, rates=rates, seed=1)
             print(
                 f"as good, rates {rates}: {back} of 10,000 rolled back {by_test}, {time.monotonic() - started:.0f} s",
                 flush=True,

@@ -64,10 +64,19 @@ class Served:
     process: psutil.Process
 
     @property
+    def _tree(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+    @property
     def memory_mb(self) -> float:
         """Of the process and all below it: what belongs to it alone, and its share of the rest."""
-        processes = [self.process, *self.process.children(recursive=True)]
-        return sum(each.memory_full_info().pss for each in processes) / 1e6
+        return sum(each.memory_full_info().pss for each in self._tree) / 1e6
+
+    @property
+    def processor_s(self) -> float:
+        """Seconds of processor time until now, of all of them: it tells systems apart also on a busy machine."""
+        times = [each.cpu_times() for each in self._tree]
+        return sum(each.user + each.system for each in times)
 
 
 def prepared(folder: Path) -> str:
@@ -184,8 +193,8 @@ def main() -> None:
     if not given.per_core and (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, {1})
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}; {workers} process(es) each")
-    print("| system | model | rows | connections | requests/s | p50 ms | p99 ms | MB | start s |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| system | model | rows | connections | requests/s | p50 ms | p99 ms | processor µs | MB | start s |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     systems = [each for each in SYSTEMS if any(each.startswith(name) for name in given.only.split(","))]
     for model in given.models.split(","):
         for system in systems:
@@ -195,14 +204,19 @@ def main() -> None:
                 loads = [(1, int(count)) for count in given.connections.split(",")] + [(64, 16)]
                 for rows, connections in loads:
                     body = _body(system, given.folder, rows)
-                    load = measure(server.url, body, connections=connections, seconds=given.seconds)
-                    print(f"| {system} | {model} | {rows} | {connections} | {_cells(load, server)} |", flush=True)
+                    before = server.processor_s
+                    load = measure(server.url, body, connections=connections, seconds=given.seconds, warm_s=0.5)
+                    spent_us = (server.processor_s - before) * 1e6 / max(load.in_all, 1)
+                    cells = _cells(load, server, spent_us)
+                    print(f"| {system} | {model} | {rows} | {connections} | {cells} |", flush=True)
 
 
-def _cells(load: Load, server: Served) -> str:
+def _cells(load: Load, server: Served, spent_us: float) -> str:
     failed = f" ({load.failed} failed)" if load.failed else ""
     latencies = f"{load.p50_ms:.2f} | {load.p99_ms:.2f}"
-    return f"{load.per_second:,.0f}{failed} | {latencies} | {server.memory_mb:.0f} | {server.start_s:.1f}"
+    return (
+        f"{load.per_second:,.0f}{failed} | {latencies} | {spent_us:.0f} | {server.memory_mb:.0f} | {server.start_s:.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -210,7 +210,13 @@ def load(port: int, streams: list[Iterator[bytes]], seconds: float) -> dict:
             if began > until:
                 break
             writer.write(sent)
-            await answered(reader)
+            try:
+                await answered(reader)
+            except (asyncio.IncompleteReadError, ConnectionError):  # it closed an idle connection: again on another
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**26)
+                writer.write(sent)
+                await answered(reader)
             took.append(time.perf_counter() - began)
         writer.close()
 

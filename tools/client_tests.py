@@ -10,8 +10,11 @@ told: options that are refused here are taken out of the tests that ask for all 
 the rest of each is tested; a response is asked about something, where they ask about nothing; nothing else. With
 `--as-is` they are run as they are. What fails is listed with the error, each test once.
 
-Without `--url` the endpoint is that of `tests/web/serving`, which repeats what it is told, and has vectors for texts. An
-endpoint of one's own needs `[endpoint] model_names = ["*"]`, as the tests name OpenAI's and Anthropic's models.
+Pausing and resuming fine-tuning jobs are not served.
+
+Without `--url` the endpoint is that of `tests/web/serving`, which repeats what it is told, has vectors for texts, and
+files and jobs of the names in the tests. An endpoint of one's own needs `[endpoint] model_names = ["*"]`, as the tests
+name OpenAI's and Anthropic's models.
 """
 
 import argparse
@@ -25,12 +28,19 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from bakeoff.core.generation import Embedded
+from bakeoff.loop.fine_tune_jobs import FineTuneJob, FineTuneJobs
+from bakeoff.loop.stored_files import StoredFiles
+from bakeoff.project.fine_tuning import ProjectFineTuning
+from bakeoff.project.project import Project
+from bakeoff.project.wiring import now_ms
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,10 +65,15 @@ SUITES = {
             "test_models.py",
             "test_responses.py",
             "responses/test_input_tokens.py",
+            "test_files.py",
+            "fine_tuning/test_jobs.py",
+            "fine_tuning/jobs/test_checkpoints.py",
         ),
-        chosen="create or count or (Models and not delete)",
+        chosen="create or count or (Models and not delete) or Files or Checkpoints "
+        "or (Jobs and not pause and not resume)",
         path="/v1",
         refused={
+            "after": "'after' is no id of the list",
             "audio": "no sound is made",
             "background": "nothing is stored",
             "best_of": "0 is refused by OpenAI too",
@@ -66,8 +81,10 @@ SUITES = {
             "conversation": "nothing is stored",
             "dimensions": "1: vectors have the width of the encoder",
             "echo": "the prompt is a question",
+            "expires_after": "files are kept until they are deleted",
             "function_call": "replaced by tool_choice",
             "functions": "replaced by tools",
+            "integrations": "nothing is sent elsewhere",
             "logit_bias": "'foo' is no token, for OpenAI neither",
             "max_completion_tokens": "0 is refused by OpenAI too",
             "max_tokens": "0 is refused by OpenAI too",
@@ -93,6 +110,7 @@ SUITES = {
         },
     ),
 }
+CALLS = frozenset({"create", "count", "count_tokens", "list", "list_events"})
 FAILED = re.compile(r"^FAILED \S+?::(\w+)::(\w+)\[?.*? - (.*)$")
 
 
@@ -106,10 +124,10 @@ class Adapted(ast.NodeTransformer):
         """A call such as `client.chat.completions.with_raw_response.create(…)`."""
         self.generic_visit(node)
         steps = ast.unparse(node.func).split(".")
-        if steps[0] not in {"client", "async_client"} or steps[-1] not in {"create", "count", "count_tokens"}:
+        if steps[0] not in {"client", "async_client"} or steps[-1] not in CALLS:
             return node
         # The prompt of a completion is no stored prompt; max_tokens and truncation may have other values than these.
-        whole = {"prompt"} if "completions" in steps else set[str]()
+        whole = {"prompt"} if "completions" in steps else {"suffix"} if "fine_tuning" in steps else set[str]()
         node.keywords = [
             each for each in node.keywords if each.arg in whole or not self._taken_out(each.arg, each.value)
         ]
@@ -153,7 +171,45 @@ class Embedder:
         return Embedded(vectors_nd=vectors / np.linalg.norm(vectors, axis=1, keepdims=True), tokens=len(texts))
 
 
-def world():
+TOML = """
+[project]
+name = "talk"
+task = "generation"
+[data]
+source = "rows.jsonl"
+target = "answer"
+[candidates."gpt-4o-mini"]
+family = "lora"
+"""
+LINE = b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Oh"}]}\n'
+
+
+class Jobs(FineTuneJobs):
+    """Jobs, of which the one that the tests name is there again however often it is cancelled."""
+
+    def cancel(self, job_id: str) -> FineTuneJob:
+        """The job as it would be cancelled."""
+        return replace(self.get(job_id), status="cancelled")
+
+
+def fine_tuning(folder: Path) -> ProjectFineTuning:
+    """Files and jobs of a project, those that the tests name among them; nothing is trained."""
+    (folder / "bakeoff.toml").write_text(TOML)
+    project = Project(folder)
+    documents, later = project.records.documents, count()
+    names = iter(("abc123",))
+    made = project.fine_tuning
+    made.files = StoredFiles(documents, project.blobs, now_ms, lambda: next(names, None) or f"{next(later)}")
+    made.jobs = Jobs(documents, now_ms, lambda: f"{next(later)}")
+    file = made.files.put("chats.jsonl", LINE * 10, purpose="fine-tune")
+    documents.put("files", "file_id", {**msgspec.to_builtins(file), "id": "file_id"})
+    job = replace(made.create("gpt-4o-mini", file.id), id="ft-AF1WoRqd3aJAHsqc9NY7iL8F")
+    documents.put("fine_tuning", job.id, msgspec.to_builtins(job))
+    made.files.delete = made.files.get  # type: ignore[method-assign]  # the file is asked for again
+    return made
+
+
+def world(folder: Path):
     """The endpoint of the tests of the APIs."""
     spec = importlib.util.spec_from_file_location("web_conftest", ROOT / "tests" / "web" / "serving" / "conftest.py")
     assert spec is not None
@@ -161,7 +217,7 @@ def world():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.EchoModel.embedder = Embedder()
-    return module.World(model_names=("*",))
+    return module.World(model_names=("*",), fine_tuning=fine_tuning(folder))
 
 
 @contextlib.contextmanager
@@ -170,7 +226,7 @@ def endpoint(url: str | None):
     if url is not None:
         yield url.rstrip("/")
         return
-    with world().server as server:
+    with tempfile.TemporaryDirectory() as folder, world(Path(folder)).server as server:
         yield server.url
 
 

@@ -10,7 +10,8 @@ from bakeoff.cli.harness import _page
 from bakeoff.families.language.harness import HarnessMetric, HarnessTask
 
 
-def test_a_report_is_typed_and_its_document_has_the_same():
+def test_a_report_is_typed_and_its_document_has_the_same(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     accuracy = HarnessMetric(name="acc", filter="none", value=0.5, stderr=0.1, higher_is_better=True)
     nothing = HarnessMetric(name="exact_match", filter="strict", value=None, stderr=None, higher_is_better=None)
     report = HarnessReport(

@@ -68,7 +68,8 @@ def test_certificates_are_made_once(bakeoff, tmp_path):
     assert bakeoff("certs", "dev", tmp_path / "tls").code == 2
 
 
-def test_state_is_its_owners_alone_and_passwords_are_not_shown(bakeoff, folder):
+def test_state_is_its_owners_alone_and_passwords_are_not_shown(bakeoff, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     previous = os.umask(0o022)
     try:
         bakeoff("tokens", "create", "nightly", "--role", "caller", "-C", folder)

@@ -58,8 +58,21 @@ def test_what_the_readme_says_of_options_is_so():
         option: {words[-1] for words, each in EVERY.items() if not any(option in p.opts for p in each.params)}
         for option in ("-C", "--json")
     }
-    assert lacking["-C"] == {"data", "demo", "labels", "completion", "schema", "tokens", "audit", "certs", "dev", "env"}
+    assert lacking["-C"] == {
+        "data",
+        "demo",
+        "labels",
+        "completion",
+        "schema",
+        "tokens",
+        "audit",
+        "certs",
+        "dev",
+        "env",
+        "ci",
+    }
     assert lacking["--json"] == {"data", "completion", "schema", "tokens", "audit", "certs", "export"} | {
+        "ci",
         "env",
         "lock",
         "sbom",

@@ -90,7 +90,7 @@ def test_a_run_says_how_long_it_may_take(wanted, most, sentence):
 
 def test_a_budget_is_a_time(boosted):
     limit(boosted, "soon")
-    with pytest.raises(ConfigError, match="expected a time with its unit, such as 90s, 30m or 2h; received 'soon'"):
+    with pytest.raises(ConfigError, match="with its unit, such as 90s, 30m, 2h or 90d; received 'soon'"):
         run(boosted)
 
 

@@ -545,7 +545,7 @@ def test_a_notebook_shows_a_bar(of_pandas, monkeypatch):
     monkeypatch.setattr(progress, "_display", lambda: display)
     monkeypatch.setattr(progress, "OFTEN_S", 0.0)
     of_pandas.run(pandas_frame(seed=8))
-    assert any('<progress max="2" value="1"></progress> 1/2' in each for each in shown)
+    assert any('<progress max="5" value="1"></progress> 1/5' in each for each in shown)
     assert shown[-1].startswith("<div>customers: run: ")
     assert shown[-1].endswith(" s</div>")
 

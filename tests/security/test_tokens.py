@@ -1,4 +1,4 @@
-"""Tokens: what is stored cannot be called with, what is revoked is refused within a second, in every process."""
+"""AccessTokens: what is stored cannot be called with, what is revoked is refused within a second, in every process."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 from bakeoff.config.sections import RoleConfig
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.security.roles import Roles
-from bakeoff.security.tokens import FRESH_MS, Tokens
+from bakeoff.security.tokens import FRESH_MS, AccessTokens
 from bakeoff.testing.memory import MemoryRecords
 
 
@@ -18,9 +18,9 @@ class World:
         self.roles = Roles(own or {})
         self.tokens = self.process()
 
-    def process(self) -> Tokens:
+    def process(self) -> AccessTokens:
         """The tokens as another process has them."""
-        return Tokens(self.records.documents, self.roles, lambda: self.now_ms)
+        return AccessTokens(self.records.documents, self.roles, lambda: self.now_ms)
 
 
 def test_a_token_is_its_owner():

@@ -23,6 +23,7 @@ from bakeoff.data.contract_rows import compiled
 from bakeoff.families.boosting import BoostingFamily, BoostingParams
 from bakeoff.families.linear import LinearFamily, LinearParams
 from bakeoff.serve.engine import Call, Engine
+from bakeoff.serve.runtime import Runtime
 from bakeoff.testing.memory import MemoryEvents
 
 COLUMNS = (
@@ -192,6 +193,36 @@ def test_calls_of_python_take_the_path_too(engines, monkeypatch):
     assert [[answer.probabilities for answer in call] for call in calls] == [alone[:3], alone[3:4]]
     with pytest.raises(TypeError):
         engine.predict([{"size": "1", "count of rooms": 3, "new": True}])
+
+
+def test_a_canary_and_a_shadow_take_the_path_as_the_live_release_does(engines, monkeypatch):
+    """Else they would look slow beside it, and be rolled back for it."""
+    model, live = engines[0][1].direct.model, engines[0][1].direct.release
+    share = [1.0]
+    events = MemoryEvents(lambda: 7)
+    engine = Engine(
+        "e", load=lambda _: model, prepare=lambda table, steps, columns: table, events=events, clock=lambda: 7,
+        routes=lambda: [
+            replace(live, status="live"),
+            replace(live, release_id="r2", status="canary", share=share[0]),
+            replace(live, release_id="r3", status="shadow", share=1.0),
+        ],
+    )  # fmt: skip
+    row = {"size": 1.0, "count of rooms": 3, "new": True}
+    monkeypatch.setattr(Runtime, "admitted", None)  # what makes tables
+    answers = engine.predict([row])
+    share[0] = 0.0
+    engine.refresh()
+    answers += engine.predict([row])
+    engine.mirror.wait()
+    assert [answer.release_id for answer in answers] == ["r2", live.release_id]
+    logged = list(events.read(PredictionEvent))
+    assert [(event.role, event.shadow_of) for event in logged] == [
+        ("canary", None),
+        ("live", None),
+        ("shadow", answers[1].id),
+    ]
+    assert len({tuple(event.probabilities.items()) for event in logged}) == 1
 
 
 @pytest.mark.parametrize("at", range(4))

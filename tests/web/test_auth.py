@@ -12,7 +12,7 @@ from bakeoff.core.errors import SecurityError
 from bakeoff.core.principals import ROLES
 from bakeoff.feedback.record import record
 from bakeoff.security.roles import Roles
-from bakeoff.security.tokens import Tokens
+from bakeoff.security.tokens import AccessTokens
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.memory import MemoryEvents, MemoryRecords
@@ -31,7 +31,7 @@ class World:
 
     def __init__(self, folder, blobs) -> None:
         self.records = MemoryRecords(lambda: NOW)
-        self.tokens = Tokens(self.records.documents, Roles({}), lambda: NOW)
+        self.tokens = AccessTokens(self.records.documents, Roles({}), lambda: NOW)
         self.texts = {role: self.token(role) for role in ROLES}
         authenticator, events = TokenAuthenticator(self.tokens), MemoryEvents(lambda: NOW)
         plane = DataPlane.of(*(self.engine(name, events) for name in ("reviews", "taxis")))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from tests.web.test_server import process
 
-from bakeoff.web.connections import Limits
+from bakeoff.web.connections import ConnectionLimits
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.server import Server
@@ -50,7 +50,7 @@ class Lengths:
 @contextlib.contextmanager
 def serving(most_bytes: int = 1_000_000, **limits) -> Iterator[Server]:
     app = Guard(Lengths(), hosts=None, max_body_bytes=most_bytes, measures=Measures())
-    with Server(app, limits=Limits(**limits)) as server:
+    with Server(app, limits=ConnectionLimits(**limits)) as server:
         yield server
 
 
@@ -85,6 +85,18 @@ def test_a_head_that_does_not_come_is_told_in_time():
     with serving(head_s=0.2) as server, connected(server) as slow:
         slow.sendall(HEAD)
         assert received(slow).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_head_that_is_too_long_is_refused_before_it_is_kept():
+    with serving() as server, connected(server) as endless:
+        endless.sendall(HEAD)
+        sent = 0
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 20_000_000:
+                endless.sendall(b"x-a: " + b"a" * 10_000 + b"\r\n")
+                sent += 10_000
+        assert sent < 20_000_000
+        assert length_of(server, b"abc") == 3
 
 
 def test_a_body_must_come_in_time_and_a_drop_now_and_then_is_none():

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from bakeoff.actions.row_results import GROUP, REQUEST, REQUEST_INPUTS, TIME, RowResults, logged_rows, run_named
 from bakeoff.config.sections import DataConfig
 from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import BlobStore, Clock, RecordStore
 from bakeoff.core.records import Metric, Run, RunChange
-from bakeoff.evaluate.logged_rows import LoggedRows, Missing, RowQuestion, judge_rows
+from bakeoff.evaluate.logged_rows import Judgement, LoggedRows, Missing, RowQuestion, judge_rows
 from bakeoff.evaluate.pairing import Paired, by_key, by_position, common_columns, keys_of
 from bakeoff.results.judged_runs import JudgedRun, JudgedRuns
 from bakeoff.results.verdict import Comparison
@@ -102,28 +103,44 @@ def judge_runs(
         },
         question,
     )
+    lost = (*pairs.left_out, *judged.left_out)
+    return _with_runs(judged, known, prices, key=key, baseline=question.baseline, left_out=lost, notes=notes)
+
+
+def _with_runs(
+    judged: Judgement,
+    known: Mapping[str, RowResults],
+    prices: Mapping[str, float],
+    *,
+    key: str,
+    baseline: str | None,
+    left_out: tuple[Loss, ...],
+    notes: tuple[str, ...],
+) -> JudgedRuns:
+    """The judgement with the runs that it is of."""
+    runs = [
+        JudgedRun(
+            name=name,
+            run_id=each.run.run_id,
+            source=each.source,
+            rows=each.table.height,
+            values={metric: judged.values[metric][name] for metric in judged.metrics},
+            cost_usd_per_1k=prices.get(name),
+        )
+        for name, each in known.items()
+    ]
     return JudgedRuns(
-        runs=tuple(
-            JudgedRun(
-                name=name,
-                run_id=each.run.run_id,
-                source=each.source,
-                rows=each.table.height,
-                values={metric: judged.values[metric][name] for metric in judged.metrics},
-                cost_usd_per_1k=prices.get(name),
-            )
-            for name, each in known.items()
-        ),
+        runs=tuple(runs),
         rows=judged.rows,
         key=key,
         metrics=judged.metrics,
         verdict=judged.verdict,
         lower=judged.lower,
-        baseline=question.baseline,
+        baseline=baseline,
         beside_baseline=judged.beside_baseline,
         further=judged.further,
         groups=judged.groups,
-        left_out=(*pairs.left_out, *judged.left_out),
+        left_out=left_out,
         notes=(*notes, *judged.notes),
     )
 

@@ -76,7 +76,7 @@ SELECT body->>'$.trace_id' AS trace_id, body->>'$.experiment_id' AS experiment_i
   ((body->>'$.metadata."mlflow.trace.cost"')::JSON->>'$.total_cost')::DOUBLE AS cost_usd,
   body->>'$.metadata."mlflow.trace.session"' AS session, body->>'$.metadata."mlflow.trace.user"' AS user_id,
   (body->>'$.spans')::BIGINT AS spans, (body->'$.tags')::VARCHAR AS tags, (body->'$.metadata')::VARCHAR AS metadata
-FROM source."documents:traces"
+FROM source."documents:traces" WHERE body->>'$.trace_id' IS NOT NULL -- links may come before their trace
 
 -- view: spans
 SELECT body->>'$.trace_id' AS trace_id, body->>'$.span.span_id' AS span_id,
@@ -92,7 +92,7 @@ FROM source."documents:trace_spans"
 
 -- view: assessments
 SELECT trace_id, a->>'$.assessment_name' AS name,
-  CASE WHEN (a->'$.feedback') IS NULL THEN 'expectation' ELSE 'feedback' END AS kind,
+  CASE WHEN (a->'$.issue') IS NOT NULL THEN 'issue' WHEN (a->'$.feedback') IS NULL THEN 'expectation' ELSE 'feedback' END AS kind,
   coalesce(a->'$.feedback.value', a->'$.expectation.value')::VARCHAR AS value, a->>'$.source.source_type' AS source,
   (a->>'$.valid')::BOOLEAN AS valid, a->>'$.rationale' AS rationale
 FROM (

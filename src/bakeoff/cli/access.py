@@ -11,7 +11,7 @@ from bakeoff.cli.root import CommandGroup
 from bakeoff.cli.tables import table
 
 if TYPE_CHECKING:
-    from bakeoff.security.tokens import Token
+    from bakeoff.security.tokens import AccessToken
 
 __all__ = ["add_to"]
 
@@ -211,7 +211,7 @@ def dev(
         typer.echo(f"clients trust it by {authority}, for example: curl --cacert {authority} …", err=True)
 
 
-def _facts(token: "Token") -> dict[str, object]:
+def _facts(token: "AccessToken") -> dict[str, object]:
     from dataclasses import asdict
 
     return asdict(token)

@@ -242,9 +242,9 @@ def _audited() -> Types:
 
 
 def _token() -> type[Any]:
-    from bakeoff.security.tokens import Token
+    from bakeoff.security.tokens import AccessToken
 
-    return Token
+    return AccessToken
 
 
 def _runs() -> Types:
@@ -416,6 +416,9 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
     "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
     "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),
+    "fine-tune": lambda: (
+        _typed("TunedModel", job=str, status=str, model_version=str | None, verdict=str | None, takes_over=bool | None),
+    ),
     "up": lambda: (_typed("FromPart", **{"from": str}),),
     "ci init": lambda: (_typed("PipelineFiles", files=list[dict[str, str]]),),
     "env show": lambda: (_environment(),),

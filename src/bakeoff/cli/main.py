@@ -21,6 +21,7 @@ from bakeoff.cli import (
     data,
     endpoints,
     environments,
+    fine_tuning,
     for_programs,
     lifecycle,
     models,
@@ -84,7 +85,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 for _module in (lifecycle, serving, together, endpoints, replaying, packaging, tracking, moving, records, questions):
     _module.add_to(app)
-for _module in (data, models, environments, checking, pipelines, access, for_programs):
+for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):
     _module.add_to(app)
 
 

@@ -24,38 +24,45 @@ def _column(meaning: str, option: str) -> Any:
     return typer.Option(option, metavar="COLUMN", help=meaning)
 
 
+_Metric = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Scores or a metric; the first decides. May be given again."),
+]
+_Cost = Annotated[
+    str | None, typer.Option(metavar="METRIC", help="A metric of the runs: the price of 1,000 rows in US dollars.")
+]
+_Artifact = Annotated[str | None, typer.Option(metavar="PATH", help="The table among each run's artifacts.")]
+_Missing = Annotated[
+    Literal["refuse", "drop", "wrong"],
+    typer.Option(
+        metavar="HOW", help="Rows without an answer in some run: refuse, drop them for all, or count them as wrong."
+    ),
+]
+_Baseline = Annotated[
+    str | None, typer.Option(metavar="RUN", help="Exit code 3 unless the winner is shown to be better than this.")
+]
+_Margin = Annotated[float | None, typer.Option(min=0, help="How much worse counts as no worse.")]
+_Confidence = Annotated[float | None, typer.Option(min=0.5, max=1, help="Nobody wins unless it is shown this surely.")]
+
+
 def compare(
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN RUN…", help="Ids, how these begin, or names; of a bake-off, its winner.")
     ],
     *,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Scores or a metric; the first decides. May be given again."),
-    ] = None,
+    metric: _Metric = None,
     key: Annotated[str | None, _column("By which rows are paired.", "--key")] = None,
     truth: Annotated[str | None, _column("What is true.", "--truth")] = None,
     prediction: Annotated[str | None, _column("What was predicted.", "--prediction")] = None,
     lower: Annotated[list[str] | None, _column("Scores of which less is better.", "--lower")] = None,
     group: Annotated[str | None, _column("What rows belong to (a user, a document).", "--group")] = None,
     time: Annotated[str | None, _column("When rows happened.", "--time")] = None,
-    cost: Annotated[
-        str | None, typer.Option(metavar="METRIC", help="A metric of the runs: the price of 1,000 rows in US dollars.")
-    ] = None,
-    artifact: Annotated[str | None, typer.Option(metavar="PATH", help="The table among each run's artifacts.")] = None,
-    missing: Annotated[
-        Literal["refuse", "drop", "wrong"],
-        typer.Option(
-            metavar="HOW", help="Rows without an answer in some run: refuse, drop them for all, or count them as wrong."
-        ),
-    ] = "refuse",
-    baseline: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Exit code 3 unless the winner is shown to be better than this.")
-    ] = None,
-    margin: Annotated[float | None, typer.Option(min=0, help="How much worse counts as no worse.")] = None,
-    confidence: Annotated[
-        float | None, typer.Option(min=0.5, max=1, help="Nobody wins unless it is shown this surely.")
-    ] = None,
+    cost: _Cost = None,
+    artifact: _Artifact = None,
+    missing: _Missing = "refuse",
+    baseline: _Baseline = None,
+    margin: _Margin = None,
+    confidence: _Confidence = None,
     log: Annotated[bool, typer.Option("--log/--no-log", help="Keep the judgement with the runs.")] = True,
     folder: Folder = HERE,
     as_json: AsJson = False,

@@ -5,12 +5,18 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Generator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
+from bakeoff.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from bakeoff.security.tokens import AccessTokens
+    from bakeoff.serve.plane import DataPlane
 
 __all__ = ["add_to"]
 
@@ -39,6 +45,10 @@ def serve(
             min=0, metavar="N", help="Processes that serve together, 0 for one a core; SIGHUP replaces them one by one."
         ),
     ] = 1,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, metavar="PORT", help="Speak the Open Inference Protocol over gRPC there, too."),
+    ] = None,
     listening: Annotated[int | None, typer.Option(hidden=True)] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
@@ -48,6 +58,10 @@ def serve(
     For example: bakeoff serve --port 8080
     """
     if workers != 1:
+        if grpc_port is not None:
+            raise UsageError(
+                f"--grpc-port: expected --workers 1 beside it, received {workers}: one process listens there"
+            )
         _serve_by_workers(workers or os.cpu_count() or 1, host, port, folder, as_json=as_json)
         return
     from bakeoff.web.auth import TokenAuthenticator
@@ -65,14 +79,16 @@ def serve(
         address = host or settings.host
         tokens, tls = project.authenticator(), project.certificate()
         exporter = SpanExporter.of_environment(os.environ, service=project.config.project.name)
+        plane = project.plane()
         app = create_app(
-            project.plane(),
+            plane,
             project.feedback,
             hosts=local_hosts(address),
             model_names=settings.model_names,
             authenticator=tokens and TokenAuthenticator(tokens),
             pace=lambda name: Pace.of(project.served(name)),
             exporter=exporter,
+            fine_tuning=project.fine_tuning,
         )
         listens = settings.port if port is None else port
         inherited = None if listening is None else socket.socket(fileno=listening)
@@ -88,14 +104,34 @@ def serve(
         if inherited is not None:
             end_with_parent()
 
-        def ready() -> None:
-            if as_json:
-                emit({"endpoint": project.endpoint, "url": server.url})
-            else:
-                typer.echo(f"endpoint {project.endpoint!r} at {server.url} (Ctrl-C ends it)")
+        with contextlib.ExitStack() as beside:
+            ports = (
+                {}
+                if grpc_port is None
+                else {"grpc_port": beside.enter_context(_grpc(plane, address, grpc_port, tokens))}
+            )
 
-        with project.endpoints.steering(), contextlib.closing(exporter) if exporter else contextlib.nullcontext():
+            def ready() -> None:
+                if as_json:
+                    emit({"endpoint": project.endpoint, "url": server.url, **ports})
+                    return
+                also = "".join(f", gRPC at port {each}" for each in ports.values())
+                typer.echo(f"endpoint {project.endpoint!r} at {server.url}{also} (Ctrl-C ends it)")
+
+            if exporter is not None:
+                beside.enter_context(contextlib.closing(exporter))
+            beside.enter_context(project.endpoints.steering())
+            beside.enter_context(project.fine_tuning.working())
             server.serve_forever(on_ready=ready)
+
+
+@contextlib.contextmanager
+def _grpc(plane: "DataPlane", host: str, port: int, tokens: "AccessTokens | None") -> Generator[int]:
+    """Serve gRPC meanwhile: the port."""
+    from bakeoff.web.serving.inference_grpc import GrpcServer
+
+    with GrpcServer(plane, host, port, tokens=tokens) as server:
+        yield server.port
 
 
 def _serve_by_workers(count: int, host: str | None, port: int | None, folder: Path, *, as_json: bool) -> None:
@@ -174,7 +210,6 @@ def feedback(
     For example: bakeoff feedback ID fresh
     """
     from bakeoff.cli.answering import recording, show_recorded
-    from bakeoff.core.errors import UsageError
 
     item: dict[str, Any] | None = None
     if prediction_id is not None:

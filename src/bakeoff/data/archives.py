@@ -106,7 +106,7 @@ class _Header(tarfile.TarInfo):
                 f"{Path(str(archive.name)).name}: expected headers of at most {LONGEST_HEADER:,} bytes, received "
                 f"one of {self.size:,}; not unpacked."
             )
-        return cast("tarfile.TarInfo", super()._proc_member(archive))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - where tarfile reads what a header says of the next
+        return super()._proc_member(archive)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] - where tarfile reads what a header says of the next
 
 
 def _tar_members(archive: tarfile.TarFile, name: str) -> Iterator[ArchiveMember]:

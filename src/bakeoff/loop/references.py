@@ -10,7 +10,9 @@ from bakeoff.core.records import VersionKind
 from bakeoff.core.refs import BlobRef, Reference, blobs_of, ref
 from bakeoff.core.types import Json
 from bakeoff.loop.cache import COLLECTION as STEPS
+from bakeoff.loop.fine_tune_jobs import FineTuneJobs
 from bakeoff.loop.sources import FEEDBACK
+from bakeoff.loop.stored_files import StoredFiles
 from bakeoff.loop.stored_outcome import LAST, PASSES
 from bakeoff.registry.lineage import label
 from bakeoff.registry.register import all_versions
@@ -32,6 +34,10 @@ def references(records: RecordStore) -> Iterator[Reference]:
     for document in documents.find(STEPS):
         for blob in blobs_of(document.body):
             yield Reference(blob=blob, owner=f"step {document.key.partition('/')[0]}", step=document.key)
+    for file in StoredFiles.known(documents):
+        yield from _owned(file.refs(), f"file {file.id}")
+    for job in FineTuneJobs.known(documents):
+        yield from _owned(job.refs(), f"fine-tuning job {job.id}")
     if (last := documents.get(PASSES, LAST)) is not None:
         yield from _owned(_of_last(last.body), "the last run")
     if (feedback := documents.get(*FEEDBACK)) is not None:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
+    from bakeoff.project.fine_tuning import ProjectFineTuning
     from bakeoff.project.frames import DataFrame, Library
     from bakeoff.project.outcome import ProjectOutcome
     from bakeoff.registry.lineage import Lineage
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from bakeoff.results.judged_runs import JudgedRuns
     from bakeoff.security.audit import AuditLog
     from bakeoff.security.certificates import Tls
-    from bakeoff.security.tokens import Token, Tokens
+    from bakeoff.security.tokens import AccessToken, AccessTokens
     from bakeoff.serve.engine import Engine
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
@@ -705,7 +706,7 @@ class Project:
         scopes: Sequence[str] = (),
         expires: str | None = None,
         who: str | None = None,
-    ) -> "tuple[Token, str]":
+    ) -> "tuple[AccessToken, str]":
         """A new token for callers of servers, and its text, which is shown this once; written into the audit log.
 
         Args:
@@ -732,23 +733,25 @@ class Project:
         self.audit.add("token created", f"token {token.id}", who=who or current_user(), after=after)
         return token, text
 
-    def tokens(self) -> "list[Token]":
+    def tokens(self) -> "list[AccessToken]":
         """All tokens without their secrets, newest first, also those that have ended.
 
         Example:
-            >>> [token.name for token in project.tokens()]
-            ['nightly']
+            >>> token, _ = project.create_token("weekly", roles=["viewer"])
+            >>> token in project.tokens()
+            True
         """
         return self._tokens.all()
 
-    def revoke_token(self, token: str, *, who: str | None = None) -> "Token":
+    def revoke_token(self, token: str, *, who: str | None = None) -> "AccessToken":
         """End a token by its id or name, in every process within a second; written into the audit log.
 
         Raises:
             NotFoundError: there is none. UsageError: several are called so.
 
         Example:
-            >>> project.revoke_token("nightly").revoked_ms is None
+            >>> token, _ = project.create_token("hourly", roles=["viewer"])
+            >>> project.revoke_token(token.id).revoked_ms is None
             False
         """
         from bakeoff.security.audit import current_user
@@ -771,18 +774,27 @@ class Project:
         return self._store("audit", lambda: AuditLog(self.records.documents, self._clock))
 
     @property
-    def _tokens(self) -> "Tokens":
+    def _tokens(self) -> "AccessTokens":
         return self._store("tokens", lambda: wiring.open_tokens(self.config.auth, self.records.documents, self._clock))
 
-    def authenticator(self) -> "Tokens | None":
-        """What says who calls a server of the project; None where nobody is asked (`[auth] required`)."""
+    def authenticator(self) -> "AccessTokens | None":
+        """What says who calls a server of the project; None where nobody is asked (`[auth] required`).
+
+        Example:
+            >>> project.authenticator() is None
+            True
+        """
         return self._tokens if self.config.auth.required else None
 
     def certificate(self) -> "Tls | None":
-        """The certificate of the project's servers (`[tls]`).
+        """The certificate of the project's servers (`[tls]`); None where connections are not encrypted.
 
         Raises:
             UsageError: one of certificate and key is lacking.
+
+        Example:
+            >>> project.certificate() is None
+            True
         """
         return wiring.certificate(self.config.tls, self.folder)
 
@@ -900,6 +912,18 @@ class Project:
             until_ms=until_ms,
             limit=limit,
         )
+
+    @property
+    def fine_tuning(self) -> "ProjectFineTuning":
+        """Language models that are fine-tuned on files of callers: files, jobs, and what works at them.
+
+        Example:
+            >>> project.fine_tuning
+            ProjectFineTuning(0 jobs, 0 files)
+        """
+        from bakeoff.project.fine_tuning import ProjectFineTuning
+
+        return ProjectFineTuning(self, self._clock, self._stage)
 
     def _row_check(self, contract_id: str, columns: "Sequence[Column]") -> "RowCheck":
         from bakeoff.data.contract import from_bytes

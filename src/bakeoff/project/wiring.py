@@ -33,7 +33,7 @@ from bakeoff.train.params import check_params
 if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
     from bakeoff.security.certificates import Tls
-    from bakeoff.security.tokens import Tokens
+    from bakeoff.security.tokens import AccessTokens
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
 __all__ += ["authenticator", "certificate", "open_tokens"]
@@ -71,15 +71,15 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def open_tokens(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "Tokens":
+def open_tokens(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "AccessTokens":
     """The tokens that callers of servers have."""
     from bakeoff.security.roles import Roles
-    from bakeoff.security.tokens import Tokens
+    from bakeoff.security.tokens import AccessTokens
 
-    return Tokens(documents, Roles(config.roles), clock)
+    return AccessTokens(documents, Roles(config.roles), clock)
 
 
-def authenticator(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "Tokens | None":
+def authenticator(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "AccessTokens | None":
     """What says who calls a server; None where nobody is asked."""
     return open_tokens(config, documents, clock) if config.required else None
 

@@ -22,7 +22,7 @@ from bakeoff.core.records import Document
 from bakeoff.core.types import Json
 from bakeoff.security.roles import Roles
 
-__all__ = ["Token", "Tokens"]
+__all__ = ["AccessToken", "AccessTokens"]
 
 TOKENS = "tokens"
 PURPOSE = "bakeoff 2026-11 service tokens"
@@ -33,7 +33,7 @@ _SHAPE = re.compile(r"bkf_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class AccessToken:
     """What is known of a token: all but its secret. Times are milliseconds since 1970."""
 
     id: str
@@ -49,7 +49,7 @@ class Token:
         return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
 
 
-class Tokens:
+class AccessTokens:
     """The tokens of a project; safe to call from many threads.
 
     Args:
@@ -61,11 +61,11 @@ class Tokens:
     def __init__(self, documents: DocumentRecords, roles: Roles, clock: Clock) -> None:
         self._documents, self._roles, self._clock = documents, roles, clock
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[int, Token | None, bytes]] = {}
+        self._known: dict[str, tuple[int, AccessToken | None, bytes]] = {}
 
     def create(
         self, name: str, *, roles: Sequence[str], scopes: Sequence[str] = (), lifetime_ms: int | None = None
-    ) -> tuple[Token, str]:
+    ) -> tuple[AccessToken, str]:
         """A new token, and the text that its owner calls with, which nobody can read again.
 
         Raises:
@@ -78,7 +78,7 @@ class Tokens:
         if lifetime_ms is not None and lifetime_ms <= 0:
             raise UsageError(f"expected a time until the token ends, received {lifetime_ms} ms")
         now_ms, identity, secret = self._clock(), secrets.token_hex(8), secrets.token_urlsafe(32)
-        token = Token(
+        token = AccessToken(
             id=identity,
             name=name,
             roles=tuple(roles),
@@ -89,12 +89,12 @@ class Tokens:
         self._documents.put(TOKENS, identity, _body(token) | {"hash": _hash(secret).hex()}, expected=0)
         return token, f"bkf_{identity}_{secret}"
 
-    def all(self) -> list[Token]:
+    def all(self) -> list[AccessToken]:
         """Every token, also those that have ended, newest first."""
         tokens = [_token(document) for document in self._documents.find(TOKENS)]
         return sorted(tokens, key=lambda each: each.created_ms, reverse=True)
 
-    def revoke(self, token: str) -> Token:
+    def revoke(self, token: str) -> AccessToken:
         """End a token now, by its id or its name.
 
         Raises:
@@ -138,7 +138,7 @@ class Tokens:
         permissions = self._roles.permissions([role for role in token.roles if role in self._roles.names])
         return Principal(name=f"token {token.name}", permissions=permissions, scopes=parsed_scopes(token.scopes))
 
-    def _read(self, identity: str) -> tuple[Token | None, bytes]:
+    def _read(self, identity: str) -> tuple[AccessToken | None, bytes]:
         now_ms = self._clock()
         with self._lock:
             read_ms, token, expected = self._known.get(identity, (None, None, b""))
@@ -158,7 +158,7 @@ def _hash(secret: str) -> bytes:
     return blake3(secret.encode(), derive_key_context=PURPOSE).digest()
 
 
-def _body(token: Token) -> dict[str, Json]:
+def _body(token: AccessToken) -> dict[str, Json]:
     return {
         "name": token.name,
         "roles": list(token.roles),
@@ -169,9 +169,9 @@ def _body(token: Token) -> dict[str, Json]:
     }
 
 
-def _token(document: Document) -> Token:
+def _token(document: Document) -> AccessToken:
     body = document.body
-    return Token(
+    return AccessToken(
         id=document.key,
         name=narrow.text(body["name"]),
         roles=tuple(narrow.texts(body["roles"])),

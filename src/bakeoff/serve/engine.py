@@ -165,7 +165,8 @@ class Engine:
         serving, started = self._follower.current(), self._timer()
         if len(calls) == 1 or len(serving.routes) > 1:
             return [self._result(call) for call in calls]
-        by_path = self._answered_by_path(serving.live, [row for call in calls for row in call.rows], started)
+        with tracing.of_rows([call.trace_id for call in calls for _ in call.rows]):
+            by_path = self._answered_by_path(serving.live, [row for call in calls for row in call.rows], started)
         if by_path is not None:
             each_answer = iter(by_path)
             return [[next(each_answer) for _ in call.rows] for call in calls]
@@ -247,16 +248,22 @@ class Engine:
 
     def _answered_by_path(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer] | None:
         """The answers to rows that need no table, logged; None where they need one."""
-        path = runtime.row_path
-        read = path.read(rows) if path is not None and len(rows) <= min(PATH_ROWS, self._max_rows) else None
-        answer = path(read) if path is not None and read else None
-        answers = None if answer is None else runtime.path_answers(answer, self._ids)
+        answers = self._answers_by_path(runtime, rows)
         if answers is not None:
             self.recorder.answered(runtime, rows, answers, self._since_ms(started), ())
         return answers
 
+    def _answers_by_path(self, runtime: Runtime, rows: Sequence[Row]) -> list[Answer] | None:
+        path = runtime.row_path
+        read = path.read(rows) if path is not None and len(rows) <= min(PATH_ROWS, self._max_rows) else None
+        answer = path(read) if path is not None and read else None
+        return None if answer is None else runtime.path_answers(answer, self._ids)
+
     def _tried(self, canary: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
         """The canary's answers; what rows violate counts once it has answered, as the live one may be asked next."""
+        by_path = self._answered_by_path(canary, rows, started)  # as the live one, or it would look slow
+        if by_path is not None:
+            return by_path
         admitted = self._admitted(canary, rows, _uncounted)
         try:
             answers = canary.answers(admitted, self._ids)
@@ -314,12 +321,14 @@ class Engine:
             started = self._timer()
             try:
                 runtime = self._follower.runtime_of(serving, shadow)
-                admitted = runtime.admitted(copies, _uncounted)
-                answers_of_shadow = runtime.answers(admitted, self._ids)
+                answered, looked = self._answers_by_path(runtime, copies), copies
+                if answered is None:
+                    admitted = runtime.admitted(copies, _uncounted)
+                    answered, looked = runtime.answers(admitted, self._ids), admitted.rows
             except Exception as error:  # noqa: BLE001 - it is logged
                 self.recorder.failed(shadow, len(copies), self._since_ms(started), error)
             else:
-                self.recorder.shadowed(runtime, admitted.rows, answers_of_shadow, self._since_ms(started), ids)
+                self.recorder.shadowed(runtime, looked, answered, self._since_ms(started), ids)
 
         self.mirror.offer(answer)
 
@@ -483,7 +492,7 @@ class Engine:
     @property
     def model_version(self) -> str | None:
         """The version that is live, if one is loaded."""
-        return self._serving and self._serving.live.release.model_version
+        return self._follower.loaded and self._follower.loaded.live.release.model_version
 
     @property
     def converses(self) -> bool:
@@ -492,7 +501,7 @@ class Engine:
         Raises:
             NotFoundError: nothing is released on the endpoint.
         """
-        return abilities_of(self._current().live.model).chat is not None
+        return abilities_of(self._follower.current().live.model).chat is not None
 
     @property
     def concurrency(self) -> int | None:

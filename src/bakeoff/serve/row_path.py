@@ -140,17 +140,16 @@ def _is_stored(column: Column) -> bool:
     return column.kind in {"numeric", "boolean"} and not absent_values(column)
 
 
+EXAMPLES: Mapping[str, Any] = {"numeric": 1.0, "boolean": True, "datetime": "2026-01-31T12:00:00"}
+
+
 def _example(column: Column) -> Any:
+    """A value that a row could have; none where the column's own way of writing is another (codes, units, spans)."""
     convert: Convert = converter(column)
-    match column.kind:
-        case "numeric":
-            return convert(1.0)
-        case "boolean":
-            return True
-        case "datetime":
-            return convert("2026-01-31T12:00:00")
-        case _:
-            return convert("a few words of text")
+    try:
+        return convert(EXAMPLES.get(column.kind, "a few words of text"))
+    except (ValueError, TypeError, ArithmeticError):
+        return None
 
 
 def _seconds(predict: PredictRows, rows: Sequence[Mapping[str, Any]]) -> float | None:

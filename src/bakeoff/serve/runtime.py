@@ -149,9 +149,9 @@ class Runtime:
         answers = self._cache.get(rows)
         missing = [at for at, answer in enumerate(answers) if answer is None]
         if missing:
-            asked = self._answers(self._predicted(admitted.table[missing]), [gaps[at] for at in missing], ids)
-            self._cache.put([rows[at] for at in missing], asked)
-            for at, answer in zip(missing, asked, strict=True):
+            computed = self._answers(self._predicted(admitted.table[missing]), [gaps[at] for at in missing], ids)
+            self._cache.put([rows[at] for at in missing], computed)
+            for at, answer in zip(missing, computed, strict=True):
                 answers[at] = answer
         new = frozenset(missing)
         return [

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bakeoff.core.principals import ANONYMOUS, Permission, Principal
-from bakeoff.security.tokens import Tokens
+from bakeoff.security.tokens import AccessTokens
 from bakeoff.web.permissions import permission_of, require_permissions
 from bakeoff.web.problems import HttpError
 
@@ -43,7 +43,7 @@ class TokenAuthenticator:
         tokens: says who a token is of.
     """
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: AccessTokens) -> None:
         self._tokens = tokens
 
     async def __call__(self, headers: Headers) -> Principal | None:

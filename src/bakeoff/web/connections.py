@@ -16,18 +16,20 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-__all__ = ["Connections", "Limits"]
+__all__ = ["ConnectionLimits", "Connections"]
 
 Phase: TypeAlias = Literal["idle", "head", "body", "answer"]
 
 RESERVED_FILES = 100
 """Descriptors that are not for connections: the log, the records, blobs that are read."""
 FEWEST = 16
+HEAD_BYTES = 65_536
+"""Of a request's line and headers, together."""
 LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ConnectionLimits:
     """How much a server takes from those who call it.
 
     Attributes:
@@ -60,7 +62,7 @@ class Limits:
 class Connections:
     """All connections of one server."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self.limits, self.most = limits, limits.most_connections
         self.draining = False
         self.idle: dict[_Connection, None] = {}
@@ -122,9 +124,15 @@ class _Connection(HttpToolsProtocol):
         if self._phase == "idle":
             self._enter("head")
         super().data_received(data)
+        if self._phase == "head":  # its parser takes headers of any length
+            self._received += len(data)
+            if self._received > HEAD_BYTES:
+                self._refuse(431, "Request Header Fields Too Large", {})
 
     def on_headers_complete(self) -> None:
-        self._enter("body")
+        if self._phase != "head":  # a pipelined request, whose head came with the one before
+            self._enter("head")
+        self._phase = "body"
         super().on_headers_complete()
         if self._of.draining:
             self.cycle.keep_alive = False
@@ -135,7 +143,10 @@ class _Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._enter("idle" if self.cycle.response_complete else "answer")
+        if self.cycle.response_complete:
+            self._enter("idle")
+        else:
+            self._phase = "answer"
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

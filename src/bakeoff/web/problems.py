@@ -22,6 +22,7 @@ from bakeoff.core.errors import (
 from bakeoff.core.explain import explained
 
 __all__ = ["HEADERS", "HttpError", "JsonResponse", "anthropic_error", "error_body", "error_response", "openai_error"]
+__all__ += ["status_of"]
 
 UNAVAILABLE = 503
 HEADERS = {
@@ -109,7 +110,7 @@ def error_response(error: BaseException, path: str = "/") -> JsonResponse:
     """The answer for an error, in the form of the path's API; what we did not foresee is told without its details."""
     error = explained(error)
     openai = path.startswith(OPENAI)
-    status = _status(error)
+    status = status_of(error)
     if openai and type(error) is DataError:
         status = 400
     after_s = error.retry_after_s if isinstance(error, HttpError) else None
@@ -126,7 +127,8 @@ def error_response(error: BaseException, path: str = "/") -> JsonResponse:
     return JsonResponse(body, status_code=status, headers=headers)
 
 
-def _status(error: BaseException) -> int:
+def status_of(error: BaseException) -> int:
+    """The status code of an error."""
     if isinstance(error, HttpError):
         return error.status
     return next((code for cls, code in STATUS if isinstance(error, cls)), SERVER_ERROR)
@@ -150,14 +152,14 @@ def openai_error(error: BaseException, status: int | None = None) -> dict[str, A
     """What an error says in the OpenAI API, for answers and for streams whose status is sent already."""
     error = explained(error)
     body = error_body(error)["error"]
-    kind = "invalid_request_error" if (status or _status(error)) < SERVER_ERROR else "server_error"
+    kind = "invalid_request_error" if (status or status_of(error)) < SERVER_ERROR else "server_error"
     return {"error": body | {"type": kind, "param": _param(error), "code": _code(error)}}
 
 
 def anthropic_error(error: BaseException, status: int | None = None) -> dict[str, Any]:
     """What an error says in Anthropic's API."""
     error = explained(error)
-    kind = KINDS.get(_status(error) if status is None else status, "api_error")
+    kind = KINDS.get(status_of(error) if status is None else status, "api_error")
     return {"type": "error", "error": {"type": kind, "message": error_body(error)["error"]["message"]}}
 
 

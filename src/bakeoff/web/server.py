@@ -14,11 +14,11 @@ from bakeoff.core.addresses import is_loopback
 from bakeoff.core.errors import StoreError, UsageError
 from bakeoff.security.certificates import Tls
 from bakeoff.security.network import require_guarded
-from bakeoff.web.connections import Connections, Limits
+from bakeoff.web.connections import ConnectionLimits, Connections
 
 __all__ = ["DRAIN_S", "Server", "bound", "local_hosts"]
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ConnectionLimits()
 DRAIN_S = 15
 START_S = 30
 
@@ -97,7 +97,7 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: ConnectionLimits = DEFAULT_LIMITS,
         authenticated: bool = False,
         trusted_network: bool = False,
         tls: Tls | None = None,

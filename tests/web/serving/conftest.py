@@ -89,7 +89,7 @@ class EchoModel:
 
 
 class World:
-    def __init__(self, *, model_names=()) -> None:
+    def __init__(self, *, model_names=(), fine_tuning=None) -> None:
         self.events = MemoryEvents(lambda: time.time_ns() // 1_000_000)
         self.model = EchoModel()
         release = Release(release_id="r1", endpoint="talk", model="talk", number=1, family="echo", blob_id="b1")
@@ -106,6 +106,7 @@ class World:
             lambda items: record(self.events, items),
             hosts=local_hosts("127.0.0.1"),
             model_names=model_names,
+            fine_tuning=fine_tuning,
         )
         self.server = Server(self.app)
 

@@ -680,3 +680,16 @@ def test_what_a_response_cannot_have_is_refused_by_name(world, change, param):
     with world.client() as client, pytest.raises(openai.BadRequestError) as refused:
         client.responses.create(**{"model": "talk", "input": "x", **change})
     assert refused.value.param == param
+
+
+def test_a_response_has_all_its_keys_and_a_stream_its_end(talk):
+    import httpx2
+
+    body = {"model": "talk", "input": "a b", "reasoning": None, "text": {"format": {"type": "text"}}}
+    url = f"{talk.server.url}/v1/responses"
+    made = httpx2.post(url, json=body).json()
+    wanted = {"completed_at", "previous_response_id", "background", "text", "reasoning", "service_tier", "top_logprobs"}
+    assert wanted | {"frequency_penalty", "presence_penalty", "max_tool_calls", "truncation"} <= made.keys()
+    assert (made["temperature"], made["top_p"], made["text"]) == (0.0, 1.0, {"format": {"type": "text"}})
+    assert made["completed_at"] >= made["created_at"]
+    assert httpx2.post(url, json=body | {"stream": True}).text.endswith("data: [DONE]\n\n")

@@ -6,7 +6,7 @@ import pytest
 
 from bakeoff.chat.meter import Prices
 from bakeoff.config.sections import Config
-from bakeoff.web.tracking.conventions import Call, call_of, translated
+from bakeoff.web.tracking.conventions import ModelCall, call_of, translated
 from bakeoff.web.tracking.prices import PriceTable
 
 
@@ -171,7 +171,7 @@ MILLION = 10**6
 )
 def test_a_call_costs_its_tokens(usage, cost):
     table = PriceTable({"m": Prices(usd_in=2.0, usd_out=8.0, usd_cached=0.5, usd_cache_write=3.0)})
-    usd = table.cost(Call(model="m-2026-01-31", provider="p", usage=usage))
+    usd = table.cost(ModelCall(model="m-2026-01-31", provider="p", usage=usage))
     assert usd == {"input_cost": cost[0], "output_cost": cost[1], "total_cost": sum(cost)}
 
 
@@ -180,9 +180,9 @@ def test_what_a_writer_reckons_goes_before_and_unknown_models_cost_nothing_known
     stated = call_of({"llm.cost.total": 0.5, "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 1})
     assert table.cost(stated) == {"total_cost": 0.5}
     used = {"input_tokens": MILLION}
-    assert table.cost(Call(model="m", provider="p", usage=used))["total_cost"] == 1.0
-    assert table.cost(Call(model="m", provider="other", usage=used)) == {}
-    assert table.cost(Call(model="m", provider="p", usage={"input_tokens": 0})) == {}
+    assert table.cost(ModelCall(model="m", provider="p", usage=used))["total_cost"] == 1.0
+    assert table.cost(ModelCall(model="m", provider="other", usage=used)) == {}
+    assert table.cost(ModelCall(model="m", provider="p", usage={"input_tokens": 0})) == {}
 
 
 def test_a_projects_prices_go_before_those_that_come_with_bakeoff():

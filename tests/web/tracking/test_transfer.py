@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -378,6 +381,23 @@ def test_models_of_bakeoff_are_taken_with_their_files(ran, tmp_path, environment
     child = next(each for each in runs if each.info.run_name == last.verdict.winner)
     assert child.data.tags["mlflow.parentRunId"] == version.run_id
     assert {each.path for each in client.list_artifacts(child.info.run_id)} >= {"model", "outcomes.parquet"}
+
+
+def test_a_database_of_an_older_mlflow_stays_as_it_is(sources, tmp_path):
+    """MLflow's client would upgrade it as soon as it opens it."""
+    shutil.copy(sources("sqlite").removeprefix("sqlite:///"), tmp_path / "old.db")
+    with closing(sqlite3.connect(tmp_path / "old.db")) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '0584bdc529eb'")
+        raw.commit()
+        before = list(raw.iterdump())
+    tracking, _ = opened(tmp_path / "ours")
+    with pytest.raises(StoreError, match="mlflow db upgrade"):
+        export_store(tracking, f"sqlite:///{tmp_path}/old.db", lambda _: None)
+    with pytest.raises(StoreError, match="cannot be upgraded"):  # this one only says that it is old
+        import_store(tracking, f"sqlite:///{tmp_path}/old.db", Moment(lambda: 5), lambda _: None)
+    with closing(sqlite3.connect(tmp_path / "old.db")) as raw:
+        assert list(raw.iterdump()) == before
+    tracking.records.close()
 
 
 def test_a_store_that_cannot_be_used_is_one_clear_error(tmp_path):

@@ -13,14 +13,18 @@ from starlette.routing import Route
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
+from bakeoff.project.fine_tuning import ProjectFineTuning
 from bakeoff.serve.plane import DataPlane
 from bakeoff.web.auth import Authenticator, protect
 from bakeoff.web.guard import Guard
+from bakeoff.web.openapi import DocumentRoutes
 from bakeoff.web.problems import HttpError, error_response
 from bakeoff.web.serving.bodies import shown
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.conversations import ConversationRoutes
 from bakeoff.web.serving.direct import Direct
+from bakeoff.web.serving.files import FileRoutes
+from bakeoff.web.serving.finetuning import FineTuningRoutes
 from bakeoff.web.serving.health import HealthRoutes
 from bakeoff.web.serving.inference import InferenceRoutes
 from bakeoff.web.serving.invocations import InvocationRoutes
@@ -46,6 +50,7 @@ def create_app(
     authenticator: Authenticator | None = None,
     pace: Callable[[str], Pace] = lambda _: Pace(),
     exporter: SpanExporter | None = None,
+    fine_tuning: ProjectFineTuning | None = None,
 ) -> Starlette:
     """The app that serves a plane's endpoints.
 
@@ -59,6 +64,7 @@ def create_app(
         authenticator: says who calls; without one, whoever can call may.
         pace: of an endpoint's calls, by its name.
         exporter: where spans of calls are sent.
+        fine_tuning: files and fine-tuning jobs of the project; not served without.
 
     Raises:
         SecurityError: a route declares no permission.
@@ -80,6 +86,9 @@ def create_app(
         InvocationRoutes(serving),
     )
     routes = [route for part in parts for route in part.routes]
+    if fine_tuning is not None:
+        routes += [*FileRoutes(serving, fine_tuning.files).routes, *FineTuningRoutes(serving, fine_tuning).routes]
+    routes += DocumentRoutes(routes).routes
     protect(routes, authenticator)
     direct = Middleware(Direct, serving=serving, routes=rows.routes, authenticator=authenticator)
     guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=serving.measures)

@@ -79,7 +79,7 @@ class Serving:
         self.guarded = guarded
         self._pace = pace
         self._turns: dict[str, Turns] = {}
-        self._gathering: dict[Recorder, tuple[list[PredictionEvent], asyncio.Future[None]]] = {}
+        self._gathering: dict[Recorder, tuple[list[PredictionEvent], asyncio.Future[None] | None]] = {}
         self.plane, self.record_feedback, self.measures = plane, record_feedback, Measures()
         self.model_names = tuple(model_names)
         self._threads, self._waiting = threads, 0
@@ -140,32 +140,35 @@ class Serving:
         gathering = self._gathering.get(recorder)
         if gathering is None:
             loop = asyncio.get_running_loop()
-            gathering = self._gathering[recorder] = [], loop.create_future()
+            gathering = self._gathering[recorder] = [], loop.create_future() if recorder.is_required else None
             loop.call_soon(self._submit, recorder)
         gathering[0].extend(events)
-        return gathering[1] if recorder.is_required and events else None
+        return gathering[1] if events else None
 
     def _submit(self, recorder: Recorder) -> None:
-        events, told = self._gathering.pop(recorder)
-        told.add_done_callback(lambda told: told.exception())  # nobody may wait for it
+        events, written = self._gathering.pop(recorder)
+        if written is None:
+            recorder.submit(events)
+            return
+        written.add_done_callback(lambda written: written.exception())  # nobody may wait for it
 
         def tell(done: "Future[None]") -> None:
             error = done.exception()
-            if told.done():
+            if written.done():
                 return
             if error is None:
-                told.set_result(None)
+                written.set_result(None)
             else:
-                told.set_exception(error)
+                written.set_exception(error)
 
         loop = asyncio.get_running_loop()
         try:
             durable = recorder.submit(events)
         except Exception as error:  # noqa: BLE001 - told to all who wait
-            told.set_exception(error)
+            written.set_exception(error)
             return
         if durable is None:
-            told.set_result(None)
+            written.set_result(None)
         else:
             durable.add_done_callback(lambda done: loop.call_soon_threadsafe(tell, done))
 

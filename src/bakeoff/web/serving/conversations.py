@@ -12,18 +12,19 @@ from bakeoff.core.errors import ContextLengthError
 from bakeoff.core.generation import Piece, Sampling
 from bakeoff.core.types import Json
 from bakeoff.serve.engine import Call, Engine
+from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving import chat_rows, embeddings, openai
 from bakeoff.web.serving.anthropic import MessageForm
-from bakeoff.web.serving.anthropic_request import message_request, tokens_request
+from bakeoff.web.serving.anthropic_request import MessageRequest, TokensRequest, message_request, tokens_request
 from bakeoff.web.serving.bodies import renamed
 from bakeoff.web.serving.chat_request import ChatRequest, chat_request
-from bakeoff.web.serving.completions import CompletionForm, completion_request
+from bakeoff.web.serving.completions import CompletionForm, CompletionRequest, completion_request
 from bakeoff.web.serving.context import ANY_NAME, Serving, caller_key
 from bakeoff.web.serving.conversing import Form, Head, respond
 from bakeoff.web.serving.responses import ResponseForm
-from bakeoff.web.serving.responses_request import response_request
+from bakeoff.web.serving.responses_request import ResponseRequest, response_request
 from bakeoff.web.serving.rows import deadline_s
 
 __all__ = ["ConversationRoutes"]
@@ -55,6 +56,7 @@ class ConversationRoutes:
         ]
 
     @permission("predict")
+    @takes(ChatRequest)
     async def chat(self, request: Request) -> Response:
         """OpenAI's chat completions, also as a stream."""
         body = chat_request(await request.body())
@@ -62,6 +64,7 @@ class ConversationRoutes:
         return await self._converse(request, body, form, {})
 
     @permission("predict")
+    @takes(CompletionRequest)
     async def complete(self, request: Request) -> Response:
         """OpenAI's text completions, also as a stream."""
         chat = completion_request(await request.body()).chat()
@@ -69,24 +72,28 @@ class ConversationRoutes:
         return await self._converse(request, chat, form, {"messages": "prompt"})
 
     @permission("predict")
+    @takes(ResponseRequest)
     async def respond(self, request: Request) -> Response:
         """OpenAI's responses, also as a stream."""
         body = response_request(await request.body())
         return await self._converse(request, body.chat(), partial(ResponseForm, request=body), RESPONSES)
 
     @permission("predict")
+    @takes(MessageRequest)
     async def message(self, request: Request) -> Response:
         """Anthropic's messages, also as a stream."""
         body = message_request(await request.body())
         return await self._converse(request, body.chat(), MessageForm, MESSAGES)
 
     @permission("predict")
+    @takes(TokensRequest)
     async def count_message(self, request: Request) -> Response:
         """Anthropic's count of the tokens that a message would read."""
         tokens = await self._count(request, tokens_request(await request.body()).chat(), MESSAGES)
         return JsonResponse({"input_tokens": tokens})
 
     @permission("predict")
+    @takes(ResponseRequest)
     async def count_response(self, request: Request) -> Response:
         """OpenAI's count of the tokens that a response would read."""
         tokens = await self._count(request, response_request(await request.body()).chat(), RESPONSES)
@@ -157,6 +164,7 @@ class ConversationRoutes:
         )
 
     @permission("predict")
+    @takes(embeddings.EmbeddingRequest)
     async def embed(self, request: Request) -> Response:
         """OpenAI's embeddings, of models that have an encoder."""
         asked = embeddings.embedding_request(await request.body())

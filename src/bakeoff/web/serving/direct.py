@@ -24,6 +24,8 @@ INLINE_S = 0.0003
 """A model that takes no longer than this answers sooner here than a thread could take the call over."""
 LARGEST = 128 * 1024
 """Bytes that are read on the loop's thread."""
+BATCH_INLINE_S = 0.002
+"""The same for several rows, of which each would have to be read and handed over."""
 PATH = re.compile(r"/predict(?:/([^/]+))?|/endpoints/([^/]+)/predict")
 MOST_NAMES = 1000
 _TYPE = (b"content-type", b"application/json")
@@ -78,7 +80,7 @@ class Direct:
             rows = self._decoder(engine, path).decode(body).read()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        if not rows or path.seconds(len(rows)) > INLINE_S:
+        if not rows or path.seconds(len(rows)) > (INLINE_S if len(rows) == 1 else BATCH_INLINE_S):
             return None
         answered = engine.predict_read(runtime, rows)
         if answered is None:

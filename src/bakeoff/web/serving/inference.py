@@ -16,6 +16,7 @@ import bakeoff
 from bakeoff.core import narrow
 from bakeoff.core.types import Json
 from bakeoff.serve.engine import Call, Engine
+from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.bodies import decoded, shown
@@ -109,6 +110,7 @@ class InferenceRoutes:
         return JsonResponse({"ready": ready}, status_code=200 if ready else 503)
 
     @permission("predict")
+    @takes(InferenceRequest, "application/octet-stream")
     async def infer(self, request: Request) -> Response:
         """Answer the rows that tensors hold."""
         engine = engine_of(self._serving, request)

@@ -19,6 +19,7 @@ from bakeoff.core import narrow
 from bakeoff.core.types import Signature
 from bakeoff.serve.engine import Call
 from bakeoff.serve.runtime import Row
+from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.bodies import decoded, shown
@@ -76,6 +77,7 @@ class InvocationRoutes:
         return PlainTextResponse(bakeoff.__version__)
 
     @permission("predict")
+    @takes(InvocationRequest, "text/csv")
     async def invoke(self, request: Request) -> Response:
         """Answer rows: a label, a number or a text for each."""
         engine = self._serving.of_path(request)

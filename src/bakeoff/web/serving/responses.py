@@ -1,9 +1,13 @@
 """How answers of POST /v1/responses (OpenAI) are told: a message and calls of functions are items of an output.
 
-Source: the OpenAI API reference, platform.openai.com/docs/api-reference/responses and /responses-streaming.
+A response has all of its keys whatever was asked for, and a stream ends with [DONE], as Open Responses wants them.
+
+Source: the OpenAI API reference, platform.openai.com/docs/api-reference/responses and /responses-streaming;
+Open Responses, openresponses.org/specification.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +16,8 @@ import msgspec
 from bakeoff.core.generation import Piece, Token, ToolCall
 from bakeoff.web.problems import openai_error
 from bakeoff.web.serving.conversing import AnswerTokens, Head, calls_of, sse, text_of
-from bakeoff.web.serving.responses_request import ResponseRequest
+from bakeoff.web.serving.openai import DONE
+from bakeoff.web.serving.responses_request import ResponseRequest, Text
 
 __all__ = ["ResponseForm"]
 
@@ -23,6 +28,7 @@ class ResponseForm:
 
     head: Head
     request: ResponseRequest
+    now_s: Callable[[], int] = lambda: int(time.time())
     _pieces: list[Piece] = field(default_factory=list[Piece])
     _items: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     _called: int | None = None
@@ -67,6 +73,7 @@ class ResponseForm:
         yield from self._closed()
         body = self._response([_told(item) for item in self._items], self._pieces[-1])
         yield self._event(f"response.{body['status']}", response=body)
+        yield DONE
 
     def failure(self, error: Exception) -> Iterable[bytes]:
         """See `Form`."""
@@ -124,17 +131,36 @@ class ResponseForm:
             "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
             "instructions": asked.instructions,
             "max_output_tokens": asked.max_output_tokens,
+            "max_tool_calls": asked.max_tool_calls,
             "metadata": asked.metadata or {},
             "output": output,
             "parallel_tool_calls": asked.parallel_tool_calls is not False,
             "store": False,
-            "temperature": asked.temperature,
+            "background": False,
+            "previous_response_id": None,
+            "completed_at": None if last is None else max(self.head.created_s, self.now_s()),
+            "frequency_penalty": 0.0,
+            "presence_penalty": 0.0,
+            "reasoning": {"effort": asked.reasoning.effort, "summary": None} if asked.reasoning else None,
+            "service_tier": "default",
+            "safety_identifier": asked.safety_identifier,
+            "prompt_cache_key": asked.prompt_cache_key,
+            "temperature": asked.temperature or 0.0,
+            "text": {"format": {"type": "text"} if asked.text is None else _format(asked.text)},
+            "top_logprobs": asked.top_logprobs or 0,
             "tool_choice": asked.tool_choice or "auto",
             "tools": [msgspec.to_builtins(tool) for tool in asked.tools or ()],
-            "top_p": asked.top_p,
+            "top_p": 1.0 if asked.top_p is None else asked.top_p,
             "truncation": "disabled",
             "usage": None if last is None else _usage(last),
         }
+
+
+def _format(text: Text) -> dict[str, Any]:
+    if text.format is None:
+        return {"type": "text"}
+    told: dict[str, Any] = msgspec.to_builtins(text.format)
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _told(item: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Our own protocol: rows in, answers out; feedback on answers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from bakeoff.serve.engine import Call
 from bakeoff.serve.runtime import Answer
+from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.context import Serving, caller_key
@@ -35,7 +36,7 @@ class _Said(msgspec.Struct, omit_defaults=True):
     id: str
     label: str | None = None
     value: float | str | None = None
-    probabilities: dict[str, float] | None = None
+    probabilities: Mapping[str, float] | None = None
     absent: tuple[str, ...] = ()
     imputed: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
@@ -66,6 +67,7 @@ class RowRoutes:
         ]
 
     @permission("predict")
+    @takes(_PredictRequest)
     async def predict(self, request: Request) -> Response:
         """Answer rows: `{"rows": [{…}, …]}` or `{"row": {…}}`; each answer has an id for feedback.
 
@@ -80,6 +82,7 @@ class RowRoutes:
         return JsonResponse(rendered(answers))
 
     @permission("feedback")
+    @takes(_FeedbackRequest)
     async def feedback(self, request: Request) -> Response:
         """Log what was true of an answer: `{"items": [{"id": …, "label": …}, …]}`; sent twice, counted once."""
         self._serving.of_path(request)
@@ -125,7 +128,7 @@ def rendered(answers: Sequence[Answer]) -> _PredictResponse:
                 id=answer.id,
                 label=answer.label,
                 value=answer.value,
-                probabilities=dict(answer.probabilities) if answer.probabilities else None,
+                probabilities=answer.probabilities,
                 absent=answer.gaps.absent,
                 imputed=answer.gaps.imputed,
                 unseen=answer.gaps.unseen,

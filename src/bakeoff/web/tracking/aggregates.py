@@ -120,6 +120,9 @@ def metrics(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         raise invalid(f"Found invalid dimension(s): {wrong}. Supported dimensions: {sorted(DIMENSIONS[view])}")
     summaries = dict(_summary(measure, each) for each in given["aggregations"])
     seconds, first, last = given["time_interval_seconds"], given["start_time_ms"], given["end_time_ms"]
+    most = MOST_POINTS if given["max_results"] is None else given["max_results"]
+    if not 1 <= most <= AT_ONCE:
+        raise invalid(f"max_results must be between 1 and {AT_ONCE}, got {most}")
     if seconds is not None and seconds < 1:
         raise invalid(f"time_interval_seconds must be 1 or more, got {seconds}")
     if seconds is not None and (first is None or last is None):
@@ -142,7 +145,7 @@ def metrics(tracking: Tracking, given: Mapping[str, Any]) -> Json:
                 "dimensions": dict(zip(names, at, strict=True)),
                 "values": {name: summary(groups[at]) for name, summary in summaries.items()},
             }
-            for at in sorted(groups)[: given["max_results"] or MOST_POINTS]
+            for at in sorted(groups)[:most]
         ]
     }
 

@@ -610,6 +610,16 @@ class _Handlers:
 
         return endpoint
 
+    async def _search(self, call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
+        if self.searching >= MOST_SEARCHES:
+            raise TrackingError("REQUEST_LIMIT_EXCEEDED", f"{MOST_SEARCHES} searches are under way: ask again later")
+        self.searching += 1
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self.searches, self._done, call, seen, request, raw)
+        finally:
+            self.searching -= 1
+
     def _seen(self, request: Request) -> Tracking:
         """What of the records the caller may know of."""
         return within_reach(self.tracking, principal_of(request))
@@ -619,16 +629,6 @@ class _Handlers:
         if seen is not self.tracking:
             seen.records.runs.get(change.run_id)
         return change
-
-    async def _search(self, call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
-        if self.searching >= MOST_SEARCHES:
-            raise TrackingError("REQUEST_LIMIT_EXCEEDED", f"{MOST_SEARCHES} searches are under way: ask again later")
-        self.searching += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.searches, self._done, call, seen, request, raw)
-        finally:
-            self.searching -= 1
 
     @staticmethod
     def _done(call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:

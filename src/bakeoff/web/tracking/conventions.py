@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-__all__ = ["Call", "call_of", "decoded", "translated"]
+__all__ = ["ModelCall", "call_of", "decoded", "translated"]
 
 Attributes: TypeAlias = Mapping[str, Any]
 Events: TypeAlias = Sequence[tuple[str, Attributes]]
@@ -192,7 +192,7 @@ DEEPEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ModelCall:
     """What a span says of a call to a model, a tool or an agent; None for what it does not say.
 
     `kind` is one of MLflow's types of spans, `usage` and `cost` (in dollars) are by MLflow's names; `cost` is what
@@ -211,7 +211,7 @@ class Call:
     tools: Any = None
 
 
-def call_of(attributes: Attributes, events: Events = ()) -> Call:
+def call_of(attributes: Attributes, events: Events = ()) -> ModelCall:
     """What the attributes of a span, and its events, say of a call.
 
     >>> call_of({"gen_ai.system": "openai", "gen_ai.usage.prompt_tokens": 3}).usage["input_tokens"]
@@ -224,7 +224,7 @@ def call_of(attributes: Attributes, events: Events = ()) -> Call:
     inputs = _nested(attributes, NESTED_INPUT) if stated_input is None else stated_input
     outputs = _nested(attributes, NESTED_OUTPUT) if stated_output is None else stated_output
     asked_of = (each.get("model") for each in (inputs, outputs) if isinstance(each, Mapping))
-    return Call(
+    return ModelCall(
         kind=_kind(attributes),
         provider=_text(attributes, PROVIDER),
         model=_text(attributes, MODEL) or next((each for each in asked_of if isinstance(each, str)), None),
@@ -238,7 +238,7 @@ def call_of(attributes: Attributes, events: Events = ()) -> Call:
     )
 
 
-def translated(attributes: Attributes, call: Call) -> dict[str, Any]:
+def translated(attributes: Attributes, call: ModelCall) -> dict[str, Any]:
     """The attributes by which MLflow's clients know what a call says, as far as the span lacks them."""
     stated = {
         INPUTS: call.input,

@@ -73,7 +73,7 @@ def import_store(tracking: Tracking, uri: str, moment: Moment, progress: Callabl
     Raises:
         UsageError, NotFoundError, StoreError, MissingExtraError: the store cannot be opened.
     """
-    client, location = client_of(uri)
+    client, location = client_of(uri, copies=tracking.scratch)
     bringing = _Import(tracking, client, location, moment, progress)
     bringing.everything()
     return bringing.counts

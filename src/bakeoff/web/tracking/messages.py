@@ -81,13 +81,18 @@ class _Feedback(TypedDict, total=False):
     value: Any
 
 
+class _IssueName(TypedDict, total=False):
+    issue_name: Text
+
+
 class AssessmentMessage(TypedDict, total=False):
-    """A feedback on a trace, or what was expected of it."""
+    """A feedback on a trace, what was expected of it, or the issue that it shows."""
 
     assessment_id: Text
     assessment_name: Text
     feedback: _Feedback
     expectation: _Feedback
+    issue: _IssueName
     metadata: dict[str, str]
     overrides: Text
     rationale: Text

@@ -106,7 +106,9 @@ def complete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def _part(folder: Path, stated: Any) -> Path:
     """A part as its client names it: the number and the hash that it was answered."""
-    number = int_of("part_number", stated.get("part_number") if isinstance(stated, dict) else stated)
+    if not isinstance(stated, dict):
+        raise invalid(f"expected parts with part_number and etag, received {stated!r}")
+    number = int_of("part_number", stated.get("part_number"))
     file, etag = folder / str(number), folder / f"{number}.etag"
     if not file.is_file() or etag.read_text(encoding="ascii") != str(stated.get("etag") or "").strip('"'):
         raise invalid(f"part {number} was not sent, or is another than its etag says: send it again")

@@ -9,7 +9,7 @@ from typing import Any
 
 from bakeoff.chat.meter import Prices
 from bakeoff.config.sections import Config
-from bakeoff.web.tracking.conventions import Call
+from bakeoff.web.tracking.conventions import ModelCall
 
 __all__ = ["PriceTable"]
 
@@ -48,7 +48,7 @@ class PriceTable:
                 return self.prices[name]
         return None
 
-    def cost(self, call: Call) -> dict[str, float]:
+    def cost(self, call: ModelCall) -> dict[str, float]:
         """What a call cost in dollars, by MLflow's names: as its writer says, or by its tokens; {} without prices."""
         if call.cost or call.model is None or not any(call.usage.values()):
             return dict(call.cost)

@@ -10,7 +10,7 @@ from bakeoff.core import narrow
 from bakeoff.core.records import DocumentChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
-from bakeoff.web.tracking.conventions import Call, call_of, translated
+from bakeoff.web.tracking.conventions import ModelCall, call_of, translated
 from bakeoff.web.tracking.documents import Fields, fields
 from bakeoff.web.tracking.otlp import OtlpSpan, attributes_of, with_attributes
 
@@ -57,7 +57,7 @@ class CallSummary:
         return [getattr(self, name) for name in self.__slots__]
 
 
-def summary(span: OtlpSpan, call: Call) -> CallSummary:
+def summary(span: OtlpSpan, call: ModelCall) -> CallSummary:
     """What is counted of a span."""
     return CallSummary(
         name=span.name,
@@ -71,13 +71,13 @@ def summary(span: OtlpSpan, call: Call) -> CallSummary:
     )
 
 
-def priced(tracking: Tracking, span: OtlpSpan) -> Call:
+def priced(tracking: Tracking, span: OtlpSpan) -> ModelCall:
     """What a span says of a call, and what that cost."""
     call = call_of(span.attributes, span.events)
     return replace(call, cost=tracking.prices.cost(call))
 
 
-def change_of(trace_id: str, span: OtlpSpan, call: Call) -> DocumentChange:
+def change_of(trace_id: str, span: OtlpSpan, call: ModelCall) -> DocumentChange:
     """How a span is written: as it came, with the attributes that MLflow's clients read."""
     more = translated(span.attributes, call)
     return DocumentChange(
@@ -88,7 +88,7 @@ def change_of(trace_id: str, span: OtlpSpan, call: Call) -> DocumentChange:
     )
 
 
-def _fields(trace_id: str, span: OtlpSpan, call: Call, attributes: Mapping[str, Any]) -> Fields:
+def _fields(trace_id: str, span: OtlpSpan, call: ModelCall, attributes: Mapping[str, Any]) -> Fields:
     texts = {key: _as_text(value) for key, value in attributes.items()}
     return fields(
         {

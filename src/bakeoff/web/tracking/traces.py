@@ -17,7 +17,7 @@ from bakeoff.core.queries import AllOf, AnyOf, Expr, Page, Query, QueryField, at
 from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import DEFAULT, Tracking
-from bakeoff.web.tracking.conventions import Call, decoded
+from bakeoff.web.tracking.conventions import ModelCall, decoded
 from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, settle
 from bakeoff.web.tracking.experiments import experiment_of
 from bakeoff.web.tracking.otlp import OtlpSpan, proto_json
@@ -289,7 +289,7 @@ def _written(
         yield change_of(trace_id, span, calls[span.id])
 
 
-def _rooted(body: Body, root: OtlpSpan, call: Call) -> None:
+def _rooted(body: Body, root: OtlpSpan, call: ModelCall) -> None:
     """What the first span says of all of the trace."""
     if body["state"] in {"IN_PROGRESS", "STATE_UNSPECIFIED"} and root.end_ns:
         body["state"] = "ERROR" if root.status == ENDED_ERROR else "OK"
@@ -298,7 +298,7 @@ def _rooted(body: Body, root: OtlpSpan, call: Call) -> None:
     body["response_preview"] = body["response_preview"] or preview(call.output, "assistant")
 
 
-def _count(body: Body, calls: Sequence[Call]) -> None:
+def _count(body: Body, calls: Sequence[ModelCall]) -> None:
     """Add what calls used and cost to what was worked out so far, and whose they are."""
     counted = dict(body["counted"])
     for key, sums in ((USAGE, [call.usage for call in calls]), (COST, [call.cost for call in calls])):

@@ -9,7 +9,7 @@ __all__ = ["assert_not_worse"]
 
 @pytest.fixture(name="assert_not_worse")
 def assert_not_worse() -> Callable[..., None]:
-    """`bakeoff.testing.assertions.assert_not_worse`."""
-    from bakeoff.testing import assertions
+    """`bakeoff.project.assertions.assert_not_worse`."""
+    from bakeoff.project import assertions
 
     return assertions.assert_not_worse

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from bakeoff.testing.assertions import assert_not_worse
+from bakeoff.project.assertions import assert_not_worse
 
 TRUTH = [0, 1] * 200
 

@@ -1,0 +1,344 @@
+"""The project's fine-tuning: files, jobs on them, and the processes that work at the jobs."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from bakeoff.config.sections import CandidateConfig
+from bakeoff.core.errors import BakeoffError, ConflictError, StoreError, UsageError
+from bakeoff.core.families import load_family
+from bakeoff.core.protocols import Clock
+from bakeoff.core.types import Json
+from bakeoff.loop.fine_tune_jobs import FineTuneJob, FineTuneJobs, Tuning
+from bakeoff.loop.stored_files import StoredFiles
+from bakeoff.project import wiring
+from bakeoff.train.params import check_params
+
+if TYPE_CHECKING:
+    from bakeoff.loop.context import Stage
+    from bakeoff.project.project import Project
+
+__all__ = ["ProjectFineTuning"]
+
+FAMILY = "lora"
+CANDIDATE = "fine-tuned"
+BETA = 0.1
+"""How strongly pairs are learned unless a job says otherwise. Source: Rafailov et al. (2023), section 6."""
+LOOK_S = 1.0
+BEAT_S = 3.0
+LONGEST_ERROR = 500
+
+logger = logging.getLogger(__name__)
+
+
+class ProjectFineTuning:
+    """Language models fine-tuned on files that callers upload, as `project.fine_tuning`.
+
+    A base model is a candidate of family `lora` of the project, or the model that one names. The result is a registered
+    version, judged against the champion on the project's test rows; `project.endpoints.release` takes it.
+    """
+
+    def __init__(self, project: "Project", clock: Clock, stage: "Callable[[], AbstractContextManager[Stage]]") -> None:
+        self._project, self._stage = project, stage
+        documents = project.records.documents
+        self.files = StoredFiles(documents, project.blobs, clock, wiring.new_id)
+        """The files that were uploaded."""
+        self.jobs = FineTuneJobs(documents, clock, wiring.new_id)
+        """The jobs, and how they stand."""
+
+    def __repr__(self) -> str:
+        return f"ProjectFineTuning({len(self.jobs.all())} jobs, {len(self.files.all())} files)"
+
+    @property
+    def models(self) -> dict[str, str]:
+        """What may be fine-tuned: the names of base models, each with the candidate that says how.
+
+        Example:
+            >>> project.fine_tuning.models
+            {}
+        """
+        config = self._project.config
+        lora = {name: each for name, each in config.candidates.items() if (each.family or name) == FAMILY}
+        named = {str(each.params["model"]): name for name, each in reversed(lora.items()) if "model" in each.params}
+        return {**{name: name for name in lora}, **{model: name for model, name in named.items() if model not in lora}}
+
+    def create(
+        self,
+        model: str,
+        training_file: str,
+        *,
+        validation_file: str | None = None,
+        tuning: Tuning | None = None,
+        suffix: str | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> FineTuneJob:
+        """A job on uploaded files, by their ids; what is wrong with it is said now. A server works at it.
+
+        Raises:
+            UsageError: such a model or such parameters cannot be tuned. DataError: a file has other lines.
+            NotFoundError: there is no such file.
+
+        Example:
+            >>> project.fine_tuning.create("lora", "file-none")
+            Traceback (most recent call last):
+            ...
+            bakeoff.core.errors.UsageError: expected a model to fine-tune, as a candidate of family 'lora' ...
+        """
+        from bakeoff.loop.training_files import examples_of
+
+        tuning = tuning or Tuning()
+        self._require(model, tuning)
+        for file_id, least in ((training_file, None), (validation_file, 1)):
+            if file_id is not None:
+                options = {} if least is None else {"least": least}
+                examples_of(self.files.content(file_id), tuning.method, name=self.files.get(file_id).name, **options)
+        return self.jobs.create(
+            model=model,
+            training=self.files.get(training_file).blob,
+            validation=None if validation_file is None else self.files.get(validation_file).blob,
+            file_ids=(training_file, validation_file),
+            tuning=tuning,
+            suffix=suffix,
+            given=dict(given or {}),
+        )
+
+    def _require(self, model: str, tuning: Tuning) -> None:
+        config, models = self._project.config, self.models
+        if model not in models:
+            names = " or ".join(map(repr, models)) or "none yet: [candidates.lora] makes one"
+            raise UsageError(
+                f"expected a model to fine-tune, as a candidate of family {FAMILY!r} names it ({names}); "
+                f"received {model[:80]!r}"
+            )
+        if tuning.method == "dpo" and config.project.task != "generation":
+            raise UsageError(f"expected the method supervised in a project for {config.project.task}, received dpo")
+        self._params(model, tuning)
+
+    def _params(self, model: str, tuning: Tuning) -> dict[str, Json]:
+        """The candidate's parameters with those of the job.
+
+        Raises:
+            ConfigError: they are out of their ranges.
+        """
+        task, family = self._project.config.project.task, load_family(FAMILY)
+        given = self._project.config.candidates[self.models[model]].params
+        beta = (tuning.beta or BETA) if tuning.method == "dpo" else 0.0
+        changed: dict[str, Json | None] = {"epochs": tuning.epochs, "batch": tuning.batch}
+        changed |= {"preference_beta": beta} if task == "generation" else {}
+        if tuning.learning_rate_multiplier is not None:
+            rate = check_params(family, given, file="bakeoff.toml", key=f"candidates.{model}").learning_rate
+            changed["learning_rate"] = rate * tuning.learning_rate_multiplier
+        params = {**given, **{name: value for name, value in changed.items() if value is not None}}
+        check_params(family, params, file="the job", key="hyperparameters")
+        return params
+
+    def train(
+        self,
+        training: Path,
+        *,
+        validation: Path | None = None,
+        model: str | None = None,
+        tuning: Tuning | None = None,
+    ) -> FineTuneJob:
+        """Fine-tune on a file here and now: the job as it ended.
+
+        Args:
+            training: conversations, a JSON object in each line.
+            validation: others to stop by; the project's validation rows without any.
+            model: what to tune; the project's first candidate of family `lora` unless named.
+            tuning: how.
+
+        Raises:
+            UsageError, DataError, NotFoundError: as for `create`. StoreError: a file cannot be read.
+
+        Example:
+            >>> project.fine_tuning.train(Path("chats.jsonl"), model="lora")
+            Traceback (most recent call last):
+            ...
+            bakeoff.core.errors.StoreError: cannot read 'chats.jsonl': No such file or directory
+        """
+        ids = [None if path is None else self._uploaded(path) for path in (training, validation)]
+        assert ids[0] is not None, "there is a training file"
+        job = self.create(model or next(iter(self.models), ""), ids[0], validation_file=ids[1], tuning=tuning)
+        return self.work(job.id)
+
+    def _uploaded(self, path: Path) -> str:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        return self.files.put(path.name, content, purpose="fine-tune").id
+
+    def work(self, job_id: str) -> FineTuneJob:
+        """Do a job here and now, whoever else works at it; it ends as succeeded or failed.
+
+        Example:
+            >>> project.fine_tuning.work("ftjob-none")
+            Traceback (most recent call last):
+            ...
+            bakeoff.core.errors.NotFoundError: expected the id of a fine-tuning job, received 'ftjob-none'
+        """
+        job = self.jobs.get(job_id)
+        try:
+            about = self._worked(job)
+        except BakeoffError as error:
+            return self.jobs.end(job_id, "failed", error=str(error)[:LONGEST_ERROR])
+        except Exception as error:
+            self.jobs.end(job_id, "failed", error=f"{type(error).__name__}: {error}"[:LONGEST_ERROR])
+            raise
+        return self.jobs.end(job_id, "succeeded", **about)
+
+    def _worked(self, job: FineTuneJob) -> dict[str, Any]:
+        from bakeoff.loop.fine_tune import fine_tune
+        from bakeoff.loop.training_files import examples_of
+
+        blobs, method = self._project.blobs, job.tuning.method
+        training = examples_of(blobs.get(job.training), method, name="training_file")
+        content = None if job.validation is None else blobs.get(job.validation)
+        validation = [] if content is None else examples_of(content, method, name="validation_file", least=1)
+        with self._staged(job) as stage:
+            tuned = fine_tune(stage, training, validation, plan=job.id)
+        self.jobs.tell(job.id, tuned.verdict)
+        where = f"bakeoff endpoints release {tuned.model_version}"
+        self.jobs.tell(job.id, f"{tuned.model_version} is registered; it answers after '{where}'")
+        return {
+            "model_version": tuned.model_version,
+            "verdict": tuned.verdict,
+            "takes_over": tuned.takes_over,
+            "checkpoints": (tuned.checkpoint,),
+        }
+
+    @contextmanager
+    def _staged(self, job: FineTuneJob) -> "Generator[Stage]":
+        """The project's stage with the job's candidate alone; waits while a run is on."""
+        project, config = self._project, self._project.config
+        candidate = CandidateConfig.model_validate({"family": FAMILY, **self._params(job.model, job.tuning)})
+        parts: dict[str, BaseModel | dict[str, CandidateConfig]] = {
+            "candidates": {CANDIDATE: candidate},
+            "combine": config.combine.model_copy(update={"blends": False, "cascades": False}),
+        }
+        if job.tuning.seed is not None:
+            parts["project"] = config.project.model_copy(update={"seed": job.tuning.seed})
+        loaded = replace(project.loaded, config=config.model_copy(update=parts))
+        contender = wiring.contender(loaded, CANDIDATE)
+
+        def tell(line: str) -> None:
+            self.jobs.tell(job.id, line)
+
+        with ExitStack() as within:
+            stage = self._entered(within, job, tell)
+            yield replace(stage, config=loaded.config, contenders=(contender,), progress=tell)
+
+    def _entered(self, within: ExitStack, job: FineTuneJob, tell: Callable[[str], None]) -> "Stage":
+        """The project's stage, when no other run is on any more; it is left with the stack.
+
+        Raises:
+            ConflictError: the job was cancelled meanwhile.
+        """
+        waits = False
+        while True:
+            try:
+                return within.enter_context(self._stage())
+            except ConflictError:
+                if self.jobs.get(job.id).ended:
+                    raise
+                if not waits:
+                    tell("the job waits: a run of this project is on")
+                waits = True
+                time.sleep(LOOK_S)
+
+    @contextmanager
+    def working(self, every_s: float = LOOK_S) -> Generator[None]:
+        """Have a thread start a process for each job in turn; those of a server that was killed go on.
+
+        Example:
+            >>> with project.fine_tuning.working():
+            ...     project.fine_tuning.jobs.all()
+            []
+        """
+        stop = threading.Event()
+        worker = _Worker(self._project, self.jobs, stop)
+
+        def work() -> None:
+            while not stop.wait(every_s):
+                try:
+                    worker.turn()
+                except Exception as error:  # noqa: BLE001 - the next look may do better
+                    logger.warning("fine-tuning jobs were not looked at: %s", error)
+
+        thread = threading.Thread(target=work, name="fine-tuning", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+class _Worker:
+    """Takes jobs one after another, each in a process that ends when this one does."""
+
+    def __init__(self, project: "Project", jobs: FineTuneJobs, stop: threading.Event) -> None:
+        self._project, self._jobs, self._stop = project, jobs, stop
+        self._name = wiring.new_id()
+
+    def turn(self) -> None:
+        """Do the next job to its end, if there is one."""
+        job = self._jobs.take(self._name)
+        if job is None:
+            return
+        command = [sys.executable, "-m", "bakeoff", "fine-tune", "--job", job.id, "--ends-with-stdin"]
+        lines: list[str] = []
+        with subprocess.Popen(
+            command,
+            cwd=self._project.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            assert process.stderr is not None
+            reader = threading.Thread(target=_read, args=(process.stderr, lines), daemon=True)
+            reader.start()
+            self._watch(job, process)
+            reader.join(BEAT_S)
+        if process.returncode and not self._stop.is_set():
+            why = f"its process ended with code {process.returncode}: {lines[-1] if lines else 'it said nothing'}"
+            self._jobs.end(job.id, "failed", error=why[:LONGEST_ERROR])
+
+    def _watch(self, job: FineTuneJob, process: "subprocess.Popen[bytes]") -> None:
+        """Beat while the process works; end it when the job is cancelled or the server stops."""
+        while process.poll() is None:
+            if self._stop.wait(BEAT_S / 3) or not self._jobs.beat(job.id, self._name):
+                _end(process)
+        if self._stop.is_set():
+            self._jobs.change(job.id, lambda job: job if job.ended else replace(job, status="queued", worker=None))
+
+
+def _read(stream: IO[bytes], lines: list[str]) -> None:
+    for line in stream:
+        lines.append(line.decode(errors="replace").strip())
+        del lines[:-20]
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

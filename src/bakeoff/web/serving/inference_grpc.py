@@ -1,0 +1,269 @@
+# pyright: basic
+# grpcio comes without types, and the classes of messages are made here
+"""The Open Inference Protocol (v2) over gRPC, for clients that speak nothing else; translated as over REST.
+
+The messages are made of a table when the server starts, so that nothing is generated or vendored. A field's number is
+its place in the table. Calls are answered in threads of this server, each by itself.
+
+Source: github.com/kserve/open-inference-protocol/blob/main/specification/protocol/open_inference_grpc.proto
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+
+import msgspec
+
+import bakeoff
+from bakeoff.core.errors import MissingExtraError, NotFoundError, StoreError
+from bakeoff.core.principals import ANONYMOUS, Permission, Principal
+from bakeoff.security.network import require_guarded
+from bakeoff.security.tokens import AccessTokens
+from bakeoff.serve.engine import Engine
+from bakeoff.serve.plane import DataPlane
+from bakeoff.web.problems import HttpError, error_body, status_of
+from bakeoff.web.serving.bodies import shown
+from bakeoff.web.serving.inference import model_metadata, version_of
+from bakeoff.web.serving.tensors import BYTES, Tensor, packed, rows_of, tensors_of, text_of, unpacked
+
+__all__ = ["GrpcServer"]
+
+logger = logging.getLogger(__name__)
+
+PACKAGE, SERVICE = "inference", "inference.GRPCInferenceService"
+THREADS = 16
+DRAIN_S = 15
+MAX_BYTES = 10 * 2**20
+MESSAGES: dict[str, tuple[str, ...]] = {
+    "ServerLiveRequest": (),
+    "ServerLiveResponse": ("bool live",),
+    "ServerReadyRequest": (),
+    "ServerReadyResponse": ("bool ready",),
+    "ModelReadyRequest": ("string name", "string version"),
+    "ModelReadyResponse": ("bool ready",),
+    "ServerMetadataRequest": (),
+    "ServerMetadataResponse": ("string name", "string version", "string* extensions"),
+    "ModelMetadataRequest": ("string name", "string version"),
+    "TensorMetadata": ("string name", "string datatype", "int64* shape"),
+    "ModelMetadataResponse": (
+        "string name",
+        "string* versions",
+        "string platform",
+        "TensorMetadata* inputs",
+        "TensorMetadata* outputs",
+    ),
+    "InferParameter": ("bool bool_param", "int64 int64_param", "string string_param"),
+    "Parameter": ("string key", "InferParameter value"),
+    "InferTensorContents": (
+        "bool* bool_contents",
+        "int32* int_contents",
+        "int64* int64_contents",
+        "uint32* uint_contents",
+        "uint64* uint64_contents",
+        "float* fp32_contents",
+        "double* fp64_contents",
+        "bytes* bytes_contents",
+    ),
+    "InferTensor": (
+        "string name",
+        "string datatype",
+        "int64* shape",
+        "Parameter* parameters",
+        "InferTensorContents contents",
+    ),
+    "InferRequestedOutputTensor": ("string name", "Parameter* parameters"),
+    "ModelInferRequest": (
+        "string model_name",
+        "string model_version",
+        "string id",
+        "Parameter* parameters",
+        "InferTensor* inputs",
+        "InferRequestedOutputTensor* outputs",
+        "bytes* raw_input_contents",
+    ),
+    "ModelInferResponse": (
+        "string model_name",
+        "string model_version",
+        "string id",
+        "Parameter* parameters",
+        "InferTensor* outputs",
+        "bytes* raw_output_contents",
+    ),
+}
+"""Fields of the messages, in the order of their numbers; * repeated. A map is, on the wire, a list of key and value."""
+CONTENTS = {"BOOL": "bool", "INT64": "int64", "UINT64": "uint64", "FP32": "fp32", "FP64": "fp64", BYTES: "bytes"}
+CONTENTS |= dict.fromkeys(("INT8", "INT16", "INT32"), "int") | dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint")
+STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    422: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+
+
+class GrpcServer:
+    """The protocol on a port; a context manager.
+
+    Args:
+        plane: the endpoints.
+        host: a loopback address: connections are not encrypted.
+        port: 0 for a free one.
+        tokens: who calls; without them whoever can call may.
+
+    Raises:
+        MissingExtraError: grpcio is not installed. SecurityError: the host is no loopback address.
+        StoreError: the port is taken.
+    """
+
+    def __init__(
+        self, plane: DataPlane, host: str = "127.0.0.1", port: int = 0, *, tokens: AccessTokens | None = None
+    ) -> None:
+        require_guarded(host, authenticated=tokens is not None, encrypted=False)
+        try:
+            import grpc
+        except ImportError:
+            raise MissingExtraError("serving gRPC needs grpcio: pip install 'bakeoff[grpc]'") from None
+        self._grpc, self._plane, self._tokens = grpc, plane, tokens
+        self._messages = _classes()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="grpc")
+        options = [("grpc.max_receive_message_length", MAX_BYTES), ("grpc.so_reuseport", 0)]
+        self._server = grpc.server(self._pool, options=options)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
+        address = f"[{host}]" if ":" in host else host
+        try:
+            self.port = self._server.add_insecure_port(f"{address}:{port}")
+        except RuntimeError as error:
+            raise StoreError(f"expected port {port} of {host} to be free for gRPC: {error}") from error
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(DRAIN_S).wait()
+        self._pool.shutdown()
+
+    def _handlers(self) -> dict[str, Any]:
+        calls: dict[str, tuple[Permission, Callable[[Any, Principal], Any]]] = {
+            "ServerLive": ("public", lambda _, __: {"live": True}),
+            "ServerReady": ("public", lambda _, __: {"ready": all(e.health().ready for e in self._plane.engines)}),
+            "ServerMetadata": ("read", lambda _, __: {"name": "bakeoff", "version": bakeoff.__version__}),
+            "ModelReady": ("read", self._ready),
+            "ModelMetadata": ("read", self._metadata),
+            "ModelInfer": ("predict", self._infer),
+        }
+        return {
+            name: self._grpc.unary_unary_rpc_method_handler(
+                self._answering(permission, call, self._messages[f"{name}Response"]),
+                request_deserializer=self._messages[f"{name}Request"].FromString,
+                response_serializer=lambda message: message.SerializeToString(),
+            )
+            for name, (permission, call) in calls.items()
+        }
+
+    def _answering(
+        self, permission: Permission, call: Callable[[Any, Principal], Any], response: Any
+    ) -> Callable[[Any, Any], Any]:
+        def answer(request: Any, context: Any) -> Any:
+            try:
+                body = call(request, self._principal(permission, context.invocation_metadata()))
+                return response(**body) if isinstance(body, dict) else body
+            except Exception as error:
+                code = getattr(self._grpc.StatusCode, STATUS.get(status_of(error), "INTERNAL"))
+                if code == self._grpc.StatusCode.INTERNAL:
+                    logger.exception("unexpected error of gRPC")
+                message = error_body(error)["error"]["message"]
+            return context.abort(code, message)  # it raises
+
+        return answer
+
+    def _principal(self, permission: Permission, metadata: Iterable[tuple[str, Any]]) -> Principal:
+        if self._tokens is None or permission == "public":
+            return ANONYMOUS
+        header = str(dict(metadata).get("authorization", ""))
+        principal = self._tokens.principal(header.removeprefix("Bearer ").strip())
+        if principal is None:
+            raise HttpError(401, "Unauthenticated", "expected a valid token as authorization: Bearer …, received none")
+        if not principal.may(permission):
+            raise HttpError(403, "PermissionDenied", f"expected a caller who may {permission}")
+        return principal
+
+    def _engine(self, name: str, version: str, principal: Principal) -> Engine:
+        known = [each for each in self._plane.names if principal.reaches("endpoint", each)]
+        if name not in known:
+            names = " or ".join(map(repr, known)) or "(none is yours)"
+            raise NotFoundError(f"expected model {names}, received {shown(name)}")
+        engine = self._plane.engine(name)
+        if version not in {"", version_of(engine)}:
+            raise NotFoundError(f"expected version {version_of(engine)}, received {shown(version)}")
+        return engine
+
+    def _ready(self, request: Any, principal: Principal) -> dict[str, Any]:
+        return {"ready": self._engine(request.name, request.version, principal).health().ready}
+
+    def _metadata(self, request: Any, principal: Principal) -> dict[str, Any]:
+        return dict(model_metadata(self._engine(request.name, request.version, principal)))
+
+    def _infer(self, request: Any, principal: Principal) -> Any:
+        engine = self._engine(request.model_name, request.model_version, principal)
+        signature = engine.signature
+        answers = engine.predict(rows_of(_tensors(request), signature))
+        outputs = tensors_of(answers, signature, [each.name for each in request.outputs])
+        response = self._messages["ModelInferResponse"](
+            model_name=engine.endpoint, model_version=version_of(engine), id=request.id
+        )
+        if signature.classes:
+            classes = response.parameters.add(key="classes")
+            classes.value.string_param = msgspec.json.encode(signature.classes).decode()
+        for tensor in outputs:
+            response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+            response.raw_output_contents.append(packed(tensor))
+        return response
+
+
+def _tensors(request: Any) -> list[Tensor]:
+    """The tensors of a request: all in `raw_input_contents`, or each in its `contents`."""
+    raw: Sequence[bytes] = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise HttpError(
+            400,
+            "BadRequest",
+            f"raw_input_contents: expected {len(request.inputs)}, one for each input; received {len(raw)}",
+        )
+    tensors: list[Tensor] = []
+    for at, each in enumerate(request.inputs):
+        if raw:
+            values = unpacked(each.name, each.datatype, raw[at])
+        else:
+            field = CONTENTS.get(each.datatype)
+            values = list(getattr(each.contents, f"{field}_contents")) if field else []
+            place = f"inputs.{each.name[:80]}"
+            values = [text_of(value, place) if isinstance(value, bytes) else value for value in values]
+        tensors.append(Tensor(name=each.name, datatype=each.datatype, shape=tuple(each.shape), values=values))
+    return tensors
+
+
+def _classes() -> dict[str, Any]:
+    """A class for each message, in a pool of their own: another library's messages of these names do no harm."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="inference.proto", package=PACKAGE, syntax="proto3")
+    for name, fields in MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for number, declared in enumerate(fields, start=1):
+            kind, field_name = declared.split()
+            repeated, kind = kind.endswith("*"), kind.removesuffix("*")
+            label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
+            field = message.field.add(name=field_name, number=number, label=label)
+            if kind in MESSAGES:
+                field.type, field.type_name = kinds.TYPE_MESSAGE, f".{PACKAGE}.{kind}"
+            else:
+                field.type = kinds.Type.Value(f"TYPE_{kind.upper()}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in MESSAGES}

@@ -1,0 +1,86 @@
+"""The Open Inference Protocol over gRPC, by Triton's own client."""
+
+import numpy as np
+import pytest
+
+from bakeoff.core.errors import SecurityError
+
+pytest.importorskip("grpc")
+triton = pytest.importorskip("tritonclient.grpc")
+
+from bakeoff.web.serving.inference_grpc import GrpcServer  # noqa: E402 - where it is installed
+
+
+@pytest.fixture(scope="module")
+def stock(row_world):
+    with (
+        GrpcServer(row_world.plane) as server,
+        triton.InferenceServerClient(f"127.0.0.1:{server.port}") as client,
+    ):
+        yield client
+
+
+def tensor(name, values, datatype):
+    made = triton.InferInput(name, list(values.shape), datatype)
+    made.set_data_from_numpy(values)
+    return made
+
+
+def test_the_stock_client_finds_out_what_is_served(stock) -> None:
+    assert stock.is_server_live()
+    assert stock.is_server_ready()
+    assert stock.is_model_ready("signs", "3")
+    assert stock.get_server_metadata().name == "bakeoff"
+    metadata = stock.get_model_metadata("signs", as_json=True)
+    assert metadata["inputs"] == [
+        {"name": "x", "datatype": "FP64", "shape": ["-1", "1"]},
+        {"name": "note", "datatype": "BYTES", "shape": ["-1", "1"]},
+    ]
+    assert [each["name"] for each in metadata["outputs"]] == ["label", "probabilities", "prediction_id"]
+
+
+def test_rows_are_answered(stock) -> None:
+    inputs = [
+        tensor("x", np.array([[1.5], [-2.0]]), "FP64"),
+        tensor("note", np.array(["ß", ""], dtype=object), "BYTES"),
+    ]
+    wanted = [triton.InferRequestedOutput(name) for name in ("probabilities", "label")]
+    result = stock.infer("signs", inputs, outputs=wanted, request_id="c7")
+    assert result.as_numpy("label").tolist() == [b"pos", b"neg"]
+    assert result.as_numpy("probabilities").tolist() == [[0.25, 0.75], [0.75, 0.25]]
+    response = result.get_response()
+    assert (response.id, response.model_version, response.parameters["classes"].string_param) == (
+        "c7",
+        "3",
+        '["neg","pos"]',
+    )
+    matrix = tensor("all", np.array([[1, 2], [3, 4]], dtype=np.float32), "FP32")
+    assert stock.infer("sums", [matrix]).as_numpy("value").tolist() == [21.0, 43.0]
+
+
+def test_tensors_in_fields_of_their_own(stock) -> None:
+    pb = triton.service_pb2
+    request = pb.ModelInferRequest(model_name="sums")
+    request.inputs.add(name="a", datatype="INT64", shape=[2]).contents.int64_contents.extend([1, 2])
+    request.inputs.add(name="b", datatype="FP64", shape=[2]).contents.fp64_contents.extend([0.5, 1.0])
+    response = stock._client_stub.ModelInfer(request)
+    assert np.frombuffer(response.raw_output_contents[0]).tolist() == [6.0, 12.0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "code", "message"),
+    [
+        (("nothing", ""), "x", "NOT_FOUND", "expected model 'signs' or 'topics' or 'sums', received 'nothing'"),
+        (("signs", "2"), "x", "NOT_FOUND", "expected version 3"),
+        (("signs", ""), "z", "INVALID_ARGUMENT", "unknown keys: 'z'"),
+    ],
+)
+def test_what_is_wrong_has_its_code(stock, asked, name, code, message) -> None:
+    with pytest.raises(triton.InferenceServerException, match=message) as raised:
+        stock.infer(asked[0], [tensor(name, np.array([[1.0]]), "FP64")], model_version=asked[1])
+    assert raised.value.status() == f"StatusCode.{code}"
+
+
+def test_an_open_port_is_refused(row_world) -> None:
+    with pytest.raises(SecurityError):
+        GrpcServer(row_world.plane, "0.0.0.0")
