@@ -151,7 +151,7 @@ def test_a_row_that_is_read_here_is_answered_as_a_table_of_its_own(models, row):
     """Whatever stands in it: numbers as texts, gaps that are floats. What is not answered is left to the table."""
     for (_, names, _), model in models.items():
         given_row = {name: row[name] for name in names}
-        short = model.predict_row(given_row)
+        short = model.predict_rows([given_row])
         stored = all(value is None or type(value) in TYPES[KINDS[name][0]] for name, value in given_row.items())
         assert (short is not None) == (stored and given_row["count"] != 2**63 and given_row["size"] != 2**63)
         if short is None:
@@ -173,8 +173,8 @@ def test_what_a_row_alone_cannot_tell_is_left_to_tables(name, models, tmp_path):
     )
     for more in ({"derived": derived}, {"trend": Trend(column="at", scaled=False)}):
         changed = replace(model, **more)
-        assert model.predict_row(row) is not None
-        assert changed.predict_row(row) is None
+        assert model.predict_rows([row]) is not None
+        assert changed.predict_rows([row]) is None
         assert changed._reader.of(rows_of(DENSE)[:1]) is None
 
 
