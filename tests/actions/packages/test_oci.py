@@ -215,12 +215,13 @@ def test_a_layout_is_a_base_too_and_damage_is_seen(ran, base, few_packages, tmp_
 def test_layers_take_files_away(tmp_path, ran, base, few_packages):
     """A layer of a base may take away what is below it."""
     (base / "usr/.wh.gone").write_text("")
-    (base / "usr/gone").mkdir()
     with Project(ran) as project:
         project.package(tmp_path / "image", form="oci", base=base)
-    (tmp_path / "root/usr/gone").mkdir(parents=True)
+    (tmp_path / "root/usr/gone/deep").mkdir(parents=True)  # as a layer below left it
+    (tmp_path / "root/usr/gone/deep/file").write_text("")
     unpack(tmp_path / "image", tmp_path / "root")
-    assert (tmp_path / "root/usr/.wh.gone").exists() is False
+    assert not (tmp_path / "root/usr/.wh.gone").exists()
+    assert not (tmp_path / "root/usr/gone").exists()
 
 
 def test_a_signature_of_another_key_or_payload_does_not_hold(tmp_path):
