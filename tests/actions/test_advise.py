@@ -30,7 +30,8 @@ def test_advice_is_typed_and_its_document_has_the_same(films_project, few_famili
     jsonschema.validate({"format": 1, **document}, schema_of("advise"))
     assert document == {**stored, "compared": []}
     first = advice.option("first")
-    assert first.expected("f1_macro")["f1_macro"].value == document["options"][0]["expected"]["f1_macro"]["value"]
+    stated = next(each for each in document["options"] if each["name"] == "first")
+    assert first.expected("f1_macro")["f1_macro"].value == stated["expected"]["f1_macro"]["value"]
     assert (advice.data.label.classes, advice.data.inputs["text"]) == (2, ("review",))
     assert advice.run.seconds.least < advice.run.seconds.value
     assert (advice.option("third"), advice.hardware.cores) == (None, document["hardware"]["cores"])

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from bakeoff.core.errors import CorruptError, MissingExtraError, StoreError, UsageError
 from bakeoff.core.queries import Query
-from bakeoff.stores import database, migrate, record_check, schema, sqlite_driver, sums
+from bakeoff.stores import database, migrate, record_check, schema, sqlite_driver, sums, write_ahead_log
 from bakeoff.stores.records import open_records
 from bakeoff.testing.clock import FakeClock
 from bakeoff.testing.records import RecordStoreConformance
@@ -493,4 +493,30 @@ def test_a_read_only_database(tmp_path):
         connection.execute(text("PRAGMA query_only = ON"))
     with pytest.raises(StoreError, match="read-only"):
         store.documents.put("c", "k", {})
+    store.close()
+
+
+def test_a_commit_that_the_disk_does_not_have_yet_is_no_damage(tmp_path, monkeypatch):
+    """It stands in the log before it can be read; one that stays so is damaged."""
+    monkeypatch.setattr(write_ahead_log, "STILL_S", 0.2)
+    store = open_records("sqlite:///records.db", folder=tmp_path, clock=lambda: 1)
+    store.documents.put("a", "b", {"c": 1})
+    path = tmp_path / "records.db"
+
+    class Behind:
+        """A connection that sees the last commit after so many looks."""
+
+        def __init__(self, looks):
+            self.looks, self.frames = looks, 1000
+
+        def execute(self, _):
+            self.looks -= 1
+            return self
+
+        def fetchone(self):
+            return (0, 0 if self.looks >= 0 else self.frames, 0)
+
+    assert write_ahead_log.log_of(path).stat().st_size > 0
+    assert not write_ahead_log.unread(path, Behind(5))
+    assert write_ahead_log.unread(path, Behind(10_000))
     store.close()

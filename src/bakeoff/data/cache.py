@@ -53,14 +53,17 @@ def place(target: Path, make: Callable[[Path], None], *, cache: Path) -> Path:
 
 
 def intact(target: Path, cache: Path) -> bool:
-    """Whether a placed file or folder is what was placed; one of before, without a digest, is believed."""
+    """Whether a placed file or folder is there and what was placed; one of before, without a digest, is believed."""
     try:
         known = _sum_file(target, cache).read_text("ascii")
     except FileNotFoundError:
         return True
     except UnicodeDecodeError:
         return False
-    return known == _content(target)
+    try:
+        return known == _content(target)
+    except FileNotFoundError:  # another process took it away meanwhile
+        return False
 
 
 def placed(cache: Path) -> Iterator[Path]:
@@ -83,7 +86,9 @@ def _sum_file(target: Path, cache: Path) -> Path:
 def _keep_sum(target: Path, content: str, cache: Path) -> None:
     file = _sum_file(target, cache)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(content, "ascii")
+    with scratch(cache) as folder:  # all at once: half a digest would make others take a whole thing for a damaged one
+        (folder / file.name).write_text(content, "ascii")
+        (folder / file.name).replace(file)
 
 
 def _discard(target: Path, cache: Path) -> None:

@@ -5,6 +5,7 @@ committed there is lost. So the last commit in the file is compared with the las
 """
 
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,9 @@ __all__ = ["log_of", "unread"]
 HEADER, FRAME = struct.Struct(">8I"), struct.Struct(">6I")
 """Source: the WAL file format, sqlite.org/fileformat2.html (4.1): page size third in the header, salts fifth and sixth;
 of a frame the size of the database after a commit (else 0) second, salts third and fourth."""
-ATTEMPTS = 5
+STILL_S, LOOK_S, LONGEST_S = 2.0, 0.02, 10.0
+"""A commit stands in the log before it can be read: until the disk has it. One that cannot be read after this time is
+damaged."""
 
 
 def log_of(database: Path) -> Path:
@@ -33,13 +36,18 @@ def unread(database: Path, connection: Any) -> bool:
     """
     if not sqlite().write_ahead:
         return False
-    for _ in range(ATTEMPTS):  # another process may write meanwhile
+    began = since = time.monotonic()
+    seen = b""
+    while time.monotonic() - began < LONGEST_S:
         before = _content(database)
         (_, frames_read, _) = connection.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()
         if _last_commit(before, database) <= max(frames_read, 0):
             return False
-        if _content(database) == before:
+        if before != seen:  # another process writes
+            since, seen = time.monotonic(), before
+        elif time.monotonic() - since > STILL_S:
             return True
+        time.sleep(LOOK_S)
     return False
 
 

@@ -20,12 +20,13 @@ __all__ = ["PackagedModule", "module_of", "write_module"]
 RELEASE_FOLDER = "release"
 KEYWORDS = re.compile(r"[a-z_][a-z0-9_]*")
 
+# `{of}` is empty: an import that begins a line of a text would read as one of this module.
 _INIT = '''"""{title}: a model with its release; `predict(rows)` answers, `python -m {name} serve` serves it."""
 
 import os
 from pathlib import Path
 
-from bakeoff.project.packaged import PackagedRelease
+{of}from bakeoff.project.packaged import PackagedRelease
 
 __all__ = ["__version__", "model_version", "predict", "release"]
 
@@ -38,9 +39,9 @@ _MAIN = '''"""python -m {name} serve [--host ADDRESS] [--port PORT] [--workers N
 
 import sys
 
-from bakeoff.cli.failures import described
-from bakeoff.cli.main import main
-from bakeoff.core.errors import BakeoffError
+{of}from bakeoff.cli.failures import described
+{of}from bakeoff.cli.main import main
+{of}from bakeoff.core.errors import BakeoffError
 from {name} import release
 
 if __name__ == "__main__":
@@ -98,7 +99,7 @@ def write_module(project: "Project", module: PackagedModule, folder: Path) -> Pa
     inside = place / RELEASE_FOLDER
     for part in ("models", "blobs"):
         (inside / part).mkdir(parents=True, exist_ok=True)
-    words = {"name": module.name, "title": module.title, "version": module.version}
+    words = {"name": module.name, "title": module.title, "version": module.version, "of": ""}
     (place / "__init__.py").write_text(_INIT.format(**words), encoding="utf-8")
     (place / "__main__.py").write_text(_MAIN.format(**words), encoding="utf-8")
     release = module.release
