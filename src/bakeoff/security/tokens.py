@@ -62,6 +62,7 @@ class AccessTokens:
         self._documents, self._roles, self._clock = documents, roles, clock
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, AccessToken | None, bytes]] = {}
+        self._principals: dict[str, tuple[int, int | None, Principal]] = {}
 
     def create(
         self, name: str, *, roles: Sequence[str], scopes: Sequence[str] = (), lifetime_ms: int | None = None
@@ -118,6 +119,8 @@ class AccessTokens:
 
     def is_fresh(self, text: str) -> bool:
         """Whether `principal` answers without asking the records."""
+        if self._remembered(text) is not None:
+            return True
         shape = _SHAPE.fullmatch(text)
         if shape is None:
             return True
@@ -127,23 +130,40 @@ class AccessTokens:
 
     def principal(self, text: str) -> Principal | None:
         """Who calls with this text; None when no valid token has it."""
+        if (principal := self._remembered(text)) is not None:
+            return principal
         shape = _SHAPE.fullmatch(text)
         if shape is None:
             return None
-        token, expected = self._read(shape[1])
+        read_ms, token, expected = self._read(shape[1])
         # Compared even where there is none, so that an id that exists takes as long as one that does not.
         same = hmac.compare_digest(_hash(shape[2]), expected)
         if token is None or not same or not token.valid(self._clock()):
             return None
         permissions = self._roles.permissions([role for role in token.roles if role in self._roles.names])
-        return Principal(name=f"token {token.name}", permissions=permissions, scopes=parsed_scopes(token.scopes))
+        principal = Principal(name=f"token {token.name}", permissions=permissions, scopes=parsed_scopes(token.scopes))
+        with self._lock:
+            if len(self._principals) > MOST_KNOWN:
+                self._principals.clear()
+            self._principals[text] = read_ms, token.expires_ms, principal
+        return principal
 
-    def _read(self, identity: str) -> tuple[AccessToken | None, bytes]:
+    def _remembered(self, text: str) -> Principal | None:
+        """Who called with this text a moment ago, if that was read of the records lately and has not ended."""
+        known = self._principals.get(text)
+        if known is None:
+            return None
+        read_ms, expires_ms, principal = known
+        now_ms = self._clock()
+        fresh = 0 <= now_ms - read_ms < FRESH_MS and (expires_ms is None or now_ms < expires_ms)
+        return principal if fresh else None
+
+    def _read(self, identity: str) -> tuple[int, AccessToken | None, bytes]:
         now_ms = self._clock()
         with self._lock:
             read_ms, token, expected = self._known.get(identity, (None, None, b""))
             if read_ms is not None and 0 <= now_ms - read_ms < FRESH_MS:
-                return token, expected
+                return read_ms, token, expected
         document = self._documents.get(TOKENS, identity)
         token = None if document is None else _token(document)
         expected = bytes(32) if document is None else bytes.fromhex(narrow.text(document.body["hash"]))
@@ -151,7 +171,7 @@ class AccessTokens:
             if len(self._known) > MOST_KNOWN:  # ids that somebody makes up must not fill the memory
                 self._known.clear()
             self._known[identity] = now_ms, token, expected
-        return token, expected
+        return now_ms, token, expected
 
 
 def _hash(secret: str) -> bytes:
