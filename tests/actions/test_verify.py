@@ -71,6 +71,10 @@ def test_a_damaged_table_is_made_again_by_the_next_run(served, steady, tool, how
 
 
 def test_any_damaged_blob_is_whole_after_a_repair_and_a_run(served, steady):
+    def found(document):  # of two that are as good the cheaper wins, by the clock
+        candidates, combinations, _, dataset = steady(document)
+        return candidates, combinations, dataset
+
     before = run(served).document
     for path in random.Random(0).sample(blobs(served), 6):
         flip(path)
@@ -78,7 +82,7 @@ def test_any_damaged_blob_is_whole_after_a_repair_and_a_run(served, steady):
         assert any(str(path) == each.place for each in seen)
         repaired = verify(served, repair=True)
         assert {each.blob for each in repaired} >= {path.name}
-        assert steady(run(served).document) == steady(before)
+        assert found(run(served).document) == found(before)
         # What an older run measured, such as its latencies, is measured once.
         assert all("is gone, and run" in each.problem for each in verify(served)), path
 
