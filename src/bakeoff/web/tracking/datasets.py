@@ -18,6 +18,8 @@ from bakeoff.web.tracking.experiments import experiment_of
 from bakeoff.web.tracking.wire import TrackingError, invalid, paged, unknown
 
 __all__ = [
+    "DATASETS",
+    "RECORDS",
     "add_experiments",
     "create",
     "delete",

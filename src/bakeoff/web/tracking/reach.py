@@ -29,11 +29,14 @@ from bakeoff.core.records import (
 )
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
+from bakeoff.web.tracking.datasets import DATASETS, RECORDS
+from bakeoff.web.tracking.spans import SPANS
+from bakeoff.web.tracking.traces import TRACES
 
 __all__ = ["within_reach"]
 
-PARTS: Mapping[str, str] = {"trace_spans": "traces", "evaluation_records": "evaluation_datasets"}
-"""Collections whose documents are parts of another's: their keys begin with its key."""
+WHOLES: Mapping[str, str] = {SPANS: TRACES, RECORDS: DATASETS}
+"""Collections whose documents are parts of another's, and which: their keys begin with its key."""
 
 
 def within_reach(tracking: Tracking, principal: Principal) -> Tracking:
@@ -74,8 +77,8 @@ class _Reach:
 
     def document(self, collection: str, key: str, body: Mapping[str, Json]) -> bool:
         """Whether a document is within reach: one of an experiment that is, or a part of such a one."""
-        if collection in PARTS:
-            whole = self.store.documents.get(PARTS[collection], key.partition("/")[0])
+        if collection in WHOLES:
+            whole = self.store.documents.get(WHOLES[collection], key.partition("/")[0])
             return whole is not None and self.document(whole.collection, whole.key, whole.body)
         of: Any = body.get("experiment_ids") or body.get("experiment_id") or key.partition("/")[0]
         return any(str(each) in self.experiments for each in (of if isinstance(of, list) else [of]))
@@ -107,11 +110,9 @@ class _Experiments:
         self._reach.require_experiment(name)
         return self._inner.open(name)
 
-    def create(
-        self, name: str, *, tags: Mapping[str, str] | None = None, location: str = "", experiment_id: str | None = None
-    ) -> Experiment:
+    def create(self, name: str, **more: Any) -> Experiment:
         self._reach.require_experiment(name)
-        return self._inner.create(name, tags=tags, location=location, experiment_id=experiment_id)
+        return self._inner.create(name, **more)
 
     def get(self, experiment_id: str) -> Experiment:
         experiment = self._inner.get(experiment_id)
@@ -134,28 +135,10 @@ class _Runs:
     def __init__(self, reach: _Reach) -> None:
         self._reach, self._inner = reach, reach.store.runs
 
-    def start(
-        self,
-        experiment_id: str,
-        name: str,
-        *,
-        run_id: str | None = None,
-        parent_id: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        start_ms: int | None = None,
-        location: str = "",
-    ) -> Run:
+    def start(self, experiment_id: str, name: str, **more: Any) -> Run:
         if experiment_id not in self._reach.experiments:
             raise NotFoundError(f"expected an experiment, found none of id {experiment_id!r}")
-        return self._inner.start(
-            experiment_id,
-            name,
-            run_id=run_id,
-            parent_id=parent_id,
-            tags=tags,
-            start_ms=start_ms,
-            location=location,
-        )
+        return self._inner.start(experiment_id, name, **more)
 
     def apply(self, changes: Sequence[RunChange]) -> None:
         for change in changes:
@@ -171,31 +154,18 @@ class _Runs:
     def search(self, query: Query) -> Page[Run]:
         return self._inner.search(_narrowed(query, "experiment_id", self._reach.experiments))
 
-    def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
+    def history(self, run_id: str, key: str, **more: Any) -> Page[Metric]:
         self.get(run_id)
-        return self._inner.history(run_id, key, limit=limit, page=page)
+        return self._inner.history(run_id, key, **more)
 
 
 class _Versions:
     def __init__(self, reach: _Reach) -> None:
         self._reach, self._inner = reach, reach.store.versions
 
-    def register(
-        self,
-        kind: VersionKind,
-        name: str,
-        content: str,
-        *,
-        run_id: str | None = None,
-        lineage: Mapping[str, Json] | None = None,
-        tags: Mapping[str, str] | None = None,
-        description: str = "",
-        always: bool = False,
-    ) -> Version:
+    def register(self, kind: VersionKind, name: str, content: str, **more: Any) -> Version:
         self._reach.require_model(name)
-        return self._inner.register(
-            kind, name, content, run_id=run_id, lineage=lineage, tags=tags, description=description, always=always
-        )
+        return self._inner.register(kind, name, content, **more)
 
     def get(self, kind: VersionKind, name: str, number: int) -> Version:
         if not self._reach.principal.reaches("model", name):
@@ -260,7 +230,7 @@ class _Documents:
             seen = known is None or self._seen(known)
             if seen and change.body is not None:
                 key, body, collection = change.key, change.body, change.collection
-                whole = PARTS.get(collection)
+                whole = WHOLES.get(collection)
                 if whole is not None and (whole, key.partition("/")[0]) in new:
                     collection, key = whole, key.partition("/")[0]
                     body = new[collection, key]
