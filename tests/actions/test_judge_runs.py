@@ -169,6 +169,33 @@ def test_rows_of_a_group_go_together(stores, log):
     assert wide.high - wide.low > 2.5 * (narrow.high - narrow.low)
 
 
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_what_one_of_them_knows_of_groups_holds_for_all(stores, log, order):
+    user = np.repeat(np.arange(20), 10)
+    log("a", {**rows(()), "prediction": predicted(set(np.flatnonzero(user < 2).tolist()), scattered=False)})
+    wrong = set(np.flatnonzero(user < 7).tolist())
+    log("b", {**rows(()), "prediction": predicted(wrong, scattered=False), "__group": user})
+    assert judge_runs(*stores, order, metric="accuracy", key="id").groups == 20
+
+
+def test_a_deleted_run_is_not_in_the_way_of_one_of_its_name(stores, log):
+    old = log("a", rows(range(9)))
+    log("b", rows(range(3)))
+    stores[0].runs.apply([RunChange(run_id=old, lifecycle="deleted")])
+    with pytest.raises(NotFoundError, match="is deleted: restore it first"):
+        judge_runs(*stores, ["a", "b"], metric="accuracy", key="id")
+    new = log("a", rows(range(5)))
+    assert judge_runs(*stores, ["a", "b"], metric="accuracy", key="id").run("a").run_id == new
+
+
+def test_a_tag_that_nobody_can_read_names_no_table(stores, log):
+    first = log("a", rows(range(9)))
+    log("b", rows(range(3)))
+    for text in ("x", "{}", "[1]", "[{}]"):
+        stores[0].runs.apply([RunChange(run_id=first, tags={"mlflow.loggedArtifacts": text})])
+        assert judge_runs(*stores, ["a", "b"], metric="accuracy", key="id").rows == N
+
+
 def test_of_equals_the_cheaper_wins_where_prices_are_known(stores, log):
     for name, wrong, price in (("dear", 20, 9.0), ("cheap", 20, 1.0)):
         log(name, rows(range(wrong)), metrics={"usd": price})

@@ -101,6 +101,20 @@ def test_other_data_and_other_candidates_are_not_other_seeds(records, log):
     assert "params.chosen.c" not in table.columns
 
 
+def test_a_run_without_data_of_its_own_has_that_of_its_parent(records, log):
+    parents = [log("bake-off", {}, {}, inputs=[RunInput(name="d", version=version * 64)]) for version in "fe"]
+    experiment = records.experiments.open("e").experiment_id
+    for seed, parent in enumerate((parents[0], parents[0], parents[1])):
+        run = records.runs.start(experiment, f"child {seed}", parent_id=parent)
+        values = [Metric(key="acc", value=seed / 4)]
+        records.runs.apply(
+            [RunChange(run_id=run.run_id, params={"seed": str(seed)}, metrics=values, status="FINISHED")]
+        )
+    table = runs_over_seeds(records, metrics=["acc"]).table
+    means = {each["dataset"]: each["mean"] for each in table.to_dicts() if each["runs"] and each["mean"] is not None}
+    assert means == {"f" * 12: 0.125, "e" * 12: 0.5}
+
+
 def test_what_is_a_seed_can_be_said(records, grid):
     means = runs_over_seeds(records, metrics=["acc"], over=["depth"])
     assert means.table.select("params.model__seed", "runs").rows() == [("0", 2), ("1", 1), ("2", 1)]

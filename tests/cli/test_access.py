@@ -86,6 +86,10 @@ def test_state_is_its_owners_alone_and_passwords_are_not_shown(bakeoff, folder, 
         shown = bakeoff("config", "-C", folder, *how).out
         assert "sesame" not in shown
         assert "postgresql://me:***@127.0.0.1/db" in shown
+    (folder / "bakeoff.toml").write_text(TOML.replace('"a.csv"', '"postgresql://me:sesame@127.0.0.1/db#t"'))
+    shown = bakeoff("config", "-C", folder).out
+    assert "sesame" not in shown
+    assert "postgresql://me:***@127.0.0.1/db#t" in shown  # a source is a list of them
 
 
 def test_a_public_address_is_refused_without_a_certificate(bakeoff, folder):

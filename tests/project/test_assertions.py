@@ -37,6 +37,11 @@ def test_too_few_rows_show_nothing():
     assert_not_worse(truth, guesses(0.85, 4, truth), guesses(0.85, 3, truth), metric="accuracy", margin=0.9)
 
 
+def test_two_rows_show_nothing_even_of_equal_answers():
+    with pytest.raises(AssertionError, match=r"better by -1 to \+1"):
+        assert_not_worse([0, 1], [0, 1], [0, 1], metric="accuracy")
+
+
 def test_less_is_better_where_the_metric_says_so():
     truth = [float(number) for number in range(200)]
     draw = random.Random(5)

@@ -64,3 +64,25 @@ def test_a_server_listens_everywhere_where_something_else_guards_it():
     with pytest.raises(BakeoffError, match="expected a loopback address"):
         Server(app, "0.0.0.0")
     Server(app, "0.0.0.0", trusted_network=True).stop()
+
+
+def test_a_token_that_was_revoked_stays_so_whichever_package_opens_the_state(ran, tmp_path):
+    file = ran / "bakeoff.toml"
+    file.write_text(file.read_text() + "[auth]\nrequired = true\n")
+    with Project(ran) as project:
+        kept, _ = project.create_token("kept", roles=["viewer"])
+        made, secret = project.create_token("caller", roles=["viewer"])
+        first = _written(project, tmp_path / "first")
+        project.revoke_token(made.id)
+        second = _written(project, tmp_path / "second")
+        project.records.documents.delete("tokens", made.id)
+        third = _written(project, tmp_path / "third")
+    for folder, valid in ((first, True), (second, False), (first, False)):
+        packaged = PackagedRelease(folder, tmp_path / "state").project
+        assert (packaged.authenticator().principal(secret) is not None) is valid
+        packaged.close()
+    fresh = PackagedRelease(first, tmp_path / "other").project
+    fresh.close()
+    packaged = PackagedRelease(third, tmp_path / "other").project  # which does not know it any more
+    assert packaged.authenticator().principal(secret) is None
+    assert {each.id: each.revoked_ms is None for each in packaged.tokens()} == {kept.id: True, made.id: False}

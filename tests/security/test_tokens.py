@@ -118,3 +118,18 @@ def test_what_a_role_denies_no_other_allows():
 def test_a_role_of_nothing_is_an_error_of_the_file():
     with pytest.raises(UsageError, match=r"auth\.roles\.idle"):
         Roles({"idle": RoleConfig()})
+
+
+@pytest.mark.parametrize("pattern", ["?", "[!p]*", "[*]", "pri?ate", "p*"])
+def test_a_pattern_is_not_everything(pattern):
+    world = World()
+    _, text = world.tokens.create("some", roles=["admin"], scopes=[f"experiment:{pattern}"])
+    assert not world.tokens.principal(text).everything("experiment")
+
+
+def test_a_star_is_everything_of_its_kind_and_no_scope_of_each():
+    world = World()
+    _, star = world.tokens.create("star", roles=["admin"], scopes=["experiment:*"])
+    _, none = world.tokens.create("none", roles=["admin"])
+    assert [world.tokens.principal(star).everything(kind) for kind in ("experiment", "model")] == [True, False]
+    assert world.tokens.principal(none).everything("model")

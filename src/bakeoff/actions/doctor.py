@@ -121,16 +121,16 @@ def _family(name: str) -> str:
 
 def _base() -> HealthCheck:
     """What every installation has; one that lacks some of it is broken."""
-    lacking = [lack for each in _requirements() if (lack := _lack(each))]
+    lacking = [lack for each in requirements_of() if (lack := _lack(each))]
     if lacking:
         message = f"{'; '.join(lacking)}: pip install --upgrade bakeoff"
         return HealthCheck(name="base", ok=False, message=message)
-    return _imported("base", _requirements())
+    return _imported("base", requirements_of())
 
 
 def _extra(extra: str) -> HealthCheck:
     """Whether an extra is there and can be imported; one that was never installed is no fault, one in parts is."""
-    name, own = f"extra {extra}", list(_requirements(extra))
+    name, own = f"extra {extra}", list(requirements_of(extra))
     lacking = [lack for each in own if (lack := _lack(each))]
     if lacking:
         install = f'pip install "bakeoff[{extra}]"'
@@ -138,7 +138,7 @@ def _extra(extra: str) -> HealthCheck:
     return HealthCheck(name=name, ok=True, message="installed") if extra in UNTRIED else _imported(name, own)
 
 
-def _requirements(extra: str = "") -> Iterator[Requirement]:
+def requirements_of(extra: str = "") -> Iterator[Requirement]:
     """What the base needs here, or what an extra adds to it."""
     for line in requires("bakeoff") or []:
         each = Requirement(line)

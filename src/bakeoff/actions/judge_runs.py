@@ -15,7 +15,7 @@ from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import BlobStore, Clock, RecordStore
 from bakeoff.core.records import Metric, Run, RunChange
 from bakeoff.evaluate.logged_rows import Judgement, LoggedRows, Missing, RowQuestion, judge_rows
-from bakeoff.evaluate.pairing import Paired, by_key, by_position, common_columns, keys_of
+from bakeoff.evaluate.pairing import Paired, alike, by_key, by_position, common_columns, keys_of
 from bakeoff.results.judged_runs import JudgedRun, JudgedRuns
 from bakeoff.results.verdict import Comparison
 
@@ -237,14 +237,15 @@ def _prices(known: Mapping[str, RowResults], cost: str | None) -> tuple[dict[str
 
 def _completed(known: Mapping[str, RowResults], pairs: Paired, question: RowQuestion) -> tuple[Paired, RowQuestion]:
     """The question with what bakeoff knows of its own runs: the metric, folds, and how test rows go together."""
-    first, table = next(iter(known.values())), next(iter(pairs.tables.values()))
+    first = next(iter(known.values()))
     bare = replace(pairs, tables={name: each.drop(GROUP, TIME, strict=False) for name, each in pairs.tables.items()})
     question = replace(question, folds=max(each.folds for each in known.values()))
     if all(each.task is not None for each in known.values()) and first.metric:
         question = replace(question, metrics=question.metrics or (first.metric,))
     if question.group or question.time:
         return bare, question
-    groups_n, time_n = (table[name].to_numpy() if name in table.columns else None for name in (GROUP, TIME))
+    together = (alike(pairs.tables, name, what, "the rows") for name, what in ((GROUP, "groups"), (TIME, "times")))
+    groups_n, time_n = (None if values is None else values.to_numpy() for values in together)
     return bare, replace(question, groups_n=groups_n, time_n=time_n)
 
 

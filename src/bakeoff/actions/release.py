@@ -74,9 +74,9 @@ def _reference(project: "Project", version: "Version") -> "BlobRef | None":
     from bakeoff.monitor.reference import make, to_bytes
 
     origin = version.model_origin
-    model = project.model(label(version))
     if origin.task == "generation" or origin.signature is None or version.run_id is None:
         return None
+    model = project.model(label(version))
     if abilities_of(model.model).usage is not None:
         return None
     try:

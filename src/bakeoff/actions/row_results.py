@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from bakeoff.config.sections import DataConfig
+from bakeoff.core import narrow
 from bakeoff.core.errors import DataError, NotFoundError, UsageError
 from bakeoff.core.protocols import BlobStore, RecordStore
 from bakeoff.core.queries import Query, attribute, every
@@ -72,7 +73,8 @@ def run_named(records: RecordStore, which: str) -> Run:
 
     def some(field: str, comparison: Any, value: str) -> Sequence[Run]:
         where = attribute(field, comparison, value)
-        return records.runs.search(Query(where=where, lifecycle=None, limit=2)).items
+        active = records.runs.search(Query(where=where, limit=2)).items
+        return active or records.runs.search(Query(where=where, lifecycle=None, limit=2)).items
 
     matching = some("run_id", "=", which) or some("name", "=", which)
     if not matching and which:
@@ -154,7 +156,7 @@ def _one_table(run: Run, files: "Mapping[str, str | Path]") -> str | None:
     Raises:
         UsageError: there are several, and no name says which.
     """
-    noted = [each["path"] for each in json.loads(run.tags.get(LOGGED, "[]")) if each.get("type") == "table"]
+    noted = [str(each.get("path")) for each in _objects(run.tags.get(LOGGED, "[]")) if each.get("type") == "table"]
     tables = [path for path in noted if path in files] or [path for path in files if path.endswith(TABLES)]
     tables = [
         path for path in tables if Path(path).name not in {SCORECARD, "MLmodel"} and not _inside_model(path, files)
@@ -246,20 +248,23 @@ def _outcomes(records: RecordStore, blobs: BlobStore, run: Run, data: DataConfig
 
 
 def _of_traces(records: RecordStore, run: Run) -> RowResults:
-    """The feedback on each trace of a run, as `mlflow.genai.evaluate` leaves it; several of a name are averaged."""
+    """The feedback on each trace of a run, as `mlflow.genai.evaluate` leaves it; several of a name are averaged.
+
+    A trace without feedback is a row without scores, not none: what a scorer left open is missing, and told.
+    """
     import polars as pl
 
     rows: list[dict[str, Any]] = []
     prices: list[float] = []
+    scored = False
     for body in _traces(records, run.run_id):
         scores = _feedback(body, run.run_id)
-        if not scores:
-            continue
         inputs = _inputs(records, str(body["trace_id"]))
         row = {"trace_id": body["trace_id"], REQUEST: body["tags"].get(EVAL_REQUEST), REQUEST_INPUTS: inputs}
         rows.append({**row, **scores})
-        prices += [float(json.loads(body["metadata"][COST])["total_cost"])] if COST in body["metadata"] else []
-    if not rows:
+        prices += _total_cost(body["metadata"].get(COST))
+        scored = scored or bool(scores)
+    if not scored:
         raise NotFoundError(
             f"expected run {run.run_id} ({run.name}) to have logged rows: outcomes of bakeoff, a table among its "
             f"artifacts ({', '.join(TABLES)}), or traces with feedback; it has none of them"
@@ -268,6 +273,24 @@ def _of_traces(records: RecordStore, run: Run) -> RowResults:
     table = pl.DataFrame({name: pl.Series([row.get(name) for row in rows], strict=False) for name in columns})
     price = 1000 * sum(prices) / len(rows) if len(prices) == len(rows) else None
     return RowResults(run=run, source="traces", table=table, cost_usd_per_1k=price)
+
+
+def _objects(text: str) -> list[Mapping[str, Any]]:
+    """A JSON list of objects that a client wrote; none where it is no such list."""
+    try:
+        stated = json.loads(text)
+    except ValueError:
+        return []
+    return [each for each in stated if narrow.is_mapping(each)] if narrow.is_array(stated) else []
+
+
+def _total_cost(text: str | None) -> list[float]:
+    """What a trace cost, if that can be read."""
+    for each in _objects(f"[{text}]"):
+        cost = each.get("total_cost")
+        if isinstance(cost, int | float):
+            return [float(cost)]
+    return []
 
 
 def _traces(records: RecordStore, run_id: str) -> Iterator[Mapping[str, Any]]:

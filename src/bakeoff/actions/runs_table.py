@@ -195,13 +195,13 @@ def _last(name: str) -> str:
 
 def _datasets(records: RecordStore, runs: Sequence[Run]) -> Mapping[str, str | None]:
     """The versions of the datasets that each run used, or the run that it is a part of."""
-    parents: dict[str, Run] = {}
+    wanted = {run.parent_id for run in runs if not run.inputs and run.parent_id is not None}
+    where = attribute("run_id", "in", tuple(sorted(wanted)))
+    parents = {each.run_id: each for each in every(records.runs.search, Query(where=where, lifecycle=None))}
 
     def used(run: Run) -> str | None:
-        versions = sorted({each.version for each in run.inputs})
-        if not versions and run.parent_id is not None:
-            parent = parents.get(run.parent_id) or parents.setdefault(run.parent_id, records.runs.get(run.parent_id))
-            versions = sorted({each.version for each in parent.inputs})
+        of = run if run.inputs else parents.get(run.parent_id or "", run)  # a client may name one that is not here
+        versions = sorted({each.version for each in of.inputs})
         return ", ".join(each[:12] for each in versions) or None
 
     return {run.run_id: used(run) for run in runs}

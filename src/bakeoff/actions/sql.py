@@ -7,6 +7,7 @@ folder and nothing besides.
 import datetime as dt
 import json
 import math
+import shutil
 import tempfile
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -167,7 +168,7 @@ def write_answer(path: Path, form: Form, target: Path) -> int:
 
     answer = read_answer(path)
     if form == "parquet":
-        target.write_bytes(path.read_bytes())
+        shutil.copyfile(path, target)
     elif form == "csv":
         _flat(answer).sink_csv(target)
     elif form == "json":

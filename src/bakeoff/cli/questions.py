@@ -1,5 +1,7 @@
 """Commands that ask the records: which of several runs is best, and anything in SQL."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -154,6 +156,7 @@ def sql(
             elif form == "csv":
                 part = path.with_suffix(".csv")
                 write_answer(path, form, part)
-                typer.echo(part.read_text("utf-8"), nl=False)
+                with part.open(encoding="utf-8") as lines:
+                    shutil.copyfileobj(lines, sys.stdout)
             else:
                 typer.echo(answer_page(path))

@@ -64,7 +64,12 @@ class Loaded:
 
 
 def _shown(value: Json) -> Json:
-    return without_password(value) if isinstance(value, str) and "://" in value else value
+    """A setting as people may see it: without the passwords of URLs, wherever in it they stand."""
+    if isinstance(value, str):
+        return without_password(value) if "://" in value else value
+    if narrow.is_mapping(value):
+        return {name: _shown(each) for name, each in value.items()}
+    return [_shown(each) for each in value] if narrow.is_sequence(value) else value
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:

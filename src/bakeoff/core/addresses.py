@@ -31,7 +31,7 @@ def is_local_url(url: str) -> bool:
         return False
 
 
-_SECRET = ("password", "token", "secret", "key", "signature", "credential")
+_SECRET = ("passw", "pwd", "token", "secret", "key", "sig", "credential", "auth")
 
 
 def without_password(url: str) -> str:
@@ -39,6 +39,8 @@ def without_password(url: str) -> str:
 
     >>> without_password("postgresql://me:open@host/db?sslpassword=sesame&sslmode=require")
     'postgresql://me:***@host/db?sslpassword=***&sslmode=require'
+    >>> without_password("https://ghp_abc@host/a?sv=1&sig=b")
+    'https://***@host/a?sv=1&sig=***'
     >>> without_password("sqlite:///.bakeoff/records.db")
     'sqlite:///.bakeoff/records.db'
     """
@@ -49,7 +51,8 @@ def without_password(url: str) -> str:
     place, pairs = parts.netloc, parse_qsl(parts.query, keep_blank_values=True)
     user, at, host = place.rpartition("@")
     hidden = [(name, "***" if any(word in name.lower() for word in _SECRET) else value) for name, value in pairs]
-    if ":" not in user and hidden == pairs:
+    lone = bool(user) and ":" not in user and parts.scheme in {"http", "https"}  # a token stands there
+    if ":" not in user and not lone and hidden == pairs:
         return url
-    place = f"{user.partition(':')[0]}:***{at}{host}" if ":" in user else place
+    place = f"{user.partition(':')[0]}:***{at}{host}" if ":" in user else f"***{at}{host}" if lone else place
     return urlunsplit(parts._replace(netloc=place, query=urlencode(hidden, safe="*/:")))

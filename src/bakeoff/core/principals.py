@@ -54,7 +54,7 @@ class Principal:
 
     def everything(self, kind: ScopeKind) -> bool:
         """Whether all things of a kind are within its reach."""
-        return self.reaches(kind, "*")
+        return not self.scopes or (kind, "*") in self.scopes
 
 
 ANONYMOUS = Principal(name="anonymous", permissions=_EVERYTHING)

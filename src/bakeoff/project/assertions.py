@@ -44,7 +44,7 @@ def assert_not_worse(
     )
     values = ", ".join(f"{name} {value.value:.6g}" for name, value in judged.values.items())
     found = next(iter(judged.differences), None)
-    if found is not None and (found.alike or _least(found) >= -judged.margin):
+    if found is not None and _least(found) >= -judged.margin:
         return
     shown = f"not worse than the champion by more than {judged.margin:.6g} in {metric}"
     if found is None:

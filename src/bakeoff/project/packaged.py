@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import UsageError
+from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.records import DocumentChange
 from bakeoff.core.types import Json
 from bakeoff.project.project import STATE, Project
@@ -94,18 +95,29 @@ class PackagedRelease:
         self._write(project)
         return project
 
+    def _write_tokens(self, documents: DocumentRecords) -> None:
+        """Let those call that the package knows, and nobody else: what was revoked once stays so."""
+        packaged: Mapping[str, Mapping[str, Json]] = self._records["tokens"]
+        stored = {document.key: document.body for document in documents.find("tokens")}
+        revoked_ms = int(self._records["time_ms"])
+        bodies: dict[str, Mapping[str, Json]] = {
+            key: body for key, body in packaged.items() if stored.get(key, {}).get("revoked_ms") is None
+        }
+        bodies |= {key: {**body, "revoked_ms": revoked_ms} for key, body in stored.items() if key not in packaged}
+        changes = [
+            DocumentChange(collection="tokens", key=key, body=body)
+            for key, body in bodies.items()
+            if body != stored.get(key)
+        ]
+        if changes:
+            documents.apply(changes)
+
     def _write(self, project: Project) -> None:
         documents, release = project.records.documents, dict[str, Json](self._records["release"])
         release_id = str(release.pop("release_id"))
         if documents.get("releases", f"{project.endpoint}/{release_id}") is None:
             documents.put("releases", f"{project.endpoint}/{release_id}", release)
-        tokens = [
-            DocumentChange(collection="tokens", key=key, body=body)
-            for key, body in self._records["tokens"].items()
-            if documents.get("tokens", key) is None
-        ]
-        if tokens:
-            documents.apply(tokens)
+        self._write_tokens(documents)
         time_ms = int(self._records["time_ms"])
         Endpoints(documents, lambda: time_ms, who="package").release(
             project.endpoint, release_id, why="it is in the package"

@@ -71,12 +71,12 @@ def test_an_image_must_be_named(ran, tmp_path):
 def test_systemd_takes_the_unit(ran, tmp_path, few_packages):
     with Project(ran) as project:
         made = project.package(tmp_path / "out", form="systemd")
-    assert made.files == ("app", "films.service", "lib", "sbom.cdx.json")
+    assert made.files == ("app", "bakeoff-films.service", "lib", "sbom.cdx.json")
     if shutil.which("systemd-analyze") is None:
         pytest.skip("needs systemd-analyze on the PATH")
-    unit = tmp_path / "out/films.service"
+    unit = tmp_path / "out/bakeoff-films.service"
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False)
-    assert [line for line in done.stderr.splitlines() if "films.service" in line] == []
+    assert [line for line in done.stderr.splitlines() if "bakeoff-films.service" in line] == []
 
 
 def test_the_context_of_docker_is_whole(ran, tmp_path, few_packages):

@@ -3,6 +3,7 @@
 import pytest
 
 from bakeoff.actions.judge_runs import judge_runs, keep
+from bakeoff.core.errors import DataError
 from bakeoff.web.server import Server, local_hosts
 from bakeoff.web.tracking.app import create_tracking_app
 
@@ -70,3 +71,25 @@ def test_traces_with_feedback(mlflow, tracking):
     assert judged.verdict.comparisons[0].p_value == pytest.approx(2 * 0.5**20)  # 20 questions that one alone has right
     tone = judge_runs(tracking.records, tracking.blobs, ["second", "first"], metric="tone")
     assert {each.values["tone"].value for each in tone.runs} == {0.5}
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_trace_that_a_scorer_left_open_is_missing_and_told(mlflow, tracking):
+    """As a prediction that is not there: a run gains nothing by what its scorer could not judge."""
+
+    @mlflow.trace
+    def answer(question):
+        return question.upper()
+
+    for name, judged in (("whole", N), ("open", N - 15)):
+        with mlflow.start_run(run_name=name):
+            for at in range(N):
+                answer(f"question {at}")
+                if at < judged:
+                    mlflow.log_feedback(
+                        trace_id=mlflow.get_last_active_trace_id(), name="correct", value=at * 11 % N >= 4
+                    )
+    with pytest.raises(DataError, match=f"open has none in 15 of {N} paired rows"):
+        judge_runs(tracking.records, tracking.blobs, ["whole", "open"], metric="correct")
+    dropped = judge_runs(tracking.records, tracking.blobs, ["whole", "open"], metric="correct", missing="drop")
+    assert (dropped.rows, dropped.left_out[0].count) == (N - 15, 15)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
+from bakeoff.actions.doctor import requirements_of
 from bakeoff.core import plugins
 from bakeoff.core.errors import MissingExtraError, UsageError
-from bakeoff.core.families import load_family
+from bakeoff.core.families import load_family, missing_distributions
+from bakeoff.prepare.steps import preparation
 
 if TYPE_CHECKING:
     from bakeoff.actions.packages.module import PackagedModule
@@ -23,7 +25,10 @@ LEFT_OUT = frozenset({"__pycache__", ".pyc"})
 
 
 def needed(module: "PackagedModule") -> tuple[str, ...]:
-    """Distributions that the release needs by name: bakeoff, and what its families say they do, members included."""
+    """Distributions that the release needs by name: bakeoff, what its families and steps say that they do.
+
+    A family that asks a service needs the extra `chat`, which it imports when it does.
+    """
     params: Any = module.model.model_origin.params if module.model else {}
     families = {module.release.family, *_families(params)}
     names = {"bakeoff"}
@@ -32,6 +37,10 @@ def needed(module: "PackagedModule") -> tuple[str, ...]:
         names.update(family.requires)
         own = plugins.distribution_of("bakeoff.families", name)
         names.update({own} if own else ())
+        if hasattr(family, "service"):
+            names.update(each.name for each in requirements_of("chat"))
+    steps = preparation(module.release.steps).requires
+    names.update(set(steps) - set(missing_distributions(steps)))  # one that is not here was not used here
     return tuple(sorted(map(_normal, names)))
 
 
@@ -85,10 +94,10 @@ def copy_packages(packages: Mapping[str, Distribution], folder: Path) -> None:
         for relative, path in _files(name, each):
             target = folder / relative
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-            files += 1
+            shutil.copy(path, target)  # with its mode: some packages bring programs
+            files += path.suffix in {".py", ".so"}
         if not files:
-            raise UsageError(f"expected the files of package {name!r}, found none; install it anew from a wheel")
+            raise UsageError(f"expected the code of package {name!r}, found none; install it anew from a wheel")
 
 
 def _files(name: str, package: Distribution) -> Iterator[tuple[Path, Path]]:
@@ -110,7 +119,9 @@ def _files(name: str, package: Distribution) -> Iterator[tuple[Path, Path]]:
     for part in ("METADATA", "entry_points.txt"):
         if (info / part).is_file():
             yield Path(info.name, part), info / part
-    for top in sorted({point.value.partition(":")[0].partition(".")[0] for point in package.entry_points} or {name}):
+    registered = {point.value.partition(":")[0].partition(".")[0] for point in package.entry_points}
+    stated = set((package.read_text("top_level.txt") or "").split())
+    for top in sorted(registered or stated or {name.replace("-", "_")}):
         yield from _module_files(top)
 
 

@@ -1,8 +1,11 @@
 """The Python module that every package has inside: the release, what reads it, and a command that serves it."""
 
 import json
+import keyword
 import re
+import sys
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["PackagedModule", "module_of", "write_module"]
 
 RELEASE_FOLDER = "release"
-KEYWORDS = re.compile(r"[a-z_][a-z0-9_]*")
+NAMES = re.compile(r"[a-z_][a-z0-9_]*")
 
 # `{of}` is empty: an import that begins a line of a text would read as one of this module.
 _INIT = '''"""{title}: a model with its release; `predict(rows)` answers, `python -m {name} serve` serves it."""
@@ -83,14 +86,24 @@ def module_of(project: "Project", endpoint: str, name: str | None) -> PackagedMo
         )
     module = re.sub(r"[^a-z0-9]+", "_", endpoint.lower()) if name is None else name
     module = f"_{module}" if name is None and module[0].isdigit() else module
-    if KEYWORDS.fullmatch(module) is None or module == "bakeoff":
-        raise UsageError(f"expected a module's name of small letters, digits and '_', received {module!r}")
+    if name is None and _is_taken(module):
+        module = f"{module}_model"
+    if NAMES.fullmatch(module) is None or _is_taken(module):
+        raise UsageError(
+            f"expected a module's name of small letters, digits and '_' that no other module here has, received "
+            f"{module!r}; --name gives it another"
+        )
     try:
         model = project.records.versions.get("model", release.model, release.number)
     except NotFoundError:
         model = None
     version = f"{release.number}+{release.release_id[:12]}"
     return PackagedModule(name=module, version=version, endpoint=endpoint, release=release, model=model)
+
+
+def _is_taken(module: str) -> bool:
+    """Whether Python has this name for something else, which the module would hide."""
+    return keyword.iskeyword(module) or module in sys.stdlib_module_names or module in packages_distributions()
 
 
 def write_module(project: "Project", module: PackagedModule, folder: Path) -> Path:

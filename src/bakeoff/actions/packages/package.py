@@ -133,9 +133,6 @@ class _Making:
             "wheel": self._wheel,
         }
 
-    def _packages(self) -> "dict[str, Distribution]":
-        return packages_of(needed(self.module))
-
     # --- an image -------------------------------------------------------------------------------
 
     def _oci(self) -> tuple[str | None, list[str]]:
@@ -143,7 +140,8 @@ class _Making:
         from bakeoff.actions.packages.signing import ANNOTATION, KIND, MEDIA, sign
 
         assert self.options.base is not None, "it was required"
-        packages, (libraries, app) = self._packages(), self._filled()
+        packages = packages_of(needed(self.module))
+        libraries, app = self._filled(packages)
         layout = ImageLayout(self.folder, time_ms=self.module.release.created_ms)
         image = layout.base(self.options.base)
         python = _python_in(self.folder, image.layers)
@@ -174,13 +172,21 @@ class _Making:
         notes = [] if self.options.key else ["not signed: --key names a key to sign with"]
         return descriptor["digest"], notes
 
-    def _filled(self) -> tuple[Path, Path]:
+    def _filled(self, packages: "Mapping[str, Distribution]") -> tuple[Path, Path]:
         libraries, app = self.scratch / "lib", self.scratch / "app"
         libraries.mkdir()
         app.mkdir()
-        copy_packages(self._packages(), libraries)
+        copy_packages(packages, libraries)
         write_module(self.project, self.module, app)
         return libraries, app
+
+    def _bundle(self) -> None:
+        """Packages, module and bill of materials, as they lie beside each other without an image."""
+        packages = packages_of(needed(self.module))
+        libraries, app = self._filled(packages)
+        shutil.move(libraries, self.folder / "lib")
+        shutil.move(app, self.folder / "app")
+        (self.folder / "sbom.cdx.json").write_bytes(self._bill(packages))
 
     def _bill(self, packages: "Mapping[str, Distribution]") -> bytes:
         here, release = capture(), self.module.release
@@ -195,10 +201,7 @@ class _Making:
         return json.dumps(document, indent=1, sort_keys=True).encode()
 
     def _docker(self) -> tuple[str | None, list[str]]:
-        libraries, app = self._filled()
-        shutil.move(libraries, self.folder / "lib")
-        shutil.move(app, self.folder / "app")
-        (self.folder / "sbom.cdx.json").write_bytes(self._bill(self._packages()))
+        self._bundle()
         (self.folder / "Dockerfile").write_text(self._dockerfile(), encoding="utf-8")
         (self.folder / ".dockerignore").write_text("**/__pycache__\n", encoding="utf-8")
         return None, [f"docker build -t {_dns(self.module.endpoint)} {self.folder}"]
@@ -251,16 +254,14 @@ class _Making:
     # --- without containers ---------------------------------------------------------------------
 
     def _systemd(self) -> tuple[str | None, list[str]]:
-        libraries, app = self._filled()
-        shutil.move(libraries, self.folder / "lib")
-        shutil.move(app, self.folder / "app")
-        (self.folder / "sbom.cdx.json").write_bytes(self._bill(self._packages()))
-        unit, place = f"{_dns(self.module.endpoint)}.service", f"/opt/{_dns(self.module.endpoint)}"
+        self._bundle()
+        service = _service(self.module)
+        unit, place = f"{service}.service", f"/opt/{service}"
         (self.folder / unit).write_text(self._unit(place), encoding="utf-8")
         return None, [f"copy the folder to {place} and the unit to /etc/systemd/system; systemctl enable --now {unit}"]
 
     def _unit(self, place: str) -> str:
-        state = _dns(self.module.endpoint)
+        state = _service(self.module)
         sections = {
             "Unit": [f"Description={self.module.title}", "After=network.target"],
             "Service": [
@@ -289,11 +290,9 @@ class _Making:
         app.mkdir()
         write_module(self.project, self.module, app)
         name, version = self.module.name, self.module.version
-        requires = [
-            f"Requires-Dist: {each}=={here.version.partition('+')[0]}"
-            for each, here in packages_of(needed(self.module)).items()
-            if each in needed(self.module)
-        ]
+        direct = needed(self.module)
+        packages = packages_of(direct)
+        requires = [f"Requires-Dist: {each}=={packages[each].version.partition('+')[0]}" for each in direct]
         metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", f"Summary: {self.module.title}"]
         metadata += [f"Requires-Python: =={sys.version_info[0]}.{sys.version_info[1]}.*", *requires, ""]
         wheel = ["Wheel-Version: 1.0", "Generator: bakeoff", "Root-Is-Purelib: true", "Tag: py3-none-any", ""]
@@ -302,7 +301,7 @@ class _Making:
         }
         info = f"{name}-{version}.dist-info"
         files |= {f"{info}/METADATA": "\n".join(metadata).encode(), f"{info}/WHEEL": "\n".join(wheel).encode()}
-        files[f"{info}/sboms/sbom.cdx.json"] = self._bill(packages_of(needed(self.module)))
+        files[f"{info}/sboms/sbom.cdx.json"] = self._bill(packages)
         _write_wheel(self.folder / f"{name}-{version}-py3-none-any.whl", files, f"{info}/RECORD")
         return None, [f"pip install {self.folder}/*.whl, then: python -m {name} serve"]
 
@@ -346,6 +345,12 @@ def _python_in(layout: Path, layers: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def _service(module: PackagedModule) -> str:
+    """What systemd calls it: no name of another's service."""
+    return f"bakeoff-{_dns(module.endpoint)}"
+
+
 def _dns(name: str) -> str:
     """A name as DNS has them."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50] or "model"
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return f"{'' if plain[:1].isalpha() else 'm-'}{plain}"[:50].strip("-")
