@@ -9,14 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution, metadata, requires, version
+from importlib.metadata import PackageNotFoundError, distribution, metadata, version
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
+from bakeoff.actions.extras import UNTRIED, requirements_of
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.events import SHADOW, PredictionEvent
 from bakeoff.core.families import install_command, load_family, missing_distributions
@@ -31,8 +32,6 @@ __all__ = ["Diagnosis", "HealthCheck", "examine", "examine_installation"]
 
 LEAST_FREE_BYTES = 2 * 10**9
 IMPORT_S = 120.0
-UNTRIED = frozenset({"dev", "docs"})
-"""Extras for people who work on bakeoff itself: what of them is a program has no module to import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,33 +120,21 @@ def _family(name: str) -> str:
 
 def _base() -> HealthCheck:
     """What every installation has; one that lacks some of it is broken."""
-    lacking = [lack for each in _requirements() if (lack := _lack(each))]
+    lacking = [lack for each in requirements_of() if (lack := _lack(each))]
     if lacking:
         message = f"{'; '.join(lacking)}: pip install --upgrade bakeoff"
         return HealthCheck(name="base", ok=False, message=message)
-    return _imported("base", _requirements())
+    return _imported("base", requirements_of())
 
 
 def _extra(extra: str) -> HealthCheck:
     """Whether an extra is there and can be imported; one that was never installed is no fault, one in parts is."""
-    name, own = f"extra {extra}", list(_requirements(extra))
+    name, own = f"extra {extra}", list(requirements_of(extra))
     lacking = [lack for each in own if (lack := _lack(each))]
     if lacking:
         install = f'pip install "bakeoff[{extra}]"'
         return HealthCheck(name=name, ok=True, message=f"not installed ({'; '.join(lacking)}): {install}")
     return HealthCheck(name=name, ok=True, message="installed") if extra in UNTRIED else _imported(name, own)
-
-
-def _requirements(extra: str = "") -> Iterator[Requirement]:
-    """What the base needs here, or what an extra adds to it."""
-    for line in requires("bakeoff") or []:
-        each = Requirement(line)
-        if each.marker is None:
-            wanted = not extra
-        else:
-            wanted = each.marker.evaluate({"extra": extra}) and (not extra or not each.marker.evaluate({"extra": ""}))
-        if wanted:
-            yield each
 
 
 def _lack(needed: Requirement) -> str | None:
