@@ -1,8 +1,12 @@
+import json
 import shutil
 from dataclasses import replace
 
+import jsonschema
+
 from bakeoff import Project
-from bakeoff.cli.render import turn_page
+from bakeoff.cli.documents import schema_of
+from bakeoff.cli.render import turn_json, turn_page
 from bakeoff.loop import retrain
 
 SETTINGS = """
@@ -70,6 +74,8 @@ def test_a_turn_says_why_it_does_not_monitor_a_live_release(films_run, tmp_path,
     assert "(films/1) to have a reference that monitoring compares with, found none" in turn.unwatched
     assert "nothing is released" not in turn_page(turn)
     assert turn_page(turn).startswith(f"not monitored: {turn.unwatched}")
+    jsonschema.validate(json.loads(json.dumps(turn_json(turn))), schema_of("loop"))
+    assert turn_json(turn)["unwatched"] == turn.unwatched
 
 
 def test_the_first_turn_says_that_nothing_was_released(films_project):
