@@ -6,7 +6,9 @@ import tomllib
 import pytest
 import yaml
 
+from bakeoff.actions import extras
 from bakeoff.actions.pipelines import KINDS
+from bakeoff.config.sections import Config
 from bakeoff.core.errors import UsageError
 from bakeoff.project.project import Project
 
@@ -46,6 +48,28 @@ def test_what_candidates_need_is_installed(repository):
     toml.write_text(toml.read_text() + "\n[candidates.embedding]\n")
     assert 'pip install "bakeoff[embedding]"' in written(repository, "gitlab")[".gitlab-ci.yml"]
     tomllib.loads(toml.read_text())
+
+
+def test_what_settings_and_steps_need_is_installed(repository, monkeypatch):
+    monkeypatch.setattr(extras, "missing_distributions", lambda names: [name for name in names if name == "icu4py"])
+    toml = repository / "bakeoff.toml"
+    text = toml.read_text().replace("[data]", '[data]\nholidays = "DE"\nquery = "SELECT * FROM source"')
+    toml.write_text(text + '\n[prepare]\nsteps = ["drop_stop_words"]\n')
+    assert 'pip install "bakeoff[holidays,sql,text]"' in written(repository, "gitlab")[".gitlab-ci.yml"]
+
+
+def test_settings_say_what_they_need():
+    def needs(**sections):
+        return [(need.setting, need.extra) for need in extras.needs_of_settings(Config.model_validate(sections))]
+
+    base = {"project": {"name": "p", "task": "classification"}, "data": {"source": "a.csv", "target": "label"}}
+    assert needs(**base) == []
+    writes = base | {"project": {"name": "p", "task": "generation"}, "decide": {"json_schema": "answer.json"}}
+    assert needs(**writes) == [("[decide] json_schema", "chat")]
+    on_server = {"source": ["a.csv", "postgresql://me@host/shop!public.orders"], "target": "label"}
+    assert needs(**base | {"data": on_server}) == [("a source on PostgreSQL", "postgres")]
+    records = {"records": "postgresql+psycopg://me@host/db", "blobs": "blobs"}
+    assert needs(**base | {"store": records}) == [("records on PostgreSQL", "postgres")]
 
 
 def test_a_pull_request_passes_fails_and_fails_with_its_comment(repository, tmp_path, workflow):

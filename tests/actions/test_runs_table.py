@@ -130,5 +130,7 @@ def test_a_project_gives_them_in_its_library(ran):
         assert sorted(table["name"]) == ["first", "second"]
         assert list(project.metric_history("accuracy", "first").columns) == ["run_id", "step", "time", "value"]
         means = project.runs_over_seeds("accuracy")
-        assert list(means["runs"]) == [1, 1]
-        assert set(means["params.smooth"]) == {"1.0", "5.0"}
+        assert list(means.table["runs"]) == [1, 1]
+        assert set(means.table["params.smooth"]) == {"1.0", "5.0"}
+        assert (means.over, means.unfinished) == (("seed",), 0)
+        assert repr(means) == "SeedMeans(2 rows over seed, 0 unfinished runs left out)"

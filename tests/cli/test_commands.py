@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from bakeoff.actions import doctor
+from bakeoff.actions import doctor, extras
 
 ROW = '{"review": "good film", "year": 2000}'
 
@@ -193,7 +193,7 @@ def test_an_address_that_cannot_be_served_is_told_at_once(ran, bakeoff, args):
 def test_doctor_works_without_a_project_and_tries_what_it_approves(bakeoff, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        doctor, "requires", lambda _: ["polars", 'psutil; extra == "some"', 'nosuchthing>2; extra == "none"']
+        extras, "requires", lambda _: ["polars", 'psutil; extra == "some"', 'nosuchthing>2; extra == "none"']
     )
     monkeypatch.setattr(doctor, "metadata", lambda _: SimpleNamespace(get_all=lambda _: ["some", "none"]))
     ended = bakeoff("doctor", "--json")
@@ -212,7 +212,7 @@ def test_doctor_tells_of_a_library_that_cannot_be_imported(bakeoff, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     (tmp_path / "psutil.py").write_text("raise OSError('no GLIBC_9.99')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(doctor, "requires", lambda _: ['psutil; extra == "some"', "polars>99"])
+    monkeypatch.setattr(extras, "requires", lambda _: ['psutil; extra == "some"', "polars>99"])
     monkeypatch.setattr(doctor, "metadata", lambda _: SimpleNamespace(get_all=lambda _: ["some"]))
     ended = bakeoff("doctor", "--json")
     assert ended.code == 1

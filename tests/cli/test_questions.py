@@ -88,6 +88,9 @@ def test_sql_has_one_error_and_no_traceback(bakeoff, store):
     assert (ended.code, len(ended.errors)) == (1, 1)
     assert "Did you mean 'runs'?" in ended.err
     assert bakeoff("sql", "SELECT 1", "--format", "parquet", "-C", store).code == 2
+    ended = bakeoff("sql", "SELECT 1", "--json", "--format", "csv", "-C", store)
+    assert (ended.code, "expected --json or --format csv, received both" in ended.err) == (2, True)
+    assert bakeoff("sql", "SELECT 1 AS a", "--json", "--format", "json", "-C", store).document["rows"] == [{"a": 1}]
 
 
 def test_runs_are_aggregated_over_seeds(bakeoff, store):
@@ -101,6 +104,8 @@ def test_runs_are_aggregated_over_seeds(bakeoff, store):
     assert row["low"] < 0.7  # of two runs little is known
     assert row["high"] > 0.97
     assert bakeoff("runs", "--metric", "acc", "-C", store).code == 2
+    ended = bakeoff("runs", "--aggregate", "--limit", "1", "-C", store)
+    assert (ended.code, "expected no --limit beside it" in ended.errors[0]) == (2, True)
 
 
 def test_import_and_export_count_everything(bakeoff, store, tmp_path, monkeypatch):

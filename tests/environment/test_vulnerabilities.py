@@ -69,6 +69,14 @@ def test_a_zip_file_and_records_that_cannot_be_read(tmp_path):
     assert (found.package, found.version, found.aliases, found.fixed) == ("lib", "1.5", ("CVE-1",), ("2.0",))
 
 
+def test_versions_that_cannot_be_compared_are_told(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(record(versions=["2024-odd"], events=[{"introduced": "0"}])))
+    result = audited({"lib": "built by hand", "other": "2024-odd", "fine": "1.0"}, tmp_path)
+    assert result.vulnerabilities == ()
+    assert result.unreadable_versions == ("lib built by hand", "other 2024-odd")
+    assert ids(tmp_path, lib="2024-odd") == ["PYSEC-1"]  # a list of versions says so as it is
+
+
 def test_what_is_no_database(tmp_path):
     with pytest.raises(DataError, match="found 0"):
         audited({}, tmp_path)

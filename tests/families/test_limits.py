@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 import pytest
 
 from bakeoff.core import deadline
 from bakeoff.core.families import load_family
 from bakeoff.core.ledger import Loss
+from bakeoff.core.types import Column, Schema
+from bakeoff.families.features.scaled import ScaledTable
 from bakeoff.families.wrappers import members
 from bakeoff.families.wrappers.members import Member, fit_members
 from bakeoff.families.wrappers.prepared import PreparedFamily, PreparedParams, StepSpec
@@ -15,10 +18,10 @@ from bakeoff.testing.families import FamilyConformance
 
 TABLE = ("categorical", "numeric", "boolean", "datetime")
 CUTS = {
-    "linear": ({}, ["features were not tried: elapsed time, calendar", "only 1 value of penalty was tried"]),
+    "linear": ({}, ["features were not tried: elapsed time; calendar", "only 1 value of penalty was tried"]),
     "boosting": (
         {"max_trees": 60},
-        ["features were not tried: elapsed time, calendar", "1 rounds of trees of up to 60 were tried"],
+        ["features were not tried: elapsed time; calendar", "1 rounds of trees of up to 60 were tried"],
     ),
     "xgboost": ({"max_trees": 60}, ["1 rounds of trees of up to 60 were tried"]),
     "catboost": ({"max_trees": 60}, ["1 trees of up to 60 were tried"]),
@@ -47,6 +50,26 @@ def test_what_a_limit_cuts_short_is_told(name, tmp_path):
     model = family.fit(replace(job, limit_s=0.0, on_cut=cuts.append))
     assert len(model.predict(job.validation)) == 40
     assert cuts == expected
+
+
+@pytest.mark.parametrize(("name", "times"), [("neighbours", 2), ("kernel", 3)])
+def test_scales_are_encoded_only_when_their_turn_comes(name, times, tmp_path, monkeypatch):
+    encoded, fit = [], ScaledTable.fit.__func__
+
+    def noted(cls, *given, one_scale, **named):
+        encoded.append(one_scale)
+        return fit(cls, *given, one_scale=one_scale, **named)
+
+    monkeypatch.setattr(ScaledTable, "fit", classmethod(noted))
+    names = tuple(f"pixel{at}" for at in range(8))  # all alike: with one scale, and with one for each
+    pixels_nd = np.random.default_rng(0).uniform(size=(80, 8))
+    table = pl.DataFrame(pixels_nd, schema=names).with_columns(target=pl.Series(pixels_nd.sum(axis=1)))
+    columns = tuple(Column(name=each, kind="numeric", dtype="Float64") for each in (*names, "target"))
+    family = load_family(name)
+    job = FamilyConformance().job_of("regression", family.params(), tmp_path, columns=("numeric",))
+    schema = Schema(columns=columns, target="target", inputs=names)
+    family.fit(replace(job, schema=schema, train=table[:60], validation=table[60:], limit_s=0.0))
+    assert encoded == [False] * times  # to choose it, of the kernel to choose the penalty, and of all rows
 
 
 class Slow:

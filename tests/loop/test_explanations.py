@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +11,7 @@ from typer.testing import CliRunner
 from bakeoff import Project
 from bakeoff.cli.main import app
 from bakeoff.core.errors import DataError, NotFoundError, UsageError
+from bakeoff.core.jobs import Job
 from bakeoff.loop import dataset, explain
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.evaluate import Judged
@@ -139,3 +142,14 @@ def test_with_folds_a_curve_expects_what_one_fit_takes(ran):
         part = explain._learning(stage, gathered, Judged(fitted=fitted), 0.5)
     assert part.job.argument.whole_s == 3.0  # three fits without a fold, and one of all rows
     assert part.job.argument.all_fits_s == part.seconds == 3.0
+
+
+def test_a_part_that_does_not_fit_takes_no_time_from_those_after_it(ran):
+    def part(name, seconds):
+        return explain._Part(job=Job(name=name, function="m:f", argument=None), key=name, seconds=seconds)
+
+    with Project(ran) as project, project._stage() as stage:
+        short = replace(stage, time=SimpleNamespace(left_s=30.0 / stage.at_once))
+        fitting, reasons = explain._in_time(short, [part("a", 10.0), part("b", 100.0), part("c", 15.0), part("d", 6.0)])
+    assert list(fitting) == ["a", "c"]
+    assert list(reasons) == ["b", "d"]

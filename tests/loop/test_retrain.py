@@ -1,4 +1,13 @@
+import json
+import shutil
+from dataclasses import replace
+
+import jsonschema
+
 from bakeoff import Project
+from bakeoff.cli.documents import schema_of
+from bakeoff.cli.render import turn_json, turn_page
+from bakeoff.loop import retrain
 
 SETTINGS = """
 [monitor]
@@ -53,6 +62,25 @@ def test_monitoring_needs_a_release(films_project):
 
     with Project(films_project) as project, pytest.raises(NotFoundError, match="bakeoff run"):
         project.monitor()
+
+
+def test_a_turn_says_why_it_does_not_monitor_a_live_release(films_run, tmp_path, monkeypatch, third_party):
+    folder = shutil.copytree(films_run, tmp_path / "films")
+    live = retrain.current
+    monkeypatch.setattr(retrain, "current", lambda *given: replace(live(*given), reference_id=None))
+    with Project(folder) as project:
+        turn = project.loop_once()
+    assert turn.report is None
+    assert "(films/1) to have a reference that monitoring compares with, found none" in turn.unwatched
+    assert "nothing is released" not in turn_page(turn)
+    assert turn_page(turn).startswith(f"not monitored: {turn.unwatched}")
+    jsonschema.validate(json.loads(json.dumps(turn_json(turn))), schema_of("loop"))
+    assert turn_json(turn)["unwatched"] == turn.unwatched
+
+
+def test_the_first_turn_says_that_nothing_was_released(films_project):
+    with Project(films_project) as project:
+        assert project.loop_once().unwatched == "nothing was released before this turn"
 
 
 def test_a_slip_in_a_label_does_not_become_a_class(films_project):

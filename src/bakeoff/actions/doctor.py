@@ -9,14 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution, metadata, requires, version
+from importlib.metadata import PackageNotFoundError, distribution, metadata, version
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
+from bakeoff.actions.extras import UNTRIED, requirements_of
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.events import SHADOW, PredictionEvent
 from bakeoff.core.families import install_command, load_family, missing_distributions
@@ -31,8 +32,6 @@ __all__ = ["Diagnosis", "HealthCheck", "examine", "examine_installation"]
 
 LEAST_FREE_BYTES = 2 * 10**9
 IMPORT_S = 120.0
-UNTRIED = frozenset({"dev", "docs"})
-"""Extras for people who work on bakeoff itself: what of them is a program has no module to import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,18 +135,6 @@ def _extra(extra: str) -> HealthCheck:
         install = f'pip install "bakeoff[{extra}]"'
         return HealthCheck(name=name, ok=True, message=f"not installed ({'; '.join(lacking)}): {install}")
     return HealthCheck(name=name, ok=True, message="installed") if extra in UNTRIED else _imported(name, own)
-
-
-def requirements_of(extra: str = "") -> Iterator[Requirement]:
-    """What the base needs here, or what an extra adds to it."""
-    for line in requires("bakeoff") or []:
-        each = Requirement(line)
-        if each.marker is None:
-            wanted = not extra
-        else:
-            wanted = each.marker.evaluate({"extra": extra}) and (not extra or not each.marker.evaluate({"extra": ""}))
-        if wanted:
-            yield each
 
 
 def _lack(needed: Requirement) -> str | None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bakeoff.core.errors import NotFoundError, UsageError
-from bakeoff.core.families import load_family
+from bakeoff.actions.extras import extras_of
+from bakeoff.core.errors import UsageError
 from bakeoff.core.plugins import suggestion
 
 if TYPE_CHECKING:
@@ -54,16 +54,7 @@ def write_pipeline(project: "Project", kind: str, *, force: bool = False) -> lis
 
 
 def _facts(project: "Project") -> _Facts:
-    extras: set[str] = set()
-    for name, candidate in project.config.candidates.items():
-        try:
-            extra = load_family(candidate.family or name).extra
-        except NotFoundError:
-            continue  # a family of the team's own, which its own requirements bring
-        extras |= {extra} if extra else set()
-    extras |= {"sql"} if project.config.data.query is not None else set()
-    store = project.config.store
-    extras |= {"postgres"} if store.records.startswith("postgresql") else set()
+    extras = extras_of(project.config)
     named = f"[{','.join(sorted(extras))}]" if extras else ""
     return _Facts(
         name=project.config.project.name,

@@ -15,6 +15,7 @@ from bakeoff.core.errors import DataError, NotFoundError, UsageError
 from bakeoff.core.protocols import BlobStore, RecordStore
 from bakeoff.core.queries import Query, attribute, every
 from bakeoff.core.records import Run
+from bakeoff.core.tracked import FILES, SPANS, TRACES
 from bakeoff.core.types import Task
 from bakeoff.evaluate.score.worker import OUTCOMES
 
@@ -29,8 +30,6 @@ RESULTS = ("eval_results", "eval_results_table", "results", "predictions", "rows
 """Files without their endings that are taken for results of rows, the first before the others."""
 LOGGED = "mlflow.loggedArtifacts"
 """The tag in which MLflow notes tables."""
-TRACES, SPANS, FILES = "traces", "trace_spans", "artifact_files"
-"""Collections of documents that `bakeoff.web.tracking` writes."""
 OF_RUN = "run\x1f"
 """Before the id of a run: by this, traces of the run are searched."""
 GROUP, TIME = "__group", "__time"

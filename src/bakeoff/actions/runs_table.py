@@ -136,9 +136,13 @@ class SeedMeans:
     is how many runs were left out because they did not finish.
     """
 
-    table: "pl.DataFrame"
+    table: Any
     over: tuple[str, ...]
     unfinished: int
+
+    def __repr__(self) -> str:
+        over = ", ".join(self.over) or "no param"
+        return f"SeedMeans({len(self.table)} rows over {over}, {self.unfinished} unfinished runs left out)"
 
 
 def runs_over_seeds(

@@ -218,6 +218,7 @@ def _loop() -> Types:
         triggers=list[Trigger],
         taken_in=int,
         blocked=str | None,
+        unwatched=str | None,
         run=RunOutcome | None,
     )
     return (turn,)

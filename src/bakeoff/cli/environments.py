@@ -176,5 +176,7 @@ def audit(
         typer.echo(f"{len(rows)} known vulnerabilities of {result.packages} packages, by {result.records} records")
         if result.unread:
             typer.echo(f"{result.unread} records could not be read", err=True)
+        if odd := result.unreadable_versions:
+            typer.echo(f"{len(odd)} packages have versions that cannot be compared: {', '.join(odd)}", err=True)
     if result.vulnerabilities:
         raise typer.Exit(VULNERABLE)

@@ -141,6 +141,8 @@ def sql(
         else:
             typer.echo(views_page())
         return
+    if as_json and output is None and form not in {"table", "json"}:
+        raise UsageError(f"expected --json or --format {form}, received both: name --output FILE for the {form}")
     if output is None and form == "parquet":
         raise UsageError("expected --output FILE for --format parquet")
     if output is not None and form == "table":

@@ -14,6 +14,7 @@ from bakeoff.core.errors import UsageError
 __all__ = ["add_to"]
 
 HERE = Path()
+MOST_RUNS = 20
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,7 +31,9 @@ runs = typer.Typer(cls=CommandGroup, invoke_without_command=True, no_args_is_hel
 def list_runs(
     context: typer.Context,
     *,
-    limit: Annotated[int, typer.Option(metavar="N", help="How many.", min=1, max=1_000_000)] = 20,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="How many; 20 by default.", min=1, max=1_000_000)
+    ] = None,
     aggregate: Annotated[
         bool, typer.Option("--aggregate", help="Runs that differ in their seeds alone together: means, intervals.")
     ] = False,
@@ -53,12 +56,14 @@ def list_runs(
     if context.invoked_subcommand is not None:
         return
     if aggregate:
+        if limit is not None:
+            raise UsageError("--aggregate takes all runs: expected no --limit beside it; --filter chooses among them")
         _over_seeds(folder, metric or (), over or (), where, as_json=as_json)
         return
     if metric or over or where:
         raise UsageError("--metric, --over and --filter: expected --aggregate beside them")
     with open_project(folder) as project:
-        found = project.runs(limit=limit)
+        found = project.runs(limit=MOST_RUNS if limit is None else limit)
     if as_json:
         emit({"runs": to_builtins(found)})
     else:

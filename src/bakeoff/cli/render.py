@@ -200,7 +200,7 @@ def feedback_page(answer: Mapping[str, Any]) -> str:
 
 def turn_page(turn: "LoopTurn") -> str:
     """One turn of the loop."""
-    parts = [signals_page(turn.report)] if turn.report else ["nothing is released yet"]
+    parts = [signals_page(turn.report)] if turn.report else [f"not monitored: {turn.unwatched}"]
     parts += [f"trigger {trigger.kind}: {trigger.reason}" for trigger in turn.triggers]
     if turn.outcome is None:
         parts.append("no trigger fired: nothing was done")
@@ -224,6 +224,7 @@ def turn_json(turn: "LoopTurn") -> dict[str, Json]:
         "triggers": msgspec.to_builtins(turn.triggers),
         "taken_in": turn.taken_in,
         "blocked": turn.blocked,
+        "unwatched": turn.unwatched,
         "run": turn.outcome.results.to_json() if turn.outcome else None,
     }
 

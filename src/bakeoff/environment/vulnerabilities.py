@@ -36,12 +36,17 @@ class Vulnerability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """What a database knows of an environment; `unread` of its records could not be read."""
+    """What a database knows of an environment; `unread` of its records could not be read.
+
+    `unreadable_versions` are the packages whose version is none of PEP 440: they are looked for in lists of versions
+    alone, so that nothing found says little of them.
+    """
 
     vulnerabilities: tuple[Vulnerability, ...]
     packages: int
     records: int
     unread: int
+    unreadable_versions: tuple[str, ...] = ()
 
 
 def audited(packages: Mapping[str, str], database: Path) -> Audited:
@@ -64,7 +69,14 @@ def audited(packages: Mapping[str, str], database: Path) -> Audited:
     if not records:
         raise DataError(f"expected a database of OSV records in {database}, found {unread} that cannot be read")
     found.sort(key=lambda each: (each.package, each.id))
-    return Audited(vulnerabilities=tuple(found), packages=len(packages), records=records, unread=unread)
+    odd = sorted(f"{name} {each}" for name, each in packages.items() if _version(each) is None)
+    return Audited(
+        vulnerabilities=tuple(found),
+        packages=len(packages),
+        records=records,
+        unread=unread,
+        unreadable_versions=tuple(odd),
+    )
 
 
 def _records(database: Path) -> Iterator[bytes]:
@@ -105,12 +117,18 @@ def _matching(record: Mapping[str, Any], packages: Mapping[str, str]) -> Iterato
 def _affects(affected: Mapping[str, Any], installed: str) -> bool:
     if installed in affected.get("versions", []):
         return True
-    try:
-        version = Version(installed)
-    except InvalidVersion:
-        return False
+    version = _version(installed)
+    if version is None:
+        return False  # which `unreadable_versions` tells
     ranges = (each for each in affected.get("ranges", []) if each.get("type") == "ECOSYSTEM")
     return any(_inside(each.get("events", []), version) for each in ranges)
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
 
 
 def _inside(events: Sequence[Mapping[str, str]], version: Version) -> bool:

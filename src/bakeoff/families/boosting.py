@@ -31,9 +31,9 @@ from bakeoff.families.features.derivation import Derivation
 from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.one_row import NumberReader, Row, RowReader
 from bakeoff.families.features.single_row import SingleRow
-from bakeoff.families.features.targets import Target, balanced_weights, both_weights, is_balanced, ranked_by
+from bakeoff.families.features.targets import Target, both_weights, class_weights, ranked_by
 from bakeoff.families.features.text import TermCounts
-from bakeoff.families.features.tree_rows import CHOOSING
+from bakeoff.families.features.tree_rows import ROUNDS_SHARE
 from bakeoff.families.features.trend import Trend
 from bakeoff.metrics.positive import BINARY, positive_class
 
@@ -274,7 +274,7 @@ class _Fit:
         value_n = self.target.value_n[self.target.training :]
         more = encoder.more(held)
         held_nd = encoder.table(more)
-        label_n, weight_n = encoder.target(more, value_n, self._weights(value_n))
+        label_n, weight_n = encoder.target(more, value_n, class_weights(self.job, value_n))
         validation = train.create_valid(held_nd, label=label_n, weight=weight_n)
         booster = lgb.train(
             self._settings(),
@@ -316,7 +316,7 @@ class _Fit:
         _, _, value, higher, *_ = results[0]
         if self._best is None or (value > self._best[1] if higher else value < self._best[1]):
             self._best = step.iteration, value
-        if step.iteration + 1 < step.end_iteration and self._deadline.passed(CHOOSING):
+        if step.iteration + 1 < step.end_iteration and self._deadline.passed(ROUNDS_SHARE):
             self._deadline.cut(f"{step.iteration + 1} rounds of trees of up to {step.end_iteration:,} were tried")
             raise lgb.callback.EarlyStopException(self._best[0], results)
 
@@ -342,7 +342,7 @@ class _Fit:
         )
         encoder = _Encoder(table=table, derived=made.derived, trend=made.trend)
         value_n = self.target.value_n[rows]
-        label_n, weight_n = encoder.target(made.table, value_n, self._weights(value_n))
+        label_n, weight_n = encoder.target(made.table, value_n, class_weights(self.job, value_n))
         by_age_n = self.target.weight_n
         dataset = lgb.Dataset(
             x_nd,
@@ -353,9 +353,6 @@ class _Fit:
             free_raw_data=False,
         )
         return encoder, x_nd, dataset
-
-    def _weights(self, value_n: Any) -> Any:
-        return balanced_weights(value_n) if is_balanced(self.job) else None
 
     def _stopping(self) -> dict[str, str]:
         """The metric of validation rows that tells when to stop, where it is not the loss."""

@@ -25,7 +25,7 @@ from bakeoff.families import saved
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, plain, plain_job
-from bakeoff.families.features.tree_rows import CHOOSING, EncodedRows, TreeRows, TreesState, dense, singles
+from bakeoff.families.features.tree_rows import ROUNDS_SHARE, EncodedRows, TreeRows, TreesState, dense, singles
 
 if TYPE_CHECKING:
     import polars as pl
@@ -192,7 +192,7 @@ class _InTime:
 
     def after_iteration(self, info: Any) -> bool:
         """Whether to go on; CatBoost asks after each tree."""
-        late = info.iteration < self._most and self._deadline.passed(CHOOSING)
+        late = info.iteration < self._most and self._deadline.passed(ROUNDS_SHARE)
         if late:
             self._deadline.cut(f"{info.iteration} trees of up to {self._most:,} were tried")
         return not late

@@ -27,6 +27,7 @@ from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.choice import given, in_time, least_loss, sampled
 from bakeoff.families.features.columns import complete, plain, plain_job
 from bakeoff.families.features.heads import HeadSpec, validation_loss
+from bakeoff.families.features.targets import class_weights
 from bakeoff.families.features.tree_rows import TreeRows, dense, singles
 from bakeoff.families.features.trees import FlatTrees
 from bakeoff.families.saved import Array
@@ -233,6 +234,6 @@ class _Fit:
             random_state=self.job.seed,
             n_jobs=1 if few else self.job.threads,
         )
-        forest.fit(x_nd, value_n, sample_weight=self.rows.weights(value_n))
+        forest.fit(x_nd, value_n, sample_weight=class_weights(self.job, value_n))
         present = np.asarray(forest.classes_).astype(np.int64) if classes else np.zeros(1, dtype=np.int64)
         return FlatTrees.of([each.tree_ for each in forest.estimators_], present, max(len(classes), 1))

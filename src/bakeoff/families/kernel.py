@@ -33,7 +33,7 @@ from bakeoff.families.features.choice import given, in_time, least_loss, sampled
 from bakeoff.families.features.columns import complete, placed_columns
 from bakeoff.families.features.heads import HeadSpec, probabilities, products, validation_loss
 from bakeoff.families.features.scaled import ScaledTable, alike
-from bakeoff.families.features.targets import Target, balanced_weights
+from bakeoff.families.features.targets import Target, row_weights
 from bakeoff.families.saved import Array
 
 if TYPE_CHECKING:
@@ -283,9 +283,11 @@ class _Fit:
         if len(scales) == len(shapes) == 1 and self.given["width"] is not None:
             return scales[0], shapes[0], float(self.given["width"])
         some = self._some(whole=False, most=CHOICE_ROWS)
-        encoded = {one_scale: self._encoded(some, one_scale) for one_scale in scales}
+        encoded: dict[bool, _Encoded] = {}
         trials: list[tuple[float, bool, Shape, float]] = []
         for one_scale, shape in in_time(tuple(product(scales, shapes)), self._deadline, "shapes and scales"):
+            if one_scale not in encoded:
+                encoded[one_scale] = self._encoded(some, one_scale)
             loss, width = self._width(encoded[one_scale], shape)
             trials.append((loss, one_scale, shape, width))
         return min(trials, key=lambda trial: trial[0])[1:]
@@ -323,7 +325,7 @@ class _Fit:
         if not self.target.classes:
             return value_n[:, None], np.ones(len(value_n))
         wanted_nk = (value_n[:, None] == np.arange(len(self.target.classes))).astype(np.float64)
-        return wanted_nk, balanced_weights(value_n) if self.spec.balanced else np.ones(len(value_n))
+        return wanted_nk, row_weights(self.job, value_n)
 
     def _likeness(self, x_nd: _Floats, shape: Shape, width: float, most: int) -> _Likeness:
         from scipy.spatial.distance import pdist

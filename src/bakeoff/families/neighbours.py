@@ -31,7 +31,7 @@ from bakeoff.families.features.choice import given, in_time, least_loss, sampled
 from bakeoff.families.features.columns import complete, placed_columns
 from bakeoff.families.features.heads import HeadSpec, validation_loss
 from bakeoff.families.features.scaled import ScaledTable, alike
-from bakeoff.families.features.targets import Target, balanced_weights
+from bakeoff.families.features.targets import Target, row_weights
 from bakeoff.families.saved import Array
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class _Fit:
             stretch_d=stretch_d,
             row_md=x_nd * stretch_d,
             value_m=value_n,
-            weight_m=balanced_weights(value_n) if self.spec.balanced else np.ones(len(rows)),
+            weight_m=row_weights(self.job, value_n),
         )
 
     def _chosen(self) -> dict[str, Any]:
@@ -220,10 +220,12 @@ class _Fit:
         emphases = EMPHASES if self.given["emphasis"] is None else (float(self.given["emphasis"]),)
         if self.given["neighbours"] is not None and len(one_scales) == len(emphases) == 1:
             return {"neighbours": int(self.given["neighbours"]), "emphasis": emphases[0], "one_scale": one_scales[0]}
-        placed = {one_scale: self._placed(rows, one_scale=one_scale) for one_scale in one_scales}
+        placed: dict[bool, tuple[ScaledTable, _Floats]] = {}
         trials: list[tuple[float, dict[str, Any]]] = []
         options = tuple(product(one_scales, emphases))
         for one_scale, emphasis in in_time(options, self._deadline, "emphases of columns"):
+            if one_scale not in placed:
+                placed[one_scale] = self._placed(rows, one_scale=one_scale)
             loss, neighbours = self._number(rows, placed[one_scale], emphasis)
             trials.append((loss, {"neighbours": neighbours, "emphasis": emphasis, "one_scale": one_scale}))
         return min(trials, key=lambda trial: trial[0])[1]

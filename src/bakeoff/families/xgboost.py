@@ -23,7 +23,7 @@ from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, plain, plain_job
-from bakeoff.families.features.tree_rows import CHOOSING, EncodedRows, TreeRows, TreesState, dense, singles
+from bakeoff.families.features.tree_rows import ROUNDS_SHARE, EncodedRows, TreeRows, TreesState, dense, singles
 
 if TYPE_CHECKING:
     import polars as pl
@@ -182,7 +182,7 @@ def _in_time(job: FitJob, deadline: Deadline) -> Any:
 
     class InTime(_library().callback.TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:  # noqa: ARG002
-            late = epoch + 1 < job.params.max_trees and deadline.passed(CHOOSING)
+            late = epoch + 1 < job.params.max_trees and deadline.passed(ROUNDS_SHARE)
             if late:
                 deadline.cut(f"{epoch + 1} rounds of trees of up to {job.params.max_trees:,} were tried")
             return late

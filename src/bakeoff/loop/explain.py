@@ -66,7 +66,7 @@ def explanations(
     fits_s = sum(each.fitted.train_s for each in fine)
     aside = {each.name: why for each in ordered if (why := _aside(each, first, winner_only=decide.explain == "winner"))}
     wanted = [each for each in ordered if each.name not in aside]
-    limit_s, others_s = _limit_s(fits_s), _limit_s(fits_s / max(1, sum(each.name != first for each in wanted)))
+    limit_s, others_s = _limits_s(sum(each.name != first for each in wanted), fits_s)
     parts = [_explaining(stage, gathered, each, limit_s if each.name == first else others_s) for each in wanted]
     if wanted and wanted[0].name == first and wanted[0].fitted.contender.learns:
         parts.insert(1, _learning(stage, gathered, wanted[0], limit_s))
@@ -87,11 +87,14 @@ def explanations(
 
 def expected_s(candidates: int, fits_s: float) -> float:
     """About how long explanations of so many candidates take one after the other, whose fits took so long together."""
-    return (1 + LEARNING) * _limit_s(fits_s) + (candidates - 1) * _limit_s(fits_s / max(1, candidates - 1))
+    first_s, others_s = _limits_s(candidates - 1, fits_s)
+    return (1 + LEARNING) * first_s + (candidates - 1) * others_s
 
 
-def _limit_s(fits_s: float) -> float:
-    return min(MOST_S, max(LEAST_S, SHARE * fits_s))
+def _limits_s(others: int, fits_s: float) -> tuple[float, float]:
+    """The time for the first explanation, and for each of so many others."""
+    first_s, other_s = (min(MOST_S, max(LEAST_S, SHARE * each)) for each in (fits_s, fits_s / max(1, others)))
+    return first_s, other_s
 
 
 def _worked_out(stage: Stage, steps: Steps, parts: Sequence[_Part]) -> tuple[dict[str, Result], dict[str, str]]:
@@ -109,13 +112,14 @@ def _worked_out(stage: Stage, steps: Steps, parts: Sequence[_Part]) -> tuple[dic
 
 
 def _in_time(stage: Stage, parts: Sequence[_Part]) -> tuple[dict[str, _Part], dict[str, str]]:
-    """The parts that the run's time is expected to be enough for, the first ones first, and why not for the others."""
+    """The parts that fit into the run's time, the first ones first, and why the others do not."""
     left_s, needed_s = stage.time.left_s, 0.0
     fitting: dict[str, _Part] = {}
     reasons: dict[str, str] = {}
     for part in parts:
-        needed_s += part.seconds / stage.at_once
-        if needed_s <= left_s:
+        with_it_s = needed_s + part.seconds / stage.at_once
+        if with_it_s <= left_s:
+            needed_s = with_it_s
             fitting[part.name] = part
             continue
         reasons[part.name] = why = (

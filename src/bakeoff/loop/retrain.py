@@ -38,7 +38,8 @@ __all__ = ["LoopTurn", "observe", "take_in", "turn"]
 class LoopTurn:
     """One turn of the loop: what monitoring saw, what fired, and the pass that followed (if any).
 
-    `blocked`: why the winner of this or the last pass waits for a person's word, if it does.
+    `blocked`: why the winner of this or the last pass waits for a person's word, if it does. `unwatched`: why there is
+    no report, where there is none.
     """
 
     report: "MonitorReport | None"
@@ -46,6 +47,7 @@ class LoopTurn:
     taken_in: int
     outcome: FinishedRun | None
     blocked: str | None = None
+    unwatched: str | None = None
 
 
 def observe(stage: Stage, *, since_ms: int | None = None, until_ms: int | None = None) -> "MonitorReport":
@@ -64,9 +66,13 @@ def turn(stage: Stage) -> LoopTurn:
 
     live = current(stage.records.documents, stage.endpoint)
     if live is None:
-        return LoopTurn(report=None, triggers=(), taken_in=0, outcome=run_pass(stage, trigger="first"))
+        first = run_pass(stage, trigger="first")
+        return LoopTurn(
+            report=None, triggers=(), taken_in=0, outcome=first, unwatched="nothing was released before this turn"
+        )
     labelled = _labelled(stage)
-    report = _observe(stage, live, labelled) if live.reference_id is not None else None
+    unwatched = None if live.reference_id is not None else _no_reference(live)
+    report = _observe(stage, live, labelled) if unwatched is None else None
     last = stage.records.documents.get(PASSES, LAST)
     before = narrow.whole((ingested(stage) or {}).get("labelled", 0))
     triggers = due(
@@ -82,13 +88,18 @@ def turn(stage: Stage) -> LoopTurn:
     if blocked and stage.config.loop.accept_changed_inputs:
         triggers.append(Trigger(kind="data", reason="the changed inputs are accepted now"))
     if not triggers:
-        return LoopTurn(report=report, triggers=(), taken_in=0, outcome=None, blocked=blocked)
+        return LoopTurn(report=report, triggers=(), taken_in=0, outcome=None, blocked=blocked, unwatched=unwatched)
     for trigger in triggers:
         stage.progress(f"trigger {trigger.kind}: {trigger.reason}")
     taken_in = _take_in(stage, live, labelled) if stage.config.loop.use_feedback and labelled.usable > before else 0
     outcome = run_pass(as_found(stage, champion_of(stage)), trigger=triggers[0].kind)
     return LoopTurn(
-        report=report, triggers=tuple(triggers), taken_in=taken_in, outcome=outcome, blocked=outcome.results.blocked
+        report=report,
+        triggers=tuple(triggers),
+        taken_in=taken_in,
+        outcome=outcome,
+        blocked=outcome.results.blocked,
+        unwatched=unwatched,
     )
 
 
@@ -121,6 +132,14 @@ def _labelled(stage: Stage, since_ms: int | None = None, until_ms: int | None = 
     return labelled(stage.events, stage.endpoint, truth_of=stage.truth_of, since_ms=since_ms, until_ms=until_ms)
 
 
+def _no_reference(live: Release) -> str:
+    """Why monitoring cannot look at a release without a reference."""
+    return (
+        f"expected release {live.release_id} ({live.model_version}) to have a reference that monitoring compares "
+        "with, found none: it was released by hand; 'bakeoff run' makes one for the winner that it releases"
+    )
+
+
 def _observe(
     stage: Stage, live: Release, labelled: "Labelled", since_ms: int | None = None, until_ms: int | None = None
 ) -> "MonitorReport":
@@ -130,10 +149,7 @@ def _observe(
     from bakeoff.monitor.signals import store
 
     if live.reference_id is None:
-        raise NotFoundError(
-            f"expected release {live.release_id} ({live.model_version}) to have a reference that monitoring compares "
-            "with, found none: it was released by hand; 'bakeoff run' makes one for the winner that it releases"
-        )
+        raise NotFoundError(_no_reference(live))
     stage.events.compact()  # here, and not while serving: it would cost answers their time
     signature = signature_of(stage.records.versions, live.model_version)
     mine = replace(labelled, pairs=tuple(pair for pair in labelled.pairs if pair.release_id == live.release_id))

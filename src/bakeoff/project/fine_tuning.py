@@ -99,14 +99,16 @@ class ProjectFineTuning:
 
         tuning = tuning or Tuning()
         self._require(model, tuning)
-        for file_id, least in ((training_file, None), (validation_file, 1)):
-            if file_id is not None:
-                options = {} if least is None else {"least": least}
-                examples_of(self.files.content(file_id), tuning.method, name=self.files.get(file_id).name, **options)
+        training = self.files.get(training_file)
+        validation = None if validation_file is None else self.files.get(validation_file)
+        blobs = self._project.blobs
+        examples_of(blobs.get(training.blob), tuning.method, name=training.name)
+        if validation is not None:
+            examples_of(blobs.get(validation.blob), tuning.method, name=validation.name, least=1)
         return self.jobs.create(
             model=model,
-            training=self.files.get(training_file).blob,
-            validation=None if validation_file is None else self.files.get(validation_file).blob,
+            training=training.blob,
+            validation=None if validation is None else validation.blob,
             file_ids=(training_file, validation_file),
             tuning=tuning,
             suffix=suffix,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.packages.check import PackageCheck
     from bakeoff.actions.packages.package import Form, Package
     from bakeoff.actions.replay import Replay
+    from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
     from bakeoff.core.damage import Damage
     from bakeoff.core.releases import Release
@@ -1609,11 +1610,12 @@ class Project:
         filter: str | None = None,  # noqa: A002 - what MLflow calls it
         experiment: str | None = None,
         frames: str | None = None,
-    ) -> Any:
-        """Finished runs that differ in their seeds alone, together: a row for each setting and metric.
+    ) -> "SeedMeans":
+        """Finished runs that differ in their seeds alone, together: a `table` with a row for each setting and metric.
 
-        The columns say which setting it is (`candidate`, `dataset`, `params.*`), on how many `runs` it rests, and
-        `mean`, `sd`, and the ends `low` and `high` of Student's 95% interval of the mean over seeds.
+        Its columns say which setting it is (`candidate`, `dataset`, `params.*`), on how many `runs` it rests, and
+        `mean`, `sd`, and the ends `low` and `high` of Student's 95% interval of the mean over seeds. `over` are the
+        params that count as seeds, `unfinished` is how many runs were left out because they did not finish.
 
         Args:
             metrics: those that are wanted; all by default.
@@ -1626,14 +1628,17 @@ class Project:
             UsageError: the filter cannot be read, or no run has such a metric or param.
 
         Example:
-            >>> project.runs_over_seeds("accuracy").select("candidate", "runs").rows()
+            >>> means = project.runs_over_seeds("accuracy")
+            >>> means
+            SeedMeans(2 rows over seed, 0 unfinished runs left out)
+            >>> means.table.select("candidate", "runs").rows()
             [('linear', 1), ('boosting', 1)]
         """
         from bakeoff.actions.runs_table import runs_over_seeds
         from bakeoff.project.frames import given_back
 
         means = runs_over_seeds(self.records, metrics=metrics, over=over, where=filter, experiment=experiment)
-        return given_back(means.table, self._library(frames))
+        return replace(means, table=given_back(means.table, self._library(frames)))
 
     def sql(self, query: str, *, frames: str | None = None, timeout_s: float = 300.0) -> Any:
         """The answer to one SELECT (of DuckDB) over runs, metrics, predictions, feedback, traces and more, as a table.

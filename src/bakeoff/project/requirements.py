@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from bakeoff.actions.extras import JUDGE, needs_of_settings
 from bakeoff.config.sections import Config
 from bakeoff.core.errors import BakeoffError, CandidateError, MissingExtraError
 from bakeoff.core.families import install_command, load_family, missing_distributions, require_here
@@ -48,11 +49,10 @@ def _of_candidates(candidates: Sequence[Contender]) -> Iterator[BakeoffError]:
 
 def _of_settings(config: Config) -> Iterator[BakeoffError]:
     if config.judge is not None:
-        yield from _of_service("the judge", config.judge.url)
-    if config.data.query is not None and missing_distributions(["duckdb"]):
-        yield MissingExtraError.of("[data] query", "sql", "duckdb")
-    if config.decide.json_schema is not None and missing_distributions(["jsonschema"]):
-        yield MissingExtraError.of("[decide] json_schema", "chat", "jsonschema")
+        yield from _of_service(JUDGE, config.judge.url)
+    for need in needs_of_settings(config):
+        if need.setting != JUDGE and missing_distributions([need.distribution]):
+            yield MissingExtraError.of(need.setting, need.extra, need.distribution)
 
 
 def _of_service(what: str, url: str) -> Iterator[BakeoffError]:

@@ -54,10 +54,9 @@ class LearnArgument(FitArgument, frozen=True, kw_only=True):
 
 
 class LearnValue(msgspec.Struct, frozen=True, kw_only=True):
-    """What `learn` gives: how many fits it made, in how many seconds, and why there are no more."""
+    """What `learn` gives: how many fits it made, and why there are no more."""
 
     fits: int
-    seconds: float
     stopped: str | None = None
 
 
@@ -92,7 +91,7 @@ def learn(argument: LearnArgument, context: JobContext) -> LearnValue:
             arrays |= {f"{fits}.{name}": value for name, value in _arrays(fit).items()}
             fits += 1
     np.savez(context.outputs[LEARNED], allow_pickle=False, **arrays)
-    return LearnValue(fits=fits, seconds=limit.used_s, stopped=stopped)
+    return LearnValue(fits=fits, stopped=stopped)
 
 
 class _LearningRows:

@@ -9,7 +9,7 @@ import yaml
 
 from bakeoff import Project
 from bakeoff.actions.packages import package as packaging
-from bakeoff.actions.packages.manifests import yaml_of
+from bakeoff.actions.packages.manifests import LOG_NOTE, yaml_of
 from bakeoff.core.errors import UsageError
 
 VERSIONS = ("1.29", "1.37")
@@ -23,7 +23,8 @@ def few_packages(monkeypatch):
 
 def _objects(ran, folder, form):
     with Project(ran) as project:
-        project.package(folder, form=form, image=IMAGE)
+        made = project.package(folder, form=form, image=IMAGE)
+    assert LOG_NOTE in made.notes  # what each pod logs goes with it
     return list(yaml.safe_load_all((folder / f"{form}.yaml").read_text()))
 
 

@@ -222,7 +222,7 @@ def test_a_limit_ends_the_trying_and_what_was_not_tried_is_told() -> None:
     choice = Derivation(job, Target.of(job), input_columns(job), "trees").choice
     assert (choice.features, choice.trend) == ((), "none")
     assert set(choice.tried.values()) == {"left out: there was no time to try it"}
-    assert cuts == [f"features were not tried: {', '.join(choice.tried)}"]
+    assert cuts == [f"features were not tried: {'; '.join(choice.tried)}"]
     assert list(choice.tried)[:2] == ["elapsed time", "calendar"]
     assert "trend, scaled" in choice.tried
 

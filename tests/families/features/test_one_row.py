@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from bakeoff.core.abilities import abilities_of
 from bakeoff.core.protocols import FitJob
-from bakeoff.core.types import Column, Schema
+from bakeoff.core.types import Column, Schema, Signature
 from bakeoff.data.cast import stored_type
 from bakeoff.families.boosting import BoostingFamily, BoostingParams
 from bakeoff.families.features.derived import Derived
-from bakeoff.families.features.one_row import TYPES, RowReader
+from bakeoff.families.features.one_row import TYPES, NumberReader, RowReader
 from bakeoff.families.features.trend import Trend
 from bakeoff.families.linear import LinearFamily, LinearParams
 
@@ -237,3 +237,11 @@ def test_a_row_among_others_is_answered_as_alone(models):
             assert alone.values_n[0] == together.values_n[at]
             if together.probabilities_nk is not None:
                 assert alone.probabilities_nk[0].tolist() == together.probabilities_nk[at].tolist()
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)], ids=["large", "small"])
+def test_whole_numbers_beyond_all_floats_are_left_to_the_tables_way(value):
+    columns = tuple(Column(name=name, kind="numeric", dtype="Float64") for name in ("size", "count"))
+    reader = NumberReader(Signature(task="regression", inputs=columns))
+    assert reader([{"size": 1.5, "count": value}]) is None
+    assert RowReader(reader.signature)({"size": 1.5, "count": value}) is None

@@ -54,6 +54,15 @@ def test_pieces_of_numbers_that_say_nothing(values: list[float]) -> None:
     assert np.isfinite(encoded).all()
 
 
+def test_numbers_whose_mean_is_infinite_are_filled() -> None:
+    most = np.finfo(np.float64).max
+    value_nd = np.array([[most, 1.0], [most, 2.0], [-most, 3.0], [1.0, 4.0]])
+    pieces = PiecewiseLinear.fit(value_nd, bins=2)
+    for rows in (value_nd, value_nd[:1], np.array([[np.nan, np.nan]])):
+        assert np.isfinite(pieces(rows)).all()
+    assert pieces(value_nd)[:, 0].tolist() == [0, 0, 0, 0]  # none is missing
+
+
 def test_datetimes_become_parts_in_any_type() -> None:
     moment = datetime(2013, 7, 1, 18, 30)  # noqa: DTZ001
     column = Column(name="t", kind="datetime", dtype="Datetime")

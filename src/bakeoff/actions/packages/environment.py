@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
-from bakeoff.actions.doctor import requirements_of
+from bakeoff.actions.extras import requirements_of
 from bakeoff.core import plugins
 from bakeoff.core.errors import MissingExtraError, UsageError
 from bakeoff.core.families import load_family, missing_distributions

@@ -7,10 +7,14 @@ from typing import Any
 
 from bakeoff.core.types import Json
 
-__all__ = ["PORT", "USER", "Deployed", "container_environment", "kserve", "kubernetes", "yaml_of"]
+__all__ = ["LOG_NOTE", "PORT", "USER", "Deployed", "container_environment", "kserve", "kubernetes", "yaml_of"]
 
 PORT, USER = 8080, 65532
 STATE_FOLDER = "/var/lib/bakeoff"
+LOG_NOTE = (
+    "each pod keeps its own log in an emptyDir, which goes with the pod: feedback counts only where it reaches the pod "
+    "that answered; to keep the log, run one replica with a volume in place of the emptyDir"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -249,6 +249,7 @@ class _Making:
     def _manifests(self, text: str) -> tuple[str | None, list[str]]:
         (self.folder / f"{self.options.form}.yaml").write_text(text, encoding="utf-8")
         notes = [] if "@sha256:" in (self.options.image or "") else ["the image is not pinned: name it by its digest"]
+        notes.append(manifests.LOG_NOTE)
         return None, [f"kubectl apply -f {self.folder}/{self.options.form}.yaml", *notes]
 
     # --- without containers ---------------------------------------------------------------------

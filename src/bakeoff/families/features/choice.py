@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from bakeoff.core.deadline import Deadline
 from bakeoff.core.protocols import FitJob, Progress
 
-__all__ = ["CHOOSING", "given", "in_time", "least_loss", "sampled"]
+__all__ = ["CHOICE_SHARE", "given", "in_time", "least_loss", "sampled"]
 
 _Option = TypeVar("_Option")
 
-CHOOSING = 0.5
+CHOICE_SHARE = 0.5
 """Of the time of a fit, what choosing may take: the best is then fitted on all rows."""
 RISES = 2
 """Steps of a rising loss after which the rest of a grid is not tried."""
@@ -33,7 +33,7 @@ def sampled(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
 def in_time(options: Sequence[_Option], deadline: Deadline, name: str) -> Iterator[_Option]:
     """The options to try, as long as there is time for choosing; the first in any case. `name` is what they are."""
     for tried, option in enumerate(options):
-        if tried and deadline.passed(CHOOSING):
+        if tried and deadline.passed(CHOICE_SHARE):
             deadline.cut(f"only {tried} of {len(options)} {name} were tried")
             return
         yield option
@@ -70,7 +70,7 @@ def least_loss(
         return losses[value]
 
     def late() -> bool:
-        if deadline is None or not losses or not deadline.passed(CHOOSING):
+        if deadline is None or not losses or not deadline.passed(CHOICE_SHARE):
             return False
         tried = f"value of {name} was" if len(losses) == 1 else f"values of {name} were"
         deadline.cut(f"only {len(losses)} {tried} tried")

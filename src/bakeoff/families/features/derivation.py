@@ -46,7 +46,7 @@ STRONGEST = 6
 """Numbers whose products, ratios and differences are looked at."""
 BEST = 8
 """How many of those may stay."""
-CHOOSING = 0.2
+DERIVATION_SHARE = 0.2
 """Of the time of a fit, what trying columns may take: the rest of the choosing comes after it."""
 ELAPSED, ARITHMETIC = "elapsed time", "products, ratios and differences"
 NOT_TRIED = "left out: there was no time to try it"
@@ -257,12 +257,12 @@ class _Choosing:
         if self._arithmetic() and not self._late(ARITHMETIC):
             self._try(ARITHMETIC, self._screened())
         if late := [name for name, outcome in self._tried.items() if outcome == NOT_TRIED]:
-            self._deadline.cut(f"features were not tried: {', '.join(late)}")
+            self._deadline.cut(f"features were not tried: {'; '.join(late)}")
         return Choice(features=tuple(self._features), trend=trend, level=level, lags=plan, tried=self._tried)
 
     def _late(self, name: str) -> bool:
         """Whether there is no time to try this, which is told."""
-        late = self._deadline.passed(CHOOSING)
+        late = self._deadline.passed(DERIVATION_SHARE)
         if late:
             self._tried[name] = NOT_TRIED
         return late

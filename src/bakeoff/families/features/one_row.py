@@ -111,7 +111,10 @@ class NumberReader:
         for row, values in zip(rows, values_n, strict=True):
             if tuple(row) != names or not all(map(contains, types, map(type, values))):
                 return None
-        x_nd = np.array(values_n, dtype=np.float64).reshape(len(rows), len(names))  # None becomes NaN
+        try:
+            x_nd = np.array(values_n, dtype=np.float64).reshape(len(rows), len(names))  # None becomes NaN
+        except OverflowError:  # a whole number of hundreds of digits
+            return None
         gap_nd = ~np.isfinite(x_nd)
         return np.where(gap_nd, fills, x_nd) if gap_nd.any() else x_nd
 

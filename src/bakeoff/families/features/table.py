@@ -1,5 +1,6 @@
 """Encoders of table columns; fitted ones are plain data that a model saves as they are."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -125,6 +126,11 @@ class PiecewiseLinear:
     @classmethod
     def fit(cls, value_nd: _Floats, bins: int) -> "PiecewiseLinear":
         """Bins between the quantiles of the values that are there."""
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are far too large little is learned
+            return cls._fitted(value_nd, bins)
+
+    @classmethod
+    def _fitted(cls, value_nd: _Floats, bins: int) -> "PiecewiseLinear":
         moments: list[tuple[float, float]] = []
         pieces: list[tuple[int, float, float]] = []
         for number, value_n in enumerate(value_nd.T):
@@ -153,18 +159,19 @@ class PiecewiseLinear:
     def __call__(self, value_nd: _Floats) -> _Floats:
         """The encoding: flags, scores, bins."""
         # Plain ufuncs: of single rows most time goes into what stands around them.
-        with np.errstate(over="ignore"):  # what is far too large is clipped
+        with np.errstate(over="ignore", invalid="ignore"):  # what is far too large is clipped
             score_nd = np.minimum(np.maximum((value_nd - self.center_d) / self.spread_d, -3), 3)
         reach_nb = self._reach(value_nd)
-        gap_nd = np.isnan(value_nd)
-        if gap_nd.any():
-            score_nd = np.where(gap_nd, 0.0, score_nd)
-            reach_nb = np.where(np.isnan(reach_nb), 0.0 if self.mean_b is None else self.mean_b, reach_nb)
-        return np.concatenate([gap_nd, score_nd, reach_nb], axis=1)
+        x_nd = np.concatenate([np.isnan(value_nd), score_nd, reach_nb], axis=1)
+        # Not only of missing numbers: where the mean or a bin's width is infinite, there is no score or reach.
+        if not math.isnan(x_nd.max(initial=0.0)):
+            return x_nd
+        mean_b = np.zeros(reach_nb.shape[1]) if self.mean_b is None else self.mean_b
+        return np.where(np.isnan(x_nd), np.concatenate([np.zeros(2 * len(self.center_d)), mean_b]), x_nd)
 
     def _reach(self, value_nd: _Floats) -> _Floats:
         """How far each number reaches into its bins, from 0 to 1."""
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return np.minimum(np.maximum((value_nd[:, self.number_b] - self.low_b) / self.width_b, 0), 1)
 
 

@@ -14,7 +14,17 @@ from bakeoff.metrics.names import MetricName
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["RANKS", "Target", "age_weights", "balanced_weights", "both_weights", "is_balanced", "ranked_by"]
+__all__ = [
+    "RANKS",
+    "Target",
+    "age_weights",
+    "balanced_weights",
+    "both_weights",
+    "class_weights",
+    "is_balanced",
+    "ranked_by",
+    "row_weights",
+]
 
 RANKS = frozenset({"roc_auc", "pr_auc"})
 """Metrics of the order of scores, which a shifted base rate does not touch while it moves every loss."""
@@ -92,6 +102,17 @@ def is_balanced(job: FitJob) -> bool:
         return False
     given: bool | None = job.params.balanced
     return weighs_evenly(job.metric) if given is None else given
+
+
+def class_weights(job: FitJob, value_n: _Floats) -> _Floats | None:
+    """Weights of rows with these class positions where every class weighs the same (`is_balanced`), else None."""
+    return balanced_weights(value_n) if is_balanced(job) else None
+
+
+def row_weights(job: FitJob, value_n: _Floats) -> _Floats:
+    """As `class_weights`; ones where all rows weigh the same."""
+    weight_n = class_weights(job, value_n)
+    return np.ones(len(value_n)) if weight_n is None else weight_n
 
 
 def age_weights(job: FitJob, rows: int) -> _Floats | None:

@@ -13,15 +13,15 @@ from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, Signature
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.columns import input_columns
-from bakeoff.families.features.targets import Target, balanced_weights, is_balanced
+from bakeoff.families.features.targets import Target, class_weights
 from bakeoff.families.features.text import TermCounts
 
-__all__ = ["CHOOSING", "EncodedRows", "TreeRows", "TreesState", "dense", "singles"]
+__all__ = ["ROUNDS_SHARE", "EncodedRows", "TreeRows", "TreesState", "dense", "singles"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 
 
-CHOOSING = 0.45
+ROUNDS_SHARE = 0.45
 """Of the time of a fit, what choosing the number of trees may take: then as many are fitted on all rows."""
 
 
@@ -78,15 +78,11 @@ class TreeRows:
             seed=self.job.seed,
         )
         value_n = self.target.value_n[: len(rows)]
-        return EncodedRows(table=table, x_nd=dense(x_nd), value_n=value_n, weight_n=self.weights(value_n))
+        return EncodedRows(table=table, x_nd=dense(x_nd), value_n=value_n, weight_n=class_weights(self.job, value_n))
 
     def validation(self, table: TreeTable) -> EncodedRows:
         """The validation rows, encoded by what was fitted on training rows."""
         count = self.target.training
         value_n = self.target.value_n[count:]
         x_nd = dense(table(self.target.table[count:]))
-        return EncodedRows(table=table, x_nd=x_nd, value_n=value_n, weight_n=self.weights(value_n))
-
-    def weights(self, value_n: _Floats) -> _Floats | None:
-        """What each row weighs."""
-        return balanced_weights(value_n) if is_balanced(self.job) else None
+        return EncodedRows(table=table, x_nd=x_nd, value_n=value_n, weight_n=class_weights(self.job, value_n))

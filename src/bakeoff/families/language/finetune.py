@@ -27,7 +27,7 @@ from bakeoff.core.protocols import FitJob, Progress, ignore_held, ignore_loss
 from bakeoff.core.types import Column, Json, Signature
 from bakeoff.data.cache import place
 from bakeoff.families.features.columns import input_columns
-from bakeoff.families.features.targets import Target, balanced_weights, is_balanced
+from bakeoff.families.features.targets import Target, row_weights
 from bakeoff.families.language import backbone
 from bakeoff.families.language import model_files as storing
 from bakeoff.families.language.answers import Answering
@@ -238,7 +238,7 @@ def _examples(job: FitJob, loaded: Backbone, reading: RowTokenizer) -> _Data:
     )
     value_n, center, spread, weights = target.value_n, 0.0, 1.0, (1.0,)
     if target.classes:
-        weight_n = balanced_weights(value_n[train_n]) if is_balanced(job) else np.ones(len(train_n))
+        weight_n = row_weights(job, value_n[train_n])
         by_class = dict(zip(value_n[train_n].tolist(), weight_n.tolist(), strict=True))
         weights = tuple(float(by_class.get(float(k), 1.0)) for k in range(len(target.classes)))
     else:

@@ -25,7 +25,7 @@ from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families.demonstrations import ExampleSource, source_of
 from bakeoff.families.features.columns import complete, input_columns
-from bakeoff.families.features.targets import Target, balanced_weights, is_balanced
+from bakeoff.families.features.targets import Target, row_weights
 from bakeoff.families.features.vectors_cache import VectorCache
 from bakeoff.families.language import backbone
 from bakeoff.families.language import model_files as storing
@@ -295,7 +295,7 @@ class PromptedFamily:
         rows = np.sort(rng.permutation(held)[: params.calibration_rows])
         texts = model.texts(target.table[rows])
         label_n = target.value_n[rows]
-        weight_n = balanced_weights(label_n) if is_balanced(job) else np.ones(len(rows))
+        weight_n = row_weights(job, label_n)
         return Scaling.fitted(model.scores(texts, job.progress), label_n.astype(np.int64), weight_n)
 
 

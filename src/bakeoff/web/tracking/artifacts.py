@@ -19,6 +19,7 @@ from starlette.responses import FileResponse, Response
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.records import DocumentChange, Run, RunChange
+from bakeoff.core.tracked import FILES
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import PROXIED, Tracking, local_path
 from bakeoff.web.tracking.models import model_of
@@ -42,8 +43,6 @@ __all__ = [
     "version_file",
 ]
 
-FILES = "artifact_files"
-"""Documents of files that are of no run: the path, and the blob."""
 MOST_SMALL = 10 * 2**20
 LONGEST_NAME, LONGEST_PATH = 255, 2048
 """What file systems take of one name, and clients' databases of a path."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from bakeoff.core import narrow
 from bakeoff.core.records import DocumentChange
+from bakeoff.core.tracked import SPANS
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.conventions import ModelCall, call_of, translated
@@ -28,7 +29,6 @@ __all__ = [
     "trace_data",
 ]
 
-SPANS = "trace_spans"
 MOST_TEXT, PREVIEW = 65_536, 1000
 ENDED_ERROR = 2
 STATUS = ("UNSET", "OK", "ERROR")

@@ -15,6 +15,7 @@ from typing import Any
 from bakeoff.core.filters import TAGS, Grammar, Name, filter_of, order_of, within
 from bakeoff.core.queries import AllOf, AnyOf, Expr, Page, Query, QueryField, attribute, every
 from bakeoff.core.records import Document, DocumentChange
+from bakeoff.core.tracked import TRACES
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import DEFAULT, Tracking
 from bakeoff.web.tracking.conventions import ModelCall, decoded
@@ -68,7 +69,6 @@ __all__ = [
     "trace_of",
 ]
 
-TRACES = "traces"
 REQUEST, RUN, USAGE, COST, SESSION, USER = (
     "mlflow.traceRequestId",
     "mlflow.sourceRun",
