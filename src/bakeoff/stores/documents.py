@@ -85,15 +85,14 @@ class Documents:
 
     def delete(self, collection: str, key: str) -> None:
         """Remove it if it exists."""
-        with self._database.write() as connection:
-            connection.execute(delete(documents).where(*_at(collection, key)))
+        self.apply([DocumentChange(collection=collection, key=key, body=None)])
 
     def _change(self, connection: Connection, change: DocumentChange) -> None:
         collection, key = change.collection, change.key
         of_document = (document_fields.c.collection == collection, document_fields.c.document == key)
         connection.execute(delete(document_fields).where(*of_document))
         if change.body is None:
-            connection.execute(delete(documents).where(*_at(collection, key)))
+            self._remove(connection, collection, key, change.expected)
             return
         self._put(connection, collection, key, change.body, change.expected)
         if change.fields:
@@ -110,6 +109,15 @@ class Documents:
             ]
             connection.execute(document_fields.insert(), fields)
 
+    def _remove(self, connection: Connection, collection: str, key: str, expected: int | None) -> None:
+        where = _at(collection, key)
+        if expected is not None:
+            revision = connection.scalar(delete(documents).where(*where).returning(documents.c.revision)) or 0
+            if revision != expected:
+                raise _conflict(collection, key, expected, revision)
+            return
+        connection.execute(delete(documents).where(*where))
+
     def _put(
         self, connection: Connection, collection: str, key: str, body: Mapping[str, Json], expected: int | None
     ) -> Any:
@@ -122,9 +130,7 @@ class Documents:
             written = _swap(connection, row, expected)
         if written is None:
             found = connection.scalar(select(documents.c.revision).where(*_at(collection, key))) or 0
-            raise ConflictError(
-                f"expected revision {expected} of {collection}/{key}, found {found}: read it again and retry"
-            )
+            raise _conflict(collection, key, expected, found)
         return written
 
     def _overwrite(self, connection: Connection, row: dict[str, Any]) -> Any:
@@ -136,6 +142,12 @@ class Documents:
     def _create(self, connection: Connection, row: dict[str, Any]) -> Any:
         insert = self._database.insert(documents).values(**row, created_ms=row["updated_ms"], revision=1)
         return connection.execute(insert.on_conflict_do_nothing().returning(documents)).one_or_none()
+
+
+def _conflict(collection: str, key: str, expected: int | None, revision: int) -> ConflictError:
+    return ConflictError(
+        f"expected revision {expected} of {collection}/{key}, found {revision}: read it again and retry"
+    )
 
 
 def _swap(connection: Connection, row: dict[str, Any], expected: int) -> Any:
