@@ -25,6 +25,7 @@ from bakeoff.web.tracking.spans import (
     ENDED_ERROR,
     MOST_TEXT,
     SPANS,
+    CallSummary,
     change_of,
     preview,
     priced,
@@ -251,7 +252,8 @@ def take(tracking: Tracking, experiment_id: str | None, spans: Sequence[OtlpSpan
 
     def changes() -> Iterator[DocumentChange]:
         for trace_id, its in of_trace.items():
-            yield from _written(tracking, trace_id, experiment.experiment_id, its)
+            once = {span.id: span for span in its}  # the last counts of those that are there twice
+            yield from _written(tracking, trace_id, experiment.experiment_id, [*once.values()])
 
     settle(tracking, changes)
 
@@ -274,8 +276,8 @@ def _written(
     calls = {span.id: priced(tracking, span) for span in spans}
     body["calls"] = {**body["calls"], **{span.id: summary(span, calls[span.id]).stored() for span in spans}}
     body["spans"] = len(body["calls"])
-    body["text"] = (body["text"] + "\n".join(map(text_of, fresh)))[:MOST_TEXT]
-    _count(body, [calls[span.id] for span in fresh])
+    body["text"] = "\n".join(filter(None, [body["text"], *map(text_of, fresh)]))[:MOST_TEXT]
+    _count(body, calls.values())
     if not body["said"]:
         ends = [span.end_ns // 1_000_000 for span in spans if span.end_ns]
         body["start_ms"] = min(body["start_ms"], start_ms)
@@ -298,15 +300,16 @@ def _rooted(body: Body, root: OtlpSpan, call: ModelCall) -> None:
     body["response_preview"] = body["response_preview"] or preview(call.output, "assistant")
 
 
-def _count(body: Body, calls: Sequence[ModelCall]) -> None:
-    """Add what calls used and cost to what was worked out so far, and whose they are."""
-    counted = dict(body["counted"])
-    for key, sums in ((USAGE, [call.usage for call in calls]), (COST, [call.cost for call in calls])):
-        known = sums_in(counted.get(key))
-        for name in dict.fromkeys(name for each in sums for name in each):
-            known[name] = known.get(name, 0) + sum(each.get(name, 0) for each in sums)
-        if known:
-            counted[key] = json.dumps(known)
+def _count(body: Body, calls: Iterable[ModelCall]) -> None:
+    """Work out what all calls of a trace used and cost, as each was sent last; and whose they are, by these calls."""
+    summaries = [CallSummary.of(each) for each in body["calls"].values()]
+    counted = {key: value for key, value in body["counted"].items() if key not in {USAGE, COST}}
+    for key, parts in ((USAGE, [each.usage for each in summaries]), (COST, [each.cost for each in summaries])):
+        sums: dict[str, float] = {}
+        for name, value in (item for part in parts for item in part.items()):
+            sums[name] = sums.get(name, 0) + value
+        if sums:
+            counted[key] = json.dumps(sums)
     for call in calls:
         stated = {SESSION: call.session, USER: call.user}
         counted = {**{key: value for key, value in stated.items() if value}, **counted}
