@@ -9,13 +9,13 @@ from sqlalchemy import Connection, delete, func, select, update
 from bakeoff.core.errors import ConflictError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.protocols import Clock
-from bakeoff.core.queries import Page, Query
+from bakeoff.core.queries import Expr, Page, Query
 from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
 from bakeoff.stores.database import Database
 from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.schema import document_fields, documents
-from bakeoff.stores.search import Beside, Entity, find
+from bakeoff.stores.search import Beside, Entity, count, find
 
 __all__ = ["Documents", "as_json"]
 
@@ -75,6 +75,11 @@ class Documents:
         with self._database.search() as connection:
             rows, following = find(connection, ENTITY, query, documents.c.collection == collection)
             return Page(items=tuple(map(_document, rows)), following=following)
+
+    def count(self, collection: str, where: Expr | None = None) -> int:
+        """Of how many documents a condition holds."""
+        with self._database.search() as connection:
+            return count(connection, ENTITY, where, documents.c.collection == collection)
 
     def find(self, collection: str, prefix: str = "") -> list[Document]:
         """Documents whose key starts with `prefix`, ordered by key."""

@@ -13,7 +13,7 @@ from bakeoff.core.errors import ConflictError, NotFoundError, StoreError, UsageE
 from bakeoff.core.events import KINDS, Cursor, E, Event, Named, Reading, decode, encode
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
-from bakeoff.core.queries import Order, Page, Query, QueryField, Value, holds
+from bakeoff.core.queries import Expr, Order, Page, Query, QueryField, Value, every, holds
 from bakeoff.core.records import (
     Document,
     DocumentChange,
@@ -467,6 +467,9 @@ class _Documents:
             return known if known is not None else self._fields.get((collection, document.key), {}).get(wanted)
 
         return _page(mine, query, lambda each: (-each.created_ms, each.key), value)
+
+    def count(self, collection: str, where: Expr | None = None) -> int:
+        return sum(1 for _ in every(lambda query: self.search(collection, query), Query(where=where, lifecycle=None)))
 
     def find(self, collection: str, prefix: str = "") -> list[Document]:
         keys = sorted(key for owner, key in self._documents if owner == collection and key.startswith(prefix))

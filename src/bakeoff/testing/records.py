@@ -667,6 +667,8 @@ class RecordStoreConformance:
         by_size = (Order(field=QueryField(kind="attribute", key="size")),)
         assert [each.key for each in documents.search("k", Query(where=red, order=by_size)).items] == ["b", "a"]
         larger = attribute("size", ">", 1.5)
+        assert [documents.count("k", where) for where in (None, red, larger)] == [3, 2, 2]
+        assert documents.count("none", red) == 0
         page = documents.search("k", Query(where=larger, order=by_size, limit=1))
         assert [each.key for each in page.items] == ["c"]
         rest = documents.search("k", Query(where=larger, order=by_size, limit=1, page=page.following))

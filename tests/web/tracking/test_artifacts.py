@@ -109,6 +109,14 @@ def test_a_small_file_that_is_too_large_is_not_read_to_its_end(client):
         assert json.loads(response.read())["message"] == "Artifact size is too large. Max size is 10MB."
 
 
+def test_an_upload_in_parts_begins_with_a_body_as_it_is_described(client):
+    described = json.loads(client.raw("GET", "/openapi.json")[1])
+    create = described["paths"]["/api/2.0/mlflow-artifacts/mpu/create/{artifact_path}"]["post"]
+    assert [each["in"] for each in create["parameters"]] == ["path"]
+    body = create["requestBody"]["content"]["application/json"]["schema"]
+    assert (set(body["properties"]), body["required"]) == ({"path", "num_parts"}, ["path"])
+
+
 def test_an_upload_in_parts_is_given_up(client, tracking):
     made = client("POST", "2.0/mlflow-artifacts/mpu/create/x", path="f", num_parts=1)
     path = "/" + made["credentials"][0]["url"].split("/", 3)[3]

@@ -57,6 +57,7 @@ __all__ = [
     "info_v2",
     "link_prompts",
     "link_to_run",
+    "logged",
     "ms_of",
     "search",
     "search_v2",
@@ -126,11 +127,11 @@ def _known(tracking: Tracking, trace_ids: Iterable[str]) -> Iterator[Body]:
     """Of these traces, those that there are."""
     for trace_id in trace_ids:
         known = tracking.records.documents.get(TRACES, trace_id)
-        if known is not None and _logged(known.body):
+        if known is not None and logged(known.body):
             yield dict(known.body)
 
 
-def _logged(body: Mapping[str, Any]) -> bool:
+def logged(body: Mapping[str, Any]) -> bool:
     """Whether there is a trace, and not only links of one that will come."""
     return "trace_id" in body
 
@@ -146,7 +147,7 @@ def change(tracking: Tracking, trace_id: str, new: Callable[[Body], Body]) -> Bo
     """Change a trace; `new` gives what is new of it."""
 
     def changed(body: Body) -> Body:
-        if not _logged(body):
+        if not logged(body):
             raise absent(trace_id)
         return {**body, **new(body)}
 
@@ -161,7 +162,7 @@ def _link(tracking: Tracking, trace_id: str, new: Callable[[Body], Body]) -> Non
 
 def _new(trace_id: str, experiment_id: str, start_ms: int, known: Mapping[str, Any]) -> Body:
     """A trace as it begins, or goes on; `known` may be links that came before it."""
-    if _logged(known):
+    if logged(known):
         return dict(known)
     return {
         "trace_id": trace_id,
@@ -186,7 +187,7 @@ def _new(trace_id: str, experiment_id: str, start_ms: int, known: Mapping[str, A
 
 
 def _fields(body: Body) -> Fields:
-    if not _logged(body):
+    if not logged(body):
         return {}
     metadata: Mapping[str, str] = body["metadata"]
     usage, cost = (sums_in(metadata.get(key)) for key in (USAGE, COST))
@@ -503,7 +504,7 @@ def correlation(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
     def count(*texts: str | None) -> int:
         where = within(*(_where(tracking, given["experiment_ids"], text) for text in (base, *texts)))
-        return sum(1 for _ in _every(tracking, TRACES, where))
+        return tracking.records.documents.count(TRACES, where)
 
     one, other = given["filter_string1"], given["filter_string2"]
     counts = {
