@@ -279,6 +279,20 @@ def test_a_manifest_cannot_escape_its_target(store, root, tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
 
 
+def test_what_is_fetched_is_readable_as_the_users_own_files_are(store, root, tmp_path):
+    """What is stored is its owner's alone; a copy is the user's."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_bytes(b"x")
+    before = os.umask(0o022)
+    try:
+        file = store.fetch(store.put(b"x"), tmp_path / "file")
+        tree = store.fetch(store.put_tree(tmp_path / "folder"), tmp_path / "tree")
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (file, tree / "a")] == [0o644, 0o644]
+    assert {path.stat().st_mode & 0o077 for path in root.rglob("*") if path.is_file()} == {0}
+
+
 def test_a_tree_that_fails_leaves_nothing(store, root, tmp_path):
     source = tmp_path / "source"
     source.mkdir()

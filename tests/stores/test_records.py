@@ -1,3 +1,6 @@
+import errno
+import logging
+import os
 import resource
 import shutil
 import sqlite3
@@ -462,6 +465,28 @@ def test_a_folder_that_is_a_file(tmp_path):
         opened(tmp_path)
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_cannot_be_used_is_named_as_what_it_is(tmp_path, monkeypatch, there):
+    """The error is of the file, not of its folder; of a file that is there nothing is asked but to be read."""
+    folder = tmp_path / ".bakeoff"
+    folder.mkdir()
+    if there:
+        opened(tmp_path).close()
+    os_open = os.open
+
+    def refused(path, flags, *mode):
+        if str(path).endswith("records.db") and not (flags & os.O_EXCL and Path(path).exists()):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return os_open(path, flags, *mode)
+
+    monkeypatch.setattr(database.os, "open", refused)
+    if there:
+        opened(tmp_path).close()
+    else:
+        with pytest.raises(StoreError, match=r"cannot make the file of the records, .*records\.db: Permission denied"):
+            opened(tmp_path)
+
+
 def test_a_full_disk_loses_nothing_that_was_written(tmp_path, start):
     code = OPEN.replace("URL", repr(URL)) + (
         "    import resource\n"
@@ -519,4 +544,25 @@ def test_a_commit_that_the_disk_does_not_have_yet_is_no_damage(tmp_path, monkeyp
     assert write_ahead_log.log_of(path).stat().st_size > 0
     assert not write_ahead_log.unread(path, Behind(5))
     assert write_ahead_log.unread(path, Behind(10_000))
+    store.close()
+
+
+def test_a_log_that_others_write_to_all_the_time_is_believed_with_a_warning(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(write_ahead_log, "STILL_S", 0.2)
+    monkeypatch.setattr(write_ahead_log, "LONGEST_S", 0.5)
+    store = open_records("sqlite:///records.db", folder=tmp_path, clock=lambda: 1)
+
+    class Another:
+        """A connection that never sees the last commit, while another process writes."""
+
+        def execute(self, _):
+            store.documents.put("a", "b", {})
+            return self
+
+        def fetchone(self):
+            return 0, 0, 0
+
+    with caplog.at_level(logging.WARNING, logger="bakeoff.stores.write_ahead_log"):
+        assert not write_ahead_log.unread(tmp_path / "records.db", Another())
+    assert "records.db-wal is written to all the time" in caplog.text
     store.close()

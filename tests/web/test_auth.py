@@ -3,13 +3,14 @@
 import base64
 import dataclasses
 import re
+import threading
 
 import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from bakeoff.core.errors import SecurityError
-from bakeoff.core.principals import ROLES
+from bakeoff.core.principals import ROLES, Principal
 from bakeoff.feedback.record import record
 from bakeoff.security.roles import Roles
 from bakeoff.security.tokens import AccessTokens
@@ -19,6 +20,7 @@ from bakeoff.testing.memory import MemoryEvents, MemoryRecords
 from bakeoff.web.auth import TokenAuthenticator, protect
 from bakeoff.web.permissions import permission_of
 from bakeoff.web.serving.app import create_app
+from bakeoff.web.tracking import reach
 from bakeoff.web.tracking.app import create_tracking_app
 from bakeoff.web.tracking.context import Tracking
 
@@ -200,6 +202,74 @@ def test_what_is_out_of_reach_is_not_there(world):
         assert [each["trace_id"] for each in traces] == ["tr-mine"]
         fetched = mine.get("3.0/mlflow/traces/tr-mine")["trace"]["trace_info"]
         assert fetched["trace_id"] == "tr-mine"
+
+
+def test_links_may_come_before_the_trace_of_a_caller_with_scopes(world):
+    with TestClient(world.apps["tracking"], raise_server_exceptions=False) as client:
+        every, mine = Tracked(world, client), Tracked(world, client, "experiment:linked")
+        experiment = every.post("2.0/mlflow/experiments/create", name="linked")["experiment_id"]
+        run = mine.post("2.0/mlflow/runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+        mine.post("2.0/mlflow/traces/link-to-run", trace_ids=["tr-linked"], run_id=run)
+        prompt = {"name": "greeting", "version": "3"}
+        mine.post("2.0/mlflow/traces/link-prompts", trace_id="tr-linked", prompt_versions=[prompt])
+        mine.get("3.0/mlflow/traces/tr-linked", 404)
+        location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}
+        info = {"trace_id": "tr-linked", "trace_location": location, "request_time": "2026-11-29T00:00:00Z"}
+        mine.post("3.0/mlflow/traces", trace={"trace_info": {**info, "state": "OK"}})
+        search = {"locations": [location], "filter": f"run_id = '{run}' AND prompt = 'greeting/3'"}
+        assert [each["trace_id"] for each in mine.post("3.0/mlflow/traces/search", **search)["traces"]] == ["tr-linked"]
+        other = Tracked(world, client, "experiment:others")
+        other.get("3.0/mlflow/traces/tr-linked", 404)
+        other.post("2.0/mlflow/traces/link-to-run", 403, trace_ids=["tr-linked"], run_id=run)
+
+
+def test_one_thing_is_looked_up_without_reading_all_experiments(world, monkeypatch):
+    """And out of the way of the thread that writes for all."""
+    with TestClient(world.apps["tracking"], raise_server_exceptions=False) as client:
+        every, mine = Tracked(world, client), Tracked(world, client, "experiment:looked-*", "model:looked-*")
+        experiment = every.post("2.0/mlflow/experiments/create", name="looked-up")["experiment_id"]
+        every.post("2.0/mlflow/experiments/create", name="looked-at")
+        every.post("2.0/mlflow/registered-models/create", name="looked-up")
+        run = mine.post("2.0/mlflow/runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+        search, get, threads = world.records.experiments.search, world.records.experiments.get, set()
+
+        def narrow(query):
+            assert query.where.parts[0].value == ("looked-up",), "all experiments are read"
+            return search(query)
+
+        def noted(experiment_id):
+            threads.add(threading.current_thread().name)
+            return get(experiment_id)
+
+        monkeypatch.setattr(world.records.experiments, "search", narrow)
+        monkeypatch.setattr(world.records.experiments, "get", noted)
+        mine.post("2.0/mlflow/runs/log-metric", run_id=run, key="loss", value=1.0, timestamp=1, step=0)
+        assert threads
+        assert "tracking-writes" not in threads
+        mine.get("2.0/mlflow/runs/get", run_id=run)
+        assert len(mine.post("2.0/mlflow/runs/search", experiment_ids=[experiment, "404"])["runs"]) == 1
+        assert mine.get("2.0/mlflow/experiments/get-by-name", experiment_name="looked-up")
+        mine.get("2.0/mlflow/registered-models/get", name="looked-up")
+        monkeypatch.undo()
+        monkeypatch.setattr(reach, "MOST_NAMES", 1)
+        answer = mine.get("2.0/mlflow/experiments/search", 400, max_results=10)
+        assert "expected a search in at most 1 things of a caller with scopes, there are 2" in answer["message"]
+
+
+def test_the_parts_of_a_thing_are_within_reach_by_one_look_at_it(world, monkeypatch):
+    records = world.records
+    experiment = records.experiments.create("parted").experiment_id
+    seen = reach.within_reach(
+        Tracking(records=records, blobs=None, clock=lambda: NOW, scratch=None),
+        Principal(name="p", permissions=frozenset({"read"}), scopes=(("experiment", "parted"),)),
+    )
+    records.documents.put("traces", "tr-p", {"trace_id": "tr-p", "experiment_id": experiment})
+    for number in range(5):
+        records.documents.put("trace_spans", f"tr-p/{number}", {"trace_id": "tr-p"})
+    get, looks = records.documents.get, []
+    monkeypatch.setattr(records.documents, "get", lambda *at: looks.append(at) or get(*at))
+    assert len(seen.records.documents.find("trace_spans", "tr-p/")) == 5
+    assert looks == [("traces", "tr-p")]
 
 
 def test_principals_do_not_change_by_requests(world):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from bakeoff.core.errors import UsageError
 from bakeoff.core.queries import AllOf, AnyOf, Expr, Kind, Operator, Order, Predicate, QueryField
 
-__all__ = ["METRICS", "PARAMS", "RUNS", "TAGS", "Grammar", "Name", "filter_of", "order_of", "within"]
+__all__ = ["METRICS", "PARAMS", "RUNS", "TAGS", "Grammar", "Name", "filter_of", "order_of", "unquoted", "within"]
 
 TOKEN = re.compile(
     r"""\s*(?:
@@ -109,6 +109,16 @@ def _bare(name: str) -> str:
     if len(name) > 1 and name[0] == name[-1] and name[0] in "`\"'":
         return name[1:-1]
     return name
+
+
+def unquoted(text: str) -> str:
+    """The text that a filter writes within quotes; a quote in it is doubled or has a backslash before it.
+
+    >>> unquoted("'it''s'")
+    "it's"
+    """
+    quote = text[0]
+    return text[1:-1].replace(quote * 2, quote).replace("\\" + quote, quote)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +267,4 @@ class _Parser:
         return name.value(value) if name.value else value
 
     def _text_of(self, token: _Token) -> str:
-        if token.kind != "text":
-            return token.text
-        quote = token.text[0]
-        return token.text[1:-1].replace(quote * 2, quote).replace("\\" + quote, quote)
+        return unquoted(token.text) if token.kind == "text" else token.text

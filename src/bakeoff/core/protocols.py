@@ -14,7 +14,7 @@ from bakeoff.core.deadline import ignore_cut
 from bakeoff.core.events import Cursor, E, Event, Named, Reading
 from bakeoff.core.jobs import Progress
 from bakeoff.core.ledger import Loss
-from bakeoff.core.queries import Page, Query
+from bakeoff.core.queries import Expr, Page, Query
 from bakeoff.core.records import (
     Document,
     DocumentChange,
@@ -500,6 +500,10 @@ class DocumentRecords(Protocol):
 
     def search(self, collection: str, query: Query) -> Page[Document]:
         """By the fields that documents were written with, and `id` (their key), `created_ms` and `updated_ms`."""
+        ...
+
+    def count(self, collection: str, where: Expr | None = None) -> int:
+        """Of how many documents a condition holds, without reading them."""
         ...
 
 

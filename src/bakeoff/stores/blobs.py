@@ -77,7 +77,7 @@ class FileBlobs:
             files = self._tree(blob_id)
             target.parent.mkdir(parents=True, exist_ok=True)
             if files is None:
-                whole_write(target, self._pieces(blob_id), staging=target.parent)
+                whole_write(target, self._pieces(blob_id), staging=target.parent, private=False)
             else:
                 self._fetch_tree(files, target)
         return target
@@ -212,7 +212,7 @@ class FileBlobs:
             for name, (blob_id, _) in files.items():
                 path = staging / _safe(name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                whole_write(path, self._pieces(blob_id), staging=path.parent)
+                whole_write(path, self._pieces(blob_id), staging=path.parent, private=False)
             staging.replace(target)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)

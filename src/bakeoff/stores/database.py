@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy.sql.schema import Table
 from bakeoff.core.errors import BakeoffError, MissingExtraError, StoreError, UsageError
 from bakeoff.core.explain import database_advice
 from bakeoff.stores import record_check, sums
-from bakeoff.stores.files import durable_folder
+from bakeoff.stores.files import durable_folder, storage
 from bakeoff.stores.sqlite_driver import SQLite
 from bakeoff.stores.sqlite_driver import sqlite as sqlite_driver
 
@@ -166,11 +166,10 @@ def _sqlite(url: URL, folder: Path) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise UsageError(f"expected a file such as sqlite:///records.db, received {url!r}")
     path = folder / str(url.database)
-    try:
+    with storage(f"make the folder of the records, {path.parent}"):
         durable_folder(path.parent)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # its log and index files are made alike
-    except OSError as error:
-        raise StoreError(f"cannot make the folder of the records, {path.parent}: {error.strerror}") from error
+    with storage(f"make the file of the records, {path}"), suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # its log and index files are made alike
     record_check.require_log(path)
     return _sqlite_engine(url.set(database=str(path)), driver)
 

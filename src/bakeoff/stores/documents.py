@@ -9,13 +9,13 @@ from sqlalchemy import Connection, delete, func, select, update
 from bakeoff.core.errors import ConflictError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.protocols import Clock
-from bakeoff.core.queries import Page, Query
+from bakeoff.core.queries import Expr, Page, Query
 from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
 from bakeoff.stores.database import Database
 from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.schema import document_fields, documents
-from bakeoff.stores.search import Beside, Entity, find
+from bakeoff.stores.search import Beside, Entity, count, find
 
 __all__ = ["Documents", "as_json"]
 
@@ -76,6 +76,11 @@ class Documents:
             rows, following = find(connection, ENTITY, query, documents.c.collection == collection)
             return Page(items=tuple(map(_document, rows)), following=following)
 
+    def count(self, collection: str, where: Expr | None = None) -> int:
+        """Of how many documents a condition holds."""
+        with self._database.search() as connection:
+            return count(connection, ENTITY, where, documents.c.collection == collection)
+
     def find(self, collection: str, prefix: str = "") -> list[Document]:
         """Documents whose key starts with `prefix`, ordered by key."""
         matches = func.substr(documents.c.key, 1, len(prefix)) == prefix  # LIKE of SQLite ignores case
@@ -85,15 +90,14 @@ class Documents:
 
     def delete(self, collection: str, key: str) -> None:
         """Remove it if it exists."""
-        with self._database.write() as connection:
-            connection.execute(delete(documents).where(*_at(collection, key)))
+        self.apply([DocumentChange(collection=collection, key=key, body=None)])
 
     def _change(self, connection: Connection, change: DocumentChange) -> None:
         collection, key = change.collection, change.key
         of_document = (document_fields.c.collection == collection, document_fields.c.document == key)
         connection.execute(delete(document_fields).where(*of_document))
         if change.body is None:
-            connection.execute(delete(documents).where(*_at(collection, key)))
+            self._remove(connection, collection, key, change.expected)
             return
         self._put(connection, collection, key, change.body, change.expected)
         if change.fields:
@@ -110,6 +114,15 @@ class Documents:
             ]
             connection.execute(document_fields.insert(), fields)
 
+    def _remove(self, connection: Connection, collection: str, key: str, expected: int | None) -> None:
+        where = _at(collection, key)
+        if expected is not None:
+            revision = connection.scalar(delete(documents).where(*where).returning(documents.c.revision)) or 0
+            if revision != expected:
+                raise _conflict(collection, key, expected, revision)
+            return
+        connection.execute(delete(documents).where(*where))
+
     def _put(
         self, connection: Connection, collection: str, key: str, body: Mapping[str, Json], expected: int | None
     ) -> Any:
@@ -122,9 +135,7 @@ class Documents:
             written = _swap(connection, row, expected)
         if written is None:
             found = connection.scalar(select(documents.c.revision).where(*_at(collection, key))) or 0
-            raise ConflictError(
-                f"expected revision {expected} of {collection}/{key}, found {found}: read it again and retry"
-            )
+            raise _conflict(collection, key, expected, found)
         return written
 
     def _overwrite(self, connection: Connection, row: dict[str, Any]) -> Any:
@@ -136,6 +147,12 @@ class Documents:
     def _create(self, connection: Connection, row: dict[str, Any]) -> Any:
         insert = self._database.insert(documents).values(**row, created_ms=row["updated_ms"], revision=1)
         return connection.execute(insert.on_conflict_do_nothing().returning(documents)).one_or_none()
+
+
+def _conflict(collection: str, key: str, expected: int | None, revision: int) -> ConflictError:
+    return ConflictError(
+        f"expected revision {expected} of {collection}/{key}, found {revision}: read it again and retry"
+    )
 
 
 def _swap(connection: Connection, row: dict[str, Any], expected: int) -> Any:

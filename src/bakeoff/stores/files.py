@@ -89,16 +89,23 @@ def durable_write(target: Path, pieces: Iterable[bytes], *, staging: Path, time_
 
 
 def whole_write(
-    target: Path, pieces: Iterable[bytes], *, staging: Path, before: Callable[[int], None] = lambda _: None
+    target: Path,
+    pieces: Iterable[bytes],
+    *,
+    staging: Path,
+    before: Callable[[int], None] = lambda _: None,
+    private: bool = True,
 ) -> None:
     """Write a file all or nothing: temporary file in `staging` (same file system), `before` (its descriptor), rename.
 
-    It is readable by its owner alone. Nothing is left behind when it fails.
+    A `private` one is readable by its owner alone, others as the user's own files are. Nothing is left behind when it
+    fails.
     """
     unfinished = temporary(staging)
     try:
         with unfinished.open("xb", buffering=0) as file:
-            os.fchmod(file.fileno(), 0o600)
+            if private:
+                os.fchmod(file.fileno(), 0o600)
             for piece in pieces:
                 view = memoryview(piece)
                 while view:

@@ -23,7 +23,9 @@ __all__ = ["Block", "damaged", "pack", "rank", "values_of", "wrong_latest"]
 
 Block: TypeAlias = tuple[str, bytes]
 """The series as JSON, and the packed values."""
-SUM_BYTES, VALUE_BYTES = 8, 28
+COLUMNS = (("series", "<u4"), ("step", "<i8"), ("time_ms", "<i8"), ("value", "<f8"))
+"""Of a block, in their order: names and kinds, as numpy writes them."""
+SUM_BYTES, VALUE_BYTES = 8, sum(int(kind[-1]) for _, kind in COLUMNS)
 
 
 def pack(metrics: Sequence[Metric]) -> Block:
@@ -125,9 +127,9 @@ def _unpacked(packed: bytes) -> "tuple[NDArray[Any], NDArray[Any], NDArray[Any],
 
     count, at = (len(packed) - SUM_BYTES) // VALUE_BYTES, SUM_BYTES
     columns: list[NDArray[Any]] = []
-    for kind, size in (("<u4", 4), ("<i8", 8), ("<i8", 8), ("<f8", 8)):
+    for _, kind in COLUMNS:
         columns.append(np.frombuffer(packed, dtype=kind, count=count, offset=at))
-        at += size * count
+        at += columns[-1].nbytes
     return columns[0], columns[1], columns[2], columns[3]
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from bakeoff.core.errors import UsageError
 from bakeoff.core.queries import AllOf, Expr, Kind, Order, Predicate, Query, QueryField, Value
 
-__all__ = ["Beside", "Entity", "batches", "columns", "find", "find_keys", "offset_of", "rows_of"]
+__all__ = ["Beside", "Entity", "batches", "columns", "count", "find", "find_keys", "offset_of", "rows_of"]
 
 Column: TypeAlias = ColumnElement[Any]
 BATCH = 500
@@ -81,6 +81,14 @@ def find_keys(connection: Connection, entity: Entity, query: Query, *only: Colum
     assert entity.key is not None
     rows, following = _page(connection, entity, query, select(entity.table.c[entity.key]).where(*only))
     return [key for (key,) in rows], following
+
+
+def count(connection: Connection, entity: Entity, where: Expr | None, *only: Column) -> int:
+    """Of how many rows a condition holds; `only` those of which this is true."""
+    statement = select(func.count()).select_from(entity.table).where(*only)
+    if where is not None:
+        statement = statement.where(_Sql(entity, connection.dialect.name).clause(where))
+    return connection.scalar(statement) or 0
 
 
 def rows_of(connection: Connection, entity: Entity, keys: Sequence[Any], *only: Column) -> list[Any]:

@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, Table, 
 from bakeoff.core.errors import CorruptError, UsageError
 from bakeoff.stores import schema
 from bakeoff.stores.database import Database
-from bakeoff.stores.history import SUM_BYTES, VALUE_BYTES, damaged
+from bakeoff.stores.history import COLUMNS, SUM_BYTES, VALUE_BYTES, damaged
 
 if TYPE_CHECKING:
     import polars as pl
@@ -135,14 +135,7 @@ def _unpacked(rows: Sequence[Any]) -> "pl.DataFrame":
     parts: list[pl.DataFrame] = []
     for size, places in of_size.items():
         packed = b"".join(bytes(rows[at][2])[SUM_BYTES:] for at in places)
-        block = np.dtype(
-            [
-                ("series", "<u4", (size,)),
-                ("step", "<i8", (size,)),
-                ("time_ms", "<i8", (size,)),
-                ("value", "<f8", (size,)),
-            ]
-        )
+        block = np.dtype([(name, kind, (size,)) for name, kind in COLUMNS])
         values = np.frombuffer(packed, dtype=block)
         first = np.cumsum([0, *(len(named[at]) for at in places[:-1])])
         of_blocks = np.concatenate([named[at] for at in places])
@@ -151,7 +144,7 @@ def _unpacked(rows: Sequence[Any]) -> "pl.DataFrame":
                 {
                     "at": np.repeat(np.asarray(places), size),
                     "series": of_blocks[(values["series"] + first[:, None]).ravel()],
-                    **{name: values[name].ravel() for name in ("step", "time_ms", "value")},
+                    **{name: values[name].ravel() for name, _ in COLUMNS[1:]},
                 }
             )
         )

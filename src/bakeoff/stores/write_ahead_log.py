@@ -4,6 +4,7 @@ SQLite reads a log up to the first frame that is not what was written, and passe
 committed there is lost. So the last commit in the file is compared with the last that SQLite has read.
 """
 
+import logging
 import struct
 import time
 from collections.abc import Iterator
@@ -15,12 +16,14 @@ from bakeoff.stores.sqlite_driver import sqlite
 
 __all__ = ["log_of", "unread"]
 
+logger = logging.getLogger(__name__)
+
 HEADER, FRAME = struct.Struct(">8I"), struct.Struct(">6I")
 """Source: the WAL file format, sqlite.org/fileformat2.html (4.1): page size third in the header, salts fifth and sixth;
 of a frame the size of the database after a commit (else 0) second, salts third and fourth."""
 STILL_S, LOOK_S, LONGEST_S = 2.0, 0.02, 10.0
-"""A commit stands in the log before it can be read: until the disk has it. One that cannot be read after this time is
-damaged."""
+"""A commit stands in the log before it can be read: until the disk has it. One that cannot be read although nothing was
+written to the log for `STILL_S` is damaged. A log that others write to all the time is believed after `LONGEST_S`."""
 
 
 def log_of(database: Path) -> Path:
@@ -32,7 +35,8 @@ def unread(database: Path, connection: Any) -> bool:
     """Whether the log holds a commit that SQLite does not read, as seen by an open connection.
 
     A machine that lost power in the midst of a commit can leave the same: what was then not acknowledged. An SQLite
-    that is too old to write such logs cannot be asked what it reads of one; it then is believed.
+    that is too old to write such logs cannot be asked what it reads of one; it then is believed. So is a log that
+    another process writes to all the time, with a warning.
     """
     if not sqlite().write_ahead:
         return False
@@ -48,6 +52,11 @@ def unread(database: Path, connection: Any) -> bool:
         elif time.monotonic() - since > STILL_S:
             return True
         time.sleep(LOOK_S)
+    logger.warning(
+        "%s is written to all the time: whether all of it can be read was not seen in %.0f s",
+        log_of(database),
+        LONGEST_S,
+    )
     return False
 
 

@@ -571,6 +571,38 @@ class RecordStoreConformance:
         assert [d.key for d in store.documents.find("c", "b/")] == ["b/2"]
         assert store.documents.put("c", "b/1", {}, expected=0).revision == 1
 
+    def test_a_removal_with_an_expected_revision_is_compare_and_swap(self, store: RecordStore) -> None:
+        """A document that another has changed meanwhile stays, and so does all that was to change with it."""
+        documents = store.documents
+        documents.put("c", "k", {"n": 1})
+        documents.put("c", "k", {"n": 2})
+        for key, expected in (("k", 1), ("k", 0), ("none", 1)):
+            with pytest.raises(ConflictError, match=f"expected revision {expected} of c/{key}"):
+                documents.apply(
+                    [
+                        DocumentChange(collection="c", key="beside", body={}),
+                        DocumentChange(collection="c", key=key, body=None, expected=expected),
+                    ]
+                )
+        assert [each.key for each in documents.find("c")] == ["k"]
+        documents.apply(
+            [
+                DocumentChange(collection="c", key="k", body=None, expected=2),
+                DocumentChange(collection="c", key="none", body=None, expected=0),
+            ]
+        )
+        assert documents.find("c") == []
+
+    def test_what_a_removed_document_was_found_by_goes_with_it(self, store: RecordStore) -> None:
+        """One that is made later under its key is not found by it."""
+        color = QueryField(kind="tag", key="color")
+        red = Query(where=Predicate(field=color, operator="=", value="red"))
+        store.documents.apply([DocumentChange(collection="c", key="k", body={}, fields={color: "red"})])
+        assert [each.key for each in store.documents.search("c", red).items] == ["k"]
+        store.documents.delete("c", "k")
+        store.documents.put("c", "k", {})
+        assert store.documents.search("c", red).items == ()
+
     @given(body=st.dictionaries(_text, _json, max_size=4), key=_text)
     @_examples
     def test_any_json_comes_back(self, store: RecordStore, body: dict[str, object], key: str) -> None:
@@ -635,6 +667,8 @@ class RecordStoreConformance:
         by_size = (Order(field=QueryField(kind="attribute", key="size")),)
         assert [each.key for each in documents.search("k", Query(where=red, order=by_size)).items] == ["b", "a"]
         larger = attribute("size", ">", 1.5)
+        assert [documents.count("k", where) for where in (None, red, larger)] == [3, 2, 2]
+        assert documents.count("none", red) == 0
         page = documents.search("k", Query(where=larger, order=by_size, limit=1))
         assert [each.key for each in page.items] == ["c"]
         rest = documents.search("k", Query(where=larger, order=by_size, limit=1, page=page.following))

@@ -123,5 +123,27 @@ def test_a_wrong_question_is_refused(metrics, changed, message):
     assert message in metrics(view, name, "COUNT", expected=400, **given)
 
 
+def test_a_quote_in_a_value_is_written_as_in_other_filters(client, send, span, metrics):
+    send(span(1, name="it's"), span(2, parent=1, name='say "x"'))
+    for text in ("'it''s'", r"'it\'s'", '"it\'s"'):
+        assert metrics("SPANS", "span_count", "COUNT", filters=[f"span.name = {text}"]) == [((), {"COUNT": 1})], text
+    assert metrics("SPANS", "span_count", "COUNT", filters=['span.name = "say ""x"""']) == [((), {"COUNT": 1})]
+
+
+def test_groups_come_page_by_page(client, logged):
+    given = {
+        "experiment_ids": ["0"], "view_type": "TRACES", "metric_name": "trace_count", "max_results": 2,
+        "aggregations": [{"aggregation_type": "COUNT"}], "dimensions": ["trace_name", "trace_status"],
+    }  # fmt: skip
+    first = client("POST", f"{TRACES}/metrics", **given)
+    last = client("POST", f"{TRACES}/metrics", **given, page_token=first["next_page_token"])
+    points = [*first["data_points"], *last["data_points"]]
+    assert [tuple(each["dimensions"].values()) for each in points] == [("a", "OK"), ("b", "ERROR"), ("b", "OK")]
+    assert "next_page_token" not in last
+    for page in ("x", '["a"]', "7", "[1, 2]"):
+        message = client.refused("POST", f"{TRACES}/metrics", "INVALID_PARAMETER_VALUE", **given, page_token=page)
+        assert "expected a page_token that an answer to the same question named" in message
+
+
 def test_a_percentile_outside_of_its_range_is_refused(metrics):
     assert "between 0 and 100" in metrics("TRACES", "latency", 101, expected=400)

@@ -1,7 +1,9 @@
 """Artifacts through the proxy: streamed in and out, listed, deleted, never outside."""
 
 import hashlib
+import http.client
 import json
+from contextlib import closing
 
 import pytest
 
@@ -89,6 +91,30 @@ def test_a_file_comes_in_parts_in_any_order(client, tracking):
     content = client.raw("GET", f"{PROXY}/0/{run}/artifacts/model/weights.bin")[1]
     assert content == b"".join(pieces.values())
     client.refused("POST", finish, "RESOURCE_DOES_NOT_EXIST", 404, **end, parts=wrong)
+
+
+def test_a_small_file_that_is_too_large_is_not_read_to_its_end(client):
+    """The refusal comes while the rest of the body is still to come."""
+    run = client.run()
+    connection = http.client.HTTPConnection(client.host, client.port, timeout=10)
+    with closing(connection):
+        connection.putrequest("POST", f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path=a")
+        connection.putheader("Content-Length", str(2**40))
+        connection.endheaders()
+        for _ in range(10):
+            connection.send(b"x" * 2**20)
+        connection.send(b"x")
+        response = connection.getresponse()
+        assert response.status == 400
+        assert json.loads(response.read())["message"] == "Artifact size is too large. Max size is 10MB."
+
+
+def test_an_upload_in_parts_begins_with_a_body_as_it_is_described(client):
+    described = json.loads(client.raw("GET", "/openapi.json")[1])
+    create = described["paths"]["/api/2.0/mlflow-artifacts/mpu/create/{artifact_path}"]["post"]
+    assert [each["in"] for each in create["parameters"]] == ["path"]
+    body = create["requestBody"]["content"]["application/json"]["schema"]
+    assert (set(body["properties"]), body["required"]) == ({"path", "num_parts"}, ["path"])
 
 
 def test_an_upload_in_parts_is_given_up(client, tracking):

@@ -167,6 +167,7 @@ MILLION = 10**6
         ({"input_tokens": MILLION, "cache_read_input_tokens": MILLION // 2}, (1.25, 0.0)),
         ({"input_tokens": MILLION, "cache_creation_input_tokens": MILLION // 2}, (2.5, 0.0)),
         ({"input_tokens": 0, "cache_read_input_tokens": MILLION}, (0.5, 0.0)),
+        ({"input_tokens": MILLION // 2, "cache_read_input_tokens": MILLION}, (1.5, 0.0)),
     ],
 )
 def test_a_call_costs_its_tokens(usage, cost):

@@ -91,6 +91,19 @@ def test_many_long_searches_do_not_stop_the_others(client, tracking, monkeypatch
     assert results.count((200, None)) == MOST_SEARCHES
 
 
+def test_searches_by_the_old_path_of_traces_are_long_ones(client, tracking, monkeypatch):
+    """They have threads of their own, whatever their path."""
+    search, threads = tracking.records.documents.search, []
+
+    def noted(*given):
+        threads.append(threading.current_thread().name)
+        return search(*given)
+
+    monkeypatch.setattr(tracking.records.documents, "search", noted)
+    client("GET", "2.0/mlflow/traces", experiment_ids="0")
+    assert [each.rpartition("_")[0] for each in threads] == ["tracking-search"]
+
+
 def test_one_bad_write_among_many_harms_none_of_them(client):
     run, gone = client.run(), client.run()
     client("POST", "2.0/mlflow/runs/delete", run_id=gone)

@@ -47,6 +47,26 @@ def test_spans_sent_twice_count_once(client, send, span):
     assert len(client("GET", f"{TRACES}/get", trace_id=f"tr-{1:032x}")["trace"]["spans"]) == 1
 
 
+def test_usage_counts_once_however_often_and_in_what_order_a_span_comes(client, send, span):
+    """Twice in one request, or first as it began and then as it ended."""
+    whole = {"gen_ai__usage__input_tokens": 3, "gen_ai__usage__output_tokens": 2}
+    send(span(1, **whole), span(1, **whole))
+    send(span(1, trace=2))
+    send(span(1, trace=2, **whole), span(2, parent=1, trace=2, **whole))
+    send(span(1, trace=2, **whole))
+    for trace, tokens in ((1, 3), (2, 6)):
+        metadata = client("GET", f"{TRACES}/tr-{trace:032x}")["trace"]["trace_info"]["trace_metadata"]
+        assert json.loads(metadata["mlflow.trace.tokenUsage"])["input_tokens"] == tokens
+    assert found(client, "input_tokens = 6") == [f"tr-{2:032x}"]
+
+
+def test_texts_of_two_exports_do_not_run_together(client, send, span):
+    send(span(2, parent=1, name="inner"))
+    send(span(1, name="outer"))
+    assert found(client, "text LIKE '%{}outer%'") == []
+    assert found(client, "text LIKE '%inner%outer%'") == [f"tr-{1:032x}"]
+
+
 def test_protobuf_and_gzip_are_read_alike(client, send, span):
     proto = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
     message = proto.ExportTraceServiceRequest()

@@ -11,6 +11,7 @@ import pytest
 
 from bakeoff.core.errors import NotFoundError, StoreError, UsageError
 from bakeoff.core.queries import Query, attribute, every
+from bakeoff.core.records import RunChange
 from bakeoff.project import wiring
 from bakeoff.web.server import Server, local_hosts
 from bakeoff.web.tracking.app import create_tracking_app
@@ -18,6 +19,7 @@ from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.exporting import export_store
 from bakeoff.web.tracking.importing import Moment, import_store
 from bakeoff.web.tracking.mlflow_store import client_of, plain_uri
+from bakeoff.web.tracking.traces import link_to_run
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.slow]
 EXPECTED = {
@@ -27,8 +29,9 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment():
+def environment(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("working"))  # MLflow makes a database where it stands
         for name, value in (
             ("MLFLOW_DISABLE_TELEMETRY", "true"),
             ("MLFLOW_ALLOW_FILE_STORE", "true"),
@@ -286,6 +289,94 @@ def test_what_came_since_is_brought_by_the_next_import(tmp_path, environment):
     ours = tracking.records.runs.get(run.info.run_id)
     assert (ours.status, ours.end_ms, ours.params) == ("FINISHED", 20, {"late": "yes"})
     assert [each.value for each in tracking.records.runs.history(run.info.run_id, "loss").items] == [1.0, 0.5]
+    tracking.records.close()
+
+
+def test_files_that_could_not_be_read_are_brought_by_the_next_import(tmp_path, environment):
+    """The artifact store is away at first: its files are left out, and come once it is there again."""
+    from mlflow import MlflowClient
+
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "w.txt").write_text("weights")
+    client = MlflowClient(tracking_uri=(tmp_path / "mlruns").as_uri(), registry_uri=(tmp_path / "mlruns").as_uri())
+    logged = client.create_logged_model("0", name="lm")
+    client.log_model_artifact(logged.model_id, str(tmp_path / "away" / "w.txt"))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.create_registered_model("films")
+    client.create_model_version("films", (tmp_path / "store").as_uri())
+    artifacts = Path(logged.artifact_location.removeprefix("file://"))
+    artifacts.rename(tmp_path / "artifacts")
+    tracking, moment = opened(tmp_path / "ours")
+    done = bring(tracking, moment, str(tmp_path / "mlruns"))
+    assert {each.name for each in done.left_out} == {logged.model_id, "films/1"}
+    assert tracking.records.documents.find("artifact_files") == []
+    (tmp_path / "artifacts").rename(artifacts)
+    (tmp_path / "away").rename(tmp_path / "store")
+    done = bring(tracking, moment, str(tmp_path / "mlruns"))
+    assert (done.left_out, counted(done, "moved")["artifacts"]) == ([], 2)
+    files = {each.key: each.body["file_blob"] for each in tracking.records.documents.find("artifact_files")}
+    assert [each.endswith("w.txt") for each in files] == [True, True]
+    assert {tracking.blobs.get(blob) for blob in files.values()} == {b"weights"}
+    assert counted(bring(tracking, moment, str(tmp_path / "mlruns")), "moved")["artifacts"] == 0
+    tracking.records.close()
+
+
+@pytest.mark.parametrize(("status", "left_out"), [(503, ["of experiment Default"]), (404, [])])
+def test_logged_models_that_cannot_be_listed_are_left_out(tmp_path, environment, monkeypatch, status, left_out):
+    """Only a server that does not know of them has none."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException, get_error_code
+
+    MlflowClient(tracking_uri=(tmp_path / "mlruns").as_uri()).create_run("0")
+
+    def refused(*_, **__):
+        raise MlflowException(f"status {status}", error_code=get_error_code(status))
+
+    monkeypatch.setattr(MlflowClient, "search_logged_models", refused)
+    tracking, moment = opened(tmp_path / "ours")
+    done = bring(tracking, moment, str(tmp_path / "mlruns"))
+    assert [each.name for each in done.left_out if each.kind == "logged models"] == left_out
+    tracking.records.close()
+
+
+def test_links_that_came_before_their_trace_do_not_end_an_import(sources, tmp_path):
+    tracking, moment = opened(tmp_path)
+    theirs, _ = client_of(sources("folder"))
+    experiment = theirs.get_experiment_by_name("taxis").experiment_id
+    trace_id = theirs.search_traces(locations=[experiment])[0].info.trace_id
+    link_to_run(tracking, {"trace_ids": [trace_id], "run_id": "r1"})
+    done = bring(tracking, moment, sources("folder"))
+    assert (done.left_out, counted(done, "moved")["traces"]) == ([], 2)
+    assert tracking.records.documents.get("traces", trace_id).body["runs"] == ["r1"]
+    tracking.records.close()
+
+
+def test_a_file_that_changed_is_taken_again(tmp_path, environment):
+    """Also when its size is the same; what did not change is not."""
+    from mlflow.artifacts import download_artifacts
+
+    uri = (tmp_path / "mlruns").as_uri()
+    tracking, _ = opened(tmp_path / "ours")
+    ours = tracking.records.experiments.open("e").experiment_id
+    run_id = tracking.records.runs.start(ours, "r").run_id
+
+    def write(**files):
+        blobs = {path: tracking.blobs.put(content.encode()) for path, content in files.items()}
+        tracking.records.runs.apply([RunChange(run_id=run_id, artifacts=blobs)])
+
+    def taken():
+        moved = counted(export_store(tracking, uri, lambda _: None), "moved")["artifacts"]
+        client, _ = client_of(uri)
+        (there,) = client.search_runs([client.get_experiment_by_name("e").experiment_id])
+        folder = Path(download_artifacts(run_id=there.info.run_id, tracking_uri=uri))
+        return moved, {path.name: path.read_text() for path in folder.iterdir()}
+
+    write(a="one", b="same")
+    assert taken() == (2, {"a": "one", "b": "same"})
+    write(a="two")
+    assert taken()[1] == {"a": "two", "b": "same"}
+    tracking.records.runs.apply([RunChange(run_id=run_id, params={"k": "v"})])
+    assert taken() == (0, {"a": "two", "b": "same"})
     tracking.records.close()
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from bakeoff.core.filters import within
+from bakeoff.core.filters import unquoted, within
 from bakeoff.core.queries import Expr, Predicate, Query, QueryField, attribute, every
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.spans import CallSummary
 from bakeoff.web.tracking.traces import COST, NAME, SESSION, TRACES, USAGE, ms_of, sums_in
-from bakeoff.web.tracking.wire import enum_of, invalid
+from bakeoff.web.tracking.wire import enum_of, invalid, paged
 
 __all__ = ["metrics"]
 
@@ -138,16 +138,30 @@ def metrics(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         if value is not None and None not in at:
             groups.setdefault(at, []).append(value)  # pyright: ignore[reportArgumentType] - no None is in it
     names = [*([BUCKET] if seconds else []), *given["dimensions"]]
-    return {
-        "data_points": [
-            {
-                "metric_name": measure,
-                "dimensions": dict(zip(names, at, strict=True)),
-                "values": {name: summary(groups[at]) for name, summary in summaries.items()},
-            }
-            for at in sorted(groups)[:most]
-        ]
-    }
+    after = _after(given["page_token"], len(names))
+    rest = sorted(at for at in groups if after is None or at > after)
+    points: list[Json] = [
+        {
+            "metric_name": measure,
+            "dimensions": dict(zip(names, at, strict=True)),
+            "values": {name: summary(groups[at]) for name, summary in summaries.items()},
+        }
+        for at in rest[:most]
+    ]
+    return paged({"data_points": points}, json.dumps(rest[most - 1]) if len(rest) > most else None)
+
+
+def _after(page: str | None, names: int) -> tuple[str, ...] | None:
+    """The last group of the page before, by which the next one is asked for."""
+    if not page:
+        return None
+    try:
+        group = json.loads(page)
+    except (ValueError, RecursionError):
+        group = None
+    if not isinstance(group, list) or len(group) != names or not all(isinstance(each, str) for each in group):
+        raise invalid(f"expected a page_token that an answer to the same question named, received {page!r}")
+    return tuple(group)
 
 
 def _matching(
@@ -211,7 +225,7 @@ _SUMMARIES: Mapping[str, Callable[[list[Any]], float]] = {
 
 _FILTER = re.compile(
     r"\s*(?P<view>\w+)(?:\.(?P<entity>\w+))?(?:\.(?P<key>`[^`]+`|\"[^\"]+\"|[^\s=!<>]+))?"
-    r"\s*(?P<sign>=|!=|<=|>=|<|>|[A-Za-z ]+?)\s*(?P<value>'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"|\S+)\s*"
+    r"\s*(?P<sign>=|!=|<=|>=|<|>|[A-Za-z ]+?)\s*(?P<value>'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|\S+)\s*"
 )
 ENTITIES: Mapping[str, Sequence[str]] = {
     "trace": ("status", "tag", "metadata"),
@@ -260,4 +274,4 @@ def _filter(text: str) -> tuple[str, str, str | None, str]:
         raise invalid(f"Invalid comparator: '{sign}', only '=' operator is supported")
     if value[0] not in "'\"" or len(value) < 2:  # noqa: PLR2004
         raise invalid(f"Expected a quoted string value for {entity} value (e.g. 'my-value'). Got value {value}")
-    return of, entity, key and key.strip('`"'), value[1:-1]
+    return of, entity, key and key.strip('`"'), unquoted(value)

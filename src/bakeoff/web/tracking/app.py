@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeAlias
 
@@ -82,8 +82,6 @@ TEXT, INT, FLAG, LIST, TEXTS, ANY = (
     Want(shape="any"),
 )
 NEEDED = required()
-LONG = re.compile(r"search|history|batchGet|correlation|traces/metrics")
-"""Paths of reads that may take long."""
 
 
 def _many(kind: Any) -> Want:
@@ -121,7 +119,7 @@ class Operation:
 
 
 def _get(path: str, does: Handler, /, **takes: Want) -> Operation:
-    return Operation(path=path, method="GET", does=does, takes=takes, searches=_searches(path))
+    return Operation(path=path, method="GET", does=does, takes=takes)
 
 
 def _write(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) -> Operation:
@@ -133,11 +131,12 @@ def _log(path: str, changes: Change, /, **takes: Want) -> Operation:
 
 
 def _ask(path: str, does: Handler, /, **takes: Want) -> Operation:
-    return Operation(path=path, method="POST", does=does, takes=takes, searches=_searches(path))
+    return Operation(path=path, method="POST", does=does, takes=takes)
 
 
-def _searches(path: str) -> bool:
-    return LONG.search(path) is not None
+def _long(operation: Operation) -> Operation:
+    """A read that may take long."""
+    return replace(operation, searches=True)
 
 
 def _either(path: str, does: Handler, /, **takes: Want) -> tuple[Operation, Operation]:
@@ -154,7 +153,9 @@ CALLS: tuple[Operation, ...] = (
     _write("2.0/mlflow/experiments/create", experiments.create, name=NEEDED, artifact_location=TEXT, tags=PAIRS),
     _get("2.0/mlflow/experiments/get", experiments.get, experiment_id=NEEDED),
     _get("2.0/mlflow/experiments/get-by-name", experiments.get_by_name, experiment_name=NEEDED),
-    *_either("2.0/mlflow/experiments/search", experiments.search, **SEARCHED, view_type=ANY, max_results=INT),
+    *map(
+        _long, _either("2.0/mlflow/experiments/search", experiments.search, **SEARCHED, view_type=ANY, max_results=INT)
+    ),
     _write("2.0/mlflow/experiments/delete", experiments.delete, experiment_id=NEEDED),
     _write("2.0/mlflow/experiments/restore", experiments.restore, experiment_id=NEEDED),
     _write("2.0/mlflow/experiments/update", experiments.update, experiment_id=NEEDED, new_name=NEEDED),
@@ -162,15 +163,17 @@ CALLS: tuple[Operation, ...] = (
         "2.0/mlflow/experiments/set-experiment-tag", experiments.set_tag, experiment_id=NEEDED, key=NEEDED, value=TEXT
     ),
     _write("2.0/mlflow/experiments/delete-experiment-tag", experiments.delete_tag, experiment_id=NEEDED, key=NEEDED),
-    _ask("2.0/mlflow/experiments/search-datasets", runs.search_datasets, experiment_ids=TEXTS),
+    _long(_ask("2.0/mlflow/experiments/search-datasets", runs.search_datasets, experiment_ids=TEXTS)),
     _write("2.0/mlflow/runs/create", runs.create, experiment_id=TEXT, start_time=INT, run_name=TEXT, tags=PAIRS),
     _get("2.0/mlflow/runs/get", runs.get, run_id=NEEDED),
-    _ask(
-        "2.0/mlflow/runs/search",
-        runs.search,
-        **SEARCHED,
-        experiment_ids=TEXTS,
-        max_results=Want(shape="int", most=runs.MOST_RUNS),
+    _long(
+        _ask(
+            "2.0/mlflow/runs/search",
+            runs.search,
+            **SEARCHED,
+            experiment_ids=TEXTS,
+            max_results=Want(shape="int", most=runs.MOST_RUNS),
+        )
     ),
     _write("2.0/mlflow/runs/update", runs.update, run_id=NEEDED, end_time=INT, status=ANY, run_name=TEXT),
     _write("2.0/mlflow/runs/delete", runs.delete, run_id=NEEDED),
@@ -199,23 +202,27 @@ CALLS: tuple[Operation, ...] = (
     _write("2.0/mlflow/runs/log-model", runs.log_model, run_id=NEEDED, model_json=NEEDED),
     _log("2.0/mlflow/runs/set-tag", runs.set_tag, key=NEEDED, value=TEXT),
     _write("2.0/mlflow/runs/delete-tag", runs.delete_tag, run_id=NEEDED, key=NEEDED),
-    _get(
-        "2.0/mlflow/metrics/get-history",
-        metrics.history,
-        run_id=NEEDED,
-        metric_key=NEEDED,
-        page_token=TEXT,
-        max_results=INT,
+    _long(
+        _get(
+            "2.0/mlflow/metrics/get-history",
+            metrics.history,
+            run_id=NEEDED,
+            metric_key=NEEDED,
+            page_token=TEXT,
+            max_results=INT,
+        )
     ),
-    _get("2.0/mlflow/metrics/get-history-bulk", metrics.bulk, run_id=TEXTS, metric_key=TEXT, max_results=INT),
-    _get(
-        "2.0/mlflow/metrics/get-history-bulk-interval",
-        metrics.interval,
-        run_ids=required("texts"),
-        metric_key=NEEDED,
-        start_step=INT,
-        end_step=INT,
-        max_results=INT,
+    _long(_get("2.0/mlflow/metrics/get-history-bulk", metrics.bulk, run_id=TEXTS, metric_key=TEXT, max_results=INT)),
+    _long(
+        _get(
+            "2.0/mlflow/metrics/get-history-bulk-interval",
+            metrics.interval,
+            run_ids=required("texts"),
+            metric_key=NEEDED,
+            start_step=INT,
+            end_step=INT,
+            max_results=INT,
+        )
     ),
     _get("2.0/mlflow/artifacts/list", artifacts.list_run, run_id=NEEDED, path=TEXT, page_token=TEXT),
     _get("2.0/mlflow-artifacts/artifacts", artifacts.list_proxied, path=TEXT),
@@ -230,13 +237,15 @@ CALLS: tuple[Operation, ...] = (
         params=PAIRS,
         tags=PAIRS,
     ),
-    _ask(
-        "2.0/mlflow/logged-models/search",
-        models.search,
-        **{**SEARCHED, "order_by": _many(ModelOrder)},
-        experiment_ids=TEXTS,
-        datasets=_many(ModelDataset),
-        max_results=INT,
+    _long(
+        _ask(
+            "2.0/mlflow/logged-models/search",
+            models.search,
+            **{**SEARCHED, "order_by": _many(ModelOrder)},
+            experiment_ids=TEXTS,
+            datasets=_many(ModelDataset),
+            max_results=INT,
+        )
     ),
     _get(MODEL, models.get, model_id=NEEDED),
     _write(MODEL, models.finalize, method="PATCH", model_id=NEEDED, status=ANY),
@@ -247,7 +256,7 @@ CALLS: tuple[Operation, ...] = (
     _get(f"{MODEL}/artifacts/directories", artifacts.list_model, model_id=NEEDED, artifact_directory_path=TEXT),
     _write("2.0/mlflow/registered-models/create", registry.create, name=NEEDED, tags=PAIRS, description=TEXT),
     _get("2.0/mlflow/registered-models/get", registry.get, name=NEEDED),
-    _get("2.0/mlflow/registered-models/search", registry.search, **SEARCHED, max_results=INT),
+    _long(_get("2.0/mlflow/registered-models/search", registry.search, **SEARCHED, max_results=INT)),
     _write("2.0/mlflow/registered-models/rename", registry.rename, name=NEEDED, new_name=NEEDED),
     _write("2.0/mlflow/registered-models/update", registry.update, method="PATCH", name=NEEDED, description=TEXT),
     _write("2.0/mlflow/registered-models/delete", registry.delete, method="DELETE", name=NEEDED),
@@ -269,7 +278,7 @@ CALLS: tuple[Operation, ...] = (
         model_id=TEXT,
     ),
     _get("2.0/mlflow/model-versions/get", registry.get_version, name=NEEDED, version=NEEDED),
-    _get("2.0/mlflow/model-versions/search", registry.search_versions, **SEARCHED, max_results=INT),
+    _long(_get("2.0/mlflow/model-versions/search", registry.search_versions, **SEARCHED, max_results=INT)),
     _get("2.0/mlflow/model-versions/get-download-uri", registry.download_uri, name=NEEDED, version=NEEDED),
     _write(
         "2.0/mlflow/model-versions/update",
@@ -305,37 +314,44 @@ CALLS: tuple[Operation, ...] = (
         key=NEEDED,
     ),
     _write("3.0/mlflow/traces", traces.start, trace=required("any", of=TraceMessage)),
-    _ask(
-        "3.0/mlflow/traces/search",
-        traces.search,
-        **SEARCHED,
-        locations=_many(Location),
-        max_results=Want(shape="int", most=500),
+    _long(
+        _ask(
+            "3.0/mlflow/traces/search",
+            traces.search,
+            **SEARCHED,
+            locations=_many(Location),
+            max_results=Want(shape="int", most=500),
+        )
     ),
     _get("3.0/mlflow/traces/get", traces.get, trace_id=NEEDED, allow_partial=FLAG),
-    _get("3.0/mlflow/traces/batchGet", traces.batch, trace_ids=required("texts")),
-    _ask("3.0/mlflow/traces/batchGetInfos", traces.batch_infos, trace_ids=required("texts")),
-    _ask(
-        "3.0/mlflow/traces/metrics",
-        aggregates.metrics,
-        experiment_ids=required("texts"),
-        view_type=required("any"),
-        metric_name=NEEDED,
-        aggregations=required("list"),
-        dimensions=TEXTS,
-        filters=TEXTS,
-        time_interval_seconds=INT,
-        start_time_ms=INT,
-        end_time_ms=INT,
-        max_results=INT,
+    _long(_get("3.0/mlflow/traces/batchGet", traces.batch, trace_ids=required("texts"))),
+    _long(_ask("3.0/mlflow/traces/batchGetInfos", traces.batch_infos, trace_ids=required("texts"))),
+    _long(
+        _ask(
+            "3.0/mlflow/traces/metrics",
+            aggregates.metrics,
+            experiment_ids=required("texts"),
+            view_type=required("any"),
+            metric_name=NEEDED,
+            aggregations=required("list"),
+            dimensions=TEXTS,
+            filters=TEXTS,
+            time_interval_seconds=INT,
+            start_time_ms=INT,
+            end_time_ms=INT,
+            max_results=INT,
+            page_token=TEXT,
+        )
     ),
-    _ask(
-        "3.0/mlflow/traces/calculate-filter-correlation",
-        traces.correlation,
-        experiment_ids=required("texts"),
-        filter_string1=NEEDED,
-        filter_string2=NEEDED,
-        base_filter=TEXT,
+    _long(
+        _ask(
+            "3.0/mlflow/traces/calculate-filter-correlation",
+            traces.correlation,
+            experiment_ids=required("texts"),
+            filter_string1=NEEDED,
+            filter_string2=NEEDED,
+            base_filter=TEXT,
+        )
     ),
     _write("2.0/mlflow/traces/link-to-run", traces.link_to_run, trace_ids=required("texts"), run_id=NEEDED),
     _write(
@@ -408,16 +424,19 @@ CALLS: tuple[Operation, ...] = (
         tags=PAIRS,
     ),
     _get("2.0/mlflow/traces/{request_id}/info", traces.info_v2, request_id=NEEDED),
-    _get("2.0/mlflow/traces", traces.search_v2, **SEARCHED, experiment_ids=TEXTS, max_results=INT),
+    _long(_get("2.0/mlflow/traces", traces.search_v2, **SEARCHED, experiment_ids=TEXTS, max_results=INT)),
     _write("3.0/mlflow/datasets/create", datasets.create, name=NEEDED, experiment_ids=TEXTS, tags=TEXT),
-    *_either(
-        "3.0/mlflow/datasets/search",
-        datasets.search,
-        filter_string=TEXT,
-        order_by=TEXTS,
-        page_token=TEXT,
-        experiment_ids=TEXTS,
-        max_results=INT,
+    *map(
+        _long,
+        _either(
+            "3.0/mlflow/datasets/search",
+            datasets.search,
+            filter_string=TEXT,
+            order_by=TEXTS,
+            page_token=TEXT,
+            experiment_ids=TEXTS,
+            max_results=INT,
+        ),
     ),
     _get(DATASET, datasets.get, dataset_id=NEEDED),
     _write(DATASET, datasets.delete, method="DELETE", dataset_id=NEEDED),
@@ -442,14 +461,16 @@ CALLS: tuple[Operation, ...] = (
         categories=TEXTS,
         created_by=TEXT,
     ),
-    _ask(
-        "3.0/mlflow/issues/search",
-        issues.search,
-        experiment_id=TEXT,
-        filter_string=TEXT,
-        page_token=TEXT,
-        max_results=INT,
-        include_trace_count=FLAG,
+    _long(
+        _ask(
+            "3.0/mlflow/issues/search",
+            issues.search,
+            experiment_id=TEXT,
+            filter_string=TEXT,
+            page_token=TEXT,
+            max_results=INT,
+            include_trace_count=FLAG,
+        )
     ),
     _get(ISSUE, issues.get, issue_id=NEEDED),
     _write(
@@ -562,7 +583,7 @@ class _Handlers:
                 Route(proxy, self._streaming(artifacts.upload, "track", BINARY), methods=["PUT"]),
                 Route(
                     f"{root}/{PROXIED_PARTS}/create/{{artifact_path:path}}",
-                    self._streaming(multipart.create, "track", (otlp.JSON,), path=NEEDED, num_parts=INT),
+                    self._streaming(multipart.create, "track", path=NEEDED, num_parts=INT),
                     methods=["POST"],
                 ),
                 Route(f"{root}/{multipart.PARTS}", self._streaming(multipart.part, "track", BINARY), methods=["PUT"]),
@@ -601,14 +622,21 @@ class _Handlers:
             raw = b"" if call.method == "GET" else await bounded(request)
             seen, changes = self._seen(request), call.changes
             if changes is not None:
-                assert self.writing is not None
-                return await self.writing(lambda: self._change(changes(arguments(request, raw, call.takes)), seen))
+                return await self._write(lambda: changes(arguments(request, raw, call.takes)), seen)
             if call.searches:
                 return await self._search(call, seen, request, raw)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self.pool, self._done, call, seen, request, raw)
 
         return endpoint
+
+    async def _write(self, read: Callable[[], RunChange], seen: Tracking) -> Response:
+        """Write a change with others; whether its caller may know of the run is seen first, out of their way."""
+        assert self.writing is not None
+        if seen is self.tracking:
+            return await self.writing(read)
+        change = await asyncio.get_running_loop().run_in_executor(self.pool, _within, read, seen)
+        return await self.writing(lambda: change)
 
     async def _search(self, call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
         if self.searching >= MOST_SEARCHES:
@@ -623,12 +651,6 @@ class _Handlers:
     def _seen(self, request: Request) -> Tracking:
         """What of the records the caller may know of."""
         return within_reach(self.tracking, principal_of(request))
-
-    def _change(self, change: RunChange, seen: Tracking) -> RunChange:
-        """A change of a run that the caller may know of."""
-        if seen is not self.tracking:
-            seen.records.runs.get(change.run_id)
-        return change
 
     @staticmethod
     def _done(call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
@@ -700,6 +722,16 @@ class _Handlers:
     async def metrics(self, _request: Request) -> Response:
         """Requests by route and status, in Prometheus' text format."""
         return PlainTextResponse(self.measures.text(), media_type="text/plain; version=0.0.4")
+
+
+def _within(read: Callable[[], RunChange], seen: Tracking) -> RunChange:
+    """A change of a run that the caller may know of."""
+    try:
+        change = read()
+        seen.records.runs.get(change.run_id)
+    except StopIteration as error:  # no future can hold one: its request would never be answered
+        raise RuntimeError("a call ended without a result") from error
+    return change
 
 
 async def _on_error(_request: Request, error: Exception) -> Response:

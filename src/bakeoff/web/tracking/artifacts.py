@@ -25,7 +25,7 @@ from bakeoff.web.tracking.context import PROXIED, Tracking, local_path
 from bakeoff.web.tracking.models import model_of
 from bakeoff.web.tracking.registry import files_of, version_of
 from bakeoff.web.tracking.runs import run_of
-from bakeoff.web.tracking.wire import answer, invalid, missing, unknown
+from bakeoff.web.tracking.wire import answer, bounded, invalid, missing, unknown
 
 __all__ = [
     "FILES",
@@ -311,9 +311,7 @@ async def upload_small(tracking: Tracking, request: Request) -> Response:
     path = relative(request.query_params["path"])
     if not path:
         raise invalid("Invalid path")
-    data = await request.body()
-    if len(data) > MOST_SMALL:
-        raise invalid("Artifact size is too large. Max size is 10MB.")
+    data = await bounded(request, most=MOST_SMALL, longer=invalid("Artifact size is too large. Max size is 10MB."))
     if not data:
         raise invalid("Request must specify data.")
     await run_in_threadpool(_put_small, tracking, run_id, path, data)

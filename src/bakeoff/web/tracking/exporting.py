@@ -31,6 +31,8 @@ __all__ = ["export_store"]
 
 REFUSED = re.compile(r"[^\w.\- :/]")
 """What MLflow allows in no key of a metric or param."""
+BEGUN = "begun"
+"""In the mark of a run that is not whole there, before the digest of its artifacts."""
 CHUNK, PAIRS = 1000, 100
 """The most values, and the most params or tags, that one request of MLflow's takes."""
 OLDEST = (Order(field=QueryField(kind="attribute", key="start_ms")),)
@@ -118,7 +120,7 @@ class _Export:
             return
         try:
             if theirs is None:
-                theirs = self._begun(run, experiment_id)
+                theirs = self._begun(run, experiment_id, mark)
                 self._there[run.run_id] = theirs
             elif theirs.info.lifecycle_stage == "deleted":
                 self._client.restore_run(theirs.info.run_id)
@@ -127,8 +129,8 @@ class _Export:
         except self._failures as error:
             self.counts.leave_out("runs", run.run_id, error)
 
-    def _begun(self, run: Run, experiment_id: str) -> Any:
-        tags = {OURS: run.run_id}
+    def _begun(self, run: Run, experiment_id: str, mark: str) -> Any:
+        tags = {OURS: run.run_id, EXPORTED: f"{BEGUN}-{_of_artifacts(mark)}"}
         if run.parent_id is not None:
             parent = self._there.get(run.parent_id)
             tags[PARENT] = parent.info.run_id if parent is not None else run.parent_id
@@ -160,7 +162,7 @@ class _Export:
             self._client.log_batch(run_id, tags=some)
         if run.inputs:
             self._client.log_inputs(run_id, datasets=_inputs(run))
-        whole = self._artifacts(run, theirs)
+        whole = self._artifacts(run, theirs, mark)
         if run.status in {"FINISHED", "FAILED", "KILLED"}:
             self._client.set_terminated(run_id, run.status, run.end_ms)
         if whole:
@@ -188,12 +190,16 @@ class _Export:
         known = {(each.step, each.timestamp, str(float(each.value))) for each in there}
         return [each for each in values if (each.step, each.time_ms, str(float(each.value))) not in known]
 
-    def _artifacts(self, run: Run, theirs: Any) -> bool:
-        """Every artifact that is not there; whether all could be taken."""
+    def _artifacts(self, run: Run, theirs: Any, mark: str) -> bool:
+        """Every artifact that is not there as it is here; whether all could be taken."""
         run_id, whole = theirs.info.run_id, True
-        there = set(self._listed(run_id, "")) if theirs.data.tags.get(OURS) or run.tags.get(IMPORTED) else set()
-        for path, fetch in self._files(run):
-            if path in there or any(each.startswith(f"{path}/") for each in there):
+        taken = theirs.data.tags.get(EXPORTED, "")
+        # Of artifacts that changed since they were taken, a size does not tell which.
+        same = not taken or _of_artifacts(taken) == _of_artifacts(mark)
+        ours = same and (theirs.data.tags.get(OURS) or run.tags.get(IMPORTED))
+        there = dict(self._listed(run_id, "")) if ours else {}
+        for path, size, fetch in self._files(run):
+            if _there(there, path) == size:
                 self.counts.already["artifacts"] += 1
                 continue
             folder = self._tracking.scratch / f"export-{uuid4().hex}"
@@ -212,19 +218,31 @@ class _Export:
                 rmtree(folder, ignore_errors=True)
         return whole
 
-    def _listed(self, run_id: str, path: str) -> Iterator[str]:
+    def _listed(self, run_id: str, path: str) -> Iterator[tuple[str, int]]:
+        """The files below a path, with their sizes."""
         for each in self._client.list_artifacts(run_id, path or None):
-            yield from self._listed(run_id, each.path) if each.is_dir else (each.path,)
+            if each.is_dir:
+                yield from self._listed(run_id, each.path)
+            else:
+                yield each.path, int(each.file_size or 0)
 
-    def _files(self, run: Run) -> Iterator[tuple[str, Callable[[Path], Path]]]:
-        """Artifacts by path, with how to have each as a local file or folder."""
+    def _files(self, run: Run) -> Iterator[tuple[str, int, Callable[[Path], Path]]]:
+        """Artifacts by path, with the size of each, and how to have it as a local file or folder."""
         for path, blob in run.artifacts.items():
             if blob:
-                yield path, lambda target, blob=blob: self._tracking.blobs.fetch(blob, target)
+                size = self._size(blob)
+                yield path, size, lambda target, blob=blob: self._tracking.blobs.fetch(blob, target)
         root = local_path(run.location) if run.location else None
         if root is not None and root.is_dir():
             for file in sorted(path for path in root.rglob("*") if path.is_file()):
-                yield file.relative_to(root).as_posix(), lambda _, file=file: file
+                yield file.relative_to(root).as_posix(), file.stat().st_size, lambda _, file=file: file
+
+    def _size(self, blob: str) -> int:
+        """The size of a blob; of one that is lost -1, so that fetching it tells."""
+        try:
+            return self._tracking.blobs.size_bytes(blob)
+        except BakeoffError:
+            return -1
 
     # --- traces ---------------------------------------------------------------------------------
 
@@ -282,11 +300,22 @@ def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _mark(run: Run) -> str:
-    """A digest of a run, by which it is known whether it has changed since it was taken."""
+    """Digests of a run and of its artifacts, by which it is known whether it has changed since it was taken."""
     latest = [(key, each.step, each.time_ms, str(each.value)) for key, each in sorted(run.metrics.items())]
-    state = [run.status, run.end_ms, run.lifecycle, run.name, latest, sorted(run.artifacts.items())]
+    state = [run.status, run.end_ms, run.lifecycle, run.name, latest]
     inputs = [(each.name, each.version, each.context) for each in run.inputs]
-    return digest(json.dumps([*state, sorted(run.params.items()), sorted(run.tags.items()), inputs]).encode())[:16]
+    about = [*state, sorted(run.params.items()), sorted(run.tags.items()), inputs]
+    return "-".join(digest(json.dumps(each).encode())[:16] for each in (about, sorted(run.artifacts.items())))
+
+
+def _of_artifacts(mark: str) -> str:
+    return mark.partition("-")[2]
+
+
+def _there(sizes: Mapping[str, int], path: str) -> int | None:
+    """The size of a file that is there, or of all below a folder; None of what is not there."""
+    below = [size for name, size in sizes.items() if name == path or name.startswith(f"{path}/")]
+    return sum(below) if below else None
 
 
 def _inputs(run: Run) -> list[Any]:

@@ -44,6 +44,8 @@ __all__ = ["Moment", "import_store"]
 BEGUN, PARTIAL, GAP = "begun", "partial ", "gap"
 """Marks: of what is not whole, of a run that lacks artifacts, of what stands in for a version that was removed."""
 TAGGED = QueryField(kind="tag", key=IMPORTED)
+NO_ENDPOINT = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"})
+"""How a server says that it does not know a request."""
 CHUNK = 10_000
 """Values of a metric in one write."""
 TRACE_PAGE = 100
@@ -260,14 +262,19 @@ class _Import:
     def _logged_models(self, experiment_id: str, ours: Experiment) -> None:
         try:
             logged = list(pages(self._client.search_logged_models, experiment_ids=[experiment_id]))
-        except self._failures:  # stores of before logged models have none
+        except self._failures as error:
+            if getattr(error, "error_code", None) not in NO_ENDPOINT:  # servers of before logged models have none
+                self.counts.leave_out("logged models", f"of experiment {ours.name}", error)
             return
         for theirs in logged:
             try:
-                if self._records.documents.get(models.MODELS, theirs.model_id) is not None:
-                    self.counts.already["logged models"] += 1
-                    continue
                 uri = f"{self._tracking.location_of(ours)}/models/{theirs.model_id}/artifacts"
+                known = self._records.documents.get(models.MODELS, theirs.model_id)
+                if known is not None:
+                    self.counts.already["logged models"] += 1
+                    if known.body["artifact_uri"] == uri and not known.body.get("deleted"):
+                        self._missing_files(theirs.artifact_location, uri, theirs.model_id)
+                    continue
                 self._files(theirs.artifact_location, uri, theirs.model_id)
                 models.bring(self._tracking, _logged_model(theirs, ours.experiment_id, uri))
                 self.counts.moved["logged models"] += 1
@@ -275,25 +282,30 @@ class _Import:
                 self.counts.leave_out("logged models", theirs.model_id, error)
 
     def _files(self, source: str, uri: str, what: str) -> None:
-        """Files at a place that MLflow can read, under a path of the proxy."""
+        """Files at a place that MLflow can read, under a path of the proxy: all of them, or none."""
         from mlflow.artifacts import download_artifacts
 
         folder = self._tracking.scratch / f"import-{uuid4().hex}"
         folder.mkdir(parents=True)
         try:
             root = Path(download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self._uri))
-            prefix = uri.removeprefix(PROXIED).lstrip("/")
+            changes: list[DocumentChange] = []
             for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
                 if path.is_file():
                     name = path.relative_to(root).as_posix() if root.is_dir() else root.name
                     body: dict[str, Json] = {"file_blob": self._tracking.blobs.put(path)}
-                    change = DocumentChange(collection=FILES, key=f"{prefix}/{name}", body=body)
-                    self._records.documents.apply([change])
-                    self.counts.moved["artifacts"] += 1
+                    changes.append(DocumentChange(collection=FILES, key=f"{_below(uri)}{name}", body=body))
+            self._records.documents.apply(changes)
+            self.counts.moved["artifacts"] += len(changes)
         except self._failures as error:
             self.counts.leave_out("artifacts", what, error)
         finally:
             rmtree(folder, ignore_errors=True)
+
+    def _missing_files(self, source: str, uri: str, what: str) -> None:
+        """Fetch the files of something that was brought without them, as when their place could not be read."""
+        if not self._records.documents.find(FILES, _below(uri)):
+            self._files(source, uri, what)
 
     def _traces(self, experiment_id: str, ours: Experiment) -> None:
         wanted = {"locations": [experiment_id], "max_results": TRACE_PAGE, "include_spans": True}
@@ -309,7 +321,7 @@ class _Import:
 
         trace_id = theirs.info.trace_id
         known = self._records.documents.get(traces.TRACES, trace_id)
-        if known is not None and known.body["said"]:
+        if known is not None and known.body.get("said"):  # of links that came before their trace there is no more
             self.counts.already["traces"] += 1
             return
         try:
@@ -323,7 +335,7 @@ class _Import:
             body = MessageToDict(theirs.info.to_proto(), preserving_proto_field_name=True)
             body["trace_location"] = {"mlflow_experiment": {"experiment_id": ours.experiment_id}}
             body["tags"] = {key: value for key, value in body.get("tags", {}).items() if key != LOCATION}
-            judged: Any = [] if known is None else known.body["assessments"]
+            judged: Any = [] if known is None else known.body.get("assessments", [])
             there = {each["assessment_id"] for each in judged}
             body["assessments"] = [
                 each for each in body.get("assessments", []) if each.get("assessment_id") not in there
@@ -414,6 +426,9 @@ class _Import:
             return
         self._described(theirs, ours)
         self.counts.already["versions"] += 1
+        uri = _own_files(theirs)
+        if ours.lineage.get("files") == uri:
+            self._missing_files(ours.content, uri, f"{theirs.name}/{number}")
 
     def _described(self, theirs: Any, ours: Version) -> None:
         """What people say of a version, where it is not the same here."""
@@ -441,7 +456,7 @@ class _Import:
         path = source.partition(f"/{theirs.run_id}/artifacts/")[2] if run is not None else ""
         if run is not None and path:
             return f"{self._tracking.artifacts_of(run)}/{path}"
-        uri = f"{PROXIED}/registered/{theirs.name}/{theirs.version}"
+        uri = _own_files(theirs)
         self._files(source, uri, f"{theirs.name}/{theirs.version}")
         return uri
 
@@ -460,6 +475,16 @@ class _At:
 
 
 # --- MLflow's things as ours --------------------------------------------------------------------
+
+
+def _below(uri: str) -> str:
+    """With what the keys of files begin that are below a path of the proxy."""
+    return f"{uri.removeprefix(PROXIED).lstrip('/')}/"
+
+
+def _own_files(version: Any) -> str:
+    """Where the files of a version are that are neither a run's nor a logged model's."""
+    return f"{PROXIED}/registered/{version.name}/{version.version}"
 
 
 def _mark(run: Any) -> str:

@@ -56,7 +56,9 @@ class PriceTable:
         if prices is None:
             return {}
         cached, written = (call.usage.get(f"cache_{of}_input_tokens", 0) for of in ("read", "creation"))
-        read = max(call.usage.get("input_tokens", 0), cached + written)  # some leave the cached ones out of the input
+        read = call.usage.get("input_tokens", 0)
+        if read < cached + written:  # some leave the cached ones out of the input
+            read += cached + written
         costs = prices.cost_usd(read, 0, cached, written), prices.cost_usd(0, call.usage.get("output_tokens", 0))
         usd_in, usd_out = (each or 0.0 for each in costs)
         return {"input_cost": usd_in, "output_cost": usd_out, "total_cost": usd_in + usd_out}

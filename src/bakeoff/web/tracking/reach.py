@@ -4,15 +4,16 @@ The stores are wrapped, not the handlers: what a caller may not know of is not t
 errors alike. A caller without scopes has the stores themselves.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from bakeoff.core.errors import NotFoundError, SecurityError
+from bakeoff.core.errors import NotFoundError, SecurityError, UsageError
+from bakeoff.core.filters import within
 from bakeoff.core.principals import Principal
 from bakeoff.core.protocols import DocumentRecords, ExperimentRecords, RecordStore, RunRecords, VersionRecords
-from bakeoff.core.queries import AllOf, Expr, Page, Query, attribute, every
+from bakeoff.core.queries import AllOf, Expr, Page, Predicate, Query, attribute, every
 from bakeoff.core.records import (
     Document,
     DocumentChange,
@@ -31,12 +32,14 @@ from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.datasets import DATASETS, RECORDS
 from bakeoff.web.tracking.spans import SPANS
-from bakeoff.web.tracking.traces import TRACES
+from bakeoff.web.tracking.traces import TRACES, logged
 
 __all__ = ["within_reach"]
 
 WHOLES: Mapping[str, str] = {SPANS: TRACES, RECORDS: DATASETS}
 """Collections whose documents are parts of another's, and which: their keys begin with its key."""
+MOST_NAMES = 30_000
+"""In one condition: databases take about as many bound values (SQLite 32,766, PostgreSQL 65,535)."""
 
 
 def within_reach(tracking: Tracking, principal: Principal) -> Tracking:
@@ -52,18 +55,43 @@ class _Reach:
 
     store: RecordStore
     principal: Principal
+    _experiments: dict[str, bool] = field(default_factory=dict[str, bool])
+    _wholes: dict[tuple[str, str], bool] = field(default_factory=dict[tuple[str, str], bool])
+
+    def experiment(self, experiment_id: str) -> bool:
+        """Whether there is such an experiment within reach, deleted or not."""
+        if experiment_id not in self._experiments:
+            try:
+                name = self.store.experiments.get(experiment_id).name
+            except NotFoundError:
+                self._experiments[experiment_id] = False
+            else:
+                self._experiments[experiment_id] = self.principal.reaches("experiment", name)
+        return self._experiments[experiment_id]
+
+    def model(self, name: str) -> bool:
+        """Whether a registered version of this name would be within reach."""
+        return self.principal.reaches("model", name)
 
     @cached_property
     def experiments(self) -> tuple[str, ...]:
-        """The ids of experiments, deleted ones too."""
+        """The ids of experiments, deleted ones too. All are read: `experiment` is for one."""
         known = every(self.store.experiments.search, Query(lifecycle=None))
         return tuple(each.experiment_id for each in known if self.principal.reaches("experiment", each.name))
 
     @cached_property
     def models(self) -> tuple[str, ...]:
-        """The names of registered versions."""
+        """The names of registered versions. All are read: `model` is for one."""
         known = every(self.store.versions.registered, Query(lifecycle=None))
-        return tuple(each.name for each in known if self.principal.reaches("model", each.name))
+        return tuple(each.name for each in known if self.model(each.name))
+
+    def of_experiments(self, query: Query) -> Query:
+        """A query about those of experiments within reach."""
+        return _narrowed(query, "experiment_id", self.experiment, lambda: self.experiments)
+
+    def of_models(self, query: Query) -> Query:
+        """A query about those of registered versions within reach."""
+        return _narrowed(query, "name", self.model, lambda: self.models)
 
     def require_experiment(self, name: str) -> None:
         """Refuse to make what the caller could not see."""
@@ -72,21 +100,56 @@ class _Reach:
 
     def require_model(self, name: str) -> None:
         """Refuse to make what the caller could not see."""
-        if not self.principal.reaches("model", name):
+        if not self.model(name):
             raise SecurityError(f"expected a model within the caller's scopes, received {name!r}")
 
     def document(self, collection: str, key: str, body: Mapping[str, Json]) -> bool:
-        """Whether a document is within reach: one of an experiment that is, or a part of such a one."""
+        """Whether a document is within reach: one of an experiment that is, or a part of such a one.
+
+        Links of a trace that is still to come are of no experiment yet, and within everyone's reach who knows its id.
+        """
         if collection in WHOLES:
-            whole = self.store.documents.get(WHOLES[collection], key.partition("/")[0])
-            return whole is not None and self.document(whole.collection, whole.key, whole.body)
+            return self._part(WHOLES[collection], key.partition("/")[0])
+        if collection == TRACES and not logged(body):
+            return True
         of: Any = body.get("experiment_ids") or body.get("experiment_id") or key.partition("/")[0]
-        return any(str(each) in self.experiments for each in (of if isinstance(of, list) else [of]))
+        return any(self.experiment(str(each)) for each in (of if isinstance(of, list) else [of]))
+
+    def _part(self, collection: str, key: str) -> bool:
+        """Whether parts of a document are within reach: one look at it for all of them."""
+        if (collection, key) not in self._wholes:
+            whole = self.store.documents.get(collection, key)
+            if whole is None:
+                return False
+            self._wholes[collection, key] = self.document(collection, key, whole.body)
+        return self._wholes[collection, key]
 
 
-def _narrowed(query: Query, key: str, values: Sequence[str]) -> Query:
-    condition: Expr = attribute(key, "in", tuple(values))
+def _narrowed(query: Query, key: str, reaches: Callable[[str], bool], known: Callable[[], Iterable[str]]) -> Query:
+    """With the condition that a key is one within reach: of those that the query names, or else of all that there are.
+
+    Raises:
+        UsageError: there are too many.
+    """
+    named = _named(query.where, key)
+    values = tuple(known() if named is None else filter(reaches, named))
+    if len(values) > MOST_NAMES:
+        raise UsageError(
+            f"expected a search in at most {MOST_NAMES} things of a caller with scopes, there are {len(values)}: "
+            f"name those that are wanted by their {key}, or use a token without scopes"
+        )
+    condition: Expr = attribute(key, "in", values)
     return replace(query, where=condition if query.where is None else AllOf(parts=(condition, query.where)))
+
+
+def _named(where: Expr | None, key: str) -> tuple[str, ...] | None:
+    """The values that a condition allows a key; None where it says nothing of it."""
+    if isinstance(where, AllOf):
+        return next((named for part in where.parts if (named := _named(part, key)) is not None), None)
+    if isinstance(where, Predicate) and where.operator in {"=", "in"} and where.field == attribute(key, "=").field:
+        values = where.value if isinstance(where.value, tuple) else (where.value,)
+        return tuple(map(str, values))
+    return None
 
 
 class _Records:
@@ -121,7 +184,12 @@ class _Experiments:
         return experiment
 
     def search(self, query: Query) -> Page[Experiment]:
-        return self._inner.search(_narrowed(query, "experiment_id", self._reach.experiments))
+        named = _named(query.where, "name")
+        if named is not None:  # names say themselves whether they are within reach
+            principal = self._reach.principal
+            allowed = attribute("name", "in", tuple(each for each in named if principal.reaches("experiment", each)))
+            return self._inner.search(replace(query, where=within(allowed, query.where)))
+        return self._inner.search(self._reach.of_experiments(query))
 
     def apply(self, changes: Sequence[ExperimentChange]) -> None:
         for change in changes:
@@ -136,7 +204,7 @@ class _Runs:
         self._reach, self._inner = reach, reach.store.runs
 
     def start(self, experiment_id: str, name: str, **more: Any) -> Run:
-        if experiment_id not in self._reach.experiments:
+        if not self._reach.experiment(experiment_id):
             raise NotFoundError(f"expected an experiment, found none of id {experiment_id!r}")
         return self._inner.start(experiment_id, name, **more)
 
@@ -147,12 +215,12 @@ class _Runs:
 
     def get(self, run_id: str) -> Run:
         run = self._inner.get(run_id)
-        if run.experiment_id not in self._reach.experiments:
+        if not self._reach.experiment(run.experiment_id):
             raise NotFoundError(f"expected a run, found none of id {run_id!r}")
         return run
 
     def search(self, query: Query) -> Page[Run]:
-        return self._inner.search(_narrowed(query, "experiment_id", self._reach.experiments))
+        return self._inner.search(self._reach.of_experiments(query))
 
     def history(self, run_id: str, key: str, **more: Any) -> Page[Metric]:
         self.get(run_id)
@@ -168,24 +236,24 @@ class _Versions:
         return self._inner.register(kind, name, content, **more)
 
     def get(self, kind: VersionKind, name: str, number: int) -> Version:
-        if not self._reach.principal.reaches("model", name):
+        if not self._reach.model(name):
             raise NotFoundError(f"expected a version, found none of {name!r}")
         return self._inner.get(kind, name, number)
 
     def by_alias(self, name: str, alias: str) -> Version | None:
-        return self._inner.by_alias(name, alias) if self._reach.principal.reaches("model", name) else None
+        return self._inner.by_alias(name, alias) if self._reach.model(name) else None
 
     def search(self, query: Query) -> Page[Version]:
-        return self._inner.search(_narrowed(query, "name", self._reach.models))
+        return self._inner.search(self._reach.of_models(query))
 
     def registered(self, query: Query) -> Page[Registered]:
-        return self._inner.registered(_narrowed(query, "name", self._reach.models))
+        return self._inner.registered(self._reach.of_models(query))
 
     def apply(self, changes: Sequence[RegisteredChange | VersionChange]) -> None:
         for change in changes:
             if isinstance(change, RegisteredChange) and change.new:
                 self._reach.require_model(change.name)
-            elif not self._reach.principal.reaches("model", change.name):
+            elif not self._reach.model(change.name):
                 raise NotFoundError(f"expected a version, found none of {change.name!r}")
             if isinstance(change, RegisteredChange) and change.rename is not None:
                 self._reach.require_model(change.rename)
@@ -221,6 +289,10 @@ class _Documents:
     def search(self, collection: str, query: Query) -> Page[Document]:
         page = self._inner.search(collection, query)
         return replace(page, items=tuple(each for each in page.items if self._seen(each)))
+
+    def count(self, collection: str, where: Expr | None = None) -> int:
+        query = Query(where=where, lifecycle=None)
+        return sum(1 for _ in every(lambda query: self.search(collection, query), query))
 
     def _require(self, changes: Sequence[DocumentChange]) -> None:
         """What is changed must be within reach before and after; a whole that is written with its parts counts."""

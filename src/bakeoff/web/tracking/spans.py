@@ -46,6 +46,7 @@ class CallSummary:
     model: str | None
     provider: str | None
     cost: Mapping[str, float] = field(default_factory=dict[str, float])
+    usage: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @classmethod
     def of(cls, stored: Sequence[Any]) -> "CallSummary":
@@ -68,6 +69,7 @@ def summary(span: OtlpSpan, call: ModelCall) -> CallSummary:
         model=call.model,
         provider=call.provider,
         cost=call.cost,
+        usage=call.usage,
     )
 
 

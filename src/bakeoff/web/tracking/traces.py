@@ -26,6 +26,7 @@ from bakeoff.web.tracking.spans import (
     ENDED_ERROR,
     MOST_TEXT,
     SPANS,
+    CallSummary,
     change_of,
     preview,
     priced,
@@ -57,6 +58,7 @@ __all__ = [
     "info_v2",
     "link_prompts",
     "link_to_run",
+    "logged",
     "ms_of",
     "search",
     "search_v2",
@@ -125,11 +127,11 @@ def _known(tracking: Tracking, trace_ids: Iterable[str]) -> Iterator[Body]:
     """Of these traces, those that there are."""
     for trace_id in trace_ids:
         known = tracking.records.documents.get(TRACES, trace_id)
-        if known is not None and _logged(known.body):
+        if known is not None and logged(known.body):
             yield dict(known.body)
 
 
-def _logged(body: Mapping[str, Any]) -> bool:
+def logged(body: Mapping[str, Any]) -> bool:
     """Whether there is a trace, and not only links of one that will come."""
     return "trace_id" in body
 
@@ -145,7 +147,7 @@ def change(tracking: Tracking, trace_id: str, new: Callable[[Body], Body]) -> Bo
     """Change a trace; `new` gives what is new of it."""
 
     def changed(body: Body) -> Body:
-        if not _logged(body):
+        if not logged(body):
             raise absent(trace_id)
         return {**body, **new(body)}
 
@@ -160,7 +162,7 @@ def _link(tracking: Tracking, trace_id: str, new: Callable[[Body], Body]) -> Non
 
 def _new(trace_id: str, experiment_id: str, start_ms: int, known: Mapping[str, Any]) -> Body:
     """A trace as it begins, or goes on; `known` may be links that came before it."""
-    if _logged(known):
+    if logged(known):
         return dict(known)
     return {
         "trace_id": trace_id,
@@ -185,7 +187,7 @@ def _new(trace_id: str, experiment_id: str, start_ms: int, known: Mapping[str, A
 
 
 def _fields(body: Body) -> Fields:
-    if not _logged(body):
+    if not logged(body):
         return {}
     metadata: Mapping[str, str] = body["metadata"]
     usage, cost = (sums_in(metadata.get(key)) for key in (USAGE, COST))
@@ -251,7 +253,8 @@ def take(tracking: Tracking, experiment_id: str | None, spans: Sequence[OtlpSpan
 
     def changes() -> Iterator[DocumentChange]:
         for trace_id, its in of_trace.items():
-            yield from _written(tracking, trace_id, experiment.experiment_id, its)
+            once = {span.id: span for span in its}  # the last counts of those that are there twice
+            yield from _written(tracking, trace_id, experiment.experiment_id, [*once.values()])
 
     settle(tracking, changes)
 
@@ -274,8 +277,8 @@ def _written(
     calls = {span.id: priced(tracking, span) for span in spans}
     body["calls"] = {**body["calls"], **{span.id: summary(span, calls[span.id]).stored() for span in spans}}
     body["spans"] = len(body["calls"])
-    body["text"] = (body["text"] + "\n".join(map(text_of, fresh)))[:MOST_TEXT]
-    _count(body, [calls[span.id] for span in fresh])
+    body["text"] = "\n".join(filter(None, [body["text"], *map(text_of, fresh)]))[:MOST_TEXT]
+    _count(body, calls.values())
     if not body["said"]:
         ends = [span.end_ns // 1_000_000 for span in spans if span.end_ns]
         body["start_ms"] = min(body["start_ms"], start_ms)
@@ -298,15 +301,16 @@ def _rooted(body: Body, root: OtlpSpan, call: ModelCall) -> None:
     body["response_preview"] = body["response_preview"] or preview(call.output, "assistant")
 
 
-def _count(body: Body, calls: Sequence[ModelCall]) -> None:
-    """Add what calls used and cost to what was worked out so far, and whose they are."""
-    counted = dict(body["counted"])
-    for key, sums in ((USAGE, [call.usage for call in calls]), (COST, [call.cost for call in calls])):
-        known = sums_in(counted.get(key))
-        for name in dict.fromkeys(name for each in sums for name in each):
-            known[name] = known.get(name, 0) + sum(each.get(name, 0) for each in sums)
-        if known:
-            counted[key] = json.dumps(known)
+def _count(body: Body, calls: Iterable[ModelCall]) -> None:
+    """Work out what all calls of a trace used and cost, as each was sent last; and whose they are, by these calls."""
+    summaries = [CallSummary.of(each) for each in body["calls"].values()]
+    counted = {key: value for key, value in body["counted"].items() if key not in {USAGE, COST}}
+    for key, parts in ((USAGE, [each.usage for each in summaries]), (COST, [each.cost for each in summaries])):
+        sums: dict[str, float] = {}
+        for name, value in (item for part in parts for item in part.items()):
+            sums[name] = sums.get(name, 0) + value
+        if sums:
+            counted[key] = json.dumps(sums)
     for call in calls:
         stated = {SESSION: call.session, USER: call.user}
         counted = {**{key: value for key, value in stated.items() if value}, **counted}
@@ -500,7 +504,7 @@ def correlation(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
     def count(*texts: str | None) -> int:
         where = within(*(_where(tracking, given["experiment_ids"], text) for text in (base, *texts)))
-        return sum(1 for _ in _every(tracking, TRACES, where))
+        return tracking.records.documents.count(TRACES, where)
 
     one, other = given["filter_string1"], given["filter_string2"]
     counts = {

@@ -188,13 +188,13 @@ def _body(request: Request, raw: bytes) -> dict[str, Any]:
     return body
 
 
-async def bounded(request: Request) -> bytes:
-    """A body, as far as it is not too long."""
+async def bounded(request: Request, *, most: int = MOST_BODY, longer: TrackingError | None = None) -> bytes:
+    """A body of at most so many bytes; `longer` is the refusal of others, which are not read to their end."""
     pieces, size = list[bytes](), 0
     async for piece in request.stream():
         size += len(piece)
-        if size > MOST_BODY:
-            raise TrackingError("BAD_REQUEST", f"expected a body of at most {MOST_BODY} bytes; split it up")
+        if size > most:
+            raise longer or TrackingError("BAD_REQUEST", f"expected a body of at most {most} bytes; split it up")
         pieces.append(piece)
     return b"".join(pieces)
 
