@@ -1,5 +1,7 @@
 """bakeoff endpoints: each change from the command line, its page and its document."""
 
+import time
+
 import jsonschema
 import pytest
 
@@ -63,3 +65,18 @@ def test_what_cannot_be_done_is_told(bakeoff, ran):
     assert (ended.code, "found none" in ended.errors[0]) == (1, True)
     ended = bakeoff("endpoints", "show", "fims", "-C", ran)
     assert "Did you mean 'films'?" in ended.errors[0]
+
+
+def test_another_steerer_that_is_at_work_is_told(bakeoff, ran, models):
+    bakeoff("endpoints", "canary", models[1], "--share", "0.004", "-C", ran)
+    assert bakeoff("endpoints", "steer", "--once", "-C", ran).out.startswith(f"canary {models[1]}: wait")
+    with Project(ran) as project:
+        until_ms = int(time.time() * 1e3) + 20_000
+        documents = project.records.documents
+        documents.put("leases", "steerer", {"holder": "a server", "until_ms": until_ms})
+    assert "another steerer has the lease until" in bakeoff("endpoints", "steer", "--once", "-C", ran).out
+    ended = bakeoff("endpoints", "steer", "--once", "-C", ran, "--json")
+    jsonschema.validate(ended.document, schema_of("endpoints steer"))
+    assert (ended.document["rollouts"], ended.document["steered_until_ms"]) == ([], until_ms)
+    assert "99.6%" in bakeoff("endpoints", "show", "-C", ran).out
+    assert "0.4%" in bakeoff("endpoints", "list", "-C", ran).out

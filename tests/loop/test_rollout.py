@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bakeoff.core.errors import ConflictError, StoreError
+from bakeoff.core.errors import ConflictError, NotFoundError, StoreError
 from bakeoff.core.events import FailureEvent, FeedbackEvent, PredictionEvent
 from bakeoff.feedback.truth import Truth
 from bakeoff.loop.rollout import LEASE_MS, RolloutRules, Steerer
@@ -337,3 +337,138 @@ def test_a_log_that_was_lost_is_counted_anew():
     world.events._events.clear()
     world.answer("canary")
     assert world.steerer.steer()[0].tests[0].calls == 1
+
+
+def fine_beside(world: World, role: str, release_id: str, calls: int = 1_200) -> None:
+    """Calls of the live release and of one beside it that is as good."""
+    world.beside = release_id
+    for _ in range(calls):
+        name = world.answer(latency_ms=float(world.rng.lognormal(0.7, 0.3)))
+        of = {"shadow_of": name} if role == "shadow" else {}
+        world.answer(role, latency_ms=float(world.rng.lognormal(0.7, 0.3)), **of)
+
+
+def test_a_finished_shadow_waits_and_does_not_keep_the_canary_from_being_looked_at():
+    world = World("shadow", seed=13)
+    shadow, canary = world.beside, world.release(3)
+    world.endpoints.canary("late", canary, share=0.1)
+    fine_beside(world, "shadow", shadow)
+    world.beside = canary
+    for _ in range(30):
+        world.fail("canary")
+    waits = [each for each in world.steerer.look(world.endpoints.get("late")) if each.role == "shadow"]
+    assert (waits[0].action, waits[0].reason.partition(";")[0]) == ("wait", "waits while m/3 is the canary")
+    (rollout,) = world.steerer.steer()
+    assert (rollout.role, rollout.action) == ("canary", "rollback")
+    assert world.routes() == [(1, "live"), (2, "shadow")]
+    (rollout,) = world.steerer.steer()
+    assert (rollout.role, rollout.action, world.routes()) == ("shadow", "promote", [(1, "live"), (2, "canary")])
+
+
+def test_one_steerer_goes_and_the_next_need_not_wait():
+    world = World()
+    other = world.another("other")
+    world.steerer.steer()
+    assert other.steer() == []
+    assert (other.other_until_ms(), world.steerer.other_until_ms()) == (world.now_ms + LEASE_MS, None)
+    other.leave()  # which has nothing to give
+    assert other.steer() == []
+    world.steerer.leave()
+    assert other.other_until_ms() is None
+    assert len(other.steer()) == 1
+
+
+def test_what_undo_brings_back_is_decided_on_new_evidence():
+    world = World()
+    for _ in range(30):
+        world.fail("canary")
+        world.answer()
+    world.steerer.steer()
+    assert world.routes() == [(1, "live")]
+    world.now_ms += 1
+    world.endpoints.undo("late")
+    (rollout,) = world.steerer.steer()
+    assert (rollout.action, rollout.tests[0].calls) == ("wait", 0)
+    assert world.routes() == [(1, "live"), (2, "canary")]
+
+
+def test_what_was_paused_between_looking_and_acting_is_left_alone(monkeypatch):
+    world = World()
+    for _ in range(30):
+        world.fail("canary")
+        world.answer()
+    end = Endpoints.end
+
+    def paused_first(endpoints, *args, **how):
+        world.endpoints.pause("late")
+        return end(endpoints, *args, **how)
+
+    monkeypatch.setattr(Endpoints, "end", paused_first)
+    assert world.steerer.steer()[0].action == "rollback"
+    assert (world.routes(), world.endpoints.get("late").paused) == ([(1, "live"), (2, "canary")], True)
+
+
+def test_an_endpoint_that_cannot_be_looked_at_stops_no_other():
+    world = World()
+    for _ in range(30):
+        world.fail("canary")
+        world.answer()
+    gone = {"release_id": "gone", "routes": [{"release_id": "lost", "role": "canary", "share": 0.1, "since_ms": 0}]}
+    world.documents.put("endpoints", "early", gone)
+    with pytest.raises(NotFoundError, match="expected release 'lost' of endpoint 'early'"):
+        world.steerer.steer()
+    assert world.routes() == [(1, "live")]
+
+
+def test_evidence_that_cannot_be_read_is_counted_anew():
+    world = World()
+    world.answer("canary")
+    world.steerer.steer()
+    (document,) = world.documents.find("rollouts")
+    world.documents.put("rollouts", document.key, {**document.body, "errors": "many"})
+    assert world.steerer.steer()[0].tests[0].calls == 1
+
+
+def test_only_a_release_that_was_made_live_is_followed():
+    world = World("shadow", seed=9)
+    followed = []
+    world.steerer = Steerer(
+        world.documents,
+        world.events,
+        clock=world.clock,
+        truth_of=lambda _: world.truth,
+        rules=lambda _: RolloutRules(calls=200, share=0.5),
+        holder="me",
+        promoted=followed.append,
+    )
+    fine_beside(world, "shadow", world.beside)
+    world.steerer.steer()
+    assert (world.routes(), followed) == ([(1, "live"), (2, "canary")], [])
+    world.now_ms += 1
+    fine_beside(world, "canary", world.beside)
+    world.steerer.steer()
+    assert (world.routes(), followed) == ([(2, "live")], ["late"])
+
+
+def test_what_is_not_counted_is_told(monkeypatch):
+    monkeypatch.setattr("bakeoff.loop.rollout_evidence.MOST_LABELS", 5)
+    monkeypatch.setattr("bakeoff.loop.rollout_evidence.PART", 5)
+    world = World()
+    assert world.steerer.steer()[0].notes == ()
+    for _ in range(8):
+        world.events.append([FeedbackEvent(id=world.answer("canary"), label="yes")])
+    (rollout,) = world.steerer.steer()
+    assert rollout.notes == (
+        "5 labels are counted, and no later ones",
+        "3 latencies of it are not counted: more than 5 came before 50 of the live release",
+    )
+
+
+def test_without_a_log_it_is_told_why_nothing_is_decided():
+    world = World()
+    world.steerer._rules = lambda _: RolloutRules(logged=False)
+    assert 'log = "off"' in world.steerer.steer()[0].reason
+    for _ in range(30):
+        world.fail("canary")  # of before
+        world.answer()
+    assert world.steerer.steer()[0].action == "rollback"

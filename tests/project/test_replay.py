@@ -5,7 +5,7 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.cli.documents import schema_of
-from bakeoff.cli.replaying import _moment_ms
+from bakeoff.cli.replaying import _moment_ms, _page
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.events import PredictionEvent
 
@@ -70,6 +70,33 @@ def test_rows_that_fail_are_counted_and_the_others_answered(ran):
         project.events.append([bad, shadow])
         replayed = project.replay("champion")
         assert (replayed.rows, replayed.failed) == (40, {"DataError": 1})
+        assert replayed.failures.keys() == {"DataError"}
+        assert "height" in replayed.failures["DataError"]
+
+
+def test_labelled_rows_with_other_classes_are_counted(ran):
+    with Project(ran) as project:
+        served(project)
+        older = [
+            PredictionEvent(
+                id=f"old{at}", endpoint="films", release_id="gone", model_version="films/9", row=ROWS[at], label="maybe"
+            )
+            for at in range(3)
+        ]
+        project.events.append(older)
+        project.feedback([{"id": event.id, "label": "yes"} for event in older])
+        replayed = project.replay("champion")
+        assert (replayed.rows, replayed.labelled, replayed.other_classes) == (43, 40, 3)
+        assert "left out of that: 3 rows" in _page(replayed)
+
+
+def test_a_model_is_named_alike_for_a_replay_and_for_an_endpoint(ran):
+    with Project(ran) as project:
+        served(project)
+        live = project.release()
+        assert project.replay(live.release_id).model_version == live.model_version
+        project.endpoints.create("mails")
+        assert project.endpoints.release(live.release_id, endpoint="mails").live.model_version == live.model_version
 
 
 def test_without_calls_or_model_it_is_told(ran):

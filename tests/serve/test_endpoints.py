@@ -243,3 +243,64 @@ def test_each_change_is_in_the_audit_log_though_others_write_it_too():
 def test_names_that_paths_and_keys_cannot_have_are_refused(world, name):
     with pytest.raises(UsageError, match="expected an endpoint's name"):
         world.endpoints.create(name)
+
+
+def test_what_undo_brings_back_begins_anew_and_what_goes_on_does_not(world):
+    world.endpoints.canary("reviews", world.b, share=0.25)
+    began = world.endpoints.get("reviews").others[0].since_ms
+    world.endpoints.pause("reviews")
+    world.endpoints.undo("reviews")
+    assert world.endpoints.get("reviews").others[0].since_ms == began
+    for change in (lambda: world.endpoints.end("reviews", world.b), lambda: world.endpoints.promote("reviews")):
+        change()
+        ended_ms = world.now_ms
+        world.endpoints.undo("reviews")
+        assert world.routes() == [(1, "live", 0.75), (2, "canary", 0.25)]
+        assert world.endpoints.get("reviews").others[0].since_ms > ended_ms
+
+
+def test_what_moved_without_history_is_not_taken_back(world):
+    world.documents.put("endpoints", "old", {"release_id": world.make(7, "old").release_id})
+    with pytest.raises(NotFoundError, match="something moved it that keeps no history"):
+        world.endpoints.undo("old")
+
+
+def test_a_misspelt_endpoint_is_not_rolled_back(world):
+    with pytest.raises(NotFoundError, match="Did you mean 'reviews'"):
+        world.endpoints.rollback("reveiws")
+
+
+@pytest.mark.parametrize("role", ["canary", "shadow"])
+def test_who_takes_over_from_another_makes_one_change(world, role):
+    change = {
+        "canary": lambda release_id, **how: world.endpoints.canary("reviews", release_id, share=0.25, **how),
+        "shadow": lambda release_id, **how: world.endpoints.shadow("reviews", release_id, **how),
+    }[role]
+    change(world.b)
+    before, began = world.routes(), world.endpoints.get("reviews").others[0].since_ms
+    change(world.c, takes_over=True)
+    assert [each[:2] for each in world.routes()] == [(1, "live"), (3, role)]
+    assert world.endpoints.get("reviews").others[0].since_ms > began
+    world.endpoints.undo("reviews")
+    assert world.routes() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda to, w, seen: to.promote("reviews", w.b, revision=seen),
+        lambda to, w, seen: to.end("reviews", w.b, revision=seen),
+        lambda to, w, seen: to.canary("reviews", w.b, share=0.9, revision=seen),
+    ],
+    ids=["promote", "end", "canary"],
+)
+def test_what_was_paused_since_it_was_looked_at_is_left_alone(world, change):
+    world.endpoints.canary("reviews", world.b, share=0.25)
+    seen = world.endpoints.get("reviews").revision
+    world.endpoints.pause("reviews")
+    paused = world.routes()
+    with pytest.raises(ConflictError, match="somebody else made change 3"):
+        change(world.endpoints, world, seen)
+    assert world.routes() == paused
+    change(world.endpoints, world, seen + 1)
+    assert world.routes() != paused or world.endpoints.get("reviews").other("canary").share == 0.9

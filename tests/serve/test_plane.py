@@ -2,7 +2,7 @@
 
 import pytest
 
-from bakeoff.core.errors import NotFoundError
+from bakeoff.core.errors import NotFoundError, StoreError
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.memory import MemoryEvents
@@ -67,3 +67,36 @@ def test_who_follows_looks_before_calls_have_to():
         followed.engine().refresh_if_due()  # as a call does
         now_ms[0] += 250
     assert looks == [1_000, 1_250, 1_500, 1_750]
+
+
+def test_an_endpoint_that_cannot_be_looked_at_stops_no_other(caplog):
+    looks = []
+
+    def engine(name: str) -> Engine:
+        if name == "broken":
+            raise StoreError("the disk is gone")
+        return Engine(
+            name,
+            load=lambda _: pytest.fail("nothing is released"),
+            routes=lambda: looks.append(name) or [],
+            prepare=lambda table, steps, columns: table,
+            events=MemoryEvents(lambda: 1),
+            clock=lambda: 1,
+        )
+
+    followed = DataPlane("own", lambda: ["broken", "other"], engine)
+    followed.refresh_if_due()
+    followed.refresh_if_due()
+    assert looks == ["own", "other"]
+    assert caplog.text.count("endpoint 'broken' cannot be looked at: the disk is gone") == 1
+
+
+def test_while_names_cannot_be_read_what_serves_is_followed(caplog):
+    names = [["late"]]
+    followed, _, _ = plane()
+    followed._names = lambda: names[0] if names else 1 / 0
+    followed.refresh_if_due()
+    names.clear()
+    assert set(followed.followed()) == {"own", "late"}
+    followed.refresh_if_due()
+    assert caplog.text.count("cannot read which endpoints there are") == 1

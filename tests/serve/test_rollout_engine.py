@@ -1,6 +1,7 @@
 """An engine with a canary or a shadow: nobody is left without an answer, and the log says who answered."""
 
 import threading
+from collections import UserDict
 
 import msgspec
 import numpy as np
@@ -10,9 +11,11 @@ from bakeoff.core.errors import CandidateError, CorruptError, DataError, StoreEr
 from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.generation import Piece, Sampling
 from bakeoff.core.types import Column, Predictions, Signature
+from bakeoff.data.contract import from_bytes
+from bakeoff.data.contract_rows import compiled
 from bakeoff.serve import releases
 from bakeoff.serve.endpoints import Endpoints
-from bakeoff.serve.engine import Engine
+from bakeoff.serve.engine import Call, Engine
 from bakeoff.serve.mirror import Mirror
 from bakeoff.testing.memory import MemoryEvents, MemoryRecords
 
@@ -40,7 +43,8 @@ class SignModel:
 class World:
     """An endpoint with release 1 live and release 2 beside it."""
 
-    def __init__(self, role: str | None = None) -> None:
+    def __init__(self, role: str | None = None, *, share: float = 1.0, **settings) -> None:
+        self.contract_id = "c" if "check" in settings else None
         self.documents = MemoryRecords(self.clock).documents
         self.events = MemoryEvents(self.clock)
         self.endpoints = Endpoints(self.documents, self.clock, who="ann")
@@ -49,9 +53,9 @@ class World:
         self.first, self.second = (self.release(number) for number in (1, 2))
         self.endpoints.release("signs", self.first)
         if role == "canary":
-            self.endpoints.canary("signs", self.second, share=1.0)
+            self.endpoints.canary("signs", self.second, share=share)
         if role == "shadow":
-            self.endpoints.shadow("signs", self.second)
+            self.endpoints.shadow("signs", self.second, share=share)
         self.engine = Engine(
             "signs",
             load=self.load,
@@ -59,6 +63,7 @@ class World:
             prepare=lambda table, steps, columns: table,
             events=self.events,
             clock=self.clock,
+            **settings,
         )
 
     def clock(self) -> int:
@@ -72,6 +77,7 @@ class World:
             number=number,
             family="sign",
             blob_id=f"b{number}",
+            contract_id=self.contract_id,
             clock=self.clock,
         ).release_id
 
@@ -227,6 +233,117 @@ def test_what_the_mirror_has_no_room_for_is_counted():
     go.set()
     mirror.wait()
     assert done == [0, 1]
+
+
+def test_rows_that_neither_can_answer_count_against_nobody():
+    world = World("canary")
+    rows = [{"x": 1}, {"x": "many"}, {"x": -1}]
+    pos, refused, neg = world.engine.predict_each(rows)
+    assert [(each.release_id, each.label) for each in (pos, neg)] == [(world.second, "pos"), (world.second, "neg")]
+    assert isinstance(refused, DataError)
+    assert [(type(event), event.role) for event in world.logged()] == [
+        (PredictionEvent, "canary"),
+        (PredictionEvent, "canary"),
+        (FailureEvent, "live"),
+    ]
+    world.models[2].predict = lambda _: pytest.fail("there is nothing to ask")
+    (refused,) = world.engine.predict_each([{"x": "many"}])
+    assert isinstance(refused, DataError)
+    assert [event.role for event in world.logged()[3:]] == ["live"]
+
+
+def in_range(_, columns):
+    """A contract under which x is no greater than 4."""
+    contract = from_bytes(b'{"columns": {"x": {"type": {"kind": "numeric"}, "range": {"max": 4}}}}')
+    return compiled(contract, columns)
+
+
+@pytest.mark.parametrize("role", [None, "canary"])
+def test_each_violation_counts_once_among_rows_that_cannot_be_answered(role):
+    world = World(role, check=in_range)
+    answers = world.engine.predict_each([{"x": 1}, {"x": 5}, {"x": "many"}, {"x": 6}])
+    assert [isinstance(each, DataError) for each in answers] == [False, True, True, True]
+    assert world.engine.violated == {("x", "range"): 2, ("x", "type"): 1}
+
+
+def test_each_violation_counts_once_when_calls_together_fail():
+    world = World(check=in_range, on_violation="log")
+    world.engine.refresh()
+    predict = world.models[1].predict
+
+    def odd(table):
+        if 3.0 in table["x"]:
+            raise RuntimeError("no threes")
+        return predict(table)
+
+    world.models[1].predict = odd
+    results = world.engine.predict_calls([Call([{"x": 5}]), Call([{"x": 3}]), Call([{"x": 6}, {"x": -1}])])
+    assert [[each.label for each in results[at]] for at in (0, 2)] == [["pos"], ["pos", "neg"]]
+    assert isinstance(results[1], CandidateError)
+    assert world.engine.violated == {("x", "range"): 2}
+    assert sorted(type(event).__name__ for event in world.logged()) == ["FailureEvent", *["PredictionEvent"] * 3]
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_calls_are_answered_together_beside_a_shadow_or_a_paused_canary(paused):
+    world = World("canary" if paused else "shadow")
+    if paused:
+        world.endpoints.pause("signs")
+    world.engine.refresh()
+    tables = []
+    predict = world.models[1].predict
+    world.models[1].predict = lambda table: tables.append(table.height) or predict(table)
+    results = world.engine.predict_calls([Call([{"x": 1}]), Call([{"x": -1}, {"x": 2}]), Call([{"x": "many"}])])
+    assert tables == [3]
+    world.engine.mirror.wait()
+    shadows = [event for event in world.logged() if event.role == "shadow"]
+    live_ids = [each.id for result in results[:2] for each in result]
+    assert [event.shadow_of for event in shadows] == ([] if paused else live_ids)
+
+
+def test_the_direct_path_is_open_while_nothing_else_takes_part(monkeypatch):
+    world = World("canary")
+    world.engine.refresh()
+    world.engine._follower.loaded.live.row_path = object()
+    assert world.engine.direct is None
+    world.endpoints.pause("signs")
+    world.engine.refresh()
+    assert world.engine.direct is not None
+
+
+@pytest.mark.parametrize("make", ["promote", "pause"])
+def test_a_runtime_in_another_role_is_not_made_anew(make):
+    world = World("canary", cache=10)
+    world.engine.predict([{"x": 1}])
+    made = world.engine._follower.loaded.runtimes[world.second]
+    world.engine._follower._make = lambda *_: 1 / 0
+    getattr(world.endpoints, make)("signs")
+    world.engine.refresh()
+    runtime = world.engine._follower.loaded.runtimes[world.second]
+    assert (runtime.release.status, runtime.model) == ("live" if make == "promote" else "canary", made.model)
+    world.models[2].predict = lambda _: pytest.fail("the answer is known")
+    assert runtime.answers(runtime.admitted([{"x": 1}], lambda _: None), lambda: "id")[0].label == "pos"
+    assert made.release.status == "canary"
+
+
+def test_without_room_nothing_is_copied():
+    class Row(UserDict):
+        def keys(self):
+            copied.append(1)
+            return super().keys()
+
+    world, copied = World("shadow"), []
+    world.engine.mirror, go, begun = Mirror(room=1), threading.Event(), threading.Event()
+    world.engine.mirror.offer(lambda: (begun.set(), go.wait(10)))
+    begun.wait(10)
+    world.engine.mirror.offer(lambda: None)
+    serving, answers = world.engine._follower.current(), world.engine.predict([{"x": 1}])
+    world.engine._mirror(serving, serving.routes[1], [Row(x=1)], answers)
+    assert (copied, world.engine.health().unmirrored_calls) == ([], 2)
+    go.set()
+    world.engine.mirror.wait()
+    world.engine._mirror(serving, serving.routes[1], [Row(x=1)], answers)
+    assert copied == [1]
 
 
 # --- conversations ------------------------------------------------------------------------------

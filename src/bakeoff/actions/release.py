@@ -1,6 +1,6 @@
 """Make a registered model version ready to serve on an endpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bakeoff.core.errors import NotFoundError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bakeoff.core.refs import BlobRef
     from bakeoff.project.project import Project
 
-__all__ = ["ready"]
+__all__ = ["named_version", "ready"]
 
 REFERENCE_ROWS = 2_000
 """Test rows that are answered for monitoring's reference, where no run has made one."""
@@ -25,8 +25,7 @@ def ready(project: "Project", endpoint: str, which: str, *, candidates: Mapping[
     Args:
         project: whose model it is.
         endpoint: the endpoint's name.
-        which: a release id of this endpoint, or a model: a version ("name/2", "2"), an alias, or a candidate of the
-            last run.
+        which: a release id, or a model: a version ("name/2", "2"), an alias, or a candidate of the last run.
         candidates: of the last run, with their versions.
         clock: milliseconds since the epoch.
 
@@ -38,7 +37,7 @@ def ready(project: "Project", endpoint: str, which: str, *, candidates: Mapping[
     known = next((each for each in mine if which == each.release_id), None)
     if known is not None:
         return known
-    version = find_version(project.records.versions, project.config.project.name, candidates.get(which, which))
+    version = named_version(project, which, candidates=candidates, releases=everything)
     same = next((each for each in mine if each.model_version == label(version)), None)
     if same is not None:
         return same
@@ -60,6 +59,19 @@ def ready(project: "Project", endpoint: str, which: str, *, candidates: Mapping[
         columns=tuple(column.name for column in origin.columns if column.name not in special),
         aside=tuple(sorted({*special, *data.ignore})),
     )
+
+
+def named_version(
+    project: "Project", which: str, *, candidates: Mapping[str, str], releases: Iterable[Release]
+) -> "Version":
+    """The model version that people name: by the id of a release, as a candidate of the last run, or as a model.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    released = next((each.model_version for each in releases if each.release_id == which), None)
+    name = project.config.project.name
+    return find_version(project.records.versions, name, released or candidates.get(which, which))
 
 
 def _reference(project: "Project", version: "Version") -> "BlobRef | None":

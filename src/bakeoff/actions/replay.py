@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 import numpy as np
 
+from bakeoff.actions.release import named_version
 from bakeoff.core.errors import BakeoffError, NotFoundError
 from bakeoff.core.events import PredictionEvent
 from bakeoff.core.types import Json, Predictions, Signature
 from bakeoff.metrics.intervals import Interval, wilson
 from bakeoff.metrics.registry import default, find
-from bakeoff.registry.lineage import find_version, label
+from bakeoff.registry.lineage import label
 from bakeoff.results.verdict import Comparison
 from bakeoff.serve.releases import all_releases
 
@@ -34,6 +35,8 @@ SAME = 1e-9
 """Numbers are the same answer up to this share of them."""
 
 Answer: TypeAlias = float | str | None
+Answered: TypeAlias = tuple[PredictionEvent, Answer]
+"""A logged row, and what the model says of it now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +67,12 @@ class Replay:
     Attributes:
         endpoint, model_version: whose calls, and who answers them again.
         rows: how many were answered again; `left_out` are earlier ones, over the limit.
-        failed: rows that got no answer, by error.
+        failed: rows that got no answer, by error; `failures` has what the first of each says.
         agreement: the share of the same answers, with its interval (95%); None without rows.
         mean_difference: of numbers, how far the new answers lie over the logged ones.
         differing: the first rows that are answered otherwise, as many as `differing_rows` says there are.
-        labelled: rows whose truth is known.
+        labelled: rows whose truth is known, and can be compared: `other_classes` are those whose truth or logged answer
+            is no class of the model.
         comparison: how much better the new answers are on those, paired; else `reason` says why there is none.
         latency: of single rows.
     """
@@ -78,11 +82,13 @@ class Replay:
     rows: int
     left_out: int
     failed: Mapping[str, int] = field(default_factory=dict[str, int])
+    failures: Mapping[str, str] = field(default_factory=dict[str, str])
     agreement: Interval | None = None
     mean_difference: float | None = None
     differing_rows: int = 0
     differing: tuple[DifferingAnswer, ...] = ()
     labelled: int = 0
+    other_classes: int = 0
     comparison: Comparison | None = None
     reason: str | None = None
     latency: ReplayLatency
@@ -122,9 +128,8 @@ def replay(
     Raises:
         NotFoundError: there is no such model, or no logged call.
     """
-    releases = {each.release_id: each.model_version for each in all_releases(project.records.documents)}
-    named = releases.get(which) or candidates.get(which, which)
-    version = label(find_version(project.records.versions, project.config.project.name, named))
+    releases = all_releases(project.records.documents)
+    version = label(named_version(project, which, candidates=candidates, releases=releases))
     model = project.model(version)
     last: deque[PredictionEvent] = deque(maxlen=limit)
     count = 0
@@ -137,11 +142,13 @@ def replay(
             f"expected logged calls of endpoint {endpoint!r}, found none in that time; bakeoff predict and the server "
             'log them, unless [endpoint] log = "off"'
         )
-    answers, failed = _answers(model, last)
+    answers, errors = _answers(model, last)
     again = [(event, answer) for event, answer in zip(last, answers, strict=True) if answer is not None]
     truths = _truths(project, endpoint)
     others = [(event, answer) for event, answer in again if not _same(event.answer, answer)]
-    comparison, labelled, reason = _compared(project, again, truths, model.signature)
+    labelled = [(event, answer) for event, answer in again if event.id in truths]
+    known = _with_classes(labelled, truths, model.signature)
+    comparison, reason = _compared(project, known, truths, model.signature)
     gaps = [
         answer - event.answer
         for event, answer in again
@@ -152,7 +159,8 @@ def replay(
         model_version=version,
         rows=len(again),
         left_out=count - len(last),
-        failed=failed,
+        failed={name: len(messages) for name, messages in errors.items()},
+        failures={name: messages[0] for name, messages in errors.items()},
         agreement=_share(len(again) - len(others), len(again)) if again else None,
         mean_difference=float(np.mean(gaps)) if gaps else None,
         differing_rows=len(others),
@@ -160,7 +168,8 @@ def replay(
             DifferingAnswer(id=event.id, row=event.row, logged=event.answer, answer=answer, truth=truths.get(event.id))
             for event, answer in others[:SHOWN]
         ),
-        labelled=labelled,
+        labelled=len(known),
+        other_classes=len(labelled) - len(known),
         comparison=comparison,
         reason=reason,
         latency=_latency(model, last, timer),
@@ -178,10 +187,10 @@ def _same(one: Answer, other: Answer) -> bool:
     return one == other
 
 
-def _answers(model: "Estimator", events: Sequence[PredictionEvent]) -> tuple[list[Answer], dict[str, int]]:
-    """An answer to each row, None where there is none; and how many failed of which error."""
+def _answers(model: "Estimator", events: Sequence[PredictionEvent]) -> tuple[list[Answer], dict[str, list[str]]]:
+    """An answer to each row, None where there is none; and what errors say, by their class."""
     answers: list[Answer] = []
-    failed = Counter[str]()
+    failed: dict[str, list[str]] = {}
     rows = [event.row for event in events]
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
@@ -192,9 +201,9 @@ def _answers(model: "Estimator", events: Sequence[PredictionEvent]) -> tuple[lis
                 try:
                     answers += model.predictions([row]).values_n.tolist()
                 except BakeoffError as error:
-                    failed[type(error).__name__] += 1
+                    failed.setdefault(type(error).__name__, []).append(str(error))
                     answers.append(None)
-    return answers, dict(failed)
+    return answers, failed
 
 
 def _truths(project: "Project", endpoint: str) -> dict[str, str | float]:
@@ -204,25 +213,25 @@ def _truths(project: "Project", endpoint: str) -> dict[str, str | float]:
     return {pair.id: pair.label for pair in pairs if pair.label is not None}
 
 
+def _with_classes(
+    labelled: Sequence[Answered], truths: Mapping[str, str | float], signature: Signature
+) -> list[Answered]:
+    """The rows whose truth and logged answer are classes of the model, if it has any."""
+    classes = set(signature.classes)
+    return [each for each in labelled if not classes or {truths[each[0].id], each[0].answer} <= classes]
+
+
 def _compared(
-    project: "Project",
-    again: Sequence[tuple[PredictionEvent, Answer]],
-    truths: Mapping[str, str | float],
-    signature: Signature,
-) -> tuple[Comparison | None, int, str | None]:
-    """The paired comparison on rows whose truth is known, how many there are, and why there is none, if so."""
+    project: "Project", known: Sequence[Answered], truths: Mapping[str, str | float], signature: Signature
+) -> tuple[Comparison | None, str | None]:
+    """The paired comparison on rows whose truth is known, or why there is none."""
     from bakeoff.evaluate.decide.paired import compare
 
-    classes = set(signature.classes)
-    known = [
-        (truths[event.id], event.answer, answer)
-        for event, answer in again
-        if event.id in truths and (not classes or {truths[event.id], event.answer} <= classes)
-    ]
     if len(known) < LEAST_LABELS:
-        return None, len(known), f"{len(known)} rows with a label, at least {LEAST_LABELS} needed"
+        return None, f"{len(known)} rows with a label, at least {LEAST_LABELS} needed"
     kind = np.float64 if signature.task == "regression" else np.str_
-    truth_n, logged_n, answer_n = (np.asarray(column, dtype=kind) for column in zip(*known, strict=True))
+    rows = [(truths[event.id], event.answer, answer) for event, answer in known]
+    truth_n, logged_n, answer_n = (np.asarray(column, dtype=kind) for column in zip(*rows, strict=True))
     metric = project.config.decide.metric or default(signature.task)
     if find(metric, signature.task).needs in {"likelihood", "scores"}:
         metric = default(signature.task)
@@ -238,8 +247,8 @@ def _compared(
             names=("replayed", "logged"),
         )
     except BakeoffError as error:
-        return None, len(known), f"they cannot be compared: {error}"
-    return comparison, len(known), None
+        return None, f"they cannot be compared: {error}"
+    return comparison, None
 
 
 def _latency(model: "Estimator", events: Sequence[PredictionEvent], timer: Callable[[], float]) -> ReplayLatency:

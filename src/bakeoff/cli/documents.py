@@ -370,7 +370,7 @@ def _package() -> Types:
 def _steered() -> Types:
     from bakeoff.loop.rollout import Rollout
 
-    return (_typed("Steered", rollouts=list[Rollout]),)
+    return (_typed("Steered", rollouts=list[Rollout], steered_until_ms=int | None),)
 
 
 def _explained_run_or_row() -> Types:

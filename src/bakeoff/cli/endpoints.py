@@ -60,7 +60,7 @@ def list_endpoints(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
     from bakeoff.cli.tables import table
 
     rows = [
-        [status.name, route.status, route.model_version, f"{route.share:.0%}", "paused" if status.paused else ""]
+        [status.name, route.status, route.model_version, route.percent, "paused" if status.paused else ""]
         for status in statuses
         for route in status.routes
     ]
@@ -188,15 +188,25 @@ def steer(
     from dataclasses import asdict
 
     with open_project(folder) as project:
+        waits = False
         while True:
             rollouts = project.endpoints.steer()
+            until_ms = None if rollouts else project.endpoints.steered_until_ms
             if as_json:
-                emit({"rollouts": [asdict(each) for each in rollouts]})
-            elif rollouts or once:
-                typer.echo("\n\n".join(map(_of_rollout, rollouts)) or "nothing to steer")
+                emit({"rollouts": [asdict(each) for each in rollouts], "steered_until_ms": until_ms})
+            elif rollouts or once or (until_ms is not None and not waits):
+                typer.echo("\n\n".join(map(_of_rollout, rollouts)) or _nothing_steered(until_ms))
             if once:
                 return
+            waits = until_ms is not None
             time.sleep(every)
+
+
+def _nothing_steered(until_ms: int | None) -> str:
+    if until_ms is None:
+        return "nothing to steer"
+    until = datetime.fromtimestamp(until_ms / 1000, UTC)
+    return f"another steerer has the lease until {until:%H:%M:%S} (UTC): a server that runs, perhaps; it steers"
 
 
 def _shown(folder: Path, change: "Callable[[ProjectEndpoints], EndpointStatus]", *, as_json: bool) -> None:
@@ -213,7 +223,7 @@ def _page(status: "EndpointStatus") -> str:
     from bakeoff.cli.tables import table
 
     head = f"endpoint {status.name!r}{': paused' if status.paused else ''}"
-    routes = [[each.status, each.model_version, f"{each.share:.0%}", each.release_id] for each in status.routes]
+    routes = [[each.status, each.model_version, each.percent, each.release_id] for each in status.routes]
     parts = [table(["role", "model", "share", "release"], routes, right=["share"]) if routes else "nothing released"]
     parts += map(_of_rollout, status.rollouts)
     changes = [
@@ -234,6 +244,7 @@ def _of_rollout(rollout: "Rollout") -> str:
     ]
     if rollout.differing is not None:
         lines.append(f"  answers: {rollout.differing:.1%} differ from the live ones")
+    lines += [f"  note: {note}" for note in rollout.notes]
     return "\n".join(lines)
 
 

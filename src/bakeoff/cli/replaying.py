@@ -82,7 +82,10 @@ def _page(replayed: "Replay") -> str:
     lines = [f"{replayed.model_version} on {replayed.rows:,} logged rows of endpoint {replayed.endpoint!r}"]
     if replayed.left_out:
         lines.append(f"left out: {replayed.left_out:,} earlier rows (--limit)")
-    lines += [f"failed: {rows:,} rows ({error})" for error, rows in replayed.failed.items()]
+    lines += [
+        f"failed: {rows:,} rows ({error}), the first: {replayed.failures[error]}"
+        for error, rows in replayed.failed.items()
+    ]
     if replayed.agreement is not None:
         share = replayed.agreement
         lines.append(f"the same answer: {share.value:.1%} [{share.low or 0:.1%}, {share.high or 0:.1%}]")
@@ -94,6 +97,9 @@ def _page(replayed: "Replay") -> str:
         lines.append(f"{beside.metric} beside the logged answers: {numbers} on {replayed.labelled:,} rows with labels")
     else:
         lines.append(f"quality: {replayed.reason}")
+    if replayed.other_classes:
+        what = f"{replayed.other_classes:,} rows whose label or logged answer is no class of {replayed.model_version}"
+        lines.append(f"left out of that: {what}")
     of = replayed.latency
     if of.p50_ms is not None and of.p95_ms is not None:
         before = "none" if of.logged_p50_ms is None else f"{of.logged_p50_ms:.2f} and {of.logged_p95_ms:.2f}"

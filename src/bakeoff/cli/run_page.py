@@ -67,7 +67,7 @@ def leaderboard(run: RunOutcome, *, unchanged: bool = False) -> str:
         parts.append(f"warning: the inputs of the endpoint change: {verdict.inputs.sentence}")
     if run.release:
         release = run.release
-        share = f", {release.share:.0%} of the calls" if release.status == "canary" else ""
+        share = f", {release.percent} of the calls" if release.status == "canary" else ""
         role = release.status if release.status in {"canary", "shadow"} else "live"
         parts.append(f"{role}: {release.model}/{release.number} on endpoint {run.endpoint!r}{share}")
         parts += [f"served: {run.shipped.sentence}"] if run.shipped else []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NewType, TypeAlias, TypeVar
 import msgspec
 
 from bakeoff.core.errors import UsageError
+from bakeoff.core.releases import Role
 
 if TYPE_CHECKING:
     from bakeoff.core.types import Json
@@ -42,7 +43,8 @@ NOW = -(2**63)
 
 LARGEST_MS = 2**63 - 1
 
-LIVE, SHADOW = "live", "shadow"
+LIVE: Role = "live"
+SHADOW: Role = "shadow"
 """Roles of releases that events name; what has none is of the live one."""
 
 
@@ -83,7 +85,7 @@ class PredictionEvent(
     imputed: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
-    role: str = LIVE
+    role: Role = LIVE
     shadow_of: str | None = None
     trace_id: str | None = None
     time_ms: int = NOW
@@ -123,7 +125,7 @@ class FailureEvent(
     latency_ms: float = 0.0
     rows_in_call: int = 1
     violating_rows: int = 0
-    role: str = LIVE
+    role: Role = LIVE
     time_ms: int = NOW
 
     @property

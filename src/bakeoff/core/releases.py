@@ -48,6 +48,11 @@ class Release:
         """The model version as `name/number`."""
         return f"{self.model}/{self.number}"
 
+    @property
+    def percent(self) -> str:
+        """Its share, however small, as people read it: "0.4%"."""
+        return f"{self.share * 100:.4g}%"
+
     def refs(self) -> Iterator[BlobRef]:
         """The blobs that serving and monitoring it need."""
         for blob in (self.blob_id, self.reference_id, self.contract_id):

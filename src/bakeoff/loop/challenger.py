@@ -4,6 +4,7 @@ from bakeoff.core.errors import NotFoundError
 from bakeoff.core.protocols import RecordStore
 from bakeoff.core.records import RegisteredChange, Version, VersionChange
 from bakeoff.loop.champion import ANCHORS
+from bakeoff.registry.lineage import label
 from bakeoff.registry.register import CHAMPION, promote
 from bakeoff.serve.releases import release_of
 from bakeoff.serve.routes import endpoint_of
@@ -16,8 +17,8 @@ RAISES = "bakeoff.raises_anchor"
 
 
 def challenge_by(records: RecordStore, version: Version, *, raises: bool) -> Version:
-    """Make a version the challenger."""
-    tags = {RAISES: "true"} if raises else {}
+    """Make a version the challenger; what it was before says nothing of what it raises now."""
+    tags = {RAISES: str(raises).lower()}
     records.versions.apply(
         [
             RegisteredChange(kind="model", name=version.name, aliases={CHALLENGER: version.number}),
@@ -37,11 +38,12 @@ def settle(records: RecordStore, project: str, endpoint: str) -> None:
     roles = {
         role
         for release_id, role in taking_part.items()
-        if release_of(records.documents, endpoint, release_id).number == challenger.number
+        if release_of(records.documents, endpoint, release_id).model_version == label(challenger)
     }
     if "live" in roles:
         _crown(records, challenger)
-    if roles <= {"live"}:
+    now = records.versions.by_alias(project, CHALLENGER)  # a run may have made another one meanwhile
+    if roles <= {"live"} and now is not None and now.number == challenger.number:
         records.versions.apply([RegisteredChange(kind="model", name=project, aliases={CHALLENGER: None})])
 
 

@@ -24,7 +24,7 @@ from bakeoff.loop.prompts import prompt_origin, prompt_version
 from bakeoff.loop.ship import on_all_that_is_known
 from bakeoff.metrics.intervals import Interval
 from bakeoff.registry.lineage import label
-from bakeoff.registry.register import promote, register_once
+from bakeoff.registry.register import CHAMPION, promote, register_once
 from bakeoff.results.shipped import Shipped
 from bakeoff.security.audit import AuditLog
 from bakeoff.serve.endpoints import Endpoints
@@ -173,24 +173,27 @@ def make_live(
 
 
 def _routed(stage: Stage, origin: RunOrigin, ready: Release, version: Version, *, raises: bool) -> Release:
-    """The release with its role on the endpoint, given it now."""
+    """The release with its role on the endpoint, given it now.
+
+    Without a champion there is nothing to prove itself against: it is live at once. Where shadows come first, one that
+    is a canary by now stays it. Who takes another one's place does so in one change, which `undo` takes back.
+    """
     settings, name = stage.config.endpoint, stage.endpoint
     audit = AuditLog(stage.records.documents, stage.clock)
     endpoints = Endpoints(stage.records.documents, stage.clock, who="bakeoff run", beside=audit.endpoint_moved)
     why = f"the winner of run {origin.run_id}"
     live = current(stage.records.documents, name)
     wins_again = live is not None and live.release_id == ready.release_id
-    if settings.rollout == "direct" or live is None or wins_again:
+    champion = stage.records.versions.by_alias(stage.config.project.name, CHAMPION)
+    if settings.rollout == "direct" or live is None or champion is None or wins_again:
         promote(stage.records.versions, version)
         if not wins_again:  # what is tried beside it has its own reasons
             endpoints.release(name, ready.release_id, why=why)
         return replace(ready, status="live", share=1.0)
-    if ready.status == "retired":
-        endpoints.make_way(name, settings.rollout, why=f"{why} takes its place")
-        if settings.rollout == "canary":
-            endpoints.canary(name, ready.release_id, share=settings.canary_share, why=why)
-        else:
-            endpoints.shadow(name, ready.release_id, why=why)
+    if settings.rollout == "canary":
+        endpoints.canary(name, ready.release_id, share=settings.canary_share, why=why, takes_over=True)
+    elif ready.status == "retired":
+        endpoints.shadow(name, ready.release_id, why=why, takes_over=True)
     challenge_by(stage.records, version, raises=raises)
     return next(each for each in endpoints.routed(name) if each.release_id == ready.release_id)
 

@@ -8,17 +8,19 @@ One steerer at a time works, by a lease in the records. The lease saves work; wh
 change is a compare-and-swap of the whole endpoint, so that there is exactly one live release whoever dies when.
 """
 
+import contextlib
 import logging
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from bakeoff.core.errors import ConflictError
 from bakeoff.core.protocols import Clock, DocumentRecords, EventLog
-from bakeoff.core.releases import Endpoint, Route
+from bakeoff.core.releases import Endpoint, Role, Route
 from bakeoff.feedback.truth import TruthOf
 from bakeoff.loop.rollout_evidence import ROLLOUTS, BesideLive, RolloutEvidence, read_on, stored
 from bakeoff.metrics.sequential import log_evidence_better, log_evidence_worse, rate_interval, times_needed
@@ -54,6 +56,7 @@ class RolloutRules:
         errors: by how much greater its share of failed calls may be.
         quality: by how much greater its share of wrong answers may be.
         accepted_ms: what is not slow, however fast the live release is: what gates and monitoring allow.
+        logged: whether calls are logged; else there is no evidence.
     """
 
     calls: int = 200
@@ -61,6 +64,7 @@ class RolloutRules:
     errors: float = 0.01
     quality: float = 0.02
     accepted_ms: float = 0.0
+    logged: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +115,13 @@ class Rollout:
 
     `calls_needed` are calls of the release until it is promoted, at the rates so far; None where these never lead
     there, or are not known yet. `differing` is the share of a shadow's answers that are others than the live ones.
+    `notes` say what of the log was not counted.
     """
 
     endpoint: str
     release_id: str
     model_version: str
-    role: str
+    role: Role
     share: float
     paused: bool
     tests: tuple[RolloutTest, ...]
@@ -124,10 +129,11 @@ class Rollout:
     reason: str
     calls_needed: int | None
     differing: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Steerer:
-    """Looks at the endpoints that have a release beside the live one, and acts on the evidence.
+    """Looks at the endpoints that have a release beside the live one, and acts on the evidence; safe in many threads.
 
     Args:
         documents: the records.
@@ -137,6 +143,7 @@ class Steerer:
         rules: for an endpoint.
         holder: who holds the lease: another name for each process.
         settle: called at each look, to let aliases follow what is live.
+        promoted: called with the name of an endpoint on which a release was made live.
     """
 
     def __init__(
@@ -149,35 +156,69 @@ class Steerer:
         rules: Callable[[str], RolloutRules],
         holder: str,
         settle: Callable[[], None] = lambda: None,
+        promoted: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._documents, self._events, self._clock = documents, events, clock
-        self._truth_of, self._rules, self._settle = truth_of, rules, settle
-        self._holder = holder
+        self._truth_of, self._rules, self._settle, self._promoted = truth_of, rules, settle, promoted
+        self._holder, self._steering = holder, threading.Lock()
         self._endpoints = Endpoints(documents, clock, who=STEERER, beside=AuditLog(documents, clock).endpoint_moved)
 
     def steer(self) -> list[Rollout]:
         """Look once, and promote or roll back what the evidence says; the rollouts as they were decided on.
 
-        Nothing is done, and nothing given, while another steerer has the lease.
+        Nothing is done, and nothing given, while another steerer has the lease (`other_until_ms`). An endpoint that
+        cannot be looked at stops no other one; its error is raised when the others were looked at.
         """
-        self._settle()  # what another one may have left undone
-        under_way = [endpoint for endpoint in map(self._endpoints.get, self._endpoints.names) if endpoint.others]
-        if not under_way or not self._leased():
-            return []
-        decided: list[Rollout] = []
-        for endpoint in under_way:
-            for route in endpoint.others:
-                rollout = self._look(endpoint, route, keep=True)
-                decided.append(rollout)
-                if rollout.action != "wait":
-                    self._act(rollout)
-                    break  # the routes are others now
-        self._settle()
-        return decided
+        with self._steering:
+            failures: list[Exception] = []
+            with _collected(failures):
+                self._settle()  # what another one may have left undone
+            under_way: list[Endpoint] = []
+            for name in self._endpoints.names:
+                with _collected(failures):
+                    endpoint = self._endpoints.get(name)
+                    under_way += [endpoint] if endpoint.others else []
+            decided: list[Rollout] = []
+            if under_way and self._leased():
+                for endpoint in under_way:
+                    with _collected(failures):
+                        decided += self._steered(endpoint)
+                with _collected(failures):
+                    self._settle()
+            for further in failures[1:]:
+                logger.warning("rollouts were not looked at: %s", further)
+            if failures:
+                raise failures[0]
+            return decided
 
     def look(self, endpoint: Endpoint) -> list[Rollout]:
-        """The rollouts of an endpoint, with all the log has by now; nothing is done."""
-        return [self._look(endpoint, route, keep=False) for route in endpoint.others]
+        """The rollouts of an endpoint, the canary first, with all the log has by now; nothing is done."""
+        return [self._look(endpoint, route, keep=False) for route in _canary_first(endpoint)]
+
+    def other_until_ms(self) -> int | None:
+        """Until when another steerer has the lease; None where none has."""
+        lease = self._documents.get(LEASES, STEERER)
+        if lease is None or lease.body["holder"] == self._holder:
+            return None
+        until_ms = msgspec.convert(lease.body["until_ms"], int)
+        return until_ms if 0 < until_ms - self._clock() <= LEASE_MS else None  # more is of a clock that was set back
+
+    def leave(self) -> None:
+        """Give the lease back, so that another steerer need not wait until it ends."""
+        with self._steering:
+            lease = self._documents.get(LEASES, STEERER)
+            if lease is None or lease.body["holder"] != self._holder:
+                return
+            body = {"holder": self._holder, "until_ms": self._clock()}
+            with contextlib.suppress(ConflictError):  # another one has it
+                self._documents.put(LEASES, STEERER, body, expected=lease.revision)
+
+    def _steered(self, endpoint: Endpoint) -> Iterator[Rollout]:
+        for route in _canary_first(endpoint):
+            rollout = self._look(endpoint, route, keep=True)
+            yield rollout
+            if rollout.action != "wait" and self._act(rollout, endpoint.revision):
+                return  # the routes are others now
 
     def _look(self, endpoint: Endpoint, route: Route, *, keep: bool) -> Rollout:
         rules = self._rules(endpoint.name)
@@ -187,36 +228,58 @@ class Steerer:
         if keep and evidence.cursor != cursor:
             self._documents.put(ROLLOUTS, evidence.key, msgspec.to_builtins(evidence))
         version = release_of(self._documents, endpoint.name, route.release_id).model_version
-        return assessed(evidence, route, rules, model_version=version, paused=endpoint.paused)
+        rollout = assessed(evidence, route, rules, model_version=version, paused=endpoint.paused)
+        canary = endpoint.other("canary")
+        if route.role == "shadow" and rollout.action == "promote" and canary is not None:
+            ahead = release_of(self._documents, endpoint.name, canary.release_id).model_version
+            reason = f"waits while {ahead} is the canary; {rollout.reason}"
+            return replace(rollout, action="wait", reason=reason, calls_needed=None)
+        return rollout
 
-    def _act(self, rollout: Rollout) -> None:
+    def _act(self, rollout: Rollout, revision: int) -> bool:
+        """Whether the endpoint was moved, which it is only as it was looked at."""
         name, release_id, why = rollout.endpoint, rollout.release_id, rollout.reason
         try:
             if rollout.action == "rollback":
-                self._endpoints.end(name, release_id, why=why)
+                self._endpoints.end(name, release_id, why=why, revision=revision)
             elif rollout.role == "shadow":
-                self._endpoints.canary(name, release_id, share=self._rules(name).share, why=why)
+                share = self._rules(name).share
+                self._endpoints.canary(name, release_id, share=share, why=why, revision=revision)
             else:
-                self._endpoints.promote(name, release_id, why=why)
-        except ConflictError as error:  # somebody moved it, or another canary is on: the next look sees what there is
+                self._endpoints.promote(name, release_id, why=why, revision=revision)
+        except ConflictError as error:  # somebody moved it: the next look sees what there is
             logger.info("not done: %s", error, extra={"endpoint": name})
-        else:
-            logger.info("%s %s: %s", rollout.action, rollout.model_version, why, extra={"endpoint": name})
+            return False
+        logger.info("%s %s: %s", rollout.action, rollout.model_version, why, extra={"endpoint": name})
+        if rollout.action == "promote" and rollout.role == "canary":
+            self._promoted(name)
+        return True
 
     def _leased(self) -> bool:
         """Whether this steerer has the lease, which it takes or prolongs now."""
-        now_ms = self._clock()
         lease = self._documents.get(LEASES, STEERER)
-        if lease is not None and lease.body["holder"] != self._holder:
-            left_ms = msgspec.convert(lease.body["until_ms"], int) - now_ms
-            if 0 < left_ms <= LEASE_MS:  # more is of a clock that was set back
-                return False
+        if self.other_until_ms() is not None:
+            return False
         try:
-            body = {"holder": self._holder, "until_ms": now_ms + LEASE_MS}
+            body = {"holder": self._holder, "until_ms": self._clock() + LEASE_MS}
             self._documents.put(LEASES, STEERER, body, expected=lease.revision if lease else 0)
         except ConflictError:
             return False
         return True
+
+
+@contextlib.contextmanager
+def _collected(failures: list[Exception]) -> Generator[None]:
+    """Go on after an error, which is kept."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - who collects it raises it
+        failures.append(error)
+
+
+def _canary_first(endpoint: Endpoint) -> list[Route]:
+    """The routes beside the live one: a shadow may have to wait for the canary."""
+    return sorted(endpoint.others, key=lambda route: route.role != "canary")
 
 
 def assessed(
@@ -229,6 +292,8 @@ def assessed(
         _test("quality", evidence.wrong, rules.quality),
     )
     action, reason, needed = _decided(tests, rules, paused=paused)
+    if action == "wait" and not paused and not rules.logged:
+        reason, needed = 'no call is logged (log = "off"), so there is no evidence and nothing is promoted', None
     compared = evidence.differing
     return Rollout(
         endpoint=evidence.endpoint,
@@ -242,6 +307,7 @@ def assessed(
         reason=reason,
         calls_needed=needed,
         differing=compared.bad / compared.calls if compared.calls else None,
+        notes=evidence.notes,
     )
 
 

@@ -4,6 +4,7 @@ A call is an observation, however many rows it had. Both releases are counted wh
 to all (an outage, a Monday) happens to both. Sums of what came later are added to the sums before; they are a document.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal
@@ -14,7 +15,7 @@ import numpy as np
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import LIVE, Cursor, FailureEvent, FeedbackEvent, PredictionEvent
 from bakeoff.core.protocols import DocumentRecords, EventLog
-from bakeoff.core.releases import Endpoint, Route
+from bakeoff.core.releases import Endpoint, Role, Route
 from bakeoff.feedback.truth import TruthOf
 
 __all__ = ["ROLLOUTS", "BesideLive", "CallCounts", "RolloutEvidence", "read_on", "stored"]
@@ -31,6 +32,8 @@ CALLERS = frozenset({"DataError", "ContractError", "ContextLengthError", "UsageE
 """Errors of calls that no release could answer, when the live one says so."""
 STORES = frozenset({"StoreError", "CorruptError"})
 """Errors that no release is to blame for."""
+
+logger = logging.getLogger(__name__)
 
 Side = Literal["live", "beside"]
 Logged = PredictionEvent | FailureEvent | FeedbackEvent
@@ -65,6 +68,7 @@ class _Threshold(msgspec.Struct):
     limit: float | None = None
     first: list[float] = []
     waiting: list[tuple[float, float]] = []
+    dropped: int = 0
 
     def add(
         self, to: BesideLive, side: Side, value: float, calls: float, *, limit_of: Callable[[list[float]], float]
@@ -73,7 +77,10 @@ class _Threshold(msgspec.Struct):
         if self.limit is not None:
             to.of(side).add(calls, bad=value > self.limit)
         elif side == "beside":
-            self.waiting = [*self.waiting, (value, calls)][:PART]
+            if len(self.waiting) < PART:
+                self.waiting = [*self.waiting, (value, calls)]
+            else:
+                self.dropped += 1
         else:
             self.first = [*self.first, value]
             if len(self.first) >= WARM_UP:
@@ -101,7 +108,7 @@ class RolloutEvidence(msgspec.Struct, kw_only=True):
     endpoint: str
     release_id: str
     live_id: str
-    role: str
+    role: Role
     since_ms: int
     cursor: str | None = None
     errors: BesideLive = msgspec.field(default_factory=BesideLive)
@@ -116,6 +123,18 @@ class RolloutEvidence(msgspec.Struct, kw_only=True):
     def key(self) -> str:
         """Of its document."""
         return f"{self.endpoint}/{self.role}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the log was not counted."""
+        notes: list[str] = []
+        if len(self.labelled) >= MOST_LABELS:
+            notes.append(f"{MOST_LABELS:,} labels are counted, and no later ones")
+        for what, dropped in (("latencies", self.latency.dropped), ("labels", self.distance.dropped)):
+            if dropped:
+                why = f"more than {PART:,} came before {WARM_UP} of the live release"
+                notes.append(f"{dropped:,} {what} of it are not counted: {why}")
+        return tuple(notes)
 
     def side(self, event: PredictionEvent | FailureEvent) -> Side | None:
         """Whose event it is, if it is of either."""
@@ -162,7 +181,10 @@ class RolloutEvidence(msgspec.Struct, kw_only=True):
 
 
 def stored(documents: DocumentRecords, endpoint: Endpoint, route: Route) -> RolloutEvidence:
-    """What was counted so far; nothing, where the release, its role or the live release is another one by now."""
+    """What was counted so far; nothing, where the release, its role or the live release is another one by now.
+
+    What cannot be read is counted anew, too.
+    """
     assert endpoint.live is not None, "a route stands beside a live release"
     new = RolloutEvidence(
         endpoint=endpoint.name,
@@ -174,7 +196,11 @@ def stored(documents: DocumentRecords, endpoint: Endpoint, route: Route) -> Roll
     document = documents.get(ROLLOUTS, new.key)
     if document is None or document.body.get("format") != FORMAT:
         return new
-    known = msgspec.convert(document.body, RolloutEvidence)
+    try:
+        known = msgspec.convert(document.body, RolloutEvidence)
+    except msgspec.ValidationError as error:
+        logger.warning("the evidence of endpoint %r is counted anew: %s", endpoint.name, error)
+        return new
     same = ("release_id", "live_id", "since_ms")
     return known if all(getattr(known, name) == getattr(new, name) for name in same) else new
 

@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bakeoff.config.sections import ServedConfig
+from bakeoff.core.errors import StoreError
 from bakeoff.core.markup import facts, notebook, table
 from bakeoff.core.protocols import Clock
 from bakeoff.core.releases import Endpoint, EndpointChange, Release
@@ -17,7 +19,7 @@ from bakeoff.core.types import Json
 from bakeoff.project.wiring import new_id
 from bakeoff.security.audit import current_user
 from bakeoff.serve.endpoints import Endpoints
-from bakeoff.serve.releases import routed
+from bakeoff.serve.releases import taking_part
 
 if TYPE_CHECKING:
     from bakeoff.loop.rollout import Rollout, RolloutRules, Steerer
@@ -58,7 +60,7 @@ class EndpointStatus:
         return f"EndpointStatus({self.name!r}, {', '.join(parts)}{', paused' if self.paused else ''})"
 
     def _repr_html_(self) -> str:
-        routes = [(each.status, each.model_version, f"{each.share:.0%}", each.release_id) for each in self.routes]
+        routes = [(each.status, each.model_version, each.percent, each.release_id) for each in self.routes]
         return notebook(
             self.name,
             facts([("paused", "yes" if self.paused else None)]),
@@ -94,13 +96,13 @@ class ProjectEndpoints:
         )
 
     def all(self) -> list[EndpointStatus]:
-        """Every endpoint that was released on or created, by name.
+        """Every endpoint that was released on or created, by name; the evidence of rollouts `show` reads.
 
         Example:
             >>> project.endpoints.all()
             [EndpointStatus('films', live films/1)]
         """
-        return [self.show(name) for name in self._changing.names]
+        return [self._status(self._changing.get(name)) for name in self._changing.names]
 
     def show(self, endpoint: str | None = None) -> EndpointStatus:
         """What answers on an endpoint, the evidence about releases beside the live one, and how much more it takes.
@@ -110,14 +112,16 @@ class ProjectEndpoints:
             >>> status.live.model_version, status.rollouts, status.changes[0].what
             ('films/1', (), 'release')
         """
-        name, changing = self._name(endpoint), self._changing
-        of = changing.get(name)
+        of = self._changing.get(self._name(endpoint))
+        return self._status(of, tuple(self._steerer.look(of)) if of.others else ())
+
+    def _status(self, of: Endpoint, rollouts: "tuple[Rollout, ...]" = ()) -> EndpointStatus:
         return EndpointStatus(
-            name=name,
+            name=of.name,
             paused=of.paused,
-            routes=routed(self._project.records.documents, name),
-            rollouts=tuple(self._steerer().look(of)) if of.others else (),
-            changes=tuple(changing.changes(name)[:CHANGES]),
+            routes=taking_part(self._project.records.documents, of),
+            rollouts=rollouts,
+            changes=tuple(self._changing.changes(of.name)[:CHANGES]),
         )
 
     def create(self, endpoint: str, *, why: str = "") -> EndpointStatus:
@@ -225,11 +229,26 @@ class ProjectEndpoints:
     def steer(self) -> "list[Rollout]":
         """Look at all rollouts once, and promote or roll back what the evidence says; a server does so by itself.
 
+        Nothing is done, and nothing given, while another steerer has the lease (`steered_until_ms`).
+
         Example:
             >>> project.endpoints.steer()
             []
         """
-        return self._steerer().steer()
+        try:
+            return self._steerer.steer()
+        finally:
+            self._leave()
+
+    @property
+    def steered_until_ms(self) -> int | None:
+        """Until when another steerer, as that of a server, has the lease; None where none has.
+
+        Example:
+            >>> project.endpoints.steered_until_ms is None
+            True
+        """
+        return self._steerer.other_until_ms()
 
     @contextmanager
     def steering(self, every_s: float = STEER_S) -> Generator[None]:
@@ -239,7 +258,7 @@ class ProjectEndpoints:
             >>> with project.endpoints.steering():
             ...     answer = project.predict([{"review": "great film", "year": 1999}])
         """
-        steerer, stop = self._steerer(), threading.Event()
+        steerer, stop = self._steerer, threading.Event()
 
         def work() -> None:
             while not stop.wait(every_s):
@@ -255,7 +274,16 @@ class ProjectEndpoints:
         finally:
             stop.set()
             thread.join()
+            self._leave()
 
+    def _leave(self) -> None:
+        """Give the lease back; where that cannot be done, it ends by itself."""
+        try:
+            self._steerer.leave()
+        except StoreError as error:
+            logger.warning("the lease of the steerer was not given back: %s", error)
+
+    @cached_property
     def _steerer(self) -> "Steerer":
         from bakeoff.loop.challenger import settle
         from bakeoff.loop.rollout import Steerer
@@ -269,20 +297,27 @@ class ProjectEndpoints:
             rules=self._rules,
             holder=new_id(),
             settle=lambda: settle(project.records, project.config.project.name, project.endpoint),
+            promoted=self._follow_live,
         )
 
     def _rules(self, name: str) -> "RolloutRules":
         from bakeoff.loop.rollout import RolloutRules
+        from bakeoff.metrics.names import MetricName
+        from bakeoff.metrics.registry import default, definitions
 
         settings, config = self._settings(name), self._project.config
+        task = config.project.task
+        metric = definitions(task).get(MetricName.parse(config.decide.metric or default(task)).base)
         gate = config.decide.gates.get("latency_p95_ms")
         allowed = [config.monitor.latency_p95_ms, gate.max if gate else None]
         return RolloutRules(
             calls=settings.canary_calls,
             share=settings.canary_share,
             errors=config.monitor.error_share,
-            quality=config.monitor.quality_drop,
+            # A drop of a metric that is no share of answers says nothing of how many more may be wrong.
+            quality=config.monitor.quality_drop if metric is not None and metric.share else RolloutRules().quality,
             accepted_ms=max([each for each in allowed if each is not None], default=0.0),
+            logged=settings.log != "off",
         )
 
     def _settings(self, name: str) -> ServedConfig:
@@ -299,9 +334,13 @@ class ProjectEndpoints:
         return ready(self._project, name, model, candidates=self._candidates(), clock=self._clock)
 
     def _after(self, name: str, change: Callable[[Endpoints], Endpoint]) -> EndpointStatus:
+        change(self._changing)
+        self._follow_live(name)
+        return self.show(name)
+
+    def _follow_live(self, name: str) -> None:
+        """What is live on the project's own endpoint is the champion."""
         from bakeoff.loop.challenger import follow_live
 
-        change(self._changing)
         if name == self._project.endpoint:
             follow_live(self._project.records, self._project.config.project.name, name)
-        return self.show(name)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
@@ -861,7 +862,7 @@ class Project:
             return self.config.endpoint
         return self.config.endpoints.get(endpoint, ServedConfig())
 
-    @property
+    @cached_property
     def endpoints(self) -> "ProjectEndpoints":
         """The project's endpoints: what is released on them, and how that is changed.
 

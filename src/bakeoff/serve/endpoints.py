@@ -51,8 +51,8 @@ class Endpoints:
         if endpoint is None:
             hint = suggestion(name, self.names)
             raise NotFoundError(
-                f"expected an endpoint {' or '.join(map(repr, self.names)) or '(there is none yet)'}, received "
-                f"{name!r}. {hint or 'bakeoff endpoints create makes one, and bakeoff run that of the project'}"
+                f"expected an endpoint {' or '.join(map(repr, self.names)) or '(there is none yet)'}, found none "
+                f"called {name!r}. {hint or 'bakeoff endpoints create makes one, and bakeoff run that of the project'}"
             )
         return endpoint
 
@@ -79,26 +79,50 @@ class Endpoints:
         release_of(self.documents, name, release_id)
         return self._moved(endpoint_of(self.documents, name) or _new(name), "release", why, alone)
 
-    def canary(self, name: str, release_id: str, *, share: float, why: str = "") -> Endpoint:
+    def canary(
+        self,
+        name: str,
+        release_id: str,
+        *,
+        share: float,
+        why: str = "",
+        takes_over: bool = False,
+        revision: int | None = None,
+    ) -> Endpoint:
         """Let this release answer a share of the traffic; one that is a canary already gets this share.
+
+        Args:
+            name: the endpoint.
+            release_id: which release.
+            share: over 0, and at most 1.
+            why: for the history.
+            takes_over: whether it takes the place of another canary.
+            revision: of the endpoint as it was looked at; of another one nothing is changed.
 
         Raises:
             UsageError: the share is none, or the release is the live one.
             ConflictError: another release is a canary.
         """
-        return self._aside(name, release_id, "canary", share, why)
+        change = self._aside(name, release_id, "canary", share, takes_over=takes_over)
+        return self._moved(self._seen(name, revision), "canary", why, change)
 
-    def shadow(self, name: str, release_id: str, *, share: float = 1.0, why: str = "") -> Endpoint:
+    def shadow(
+        self, name: str, release_id: str, *, share: float = 1.0, why: str = "", takes_over: bool = False
+    ) -> Endpoint:
         """Give this release copies of a share of the traffic; nobody gets its answers. Else as `canary`."""
-        return self._aside(name, release_id, "shadow", share, why)
+        change = self._aside(name, release_id, "shadow", share, takes_over=takes_over)
+        return self._moved(self.get(name), "shadow", why, change)
 
-    def promote(self, name: str, release_id: str | None = None, *, why: str = "") -> Endpoint:
+    def promote(
+        self, name: str, release_id: str | None = None, *, why: str = "", revision: int | None = None
+    ) -> Endpoint:
         """Let the canary (where there is none, the shadow) answer everything.
 
         Args:
             name: the endpoint.
             release_id: which release it is expected to be.
             why: for the history.
+            revision: of the endpoint as it was looked at; of another one nothing is changed.
 
         Raises:
             ConflictError: it is another one, or there is none.
@@ -113,13 +137,13 @@ class Endpoints:
                 )
             return before.with_live(route.release_id, previous=before.live)
 
-        return self._moved(self.get(name), "promote", why, promoted)
+        return self._moved(self._seen(name, revision), "promote", why, promoted)
 
     def rollback(self, name: str, *, why: str = "") -> Endpoint:
         """End the canary and the shadow; where there are none, go back to the release that was live before.
 
         Raises:
-            NotFoundError: nothing is live, or nothing was live before it.
+            NotFoundError: there is no such endpoint, nothing is live, or nothing was live before it.
         """
 
         def back(before: Endpoint) -> Endpoint:
@@ -137,16 +161,11 @@ class Endpoints:
             release_of(self.documents, name, earlier)
             return before.with_live(earlier, previous=None)
 
-        return self._moved(endpoint_of(self.documents, name) or Endpoint(name=name), "rollback", why, back)
+        return self._moved(self.get(name), "rollback", why, back)
 
-    def end(self, name: str, release_id: str, *, why: str = "") -> Endpoint:
+    def end(self, name: str, release_id: str, *, why: str = "", revision: int | None = None) -> Endpoint:
         """Take a canary or a shadow away; nothing happens when the release is none any more."""
-        return self._moved(self.get(name), "end", why, lambda before: before.without(release_id))
-
-    def make_way(self, name: str, role: Role, *, why: str = "") -> Endpoint:
-        """Take the canary or the shadow away, whichever release it is; nothing happens when there is none."""
-        route = self.get(name).other(role)
-        return self.get(name) if route is None else self.end(name, route.release_id, why=why)
+        return self._moved(self._seen(name, revision), "end", why, lambda before: before.without(release_id))
 
     def pause(self, name: str, *, why: str = "") -> Endpoint:
         """Let the live release answer everything, and decide nothing, until `resume`."""
@@ -159,18 +178,53 @@ class Endpoints:
     def undo(self, name: str, *, why: str = "") -> Endpoint:
         """Bring back the routes that were there before the last change, whatever it was; twice is as before.
 
+        What comes back beside the live release begins anew: the evidence that ended it would end it again.
+
         Raises:
             NotFoundError: the endpoint has no change to take back.
         """
         last = next(iter(self.changes(name)), None)
         current = self.get(name)
-        if last is None or last.after.to_json() != current.to_json() or (last.before.live is None and current.live):
+        if last is None or last.after.to_json() != current.to_json():
+            raise NotFoundError(
+                f"expected the last change of endpoint {name!r} in its history, found another state: something moved "
+                "it that keeps no history; 'bakeoff endpoints release' makes the release live that you want"
+            )
+        if last.before.live is None and current.live:
             raise NotFoundError(
                 f"expected a change of endpoint {name!r} to take back, found none: what serves is its first release"
             )
-        return self._moved(current, "undo", why, lambda now: replace(last.before, revision=now.revision))
 
-    def _aside(self, name: str, release_id: str, role: Role, share: float, why: str) -> Endpoint:
+        def restored(now: Endpoint) -> Endpoint:
+            going_on = {(now.live, route.release_id, route.role) for route in now.others}
+            others = tuple(
+                route
+                if (last.before.live, route.release_id, route.role) in going_on
+                else replace(route, since_ms=self.clock())
+                for route in last.before.others
+            )
+            return replace(last.before, others=others, revision=now.revision)
+
+        return self._moved(current, "undo", why, restored)
+
+    def _seen(self, name: str, revision: int | None) -> Endpoint:
+        """The endpoint, if it is the one that was looked at.
+
+        Raises:
+            ConflictError: it is another one by now.
+        """
+        endpoint = self.get(name)
+        if revision not in (None, endpoint.revision):
+            raise ConflictError(
+                f"expected endpoint {name!r} as after its change {revision}, when it was looked at, but somebody else "
+                f"made change {endpoint.revision}; look at what serves now, then try again"
+            )
+        return endpoint
+
+    def _aside(
+        self, name: str, release_id: str, role: Role, share: float, *, takes_over: bool
+    ) -> Callable[[Endpoint], Endpoint]:
+        """The change that gives a release this role."""
         if not 0 < share <= 1:
             raise UsageError(f"expected a share over 0 and at most 1 for a {role}, received {share!r}")
         release_of(self.documents, name, release_id)
@@ -183,15 +237,16 @@ class Endpoints:
                     f"{release_id!r}: {problem}; 'bakeoff endpoints release' makes a release live"
                 )
             other = before.other(role)
-            if other is not None and other.release_id != release_id:
+            again = other is not None and other.release_id == release_id
+            if other is not None and not again and not takes_over:
                 raise ConflictError(
                     f"expected no other {role} on endpoint {name!r}, found {other.release_id!r}; promote it or end it "
                     "('bakeoff endpoints rollback') first"
                 )
-            since_ms = self.clock() if other is None else other.since_ms
+            since_ms = other.since_ms if other is not None and again else self.clock()
             return before.with_route(Route(release_id=release_id, role=role, share=share, since_ms=since_ms))
 
-        return self._moved(self.get(name), role, why, beside)
+        return beside
 
     def _moved(self, before: Endpoint, what: str, why: str, edit: Callable[[Endpoint], Endpoint]) -> Endpoint:
         change = EndpointChange(

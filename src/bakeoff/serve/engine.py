@@ -30,7 +30,7 @@ from bakeoff.serve.follow import POLL_MS, Follower, LoadedRoutes
 from bakeoff.serve.inputs import Inputs, OnUnknown
 from bakeoff.serve.mirror import Mirror
 from bakeoff.serve.recorder import LogMode, Recorder, Redact
-from bakeoff.serve.router import mirrored, pick
+from bakeoff.serve.router import beside, mirrored, pick
 from bakeoff.serve.runtime import Admitted, Answer, OnViolation, Prepare, Row, Runtime
 
 __all__ = ["Call", "Engine", "Health"]
@@ -163,19 +163,29 @@ class Engine:
             NotFoundError: nothing is released on the endpoint.
         """
         serving, started = self._follower.current(), self._timer()
-        if len(calls) == 1 or len(serving.routes) > 1:
+        others = beside(serving.routes)
+        if len(calls) == 1 or any(each.status == "canary" for each in others):
             return [self._result(call) for call in calls]
+        results = self._together(serving.live, calls, started)
+        for call, result in zip(calls, results, strict=True) if others else ():
+            if not isinstance(result, Exception):
+                for shadow in mirrored(serving.routes, call.key, self._draw):
+                    self._mirror(serving, shadow, call.rows, result)
+        return results
+
+    def _together(self, live: Runtime, calls: Sequence[Call], started: float) -> list[list[Answer] | Exception]:
+        """What the live release says to several calls, each logged."""
         with tracing.of_rows([call.trace_id for call in calls for _ in call.rows]):
-            by_path = self._answered_by_path(serving.live, [row for call in calls for row in call.rows], started)
+            by_path = self._answered_by_path(live, [row for call in calls for row in call.rows], started)
         if by_path is not None:
             each_answer = iter(by_path)
             return [[next(each_answer) for _ in call.rows] for call in calls]
         admitted: list[Admitted | Exception] = []
         for call in calls:
             try:
-                admitted.append(self._admitted(serving.live, call.rows))
+                admitted.append(self._admitted(live, call.rows))
             except Exception as error:  # noqa: BLE001 - it is this call's
-                self.recorder.failed(serving.live.release, len(call.rows), self._since_ms(started), error)
+                self.recorder.failed(live.release, len(call.rows), self._since_ms(started), error)
                 admitted.append(error)
         together = [each for each in admitted if isinstance(each, Admitted)]
         of = [
@@ -186,15 +196,23 @@ class Engine:
         ]
         try:
             with tracing.of_rows(of):
-                answers = (
-                    iter(self._answered(serving.live, Admitted.joined(together), started)) if together else iter(())
-                )
+                answers = iter(self._answered(live, Admitted.joined(together), started)) if together else iter(())
         except Exception:  # noqa: BLE001 - whose fault it is shows when each is asked alone
             return [
-                each if isinstance(each, Exception) else self._result(call)
+                each if isinstance(each, Exception) else self._alone(live, call, each)
                 for each, call in zip(admitted, calls, strict=True)
             ]
         return [each if isinstance(each, Exception) else [next(answers) for _ in each.rows] for each in admitted]
+
+    def _alone(self, live: Runtime, call: Call, admitted: Admitted) -> list[Answer] | Exception:
+        """What the live release says to a call that was admitted, and whose violations are counted."""
+        started = self._timer()
+        try:
+            with tracing.of_rows([call.trace_id] * len(call.rows)):
+                return self._answered(live, admitted, started)
+        except Exception as error:  # noqa: BLE001 - it is told to who called
+            self.recorder.failed(live.release, len(call.rows), self._since_ms(started), error)
+            return error
 
     def _result(self, call: Call) -> list[Answer] | Exception:
         try:
@@ -209,14 +227,14 @@ class Engine:
         Raises:
             NotFoundError, CandidateError, StoreError: as for `predict`.
         """
-        return self._canary_first(rows, key, self._each_answered_by, lambda *asked: [*self._tried(*asked)])
+        return self._canary_first(rows, key, self._each_answered_by, self._each_tried)
 
     def _canary_first(
         self,
         rows: Sequence[Row],
         key: str | None,
         by_live: Callable[[Runtime, Sequence[Row], float], list[A]],
-        by_canary: Callable[[Runtime, Sequence[Row], float], list[A]],
+        by_canary: Callable[[LoadedRoutes, Runtime, Sequence[Row], float], list[A]],
     ) -> list[A]:
         """Ask the canary, if this caller meets it, and where that one fails or there is none, the live release."""
         serving = self._follower.current()
@@ -225,7 +243,7 @@ class Engine:
         if chosen is not serving.routes[0]:
             started = self._timer()
             try:
-                return by_canary(self._follower.runtime_of(serving, chosen), rows, started)
+                return by_canary(serving, self._follower.runtime_of(serving, chosen), rows, started)
             except StoreError:  # it answered, and no other answer could be logged either
                 raise
             except Exception as error:  # noqa: BLE001 - the live release is asked instead
@@ -259,37 +277,59 @@ class Engine:
         answer = path(read) if path is not None and read else None
         return None if answer is None else runtime.path_answers(answer, self._ids)
 
-    def _tried(self, canary: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
+    def _tried(self, _: LoadedRoutes, canary: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
         """The canary's answers; what rows violate counts once it has answered, as the live one may be asked next."""
         by_path = self._answered_by_path(canary, rows, started)  # as the live one, or it would look slow
         if by_path is not None:
             return by_path
         admitted = self._admitted(canary, rows, _uncounted)
+        answers = self._answered_by_canary(canary, admitted, started)
+        self.recorder.count_broken(admitted.broken)
+        return answers
+
+    def _answered_by_canary(self, canary: Runtime, admitted: Admitted, started: float) -> list[Answer]:
         try:
             answers = canary.answers(admitted, self._ids)
         except StoreError as error:  # of the model's own files, and not of the log
             raise CandidateError(f"model {canary.release.model_version} failed: {error}") from error
         self.recorder.answered(canary, admitted.rows, answers, self._since_ms(started), admitted.broken)
-        self.recorder.count_broken(admitted.broken)
         return answers
 
+    def _each_tried(
+        self, serving: LoadedRoutes, canary: Runtime, rows: Sequence[Row], started: float
+    ) -> list[Answer | DataError]:
+        """The canary's answers, if it answers every row that the live release would.
+
+        Rows that neither can answer are no failure of the canary: they are logged and told as the live one refuses
+        them.
+        """
+        admitted, refused, broken = self._each_admitted(canary, rows)
+        by_live = self._refused(serving.live, {at: rows[at] for at in refused}, _uncounted)
+        for at, error in refused.items():
+            if at not in by_live:
+                raise error
+        answers = iter(self._answered_by_canary(canary, admitted, started) if admitted.rows else ())
+        self.recorder.count_broken(broken)
+        return self._each(serving.live, rows, answers, by_live)
+
     def _each_answered_by(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer | DataError]:
-        refused: dict[int, DataError] = {}
-        try:
-            admitted = self._admitted(runtime, rows)
-        except DataError:
-            refused = self._refused(runtime, rows)
-            admitted = self._admitted(runtime, [row for at, row in enumerate(rows) if at not in refused])
-        answers = iter(self._answered(runtime, admitted, started))
+        admitted, refused, broken = self._each_admitted(runtime, rows)
+        self.recorder.count_broken(broken)
+        return self._each(runtime, rows, iter(self._answered(runtime, admitted, started)), refused)
+
+    def _each(
+        self, live: Runtime, rows: Sequence[Row], answers: Iterator[Answer], refused: Mapping[int, DataError]
+    ) -> list[Answer | DataError]:
+        """Answers and errors in the order of the rows; the errors are logged."""
         if refused:
-            self.recorder.failed(runtime.release, len(refused), 0.0, next(iter(refused.values())))
+            self.recorder.failed(live.release, len(refused), 0.0, next(iter(refused.values())))
         return [refused[at] if at in refused else next(answers) for at in range(len(rows))]
 
     @property
     def direct(self) -> Runtime | None:
-        """The runtime that answers whatever comes, when it is alone and has a row path; else None."""
+        """The runtime that answers whatever comes, when no other one takes part and it has a row path; else None."""
         serving = self._follower.loaded
-        if serving is None or len(serving.routes) > 1 or serving.live.row_path is None:
+        if serving is None or beside(serving.routes) or serving.live.row_path is None:
             return None
         return serving.live
 
@@ -315,6 +355,8 @@ class Engine:
     ) -> None:
         """Have a shadow answer the same rows later, if there is room; its answers are logged beside the live ones."""
         pairs = [(row, answer.id) for row, answer in zip(rows, answers, strict=True) if isinstance(answer, Answer)]
+        if not pairs or not self.mirror.has_room():
+            return
         copies, ids = [dict(row) for row, _ in pairs], [live_id for _, live_id in pairs]
 
         def answer() -> None:
@@ -340,12 +382,27 @@ class Engine:
         """
         self._follower.current().live.inputs.of(names, where)
 
-    def _refused(self, runtime: Runtime, rows: Sequence[Row]) -> dict[int, DataError]:
+    def _each_admitted(
+        self, runtime: Runtime, rows: Sequence[Row]
+    ) -> tuple[Admitted, dict[int, DataError], list[Broken]]:
+        """The rows that can be answered, why each other one cannot, and what all of them violate, which is to count."""
+        broken: list[Broken] = []
+        try:
+            return self._admitted(runtime, rows, broken.extend), {}, broken
+        except DataError:
+            broken.clear()
+            refused = self._refused(runtime, dict(enumerate(rows)), broken.extend)
+            fine = [row for at, row in enumerate(rows) if at not in refused]
+            return self._admitted(runtime, fine, _uncounted), refused, broken
+
+    def _refused(
+        self, runtime: Runtime, rows: Mapping[int, Row], count: Callable[[Sequence[Broken]], None]
+    ) -> dict[int, DataError]:
         """The rows that cannot be answered, by their place, each looked at alone."""
         refused: dict[int, DataError] = {}
-        for at, row in enumerate(rows):
+        for at, row in rows.items():
             try:
-                self._admitted(runtime, [row])
+                self._admitted(runtime, [row], count)
             except DataError as error:
                 refused[at] = error
         return refused

@@ -161,7 +161,7 @@ class Follower:
         """The runtime of a route, loaded now if it is not; None where that cannot be done."""
         known = before.get(route.release_id)
         if known is not None:  # its model stays, whatever it does now
-            return known if known.release.status == route.status else self._make(route, known.model)
+            return known if known.release.status == route.status else known.with_release(route)
         failed = self._unloadable.get(route.release_id)
         if failed is not None and 0 <= self._clock() - failed.time_ms < RETRY_MS:
             return None

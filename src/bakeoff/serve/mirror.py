@@ -24,6 +24,14 @@ class Mirror:
         self._thread: threading.Thread | None = None
         self.dropped = 0
 
+    def has_room(self) -> bool:
+        """Whether there is room for one more; where there is none, the call that is not offered counts as dropped."""
+        if not self._calls.full():
+            return True
+        with self._starting:
+            self.dropped += 1
+        return False
+
     def offer(self, call: Callable[[], None]) -> None:
         """Have it called later, if there is room; never waits."""
         with self._starting:

@@ -1,5 +1,6 @@
 """The data plane: the endpoints that one process serves, by name. Every protocol only translates to it."""
 
+import logging
 from collections.abc import Callable, Collection
 from threading import Lock
 
@@ -10,6 +11,8 @@ from bakeoff.serve.engine import Engine
 __all__ = ["DataPlane"]
 
 FOLLOW_MS = 200
+
+logger = logging.getLogger(__name__)
 
 
 class DataPlane:
@@ -25,6 +28,7 @@ class DataPlane:
         self.default, self._names, self._make = default, names, make
         self._engines: dict[str, Engine] = {}
         self._making = Lock()
+        self._problems: dict[str, str] = {}
 
     @classmethod
     def of(cls, *engines: Engine) -> "DataPlane":
@@ -61,10 +65,33 @@ class DataPlane:
                 )
             return self._engines.setdefault(name, self._engines.get(name) or self._make(name))
 
-    def refresh_if_due(self) -> None:
-        """Have every engine look at its routes, unless it has just done so.
+    def followed(self) -> tuple[str, ...]:
+        """The endpoints to be looked at; while the records cannot say which there are, those that have an engine."""
+        try:
+            return self.names
+        except Exception as error:  # noqa: BLE001 - it is logged, and what is served goes on
+            self._log("", f"cannot read which endpoints there are: {error}")
+            return (self.default, *self._engines)
+
+    def follow(self, name: str) -> None:
+        """Have an endpoint's engine look at its routes, unless it has just done so; what goes wrong is logged.
 
         Called four times a second, this keeps calls from ever having to: none then waits for a model to be loaded.
         """
-        for engine in self.engines:
-            engine.refresh_if_due(after_ms=FOLLOW_MS)
+        try:
+            self.engine(name).refresh_if_due(after_ms=FOLLOW_MS)
+        except Exception as error:  # noqa: BLE001 - it is logged, and the next look may do better
+            self._log(name, f"endpoint {name!r} cannot be looked at: {error}")
+        else:
+            self._problems.pop(name, None)
+
+    def _log(self, of: str, problem: str) -> None:
+        """Log a problem once, however often it is met."""
+        if self._problems.get(of) != problem:
+            self._problems[of] = problem
+            logger.warning(problem)
+
+    def refresh_if_due(self) -> None:
+        """Have every engine look at its routes, one after the other, as `follow` does."""
+        for name in self.followed():
+            self.follow(name)

@@ -12,7 +12,7 @@ from bakeoff.core import narrow
 from bakeoff.core.errors import ContractError, StoreError
 from bakeoff.core.events import LIVE, Event, FailureEvent, PredictionEvent
 from bakeoff.core.protocols import EventLog
-from bakeoff.core.releases import Release
+from bakeoff.core.releases import Release, Role
 from bakeoff.core.tracing import trace_ids
 from bakeoff.core.types import Json
 from bakeoff.data.contract_rows import Broken
@@ -280,8 +280,8 @@ class Recorder:
         logger.warning("prediction log failed: %s", error, extra={"endpoint": self.endpoint, "records": records})
 
 
-def _role(release: Release) -> str:
-    return release.status if release.status in {"canary", "shadow"} else LIVE
+def _role(release: Release) -> Role:
+    return LIVE if release.status == "retired" else release.status
 
 
 def _logged(row: Row, names: Sequence[str], vectors: Mapping[str, str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from bakeoff.core.families import registered_name
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.records import Document
-from bakeoff.core.releases import Release, ReleaseStatus, Route
+from bakeoff.core.releases import Endpoint, Release, ReleaseStatus
 from bakeoff.core.types import Json
 from bakeoff.serve.routes import endpoint_of, names_of
 
@@ -28,6 +28,7 @@ __all__ = [
     "make_release",
     "release_of",
     "routed",
+    "taking_part",
 ]
 
 RELEASES = "releases"
@@ -65,11 +66,11 @@ def make_release(
     }
     if derived:  # left out where there is nothing, so that releases keep their ids
         body["derived"] = dict(derived)
-    taking_part = routed(documents, endpoint)
-    same = next((each for each in taking_part if _content(each) == body), None)
+    routes = routed(documents, endpoint)
+    same = next((each for each in routes if _content(each) == body), None)
     if same is not None:
         return same
-    body["previous"] = taking_part[0].release_id if taking_part else None
+    body["previous"] = routes[0].release_id if routes else None
     release_id = digest_json(body)[:ID_LENGTH]
     if documents.get(RELEASES, f"{endpoint}/{release_id}") is None:
         documents.put(RELEASES, f"{endpoint}/{release_id}", body | {"created_ms": clock()})
@@ -87,18 +88,22 @@ def routed(documents: DocumentRecords, endpoint: str) -> tuple[Release, ...]:
     `status` is the role of each, `share` its part of the traffic: nothing beside the live one while it is paused.
     """
     of = endpoint_of(documents, endpoint)
-    return () if of is None else tuple(_routed(documents, endpoint, route) for route in of.routes)
+    return () if of is None else taking_part(documents, of)
 
 
-def _routed(documents: DocumentRecords, endpoint: str, route: Route) -> Release:
-    return replace(release_of(documents, endpoint, route.release_id), status=route.role, share=route.share)
+def taking_part(documents: DocumentRecords, endpoint: Endpoint) -> tuple[Release, ...]:
+    """The same of an endpoint that was read."""
+    return tuple(
+        replace(release_of(documents, endpoint.name, route.release_id), status=route.role, share=route.share)
+        for route in endpoint.routes
+    )
 
 
 def history(documents: DocumentRecords, endpoint: str) -> list[Release]:
     """All releases of the endpoint, newest first; those that take part with their role, the others `retired`."""
-    taking_part = {each.release_id: each for each in routed(documents, endpoint)}
+    routes = {each.release_id: each for each in routed(documents, endpoint)}
     releases = [_from(document) for document in documents.find(RELEASES, f"{endpoint}/")]
-    releases = [taking_part.get(each.release_id, each) for each in releases]
+    releases = [routes.get(each.release_id, each) for each in releases]
     return sorted(releases, key=lambda item: item.created_ms, reverse=True)
 
 

@@ -6,10 +6,15 @@ from hashlib import blake2b
 
 from bakeoff.core.releases import Release
 
-__all__ = ["Draw", "mirrored", "pick"]
+__all__ = ["Draw", "beside", "mirrored", "pick"]
 
 Draw = random.Random
 """Draws where a caller gives no key."""
+
+
+def beside(routes: Sequence[Release]) -> list[Release]:
+    """The routes beside the live one that get a share of the traffic now: while it is paused, none."""
+    return [each for each in routes[1:] if each.share > 0]
 
 
 def pick(routes: Sequence[Release], key: str | None, draw: Draw) -> Release:

@@ -4,6 +4,7 @@ It writes nothing: what is to be logged of its answers, a `Recorder` logs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -113,6 +114,12 @@ class Runtime:
         self._cache = AnswerCache[Answer](cache) if cache else None
         self.row_path = None if cache else compiled(release, model, inputs, check)
         """How rows are answered without a table; None where they need one."""
+
+    def with_release(self, release: Release) -> "Runtime":
+        """The same in another role: with the model, what was measured of it, and the answers that it knows."""
+        other = copy(self)
+        other.release = release
+        return other
 
     def admitted(self, rows: Sequence[Row], broken: Callable[[Sequence[Broken]], None]) -> Admitted:
         """The rows as the model's table, if all of them may be answered; `broken` hears of violations first.

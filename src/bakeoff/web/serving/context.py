@@ -40,6 +40,8 @@ ANY_NAME = "*"
 KEY = "x-bakeoff-key"
 """The header with a key of the caller's choice: callers with one meet the same release, while a canary has a share."""
 REFRESH_S = 0.25
+FOLLOWED = 32
+"""Threads that follow endpoints: so many may be slow before they hold up others."""
 
 
 def _ended(call: Callable[[], T]) -> Callable[[], T]:
@@ -85,12 +87,13 @@ class Serving:
         self._threads, self._waiting = threads, 0
         self._pool: ThreadPoolExecutor | None = None
         self._chat_pool: ThreadPoolExecutor | None = None
+        self._follow_pool: ThreadPoolExecutor | None = None
         self._lanes: dict[str, Lanes] = {}
         self.generations: dict[str, GenerationMeasures] = {}
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
-        """Threads live as long as the app; a task follows the endpoints' routes, so that few calls have to.
+        """Threads live as long as the app; tasks follow the endpoints' routes, so that few calls have to.
 
         Answers that come piece by piece have threads of their own, so that they keep no others waiting: as many as the
         live model works at, or as may wait where it does not say.
@@ -98,6 +101,7 @@ class Serving:
         with (
             ThreadPoolExecutor(self._threads, thread_name_prefix="predict") as self._pool,
             ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="chat") as self._chat_pool,
+            ThreadPoolExecutor(FOLLOWED, thread_name_prefix="follow") as self._follow_pool,
         ):
             follower = asyncio.create_task(self._follow())
             try:
@@ -108,9 +112,24 @@ class Serving:
                     await follower
 
     async def _follow(self) -> None:
+        """Follow each endpoint by itself, also such as come later: one that is slow holds up no other."""
+        followed: set[str] = set()
+        async with asyncio.TaskGroup() as each:
+            while True:
+                for name in await self._followed(self.plane.followed):
+                    if name not in followed:
+                        followed.add(name)
+                        each.create_task(self._follow_one(name))
+                await asyncio.sleep(REFRESH_S)
+
+    async def _follow_one(self, name: str) -> None:
         while True:
-            await asyncio.to_thread(self.plane.refresh_if_due)
+            await self._followed(lambda: self.plane.follow(name))
             await asyncio.sleep(REFRESH_S)
+
+    async def _followed(self, look: Callable[[], T]) -> T:
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._follow_pool, run, look)
 
     def lanes(self, engine: Engine) -> Lanes:
         """The threads for answers of an endpoint that come piece by piece."""
