@@ -69,7 +69,6 @@ def serve(
     from bakeoff.web.serving.app import create_app
     from bakeoff.web.serving.tracing import SpanExporter
     from bakeoff.web.serving.turns import Pace
-    from bakeoff.web.workers import end_with_parent
 
     # The thread of the log wants the interpreter for a moment after each of its calls to the system; by default it
     # waits up to 5 ms for it each time while the loop is busy, and with it all answers whose records it writes.
@@ -101,9 +100,6 @@ def serve(
             tls=tls,
             listening=inherited,
         )
-        if inherited is not None:
-            end_with_parent()
-
         with contextlib.ExitStack() as beside:
             ports = (
                 {}
