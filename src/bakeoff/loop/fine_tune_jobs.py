@@ -83,7 +83,6 @@ class FineTuneJob:
     beat_ms: int = 0
     finished_ms: int | None = None
     model_version: str | None = None
-    trained_tokens: int | None = None
     verdict: str | None = None
     takes_over: bool | None = None
     error: str | None = None
@@ -137,6 +136,11 @@ class FineTuneJobs:
             NotFoundError: there is none.
         """
         return self._read(job_id)[0]
+
+    @staticmethod
+    def unknown(job_id: str) -> NotFoundError:
+        """What is said of an id that no job has."""
+        return NotFoundError(f"expected the id of a fine-tuning job, received {job_id[:80]!r}")
 
     def take(self, worker: str) -> FineTuneJob | None:
         """The oldest job that nobody works at, for this worker now; None when there is none."""
@@ -254,7 +258,7 @@ class FineTuneJobs:
     def _read(self, job_id: str) -> tuple[FineTuneJob, int]:
         document = self._documents.get(COLLECTION, job_id)
         if document is None:
-            raise NotFoundError(f"expected the id of a fine-tuning job, received {job_id[:80]!r}")
+            raise self.unknown(job_id)
         return msgspec.convert(document.body, FineTuneJob), document.revision
 
     def _told(self, job: FineTuneJob, message: str, level: Literal["info", "warn", "error"] = "info") -> FineTuneJob:

@@ -74,6 +74,16 @@ class ProjectFineTuning:
         named = {str(each.params["model"]): name for name, each in reversed(lora.items()) if "model" in each.params}
         return {**{name: name for name in lora}, **{model: name for model, name in named.items() if model not in lora}}
 
+    @property
+    def seed(self) -> int:
+        """What jobs start from that name no seed: the project's.
+
+        Example:
+            >>> project.fine_tuning.seed
+            0
+        """
+        return self._project.config.project.seed
+
     def create(
         self,
         model: str,

@@ -23,7 +23,7 @@ from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.bodies import decoded, shown
-from bakeoff.web.serving.context import Serving
+from bakeoff.web.serving.context import Serving, caller_key
 from bakeoff.web.serving.rows import deadline_s
 
 __all__ = ["InvocationRequest", "InvocationRoutes"]
@@ -68,7 +68,7 @@ class InvocationRoutes:
     @permission("public")
     async def ping(self, _request: Request) -> Response:
         """200 when every endpoint answers, else 503."""
-        ready = all(engine.health().ready for engine in self._serving.plane.engines)
+        ready = self._serving.plane.ready
         return PlainTextResponse("\n", status_code=200 if ready else 503)
 
     @permission("read")
@@ -91,7 +91,7 @@ class InvocationRoutes:
         else:
             problem = f"expected a body of application/json or text/csv, received {shown(media)}"
             raise HttpError(415, "BadRequest", problem)
-        answers = await self._serving.turns(engine).answered(Call(rows), deadline_s(request))
+        answers = await self._serving.turns(engine).answered(Call(rows, caller_key(request)), deadline_s(request))
         values = [answer.value if answer.label is None else answer.label for answer in answers]
         return JsonResponse({"predictions": values})
 

@@ -133,6 +133,6 @@ def model_card(name: str, created_s: int) -> dict[str, Any]:
 
 
 def model_list(names: Sequence[str], created_s: int) -> dict[str, Any]:
-    """The body of GET /v1/models: the one model that there is, by each of its names."""
-    page = {"has_more": False, "first_id": names[0], "last_id": names[-1]}
+    """The body of GET /v1/models: the models that the caller reaches, by each of their names."""
+    page = {"has_more": False, "first_id": names[0] if names else None, "last_id": names[-1] if names else None}
     return {"object": "list", "data": [model_card(name, created_s) for name in names], **page}
