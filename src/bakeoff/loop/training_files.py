@@ -6,6 +6,7 @@ Supervised: `{"messages": […]}`, which ends with the assistant. DPO: `{"input"
 Source: the OpenAI API reference, platform.openai.com/docs/api-reference/fine-tuning (chat and preference input).
 """
 
+import codecs
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def examples_of(content: bytes, method: Method, *, name: str, least: int = LEAST
         DataError: a line is no such conversation, or there are too few; with the line.
     """
     examples: list[ConversationExample] = []
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).splitlines(), start=1):
         if not line.strip():
             continue
         try:
