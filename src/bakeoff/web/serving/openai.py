@@ -15,7 +15,7 @@ from bakeoff.core.types import Json
 from bakeoff.web.problems import openai_error
 from bakeoff.web.serving.conversing import AnswerTokens, Head, calls_of, sse, text_of
 
-__all__ = ["DONE", "ChatForm", "model_card", "model_list", "prediction_id", "usage_of"]
+__all__ = ["DONE", "ChatForm", "model_card", "model_list", "prediction_id", "token_logprobs", "usage_of"]
 
 DONE = b"data: [DONE]\n\n"
 
@@ -101,16 +101,18 @@ def _bit(call: ToolCall) -> dict[str, Any]:
 
 
 def _logprobs(tokens: "Sequence[Token]") -> dict[str, Any] | None:
-    if not tokens:
-        return None
+    return {"content": token_logprobs(tokens), "refusal": None} if tokens else None
+
+
+def token_logprobs(tokens: Iterable[Token]) -> list[dict[str, Any]]:
+    """Log-probabilities of tokens and of those that stood beside them, as OpenAI's APIs have them."""
 
     def entry(text: str, logprob: float) -> dict[str, Any]:
         return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
-    content = [
+    return [
         {**entry(token.text, token.logprob), "top_logprobs": [entry(*other) for other in token.top]} for token in tokens
     ]
-    return {"content": content, "refusal": None}
 
 
 def usage_of(ends: Iterable[Piece]) -> dict[str, Json]:
