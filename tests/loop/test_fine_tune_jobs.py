@@ -94,3 +94,26 @@ def test_files_are_kept_until_they_are_deleted(world) -> None:
     for call in (files.get, files.content, files.delete):
         with pytest.raises(NotFoundError, match="file that was uploaded"):
             call(file.id)
+
+
+def test_what_a_worker_says_of_a_job_that_another_has_changes_nothing(world) -> None:
+    job = world.job()
+    world.jobs.take("a")
+    assert world.jobs.take_over(job.id, "b").worker == "b"
+    assert not world.jobs.beat(job.id, "a")
+    assert world.jobs.end(job.id, "failed", by="a", error="it ended with -15").status == "running"
+    world.jobs.give_back(job.id, "a")
+    assert world.jobs.get(job.id).worker == "b"
+    assert world.jobs.end(job.id, "succeeded", by="b").status == "succeeded"
+    assert world.jobs.take_over(job.id, "c").worker == "b"
+
+
+def test_a_worker_that_was_stopped_uses_no_attempt_up(world) -> None:
+    job = world.job()
+    for _ in range(MOST_ATTEMPTS + 2):
+        assert world.jobs.take("a").attempts == 1
+        world.jobs.give_back(job.id, "a")
+        assert world.jobs.get(job.id).status == "queued"
+    assert world.jobs.create(worker="here", model="m", training=BlobRef("b")).worker == "here"
+    assert world.jobs.take("a").id == job.id
+    assert world.jobs.take("b") is None

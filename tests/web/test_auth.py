@@ -4,14 +4,19 @@ import base64
 import dataclasses
 import re
 import threading
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from bakeoff.core.errors import SecurityError
+from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.principals import ROLES, Principal
+from bakeoff.core.refs import BlobRef
 from bakeoff.feedback.record import record
+from bakeoff.project.fine_tuning import ProjectFineTuning
 from bakeoff.security.roles import Roles
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.serve.engine import Engine
@@ -36,11 +41,21 @@ class World:
         self.tokens = AccessTokens(self.records.documents, Roles({}), lambda: NOW)
         self.texts = {role: self.token(role) for role in ROLES}
         authenticator, events = TokenAuthenticator(self.tokens), MemoryEvents(lambda: NOW)
-        plane = DataPlane.of(*(self.engine(name, events) for name in ("reviews", "taxis")))
+        plane = self.plane = DataPlane.of(*(self.engine(name, events) for name in ("reviews", "taxis")))
         tracking = Tracking(records=self.records, blobs=blobs, clock=lambda: NOW, scratch=folder)
         tracking.prepare()
+        project = SimpleNamespace(
+            records=self.records, blobs=blobs, config=SimpleNamespace(project=SimpleNamespace(seed=0))
+        )
+        self.fine_tuning = ProjectFineTuning(project, lambda: NOW, nullcontext)
+        self.events = events
         self.apps = {
-            "serving": create_app(plane, lambda items: record(events, items), authenticator=authenticator),
+            "serving": create_app(
+                plane,
+                lambda items, **within: record(events, items, **within),
+                authenticator=authenticator,
+                fine_tuning=self.fine_tuning,
+            ),
             "tracking": create_tracking_app(tracking, authenticator=authenticator),
         }
 
@@ -127,6 +142,85 @@ def test_an_endpoint_out_of_reach_is_as_one_that_there_is_not(world):
         assert client.post("/v1/chat/completions", json=chat, headers=headers).status_code == 404
         assert 'endpoint="taxis"' not in client.get("/metrics", headers=headers).text
         assert client.get("/health/ready").json() == {"ready": False}
+
+
+def test_files_and_jobs_are_of_the_project_and_hidden_from_who_reaches_a_part_of_it(world):
+    """They have no name that a scope could be about: whoever does not reach every model knows of none."""
+    file = world.fine_tuning.files.put("secret.jsonl", b"x", purpose="fine-tune")
+    job = world.fine_tuning.jobs.create(model="m", training=BlobRef("b"))
+    paths = [f"/v1/files/{file.id}", f"/v1/files/{file.id}/content"]
+    paths += [f"/v1/fine_tuning/jobs/{job.id}{end}" for end in ("", "/events", "/checkpoints")]
+    with TestClient(world.apps["serving"]) as client:
+        for scopes, reaches in (
+            (["endpoint:*"], False),
+            (["model:mine*", "endpoint:*"], False),
+            (["model:*"], True),
+            ([], True),
+        ):
+            headers = {"authorization": f"Bearer {world.token('admin', *scopes)}"}
+            for path in paths:
+                assert client.get(path, headers=headers).status_code == (200 if reaches else 404)
+                unknown = client.get(path.replace(file.id, "file-x").replace(job.id, "ftjob-x"), headers=headers)
+                if not reaches:
+                    hidden = client.get(path, headers=headers).text
+                    assert hidden.replace(file.id, "file-x").replace(job.id, "ftjob-x") == unknown.text
+            for path in ("/v1/files", "/v1/fine_tuning/jobs"):
+                assert len(client.get(path, headers=headers).json()["data"]) == int(reaches)
+            if not reaches:
+                assert client.delete(paths[0], headers=headers).status_code == 404
+                assert client.post(f"{paths[2]}/cancel", headers=headers).status_code == 404
+                body = {"model": "m", "training_file": file.id}
+                form = {"files": {"file": ("a", b"x")}, "data": {"purpose": "fine-tune"}}
+                assert client.post("/v1/fine_tuning/jobs", json=body, headers=headers).status_code == 403
+                assert client.post("/v1/files", **form, headers=headers).status_code == 403
+    assert world.fine_tuning.files.all() == [file]
+    assert world.fine_tuning.jobs.all() == [job]
+
+
+def test_models_for_whoever_reaches_none_or_not_the_default_one(world):
+    authenticator = TokenAuthenticator(world.tokens)
+    app = create_app(world.plane, lambda _: None, authenticator=authenticator, model_names=("gpt",))
+    with TestClient(app) as client:
+
+        def names(*scopes):
+            answer = client.get("/v1/models", headers={"authorization": f"Bearer {world.token('admin', *scopes)}"})
+            assert answer.status_code == 200, answer.text
+            return [each["id"] for each in answer.json()["data"]]
+
+        assert names() == ["reviews", "taxis", "gpt"]
+        assert names("endpoint:taxis") == ["taxis"]  # "gpt" is a name of the default endpoint
+        assert names("experiment:*") == []
+
+
+def test_basic_that_says_nothing_hides_no_other_token(world):
+    text = world.texts["viewer"]
+    with TestClient(world.apps["serving"]) as client:
+        for value in ("Basic é".encode("latin-1"), b"Basic %%%", b"Basic " + base64.b64encode(b"\xff")):
+            assert client.get("/v1/models", headers={"authorization": value}).status_code == 401
+            assert client.get("/v1/models", headers={"authorization": value, "x-api-key": text}).status_code == 200
+
+
+def test_feedback_is_taken_on_predictions_within_reach_alone(world):
+    for endpoint in ("reviews", "taxis"):
+        world.events.append(
+            [
+                PredictionEvent(
+                    id=f"p-{endpoint}",
+                    endpoint=endpoint,
+                    model_version=f"{endpoint}/1",
+                    release_id="r",
+                    row={},
+                    label="yes",
+                )
+            ]
+        )
+    with TestClient(world.apps["serving"]) as client:
+        headers = {"authorization": f"Bearer {world.token('admin', 'endpoint:reviews')}"}
+        items = [{"id": each, "label": "no"} for each in ("p-reviews", "p-taxis", "p-nobody")]
+        told = client.post("/feedback", json={"items": items}, headers=headers).json()
+        assert (told["accepted"], told["unmatched"]) == (1, 2)
+        assert [each["id"] for each in told["problems"]] == ["p-taxis", "p-nobody"]
+        assert [each.id for each in world.events.read(FeedbackEvent)] == ["p-reviews", "p-nobody"]
 
 
 def test_what_is_public_says_no_more_than_it_must(world):

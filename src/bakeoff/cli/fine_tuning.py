@@ -31,7 +31,7 @@ def fine_tune(
     ] = None,
     method: Annotated[Literal["supervised", "dpo"], typer.Option(help="dpo learns pairs of answers.")] = "supervised",
     job: Annotated[str | None, typer.Option(hidden=True, metavar="ID")] = None,
-    ends_with_stdin: Annotated[bool, typer.Option(hidden=True)] = False,
+    worker: Annotated[str | None, typer.Option(hidden=True, metavar="NAME")] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -42,16 +42,12 @@ def fine_tune(
     from bakeoff.core.errors import CandidateError, UsageError
     from bakeoff.loop.fine_tune_jobs import Tuning
 
-    if ends_with_stdin:
-        from bakeoff.web.workers import end_with_parent
-
-        end_with_parent()
     if (file is None) == (job is None):
         raise UsageError("expected a file of conversations, received none; 'bakeoff fine-tune chats.jsonl'")
     with open_project(folder) as project:
         tuning = project.fine_tuning
         if job is not None:
-            ended = tuning.work(job)
+            ended = tuning.work(job, worker=worker)
         else:
             assert file is not None
             ended = tuning.train(file, validation=validation, model=model, tuning=Tuning(method=method))

@@ -39,7 +39,7 @@ from bakeoff.cli.failures import INTERRUPTED, described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
 from bakeoff.cli.root import Root
 from bakeoff.cli.terminal import terminal
-from bakeoff.web.together import PARENT
+from bakeoff.core.children import PARENT, end_with_parent
 
 __all__ = ["app", "main"]
 
@@ -73,9 +73,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     ] = False,
 ) -> None:
     del version, folder, as_json  # the last two are handed on to the command (`Root`)
-    if PARENT in os.environ:
-        from bakeoff.web.workers import end_with_parent
-
+    if os.environ.pop(PARENT, None) is not None:  # processes that this one starts have another parent
         end_with_parent()
     quiet_progress(quiet=quiet)
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING

@@ -15,7 +15,7 @@ from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 from bakeoff.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from bakeoff.security.tokens import AccessTokens
+    from bakeoff.project.project import Project
     from bakeoff.serve.plane import DataPlane
 
 __all__ = ["add_to"]
@@ -69,7 +69,6 @@ def serve(
     from bakeoff.web.serving.app import create_app
     from bakeoff.web.serving.tracing import SpanExporter
     from bakeoff.web.serving.turns import Pace
-    from bakeoff.web.workers import end_with_parent
 
     # The thread of the log wants the interpreter for a moment after each of its calls to the system; by default it
     # waits up to 5 ms for it each time while the loop is busy, and with it all answers whose records it writes.
@@ -101,14 +100,11 @@ def serve(
             tls=tls,
             listening=inherited,
         )
-        if inherited is not None:
-            end_with_parent()
-
         with contextlib.ExitStack() as beside:
             ports = (
                 {}
                 if grpc_port is None
-                else {"grpc_port": beside.enter_context(_grpc(plane, address, grpc_port, tokens))}
+                else {"grpc_port": beside.enter_context(_grpc(project, plane, address, grpc_port))}
             )
 
             def ready() -> None:
@@ -126,11 +122,14 @@ def serve(
 
 
 @contextlib.contextmanager
-def _grpc(plane: "DataPlane", host: str, port: int, tokens: "AccessTokens | None") -> Generator[int]:
+def _grpc(project: "Project", plane: "DataPlane", host: str, port: int) -> Generator[int]:
     """Serve gRPC meanwhile: the port."""
     from bakeoff.web.serving.inference_grpc import GrpcServer
 
-    with GrpcServer(plane, host, port, tokens=tokens) as server:
+    names, trusted = project.config.endpoint.model_names, project.config.endpoint.trusted_network
+    with GrpcServer(
+        plane, host, port, tokens=project.authenticator(), model_names=names, trusted_network=trusted
+    ) as server:
         yield server.port
 
 

@@ -3,13 +3,13 @@
 import json
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from bakeoff.compute.fork_server import shareable
+from bakeoff.core.children import end_with_parent
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.explain import explained
 from bakeoff.core.jobs import JobContext, call
@@ -17,13 +17,6 @@ from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.types import Json
 
 __all__ = ["main", "result_of"]
-
-
-def _end_with_parent() -> None:
-    """Wait until stdin closes, which it does when the parent is gone, then end at once."""
-    while sys.stdin.buffer.read(1 << 16):
-        pass
-    os._exit(3)
 
 
 def _run(request: dict[str, Any], out: TextIO) -> dict[str, Any]:
@@ -67,7 +60,7 @@ def _use_threads(environ: Mapping[str, str], threads: int) -> None:
 def main() -> None:
     """Run the job that stands on stdin's first line."""
     request = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent(lambda: os._exit(3))
     sys.path[:] = request["path"]
     os.chdir(request["folder"])
     _use_threads(request["environ"], request["threads"])

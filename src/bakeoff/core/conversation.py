@@ -23,6 +23,7 @@ __all__ = [
     "lines_of",
     "plain_text",
     "question_text",
+    "row_in",
     "unlearned",
 ]
 
@@ -139,3 +140,25 @@ def _is_turn(turn: object) -> TypeGuard[Message]:
     role, content = turn.get("role"), turn.get("content")
     silent = role == "assistant" and content is None and bool(turn.get("tool_calls"))
     return role in ROLES and (isinstance(content, str) or silent)
+
+
+def row_in(turns: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, whole: bool) -> dict[str, Any] | None:
+    """The row that the user gives with the last message: its one text, or an object with all inputs as JSON.
+
+    Args:
+        turns: the conversation before the answer.
+        columns: the inputs.
+        whole: whether the one text is all that was said, as where the column has conversations.
+
+    Returns:
+        The row; None where the user says nothing, or where it must be an object and is none.
+    """
+    last = next((str(turn.get("content") or "") for turn in reversed(turns) if turn.get("role") == "user"), None)
+    if len(columns) == 1 and columns[0].kind == "text":
+        text = question_text(turns) if whole or columns[0].format.form == "conversation" else last
+        return None if text is None else {columns[0].name: text}
+    try:
+        row = msgspec.json.decode(last or "")
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return row if narrow.is_object(row) else None

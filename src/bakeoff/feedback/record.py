@@ -77,6 +77,7 @@ def record(
     *,
     truth_of: TruthOf | None = None,
     redact: Callable[[Json], Json] = lambda value: value,
+    reaches: Callable[[str], bool] = lambda _: True,
 ) -> Recorded:
     """Log feedback durably, and say what of it counts.
 
@@ -90,6 +91,8 @@ def record(
         items: the feedback.
         truth_of: reads labels; without it all of them are taken for usable.
         redact: what is done to comments and corrections before they are logged (labels are the truth, and stay).
+        reaches: whether who says this may know of an endpoint: a prediction of another one is none, and what is said of
+            it is not logged.
 
     Raises:
         DataError: an item has the wrong shape; the message names it, and none of them is logged.
@@ -103,8 +106,9 @@ def record(
         FeedbackEvent(**item | texts, trace_id=_trace_id(known.get(str(item["id"]))))
         for item, texts in zip(checked, written, strict=True)
     ]
-    events.append(feedback)
+    events.append([item for item in feedback if item.id not in known or reaches(known[item.id].endpoint)])
     known |= _answers(events, {item.id for item in feedback} - known.keys())  # which may have been on their way
+    known = {name: prediction for name, prediction in known.items() if reaches(prediction.endpoint)}
     doubts = [doubt for item in feedback if (doubt := _doubt(item, known.get(item.id), truth_of)) is not None]
     return Recorded(accepted=len(checked) - len(doubts), doubts=tuple(doubts))
 

@@ -13,6 +13,8 @@ import msgspec
 
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.protocols import Clock, DocumentRecords
+from bakeoff.core.queries import Query, attribute, every
+from bakeoff.core.records import DocumentChange
 from bakeoff.core.refs import BlobRef
 
 __all__ = ["FineTuneEvent", "FineTuneJob", "FineTuneJobs", "JobStatus", "Method", "TunedCheckpoint", "Tuning"]
@@ -20,6 +22,7 @@ __all__ = ["FineTuneEvent", "FineTuneJob", "FineTuneJobs", "JobStatus", "Method"
 COLLECTION = "fine_tuning"
 JobStatus: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Method: TypeAlias = Literal["supervised", "dpo"]
+OPEN = attribute("status", "in", ("queued", "running"))
 SILENT_MS = 15_000
 """A worker that has not beaten for so long is gone."""
 MOST_ATTEMPTS = 3
@@ -80,7 +83,6 @@ class FineTuneJob:
     beat_ms: int = 0
     finished_ms: int | None = None
     model_version: str | None = None
-    trained_tokens: int | None = None
     verdict: str | None = None
     takes_over: bool | None = None
     error: str | None = None
@@ -111,11 +113,11 @@ class FineTuneJobs:
     def __init__(self, documents: DocumentRecords, clock: Clock, new_id: Callable[[], str]) -> None:
         self._documents, self._clock, self._new_id = documents, clock, new_id
 
-    def create(self, **about: Any) -> FineTuneJob:
-        """A new job that waits for a worker; `about` are fields of `FineTuneJob`."""
+    def create(self, *, worker: str | None = None, **about: Any) -> FineTuneJob:
+        """A new job that waits for a worker, or that one has already; `about` are fields of `FineTuneJob`."""
         job = FineTuneJob(id=f"ftjob-{self._new_id()}", created_ms=self._clock(), **about)
-        job = self._told(job, "the job waits for its turn")
-        self._documents.put(COLLECTION, job.id, msgspec.to_builtins(job), expected=0)
+        job = self._told(job, "the job waits for its turn") if worker is None else self._with(job, worker)
+        self._put(job, expected=0)
         return job
 
     def all(self) -> list[FineTuneJob]:
@@ -135,9 +137,14 @@ class FineTuneJobs:
         """
         return self._read(job_id)[0]
 
+    @staticmethod
+    def unknown(job_id: str) -> NotFoundError:
+        """What is said of an id that no job has."""
+        return NotFoundError(f"expected the id of a fine-tuning job, received {job_id[:80]!r}")
+
     def take(self, worker: str) -> FineTuneJob | None:
         """The oldest job that nobody works at, for this worker now; None when there is none."""
-        for each in reversed(self.all()):
+        for each in self._open():
             silent = each.status == "running" and self._clock() - each.beat_ms > SILENT_MS
             if each.status != "queued" and not silent:
                 continue
@@ -150,9 +157,42 @@ class FineTuneJobs:
                 return job
         return None
 
+    def _open(self) -> list[FineTuneJob]:
+        """The jobs that are not over, the oldest first; the others are not even read."""
+        documents = every(lambda query: self._documents.search(COLLECTION, query), Query(where=OPEN))
+        jobs = [msgspec.convert(document.body, FineTuneJob) for document in documents]
+        return sorted(jobs, key=lambda job: (-job.created_ms, job.id), reverse=True)
+
+    def _put(self, job: FineTuneJob, *, expected: int) -> None:
+        body, fields = msgspec.to_builtins(job), {OPEN.field: job.status}
+        change = DocumentChange(collection=COLLECTION, key=job.id, body=body, fields=fields, expected=expected)
+        self._documents.apply([change])
+
     def _taken(self, job: FineTuneJob, worker: str) -> FineTuneJob:
         if job.ended or (job.status == "running" and self._clock() - job.beat_ms <= SILENT_MS):
             return job
+        return self._with(job, worker)
+
+    def take_over(self, job_id: str, worker: str) -> FineTuneJob:
+        """A job for this worker now, whoever has it; that one stops. One that is over stays what it is.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return self.change(job_id, lambda job: job if job.ended else self._with(job, worker))
+
+    def give_back(self, job_id: str, worker: str) -> None:
+        """The worker stops, though nothing is wrong with the job: it waits again, and no attempt counts."""
+
+        def waiting(job: FineTuneJob) -> FineTuneJob:
+            if job.ended or job.worker != worker:
+                return job
+            queued = replace(job, status="queued", worker=None, attempts=job.attempts - 1)
+            return self._told(queued, "the job waits for its turn again: its worker was stopped")
+
+        self.change(job_id, waiting)
+
+    def _with(self, job: FineTuneJob, worker: str) -> FineTuneJob:
         words = "the job begins" if not job.attempts else "the job goes on: its worker had ended"
         taken = replace(job, status="running", worker=worker, attempts=job.attempts + 1, beat_ms=self._clock())
         return self._told(taken, words)
@@ -166,11 +206,20 @@ class FineTuneJobs:
         """Add an event; of very many the first and the last stay."""
         self.change(job_id, lambda job: self._told(job, message, level))
 
-    def end(self, job_id: str, status: Literal["succeeded", "failed", "cancelled"], **about: Any) -> FineTuneJob:
-        """The job is over; `about` are further fields. One that is over already stays what it is."""
+    def end(
+        self, job_id: str, status: Literal["succeeded", "failed", "cancelled"], *, by: str | None = None, **about: Any
+    ) -> FineTuneJob:
+        """The job is over; `about` are further fields. One that is over already stays what it is.
+
+        Args:
+            job_id: the job.
+            status: how it ended.
+            by: the worker that says so; what it says of a job that another one has by now changes nothing.
+            about: further fields.
+        """
 
         def ended(job: FineTuneJob) -> FineTuneJob:
-            if job.ended:
+            if job.ended or (by is not None and job.worker != by):
                 return job
             over = replace(job, status=status, finished_ms=self._clock(), **about)
             return self._told(over, over.error or f"the job {status}", "error" if over.error else "info")
@@ -199,7 +248,7 @@ class FineTuneJobs:
             if changed == job:
                 return job
             try:
-                self._documents.put(COLLECTION, job_id, msgspec.to_builtins(changed), expected=revision)
+                self._put(changed, expected=revision)
             except ConflictError:
                 time.sleep(0.001 * attempt)
             else:
@@ -209,7 +258,7 @@ class FineTuneJobs:
     def _read(self, job_id: str) -> tuple[FineTuneJob, int]:
         document = self._documents.get(COLLECTION, job_id)
         if document is None:
-            raise NotFoundError(f"expected the id of a fine-tuning job, received {job_id[:80]!r}")
+            raise self.unknown(job_id)
         return msgspec.convert(document.body, FineTuneJob), document.revision
 
     def _told(self, job: FineTuneJob, message: str, level: Literal["info", "warn", "error"] = "info") -> FineTuneJob:

@@ -73,8 +73,13 @@ class StoredFiles:
         """
         document = self._documents.get(COLLECTION, file_id)
         if document is None:
-            raise NotFoundError(f"expected the id of a file that was uploaded, received {file_id[:80]!r}")
+            raise self.unknown(file_id)
         return msgspec.convert(document.body, StoredFile)
+
+    @staticmethod
+    def unknown(file_id: str) -> NotFoundError:
+        """What is said of an id that no file has."""
+        return NotFoundError(f"expected the id of a file that was uploaded, received {file_id[:80]!r}")
 
     def content(self, file_id: str) -> bytes:
         """The bytes of a file.

@@ -6,13 +6,14 @@ Supervised: `{"messages": […]}`, which ends with the assistant. DPO: `{"input"
 Source: the OpenAI API reference, platform.openai.com/docs/api-reference/fine-tuning (chat and preference input).
 """
 
+import codecs
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from bakeoff.core import narrow
-from bakeoff.core.conversation import question_text
+from bakeoff.core.conversation import row_in
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Schema, Task
 from bakeoff.data.turns import ConversationExample, answered, turns_of
@@ -37,7 +38,7 @@ def examples_of(content: bytes, method: Method, *, name: str, least: int = LEAST
         DataError: a line is no such conversation, or there are too few; with the line.
     """
     examples: list[ConversationExample] = []
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -79,28 +80,17 @@ def row_of(example: ConversationExample, schema: Schema, task: Task, *, name: st
     Raises:
         DataError: the inputs are several, and the user says no JSON object.
     """
-    columns = schema.input_columns
-    row: dict[str, Any] = {schema.target: example.answer}
-    if schema.rejected is not None and example.rejected is not None:
-        row[schema.rejected] = example.rejected
+    row = row_in(example.turns, schema.input_columns, whole=task == "generation")
     said = [str(turn.get("content") or "") for turn in example.turns if turn.get("role") == "user"]
-    if len(columns) == 1 and columns[0].kind == "text":
-        whole = task == "generation" or columns[0].format.form == "conversation"
-        return {**row, columns[0].name: question_text(example.turns) if whole else _last(said, name)}
-    try:
-        inputs = msgspec.json.decode(_last(said, name))
-    except (msgspec.DecodeError, RecursionError):
-        inputs = None
-    if not narrow.is_object(inputs):
+    if row is None and not said:
+        raise DataError(f"{name}: expected a message of the user in every conversation, received one without")
+    if row is None:
         listed: Sequence[str] = schema.inputs[:10]
         raise DataError(
             f"{name}: expected the user to give the row as a JSON object with {', '.join(map(repr, listed))}, as the "
-            f"project has several inputs; received {_last(said, name)[:80]!r}"
+            f"project has several inputs; received {said[-1][:80]!r}"
         )
-    return {**inputs, **row}
-
-
-def _last(said: Sequence[str], name: str) -> str:
-    if not said:
-        raise DataError(f"{name}: expected a message of the user in every conversation, received one without")
-    return said[-1]
+    answers: dict[str, Any] = {schema.target: example.answer}
+    if schema.rejected is not None and example.rejected is not None:
+        answers[schema.rejected] = example.rejected
+    return {**row, **answers}

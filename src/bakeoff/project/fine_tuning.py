@@ -1,21 +1,20 @@
 """The project's fine-tuning: files, jobs on them, and the processes that work at the jobs."""
 
 import logging
-import os
-import signal
-import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from bakeoff.config.sections import CandidateConfig
+from bakeoff.core.children import Child
 from bakeoff.core.errors import BakeoffError, ConflictError, StoreError, UsageError
 from bakeoff.core.families import load_family
 from bakeoff.core.protocols import Clock
@@ -37,7 +36,9 @@ BETA = 0.1
 """How strongly pairs are learned unless a job says otherwise. Source: Rafailov et al. (2023), section 6."""
 LOOK_S = 1.0
 BEAT_S = 3.0
+END_S = 5.0
 LONGEST_ERROR = 500
+MOST_LINES = 20
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,16 @@ class ProjectFineTuning:
         named = {str(each.params["model"]): name for name, each in reversed(lora.items()) if "model" in each.params}
         return {**{name: name for name in lora}, **{model: name for model, name in named.items() if model not in lora}}
 
+    @property
+    def seed(self) -> int:
+        """What jobs start from that name no seed: the project's.
+
+        Example:
+            >>> project.fine_tuning.seed
+            0
+        """
+        return self._project.config.project.seed
+
     def create(
         self,
         model: str,
@@ -95,9 +106,21 @@ class ProjectFineTuning:
             ...
             bakeoff.core.errors.UsageError: expected a model to fine-tune, as a candidate of family 'lora' ...
         """
+        return self._created(model, training_file, validation_file, tuning or Tuning(), suffix=suffix, given=given)
+
+    def _created(
+        self,
+        model: str,
+        training_file: str,
+        validation_file: str | None,
+        tuning: Tuning,
+        *,
+        suffix: str | None = None,
+        given: Mapping[str, Any] | None = None,
+        worker: str | None = None,
+    ) -> FineTuneJob:
         from bakeoff.loop.training_files import examples_of
 
-        tuning = tuning or Tuning()
         self._require(model, tuning)
         training = self.files.get(training_file)
         validation = None if validation_file is None else self.files.get(validation_file)
@@ -113,6 +136,7 @@ class ProjectFineTuning:
             tuning=tuning,
             suffix=suffix,
             given=dict(given or {}),
+            worker=worker,
         )
 
     def _require(self, model: str, tuning: Tuning) -> None:
@@ -172,8 +196,10 @@ class ProjectFineTuning:
         """
         ids = [None if path is None else self._uploaded(path) for path in (training, validation)]
         assert ids[0] is not None, "there is a training file"
-        job = self.create(model or next(iter(self.models), ""), ids[0], validation_file=ids[1], tuning=tuning)
-        return self.work(job.id)
+        worker = wiring.new_id()  # a server beside takes no job that has one
+        job = self._created(model or next(iter(self.models), ""), ids[0], ids[1], tuning or Tuning(), worker=worker)
+        with self._beating(job.id, worker):
+            return self._work(job, worker)
 
     def _uploaded(self, path: Path) -> str:
         try:
@@ -182,8 +208,15 @@ class ProjectFineTuning:
             raise StoreError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
         return self.files.put(path.name, content, purpose="fine-tune").id
 
-    def work(self, job_id: str) -> FineTuneJob:
-        """Do a job here and now, whoever else works at it; it ends as succeeded or failed.
+    def work(self, job_id: str, *, worker: str | None = None) -> FineTuneJob:
+        """Do a job here and now; it ends as succeeded or failed. Whoever else works at it stops.
+
+        Args:
+            job_id: the job.
+            worker: the name under which another process has taken it and beats for this one; none for a job of its own.
+
+        Raises:
+            ConflictError: another worker took the job meanwhile, and goes on with it.
 
         Example:
             >>> project.fine_tuning.work("ftjob-none")
@@ -191,17 +224,49 @@ class ProjectFineTuning:
             ...
             bakeoff.core.errors.NotFoundError: expected the id of a fine-tuning job, received 'ftjob-none'
         """
-        job = self.jobs.get(job_id)
-        try:
-            about = self._worked(job)
-        except BakeoffError as error:
-            return self.jobs.end(job_id, "failed", error=str(error)[:LONGEST_ERROR])
-        except Exception as error:
-            self.jobs.end(job_id, "failed", error=f"{type(error).__name__}: {error}"[:LONGEST_ERROR])
-            raise
-        return self.jobs.end(job_id, "succeeded", **about)
+        if worker is not None:
+            return self._work(self.jobs.get(job_id), worker)
+        worker = wiring.new_id()
+        job = self.jobs.take_over(job_id, worker)
+        with self._beating(job_id, worker):
+            return self._work(job, worker)
 
-    def _worked(self, job: FineTuneJob) -> dict[str, Any]:
+    def _work(self, job: FineTuneJob, worker: str) -> FineTuneJob:
+        try:
+            about = self._worked(job, worker)
+        except BakeoffError as error:
+            ended = self.jobs.end(job.id, "failed", by=worker, error=str(error)[:LONGEST_ERROR])
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
+            self.jobs.end(job.id, "failed", by=worker, error=why)
+            raise
+        else:
+            ended = self.jobs.end(job.id, "succeeded", by=worker, **about)
+        if not ended.ended:
+            raise ConflictError(f"job {job.id!r} was taken by another worker meanwhile, which goes on with it")
+        return ended
+
+    @contextmanager
+    def _beating(self, job_id: str, worker: str) -> Generator[None]:
+        """Say meanwhile that a worker of this process works at a job."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(BEAT_S):
+                try:
+                    self.jobs.beat(job_id, worker)
+                except Exception as error:  # noqa: BLE001 - the next beat may come through
+                    logger.warning("job %s: not said that it is worked at: %s", job_id, error)
+
+        thread = threading.Thread(target=beat, name="fine-tuning-beat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _worked(self, job: FineTuneJob, worker: str) -> dict[str, Any]:
         from bakeoff.loop.fine_tune import fine_tune
         from bakeoff.loop.training_files import examples_of
 
@@ -209,7 +274,7 @@ class ProjectFineTuning:
         training = examples_of(blobs.get(job.training), method, name="training_file")
         content = None if job.validation is None else blobs.get(job.validation)
         validation = [] if content is None else examples_of(content, method, name="validation_file", least=1)
-        with self._staged(job) as stage:
+        with self._staged(job, worker) as stage:
             tuned = fine_tune(stage, training, validation, plan=job.id)
         self.jobs.tell(job.id, tuned.verdict)
         where = f"bakeoff endpoints release {tuned.model_version}"
@@ -222,7 +287,7 @@ class ProjectFineTuning:
         }
 
     @contextmanager
-    def _staged(self, job: FineTuneJob) -> "Generator[Stage]":
+    def _staged(self, job: FineTuneJob, worker: str) -> "Generator[Stage]":
         """The project's stage with the job's candidate alone; waits while a run is on."""
         project, config = self._project, self._project.config
         candidate = CandidateConfig.model_validate({"family": FAMILY, **self._params(job.model, job.tuning)})
@@ -239,26 +304,29 @@ class ProjectFineTuning:
             self.jobs.tell(job.id, line)
 
         with ExitStack() as within:
-            stage = self._entered(within, job, tell)
+            stage = self._entered(within, job, worker, tell)
             yield replace(stage, config=loaded.config, contenders=(contender,), progress=tell)
 
-    def _entered(self, within: ExitStack, job: FineTuneJob, tell: Callable[[str], None]) -> "Stage":
+    def _entered(self, within: ExitStack, job: FineTuneJob, worker: str, tell: Callable[[str], None]) -> "Stage":
         """The project's stage, when no other run is on any more; it is left with the stack.
 
         Raises:
-            ConflictError: the job was cancelled meanwhile.
+            ConflictError: the job was ended or taken by another worker meanwhile.
         """
         waits = False
         while True:
-            try:
-                return within.enter_context(self._stage())
-            except ConflictError:
-                if self.jobs.get(job.id).ended:
-                    raise
-                if not waits:
-                    tell("the job waits: a run of this project is on")
-                waits = True
-                time.sleep(LOOK_S)
+            stage = None
+            with suppress(ConflictError):
+                stage = within.enter_context(self._stage())
+            now = self.jobs.get(job.id)  # also once the stage is free: another one may have ended the job in it
+            if now.ended or now.worker != worker:
+                raise ConflictError(f"job {job.id!r} was ended or taken by another worker meanwhile")
+            if stage is not None:
+                return stage
+            if not waits:
+                tell("the job waits: a run of this project is on")
+            waits = True
+            time.sleep(LOOK_S)
 
     @contextmanager
     def working(self, every_s: float = LOOK_S) -> Generator[None]:
@@ -300,47 +368,29 @@ class _Worker:
         job = self._jobs.take(self._name)
         if job is None:
             return
-        command = [sys.executable, "-m", "bakeoff", "fine-tune", "--job", job.id, "--ends-with-stdin"]
-        lines: list[str] = []
-        with subprocess.Popen(
-            command,
-            cwd=self._project.folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process:
-            assert process.stderr is not None
-            reader = threading.Thread(target=_read, args=(process.stderr, lines), daemon=True)
-            reader.start()
-            self._watch(job, process)
-            reader.join(BEAT_S)
-        if process.returncode and not self._stop.is_set():
-            why = f"its process ended with code {process.returncode}: {lines[-1] if lines else 'it said nothing'}"
-            self._jobs.end(job.id, "failed", error=why[:LONGEST_ERROR])
+        command = [sys.executable, "-m", "bakeoff", "fine-tune", "--job", job.id, "--worker", self._name]
+        lines: deque[str] = deque(maxlen=MOST_LINES)
 
-    def _watch(self, job: FineTuneJob, process: "subprocess.Popen[bytes]") -> None:
-        """Beat while the process works; end it when the job is cancelled or the server stops."""
-        while process.poll() is None:
-            if self._stop.wait(BEAT_S / 3) or not self._jobs.beat(job.id, self._name):
-                _end(process)
+        def note(line: str | None) -> None:
+            if line is not None:
+                lines.append(line.strip())
+
+        child = Child(command, note, lines_of="stderr", folder=self._project.folder)
+        self._watch(job, child)
+        child.end(END_S)
         if self._stop.is_set():
-            self._jobs.change(job.id, lambda job: job if job.ended else replace(job, status="queued", worker=None))
+            self._jobs.give_back(job.id, self._name)
+        elif child.code:
+            why = f"its process ended with code {child.code}: {lines[-1] if lines else 'it said nothing'}"
+            self._jobs.end(job.id, "failed", by=self._name, error=why[:LONGEST_ERROR])
 
-
-def _read(stream: IO[bytes], lines: list[str]) -> None:
-    for line in stream:
-        lines.append(line.decode(errors="replace").strip())
-        del lines[:-20]
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    def _watch(self, job: FineTuneJob, child: Child) -> None:
+        """Beat while the process works; end it when the job is cancelled, another has it, or the server stops."""
+        due = time.monotonic() + BEAT_S
+        while child.is_alive:
+            goes_on = not self._stop.wait(LOOK_S / 4)
+            if goes_on and time.monotonic() >= due:
+                goes_on, due = self._jobs.beat(job.id, self._name), time.monotonic() + BEAT_S
+            if not goes_on:
+                child.terminate(with_own=True)
+                return

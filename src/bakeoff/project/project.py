@@ -1083,11 +1083,14 @@ class Project:
     def _engine(self) -> "Engine":
         return self._store("engine", self.engine)
 
-    def feedback(self, items: "Sequence[Mapping[str, Json]] | DataFrame") -> "Recorded":
+    def feedback(
+        self, items: "Sequence[Mapping[str, Json]] | DataFrame", *, reaches: "Callable[[str], bool]" = lambda _: True
+    ) -> "Recorded":
         """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
 
         Args:
             items: dicts, or a table with the column `id` and one or more of `label`, `rating`, `correction`, `comment`.
+            reaches: whether who says this may know of an endpoint; a prediction of another one is none.
 
         Raises:
             DataError: an item has the wrong shape; then none is taken in.
@@ -1102,7 +1105,7 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), truth_of=self.truth_of, redact=redact)
+        return record(self.events, plain_items(items), truth_of=self.truth_of, redact=redact, reaches=reaches)
 
     @property
     def truth_of(self) -> "TruthOf":

@@ -46,6 +46,11 @@ class DataPlane:
         """The engines of all endpoints, the default first."""
         return tuple(self.engine(name) for name in self.names)
 
+    @property
+    def ready(self) -> bool:
+        """Whether every endpoint answers."""
+        return all(engine.health().ready for engine in self.engines)
+
     def engine(self, name: str | None = None) -> Engine:
         """The engine of an endpoint, or of the default one.
 

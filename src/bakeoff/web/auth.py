@@ -7,9 +7,8 @@ Anthropic's and Azure's APIs).
 
 import asyncio
 import base64
-import binascii
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from starlette.datastructures import Headers
@@ -17,12 +16,12 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bakeoff.core.principals import ANONYMOUS, Permission, Principal
+from bakeoff.core.principals import ANONYMOUS, Permission, Principal, ScopeKind
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.web.permissions import permission_of, require_permissions
 from bakeoff.web.problems import HttpError
 
-__all__ = ["Authenticator", "TokenAuthenticator", "principal_of", "protect"]
+__all__ = ["Authenticator", "TokenAuthenticator", "principal_of", "protect", "require_everything", "token_texts"]
 
 PRINCIPAL = "bakeoff.principal"
 logger = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ class TokenAuthenticator:
 
     async def __call__(self, headers: Headers) -> Principal | None:
         """The caller; the records are asked in a thread, so that others do not wait for them."""
-        for text in _texts(headers):
+        for text in token_texts(headers):
             at_once = self._tokens.is_fresh(text)
             principal = (
                 self._tokens.principal(text) if at_once else await asyncio.to_thread(self._tokens.principal, text)
@@ -84,6 +83,18 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
+def require_everything(request: Request, kind: ScopeKind) -> None:
+    """See that the caller reaches all things of a kind, for what belongs to none of them.
+
+    Raises:
+        HttpError: its token has scopes that do not (403).
+    """
+    principal = principal_of(request)
+    if not principal.everything(kind):
+        problem = f"expected a token that reaches everything of {kind!r} (no scopes, or {kind}:*)"
+        raise HttpError(403, "PermissionDenied", f"{problem}; {principal.name} does not", code="permission_denied")
+
+
 class _Protected:
     """The app of one route behind the check."""
 
@@ -114,17 +125,18 @@ class _Protected:
         await self._app(scope, receive, send)
 
 
-def _texts(headers: Headers) -> Iterable[str]:
-    """What may be a token in a request."""
+def token_texts(headers: Mapping[str, str]) -> Iterable[str]:
+    """What may be a token in the headers of a request, whose names are in small letters or found in any."""
     kind, _, value = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         yield value.strip()
     elif kind.lower() == "basic":
         try:
             user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return
-        yield from (password, user)
+        except ValueError:  # no base64, or no text in it: another header may have a token
+            pass
+        else:
+            yield from (password, user)
     for name in ("x-api-key", "api-key"):
         if name in headers:
             yield headers[name]

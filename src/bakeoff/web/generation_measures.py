@@ -4,7 +4,6 @@ So that dashboards and scalers that are made for it read ours. `model_name` is t
 Source: vLLM's documentation, "Production Metrics".
 """
 
-import bisect
 import threading
 import time
 from collections import Counter
@@ -12,29 +11,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 
 from bakeoff.core.generation import Piece
+from bakeoff.web.measures import Histogram
 
 __all__ = ["GenerationMeasures", "generation_lines"]
 
 FIRST_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
 WHOLE_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0)
 ABORTED = "abort"
-
-
-class _Histogram:
-    def __init__(self, limits: tuple[float, ...]) -> None:
-        self.limits, self.counts, self.sum_s = limits, [0] * (len(limits) + 1), 0.0
-
-    def add(self, seconds: float) -> None:
-        self.counts[bisect.bisect_left(self.limits, seconds)] += 1
-        self.sum_s += seconds
-
-    def lines(self, name: str, label: str) -> Iterator[str]:
-        total = 0
-        for limit, count in zip((*map(str, self.limits), "+Inf"), self.counts, strict=True):
-            total += count
-            yield f'{name}_bucket{{{label},le="{limit}"}} {total}'
-        yield f"{name}_sum{{{label}}} {self.sum_s:.9g}"
-        yield f"{name}_count{{{label}}} {total}"
 
 
 class GenerationMeasures:
@@ -50,7 +33,7 @@ class GenerationMeasures:
         self._running = 0
         self._prompt = self._written = self._cached = 0
         self._ends: Counter[str] = Counter()
-        self._first, self._whole = _Histogram(FIRST_S), _Histogram(WHOLE_S)
+        self._first, self._whole = Histogram(FIRST_S), Histogram(WHOLE_S)
 
     def measured(self, pieces: Generator[Piece]) -> Generator[Piece]:
         """The same pieces, measured as they come."""

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,10 +32,19 @@ class Guard:
             site whose name resolves to this machine (DNS rebinding) has its own name there.
         max_body_bytes: more is answered with 413 before it is read into memory.
         measures: where requests are counted.
+        uploads: the most bytes of bodies with files, by their path.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str] | None, max_body_bytes: int, measures: Measures) -> None:
-        self._app, self._hosts, self._max = app, hosts, max_body_bytes
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: frozenset[str] | None,
+        max_body_bytes: int,
+        measures: Measures,
+        uploads: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        self._app, self._hosts, self._max, self._uploads = app, hosts, max_body_bytes, dict(uploads)
         self._measures = measures
         self._admitted: set[str] = set()
 
@@ -52,7 +63,7 @@ class Guard:
 
         try:
             self._admit(scope)
-            await self._app(scope, self._limited(receive), noting)
+            await self._app(scope, self._limited(scope, receive), noting)
         except Exception as error:
             if status:
                 raise
@@ -78,24 +89,29 @@ class Guard:
         if (origin := given.get(b"origin")) is not None:
             _require_same_site(origin.decode("latin-1"), scope["scheme"], host)
         length = given.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._max:
-            raise self._too_big()
+        if length.isdigit() and int(length) > self._most(scope):
+            raise self._too_big(scope)
 
-    def _limited(self, receive: Receive) -> Receive:
-        seen = 0  # whatever length is declared
+    def _most(self, scope: Scope) -> int:
+        return self._uploads.get(scope["path"], self._max)
+
+    def _limited(self, scope: Scope, receive: Receive) -> Receive:
+        seen, most = 0, self._most(scope)  # whatever length is declared
 
         async def counting() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max:
-                raise self._too_big()
+            if seen > most:
+                raise self._too_big(scope)
             return message
 
         return counting
 
-    def _too_big(self) -> HttpError:
-        return HttpError(413, "TooLarge", f"expected at most {self._max} bytes; send the rows in several calls")
+    def _too_big(self, scope: Scope) -> HttpError:
+        most, is_file = self._most(scope), scope["path"] in self._uploads
+        advice = "'bakeoff fine-tune FILE' takes larger ones" if is_file else "send the rows in several calls"
+        return HttpError(413, "TooLarge", f"expected {'a file of ' * is_file}at most {most} bytes; {advice}")
 
 
 def _require_same_site(origin: str, scheme: str, host: str) -> None:

@@ -4,24 +4,40 @@ import bisect
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-__all__ = ["EndpointMeasures", "Measures"]
+__all__ = ["EndpointMeasures", "Histogram", "Measures"]
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FIRST_ERROR = 400
 _NUMBERS = (
-    ("lost_log_records_total", "counter", "Records that the prediction log could not take."),
-    ("running_batches", "gauge", "Batches of rows that are computed in threads."),
-    ("waiting_calls", "gauge", "Calls with rows that wait for a thread."),
-    ("refused_calls_total", "counter", "Calls that could not be answered in time."),
+    ("lost_log_records_total", "lost_log_records", "counter", "Records that the prediction log could not take."),
+    ("running_batches", "running", "gauge", "Batches of rows that are computed in threads."),
+    ("waiting_calls", "waiting", "gauge", "Calls with rows that wait for a thread."),
+    ("refused_calls_total", "refused", "counter", "Calls that could not be answered in time."),
 )
+"""Metrics of an endpoint: their names, the attributes of `EndpointMeasures`, their kinds, what they mean."""
 
 
-@dataclass(slots=True)
-class _Histogram:
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
-    sum_s: float = 0.0
+class Histogram:
+    """Counts of durations up to limits, in seconds; as Prometheus has them."""
+
+    def __init__(self, limits_s: Sequence[float]) -> None:
+        self._limits_s, self._counts, self._sum_s = limits_s, [0] * (len(limits_s) + 1), 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect.bisect_left(self._limits_s, seconds)] += 1
+        self._sum_s += seconds
+
+    def lines(self, name: str, label: str) -> Iterator[str]:
+        """The series of a metric with a label."""
+        total = 0
+        for limit, count in zip((*map(str, self._limits_s), "+Inf"), self._counts, strict=True):
+            total += count
+            yield f'{name}_bucket{{{label},le="{limit}"}} {total}'
+        yield f"{name}_sum{{{label}}} {self._sum_s:.9g}"
+        yield f"{name}_count{{{label}}} {total}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +66,7 @@ class Measures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: Counter[tuple[str, int]] = Counter()
-        self._durations: dict[str, _Histogram] = {}
+        self._durations: dict[str, Histogram] = {}
 
     def add(self, route: str, status: int, seconds: float) -> None:
         """Count one finished request. Routes must be few: give the pattern, never the path."""
@@ -58,9 +74,8 @@ class Measures:
             self._requests[route, status] += 1
             histogram = self._durations.get(route)
             if histogram is None:
-                histogram = self._durations[route] = _Histogram()
-            histogram.counts[bisect.bisect_left(BUCKETS_S, seconds)] += 1
-            histogram.sum_s += seconds
+                histogram = self._durations[route] = Histogram(BUCKETS_S)
+            histogram.add(seconds)
 
     def text(self) -> str:
         """What is known of all requests, ending in a newline."""
@@ -77,9 +92,8 @@ class Measures:
         for each in endpoints:
             labels = f'endpoint="{_escaped(each.endpoint)}",model_version="{_escaped(each.model_version or "")}"'
             lines.append(f"bakeoff_endpoint_ready{{{labels}}} {int(each.ready)}")
-        for name, kind, meaning in _NUMBERS:
+        for name, attribute, kind, meaning in _NUMBERS:
             lines += [f"# HELP bakeoff_{name} {meaning}", f"# TYPE bakeoff_{name} {kind}"]
-            attribute = name.removesuffix("_total").removesuffix("_calls").removesuffix("_batches")
             lines += [f'bakeoff_{name}{{endpoint="{_escaped(e.endpoint)}"}} {getattr(e, attribute)}' for e in endpoints]
         lines += _violation_lines(endpoints)
         lines += _lacked_lines(endpoints)
@@ -103,12 +117,7 @@ class Measures:
         yield f"# HELP {name} Time from the first byte of a request to its answer."
         yield f"# TYPE {name} histogram"
         for route, histogram in sorted(self._durations.items()):
-            label, total = f'route="{_escaped(route)}"', 0
-            for limit, count in zip((*map(str, BUCKETS_S), "+Inf"), histogram.counts, strict=True):
-                total += count
-                yield f'{name}_bucket{{{label},le="{limit}"}} {total}'
-            yield f"{name}_sum{{{label}}} {histogram.sum_s:.9g}"
-            yield f"{name}_count{{{label}}} {total}"
+            yield from histogram.lines(name, f'route="{_escaped(route)}"')
 
 
 def _violation_lines(endpoints: Sequence[EndpointMeasures]) -> Iterator[str]:

@@ -1,18 +1,16 @@
 """Processes that belong together: started, started again when they end, and ended together."""
 
 import logging
-import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
-__all__ = ["PARENT", "Together"]
+from bakeoff.core.children import Child
 
-PARENT = "BAKEOFF_PARENT"
-"""Set for a process that is to end when the one that started it has ended: its standard input tells."""
+__all__ = ["Together"]
+
 DRAIN_S = 30.0
 SHORT_S, MOST_S = 1.0, 30.0
 """The pause before one is started again: doubled each time, up to the most; as at first after a minute of life."""
@@ -25,25 +23,15 @@ logger = logging.getLogger(__name__)
 class _Part:
     def __init__(self, name: str, command: Sequence[str], on_line: Callable[[str, str], None]) -> None:
         self.name, self.command, self._on_line = name, command, on_line
-        self.pause_s, self.due, self.began = SHORT_S, 0.0, 0.0
-        self.process: subprocess.Popen[str] | None = None
+        self.pause_s, self.due = SHORT_S, 0.0
+        self.process: Child | None = None
 
     def start(self) -> None:
-        self.began = time.monotonic()
-        self.process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {PARENT: "stdin"},
-            start_new_session=True,  # a Ctrl-C at the terminal comes to the parent, and from there to them
-        )
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        self.process = Child(self.command, self._read)
 
-    def _read(self, process: "subprocess.Popen[str]") -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self._on_line(self.name, line.rstrip("\n"))
+    def _read(self, line: str | None) -> None:
+        if line is not None:
+            self._on_line(self.name, line)
 
     def look(self) -> None:
         """Start it again, if it ended and the pause is over."""
@@ -52,10 +40,11 @@ class _Part:
             if now >= self.due:
                 self.start()
             return
-        code = self.process.poll()
+        code = self.process.code
         if code is None:
             return
-        self.pause_s = SHORT_S if now - self.began > HEALTHY_S else min(2 * self.pause_s, MOST_S)
+        self.process.end(0)
+        self.pause_s = SHORT_S if now - self.process.began > HEALTHY_S else min(2 * self.pause_s, MOST_S)
         logger.warning("%s ended with %s; it is started again in %.0f s", self.name, code, self.pause_s)
         self.due, self.process = now + self.pause_s, None
 
@@ -93,9 +82,5 @@ class Together:
             process.terminate()
         until = time.monotonic() + DRAIN_S
         for process in alive:
-            try:
-                process.wait(max(until - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
-                logger.warning("process %d did not end within %.0f s: it is killed", process.pid, DRAIN_S)
-                process.kill()
-                process.wait()
+            if not process.end(until - time.monotonic()):
+                logger.warning("process %d did not end within %.0f s: it was killed", process.pid, DRAIN_S)

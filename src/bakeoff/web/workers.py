@@ -6,68 +6,39 @@ On SIGHUP all are replaced, one after the other, each when its successor answers
 """
 
 import logging
-import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+from bakeoff.core.children import Child
 from bakeoff.core.errors import StoreError
 from bakeoff.web.server import DRAIN_S, bound
 
-__all__ = ["Workers", "end_with_parent"]
+__all__ = ["Workers"]
 
 START_S = 120
 SOON_S = 5.0
 """A worker that lived for less is started again only after a pause."""
 PAUSE_S = 1.0
 LOOK_S = 1.0
-STDIN = 0
 
 logger = logging.getLogger(__name__)
 
 
-class _Worker:
+class _Worker(Child):
     """One process; `line` is the first that it wrote, which says that it answers."""
 
     def __init__(self, command: Sequence[str], listening: socket.socket, changed: threading.Event) -> None:
         self.line: str | None = None
-        self.began = time.monotonic()
         self._changed = changed
-        self._process = subprocess.Popen(
-            [*command, str(listening.fileno())],
-            stdin=subprocess.PIPE,  # its end tells the worker that this process has ended
-            stdout=subprocess.PIPE,
-            text=True,
-            pass_fds=[listening.fileno()],
-            start_new_session=True,  # a Ctrl-C at the terminal comes here, and from here to them
-        )
-        threading.Thread(target=self._read, daemon=True).start()
+        super().__init__([*command, str(listening.fileno())], self._take, fds=[listening.fileno()])
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        self.line = self._process.stdout.readline().strip() or None
+    def _take(self, line: str | None) -> None:
+        self.line = self.line or line
         self._changed.set()
-        self._process.stdout.read()
-        self._changed.set()
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def terminate(self) -> None:
-        self._process.terminate()
-
-    def end(self, seconds: float) -> None:
-        """Wait for its end, and make one when it takes longer."""
-        try:
-            self._process.wait(max(seconds, 0.1))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 class Workers:
@@ -93,7 +64,7 @@ class Workers:
         self._places: list[_Worker] = []
         self._leaving: list[_Worker] = []
         self._to_replace: list[int] = []
-        self._successor: _Worker | None = None
+        self._successor: tuple[int, _Worker] | None = None
         self._stopping = False
 
     def run(self, on_ready: Callable[[str], None]) -> None:
@@ -133,39 +104,50 @@ class Workers:
         """Wait until all workers answer; False when the end was asked for meanwhile."""
         until = time.monotonic() + START_S
         while not self._stopping and not all(worker.line for worker in self._places):
-            if not all(worker.is_alive for worker in self._places) or time.monotonic() > until:
-                raise StoreError(f"a worker did not start within {START_S} s; what it wrote says why")
+            if not all(worker.is_alive for worker in self._places):
+                raise StoreError("a worker ended before it answered; what it wrote says why")
+            if time.monotonic() > until:
+                raise StoreError(f"expected each worker to answer within {START_S} s; one does not")
             self._changed.wait(LOOK_S)
             self._changed.clear()
         return not self._stopping
 
     def _look(self) -> None:
         """Start again what died, and go on with replacing."""
-        self._leaving = [worker for worker in self._leaving if worker.is_alive]
+        self._let_go()
         for place, worker in enumerate(self._places):
             if not worker.is_alive:
                 logger.error("worker %d ended by itself; it is started again", place)
+                worker.end(0)
                 if time.monotonic() - worker.began < SOON_S:
                     time.sleep(PAUSE_S)
                 self._places[place] = self._started(place)
-        if not self._to_replace:
-            return
-        place = self._to_replace[0]
         if self._successor is None:
-            self._successor = self._started(place)
-        elif self._successor.line:
-            old, self._places[place] = self._places[place], self._successor
+            if self._to_replace:
+                place = self._to_replace.pop(0)  # asked for once more from here on, it is replaced once more
+                self._successor = place, self._started(place)
+            return
+        place, successor = self._successor
+        if successor.line:
+            old, self._places[place] = self._places[place], successor
             old.terminate()
             self._leaving.append(old)
             self._successor = None
-            self._to_replace.pop(0)
             self._changed.set()
-        elif not self._successor.is_alive:
+        elif not successor.is_alive:
             logger.error("a worker could not be replaced: its successor ended; those that serve stay")
+            successor.end(0)
             self._successor, self._to_replace = None, []
 
+    def _let_go(self) -> None:
+        """Forget those that were replaced and have ended."""
+        for worker in self._leaving:
+            if not worker.is_alive:
+                worker.end(0)
+        self._leaving = [worker for worker in self._leaving if worker.is_alive]
+
     def _end(self) -> None:
-        workers = [*self._places, *self._leaving, *filter(None, [self._successor])]
+        workers = [*self._places, *self._leaving, *([] if self._successor is None else [self._successor[1]])]
         for worker in workers:
             worker.terminate()
         until = time.monotonic() + DRAIN_S + SOON_S
@@ -173,14 +155,3 @@ class Workers:
             worker.end(until - time.monotonic())
         for each in self._sockets:
             each.close()
-
-
-def end_with_parent() -> None:
-    """In a worker: end as on SIGTERM when the process that started it has ended."""
-
-    def wait() -> None:
-        while os.read(STDIN, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()

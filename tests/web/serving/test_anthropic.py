@@ -132,6 +132,10 @@ def test_the_choice_of_a_tool_reaches_the_model(talk, choice, expected, parallel
     assert (talk.model.asked[-1].tool_choice, talk.model.asked[-1].parallel_tools) == (expected, parallel)
 
 
+def result(call, content):
+    return {"type": "tool_result", "tool_use_id": call, "content": content}
+
+
 @pytest.mark.parametrize(
     ("change", "status", "kind", "told"),
     [
@@ -139,6 +143,14 @@ def test_the_choice_of_a_tool_reaches_the_model(talk, choice, expected, parallel
         ({"model": "other"}, 404, "not_found_error", "talk"),
         ({"messages": user({"type": "image"})}, 400, "invalid_request_error", r"messages[0].content[0]"),
         ({"messages": [*user(), {"role": "assistant", "content": "{"}]}, 400, "invalid_request_error", "to speak last"),
+        ({"messages": user({"type": ["text"]})}, 400, "invalid_request_error", r"messages[0].content[0]"),
+        ({"messages": user(result("c", ["x"]))}, 400, "invalid_request_error", r"messages[0].content[0].content[0]"),
+        ({"messages": user(result("c", 5))}, 400, "invalid_request_error", r"content[0].content: expected a text"),
+        ({"messages": user(result("c", 0))}, 400, "invalid_request_error", r"content[0].content: expected a text"),
+        ({"messages": user(result(None, "x"))}, 400, "invalid_request_error", r"content[0].tool_use_id: expected"),
+        ({"messages": user(result(5, "x"))}, 400, "invalid_request_error", r"content[0].tool_use_id: expected"),
+        ({"output_config": {"format": "json"}}, 400, "invalid_request_error", "output_config.format: expected"),
+        ({"thinking": {"type": ["disabled"]}}, 400, "invalid_request_error", "thinking"),
         ({"stop_sequences": [""]}, 400, "invalid_request_error", "stop_sequences: expected"),
         ({"thinking": {"type": "enabled", "budget_tokens": 9}}, 400, "invalid_request_error", "thinking"),
         ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, 400, "invalid_request_error", "tools[0]"),

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bakeoff.core.generation import Piece
-from bakeoff.web.serving.conversing import AnswerReader, Lanes
+from bakeoff.web.serving.conversing import AnswerReader, Lanes, _events
 
 
 class Answer:
@@ -153,3 +153,26 @@ def test_a_model_that_works_at_more_after_a_release_lets_the_waiting_in(pool):
         return await asyncio.gather(first, *rest)
 
     assert len(asyncio.run(turns())) == 4
+
+
+def test_an_unexpected_error_in_a_stream_is_told_there_and_logged(pool, caplog):
+    def broken(index):
+        yield Piece(text="first")
+        raise ZeroDivisionError("by nothing")
+
+    class Told:
+        def start(self):
+            return ()
+
+        def piece(self, _, piece):
+            yield piece.text.encode()
+
+        def failure(self, error):
+            yield f"told {type(error).__name__}".encode()
+
+    async def read():
+        reader = AnswerReader(broken, 0, lanes(pool))
+        return [event async for event in _events(Told(), [reader], [], reader.pieces())]
+
+    assert b"".join(asyncio.run(read())) == b"firsttold ZeroDivisionError"
+    assert "by nothing" in caplog.text

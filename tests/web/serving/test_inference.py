@@ -173,3 +173,5 @@ def test_a_vector_is_a_tensor_of_its_width() -> None:
     signature = Signature(task="regression", inputs=tuple(parts))
     vectors = Tensor(name="v", datatype="FP64", shape=(2, 3), values=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
     assert rows_of([vectors], signature) == [{"v": [1.0, 2.0, 3.0]}, {"v": [4.0, 5.0, 6.0]}]
+    with pytest.raises(HttpError, match=r"inputs\.v\.shape: expected rows of one element or more"):
+        rows_of([Tensor(name="v", datatype="FP64", shape=(2, 0), values=[])], signature)

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import socketserver
 import threading
 import time
 import urllib.request
@@ -173,6 +174,38 @@ def test_without_an_endpoint_nothing_is_exported():
     assert SpanExporter.of_environment({}, service="shop") is None
     stated = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SDK_DISABLED": "true"}
     assert SpanExporter.of_environment(stated, service="shop") is None
+
+
+@pytest.mark.parametrize("answer", [b"what is this\r\n\r\n", b"HTTP/1.1 200 \xff\r\nContent-Length: x\r\n\r\n", None])
+def test_whatever_a_collector_answers_the_next_spans_are_tried(monkeypatch, answer):
+    """A line that is no status, and an address without a scheme, ended the thread for good."""
+    monkeypatch.setattr("bakeoff.web.serving.tracing.EVERY_S", 0.05)
+    asked = []
+
+    class Collector(socketserver.StreamRequestHandler):
+        def handle(self):
+            asked.append(self.rfile.readline())
+            self.wfile.write(answer)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/v1/traces"
+        url = "collector/v1/traces" if answer is None else url
+        exporter = SpanExporter(url, service="shop", headers={}, newest=True)
+        sent = 0
+        for at in range(2):
+            exporter.add({"name": str(at)})
+            until = time.monotonic() + 10
+            while not exporter._waiting.empty() and time.monotonic() < until:
+                time.sleep(0.01)
+            sent += exporter._waiting.empty()
+        exporter.close()
+        server.shutdown()
+    assert sent == 2
+    if answer is None:
+        assert exporter.dropped == 2
+    else:
+        assert len(asked) == 2
 
 
 def test_what_cannot_be_sent_is_dropped_and_counted(caplog):

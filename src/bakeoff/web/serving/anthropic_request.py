@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from bakeoff.core import narrow
 from bakeoff.web.serving.bodies import decoded, joined, refused
 from bakeoff.web.serving.chat_request import ChatRequest, Function, FunctionTool, ResponseFormat, Turn
 
@@ -15,7 +16,7 @@ __all__ = ["MessageRequest", "message_request", "tokens_request"]
 
 EXAMPLE = '{"max_tokens": 256, "messages": [{"role": "user", "content": …}]}'
 TEXTS = {"text": "text"}
-UNSEEN = frozenset({"thinking", "redacted_thinking"})
+UNSEEN = ("thinking", "redacted_thinking")
 """Parts of earlier answers that are no part of a prompt."""
 
 
@@ -73,7 +74,7 @@ class MessageRequest(msgspec.Struct):
         Raises:
             HttpError: something that it cannot say.
         """
-        if self.thinking is not None and self.thinking.get("type") not in {"disabled", "adaptive"}:
+        if self.thinking is not None and self.thinking.get("type") not in ("disabled", "adaptive"):
             expected = "it to be left out, disabled or adaptive"
             raise refused("thinking", expected, self.thinking, code="unsupported_parameter")
         choice = self.tool_choice or ToolChoice(type="auto")
@@ -105,6 +106,8 @@ class MessageRequest(msgspec.Struct):
             raise refused("output_config.effort", "a text", effort, code="invalid_type")
         if schema is None:
             return None
+        if not narrow.is_object(schema):
+            raise refused("output_config.format", '{"type": "json_schema", "schema": {…}}', schema, code="invalid_type")
         return ResponseFormat(type="json_schema", json_schema={"name": "answer", "schema": schema.get("schema")})
 
     def _turns(self) -> list[Turn]:
@@ -138,8 +141,11 @@ def _turns(message: Message, place: str) -> list[Turn]:
             function = {"name": block.get("name"), "arguments": arguments}
             calls.append({"id": block.get("id"), "type": "function", "function": function})
         elif kind == "tool_result":
-            content = joined(block.get("content") or "", f"{here}.content", TEXTS)
-            turns.append(Turn(role="tool", tool_call_id=block.get("tool_use_id"), content=content))
+            answered, content = block.get("tool_use_id"), block.get("content")
+            if not isinstance(answered, str):
+                raise refused(f"{here}.tool_use_id", "the id of a tool_use", answered, code="invalid_type")
+            text = "" if content is None else joined(content, f"{here}.content", TEXTS)
+            turns.append(Turn(role="tool", tool_call_id=answered, content=text))
         elif kind not in UNSEEN:
             raise refused(here, "a part of type text, tool_use or tool_result", block)
     if texts or calls or not turns:

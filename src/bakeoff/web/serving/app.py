@@ -11,8 +11,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bakeoff.core.errors import BakeoffError
-from bakeoff.core.types import Json
-from bakeoff.feedback.record import Recorded
 from bakeoff.project.fine_tuning import ProjectFineTuning
 from bakeoff.serve.plane import DataPlane
 from bakeoff.web.auth import Authenticator, protect
@@ -20,10 +18,10 @@ from bakeoff.web.guard import Guard
 from bakeoff.web.openapi import DocumentRoutes
 from bakeoff.web.problems import HttpError, error_response
 from bakeoff.web.serving.bodies import shown
-from bakeoff.web.serving.context import Serving
+from bakeoff.web.serving.context import Serving, TakesFeedback
 from bakeoff.web.serving.conversations import ConversationRoutes
 from bakeoff.web.serving.direct import Direct
-from bakeoff.web.serving.files import FileRoutes
+from bakeoff.web.serving.files import UPLOADS, FileRoutes
 from bakeoff.web.serving.finetuning import FineTuningRoutes
 from bakeoff.web.serving.health import HealthRoutes
 from bakeoff.web.serving.inference import InferenceRoutes
@@ -34,18 +32,19 @@ from bakeoff.web.serving.turns import Pace
 
 __all__ = ["create_app"]
 
-MAX_BODY_BYTES = 10 * 2**20
+MAX_BODY_BYTES, MAX_UPLOAD_BYTES = 10 * 2**20, 100 * 2**20
 THREADS = 16
 NOT_FOUND, NOT_ALLOWED = 404, 405
 
 
 def create_app(
     plane: DataPlane,
-    record_feedback: Callable[[Sequence[dict[str, Json]]], Recorded],
+    record_feedback: TakesFeedback,
     *,
     hosts: frozenset[str] | None = None,
     model_names: Sequence[str] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
+    max_upload_bytes: int = MAX_UPLOAD_BYTES,
     threads: int = THREADS,
     authenticator: Authenticator | None = None,
     pace: Callable[[str], Pace] = lambda _: Pace(),
@@ -60,6 +59,7 @@ def create_app(
         hosts: the names that a Host header may have, or None for all.
         model_names: what the default endpoint may be called beside its name; "*" for whatever callers like.
         max_body_bytes: the largest body that is read.
+        max_upload_bytes: the largest one with a file.
         threads: calls that compute or wait for the log at once.
         authenticator: says who calls; without one, whoever can call may.
         pace: of an endpoint's calls, by its name.
@@ -91,7 +91,8 @@ def create_app(
     routes += DocumentRoutes(routes).routes
     protect(routes, authenticator)
     direct = Middleware(Direct, serving=serving, routes=rows.routes, authenticator=authenticator)
-    guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, measures=serving.measures)
+    uploads = {UPLOADS: max_upload_bytes}
+    guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, uploads=uploads, measures=serving.measures)
     return Starlette(
         routes=routes,
         middleware=[guard, Middleware(Traced, exporter=exporter), direct],

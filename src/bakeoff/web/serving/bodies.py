@@ -27,8 +27,9 @@ def shown(value: object) -> str:
 
 
 def refused(param: str, expected: str, value: object, *, code: str = "invalid_value") -> HttpError:
-    """The 400 for a key of a request whose value cannot be taken."""
-    return HttpError(400, "BadRequest", f"{param}: expected {expected}; received {shown(value)}", param, code)
+    """The 400 for a key of a request whose value cannot be taken; without a key, for the body."""
+    place = f"{param}: " if param else ""
+    return HttpError(400, "BadRequest", f"{place}expected {expected}; received {shown(value)}", param or None, code)
 
 
 def renamed(error: HttpError, names: Mapping[str, str]) -> HttpError:
@@ -40,9 +41,7 @@ def renamed(error: HttpError, names: Mapping[str, str]) -> HttpError:
     return HttpError(error.status, error.kind, error.message.replace(error.param, param, 1), param, error.code)
 
 
-def joined(
-    content: str | Sequence[Mapping[str, Any]], place: str, kinds: Mapping[str, str], expected: str = "text"
-) -> str:
+def joined(content: object, place: str, kinds: Mapping[str, str], expected: str = "text") -> str:
     """The text of a content: as it is, or of its parts.
 
     Args:
@@ -52,14 +51,16 @@ def joined(
         expected: These types, as an error names them.
 
     Raises:
-        HttpError: a part is none of them.
+        HttpError: it is neither, or a part is none of them.
     """
     if isinstance(content, str):
         return content
+    if not narrow.is_array(content):
+        raise refused(place, f"a text, or parts of type {expected}", content, code="invalid_type")
     texts: list[str] = []
     for at, part in enumerate(content):
-        key = kinds.get(str(part.get("type")))
-        text = None if key is None else part.get(key)
+        key = kinds.get(str(part.get("type"))) if narrow.is_object(part) else None
+        text = part.get(key) if narrow.is_object(part) and key is not None else None
         if not isinstance(text, str):
             raise refused(f"{place}[{at}]", f"a part of type {expected}", part)
         texts.append(text)

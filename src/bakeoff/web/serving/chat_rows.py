@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
-from bakeoff.core.conversation import question_text
+from bakeoff.core.conversation import row_in
 from bakeoff.core.generation import Messages, Option, Piece, Sampling, Token
 from bakeoff.core.types import Signature
 from bakeoff.serve.runtime import Answer, Row
@@ -30,17 +30,11 @@ def row_of(messages: Messages, signature: Signature) -> Row:
     at = next((at for at in reversed(range(len(messages))) if messages[at]["role"] == "user"), None)
     if at is None:
         raise refused("messages", "a message of the user", [message["role"] for message in messages])
-    text, names = str(messages[at]["content"]), signature.input_names
-    only = signature.inputs[0]
-    if len(signature.inputs) == 1 and only.kind == "text":
-        return {only.name: question_text(messages) if only.format.form == "conversation" else text}
-    example = "{" + ", ".join(f'"{name}": …' for name in names[:5]) + (", …}" if len(names) > 5 else "}")  # noqa: PLR2004
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        row = None
-    if not isinstance(row, dict):
-        raise refused(f"messages[{at}].content", f"the row as a JSON object, such as {example}", text)
+    row, names = row_in(messages, signature.inputs, whole=False), signature.input_names
+    if row is None:
+        example = "{" + ", ".join(f'"{name}": …' for name in names[:5]) + (", …}" if len(names) > 5 else "}")  # noqa: PLR2004
+        expected = f"the row as a JSON object, such as {example}"
+        raise refused(f"messages[{at}].content", expected, str(messages[at]["content"]))
     return row
 
 

@@ -10,7 +10,7 @@ import contextvars
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,17 +26,16 @@ from bakeoff.web.auth import principal_of
 from bakeoff.web.generation_measures import GenerationMeasures
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError
-from bakeoff.web.serving.bodies import shown
 from bakeoff.web.serving.conversing import Lanes
+from bakeoff.web.serving.names import Names
 from bakeoff.web.serving.turns import Pace, Turns
 
-__all__ = ["ANY_NAME", "Serving", "caller_key"]
+__all__ = ["KEY", "Serving", "TakesFeedback", "caller_key"]
 
 T = TypeVar("T")
 
 MAX_WAITING = 512
 SLOTS = max(os.cpu_count() or 1, 2)
-ANY_NAME = "*"
 KEY = "x-bakeoff-key"
 """The header with a key of the caller's choice: callers with one meet the same release, while a canary has a share."""
 REFRESH_S = 0.25
@@ -56,6 +55,14 @@ def _ended(call: Callable[[], T]) -> Callable[[], T]:
     return ended
 
 
+class TakesFeedback(Protocol):
+    """Logs feedback items."""
+
+    def __call__(self, items: Sequence[dict[str, Json]], /, *, reaches: Callable[[str], bool] = ...) -> Recorded:
+        """What of it counts; `reaches` says whether a caller knows of an endpoint, where not all know of all."""
+        ...
+
+
 class Serving:
     """The data plane as handlers of requests use it.
 
@@ -71,7 +78,7 @@ class Serving:
     def __init__(
         self,
         plane: DataPlane,
-        record_feedback: Callable[[Sequence[dict[str, Json]]], Recorded],
+        record_feedback: TakesFeedback,
         *,
         threads: int,
         model_names: Sequence[str] = (),
@@ -82,8 +89,8 @@ class Serving:
         self._pace = pace
         self._turns: dict[str, Turns] = {}
         self._gathering: dict[Recorder, tuple[list[PredictionEvent], asyncio.Future[None] | None]] = {}
-        self.plane, self.record_feedback, self.measures = plane, record_feedback, Measures()
-        self.model_names = tuple(model_names)
+        self.plane, self._record, self.measures = plane, record_feedback, Measures()
+        self.known = Names(plane, model_names)
         self._threads, self._waiting = threads, 0
         self._pool: ThreadPoolExecutor | None = None
         self._chat_pool: ThreadPoolExecutor | None = None
@@ -224,26 +231,18 @@ class Serving:
 
     def names(self, request: Request) -> tuple[str, ...]:
         """The endpoints that the caller may know of, the default first."""
-        principal = principal_of(request)
-        return tuple(name for name in self.plane.names if principal.reaches("endpoint", name))
+        return self.known.endpoints(principal_of(request))
 
     def of_model(self, request: Request, name: str | None) -> Engine:
-        """The endpoint that a request names as its model, or the default one; a version means where it is live.
+        """The endpoint that a request names as its model; see `Names.engine`."""
+        return self.known.engine(principal_of(request), name)
 
-        Raises:
-            HttpError: there is no such endpoint, or the caller may not know of it (404).
-        """
-        known = self.names(request)
-        if name in known:
-            return self.plane.engine(name)
-        live = next((each for each in map(self.plane.engine, known) if name and each.model_version == name), None)
-        if live is not None:
-            return live
-        if self.plane.default in known and (name in {None, "", *self.model_names} or ANY_NAME in self.model_names):
-            return self.plane.engine()
-        names = " or ".join(repr(each) for each in dict.fromkeys([*known, *self.model_names])) or "(none is yours)"
-        problem = f"expected model {names}, received {shown(name)}; [endpoint] model_names can allow it other names"
-        raise HttpError(404, "NotFoundError", problem, "model", "model_not_found")
+    def record_feedback(self, request: Request, items: Sequence[dict[str, Json]]) -> Recorded:
+        """Log feedback; for the caller, predictions of endpoints out of reach are as those that there are not."""
+        principal = principal_of(request)
+        if principal.everything("endpoint"):
+            return self._record(items)
+        return self._record(items, reaches=lambda name: principal.reaches("endpoint", name))
 
 
 def caller_key(request: Request, user: str | None = None) -> str | None:

@@ -12,6 +12,7 @@ from bakeoff.core.errors import ContextLengthError
 from bakeoff.core.generation import Piece, Sampling
 from bakeoff.core.types import Json
 from bakeoff.serve.engine import Call, Engine
+from bakeoff.web.auth import principal_of
 from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
@@ -21,7 +22,7 @@ from bakeoff.web.serving.anthropic_request import MessageRequest, TokensRequest,
 from bakeoff.web.serving.bodies import renamed
 from bakeoff.web.serving.chat_request import ChatRequest, chat_request
 from bakeoff.web.serving.completions import CompletionForm, CompletionRequest, completion_request
-from bakeoff.web.serving.context import ANY_NAME, Serving, caller_key
+from bakeoff.web.serving.context import Serving, caller_key
 from bakeoff.web.serving.conversing import Form, Head, respond
 from bakeoff.web.serving.responses import ResponseForm
 from bakeoff.web.serving.responses_request import ResponseRequest, response_request
@@ -119,7 +120,7 @@ class ConversationRoutes:
         """Answer a conversation in the form of its API, which has names of its own for some of the options."""
         engine, turns, sampling = self._read(request, body, names)
         if not await self._serving.in_thread(lambda: engine.converses):
-            return await self._answer_row(request, body, form, names)
+            return await self._answer_row(request, body, form, names, (engine, turns, sampling))
         head = Head(id=engine.new_id(), created_s=engine.now_ms() // 1000, model=engine.endpoint)
         key = caller_key(request, body.user)
 
@@ -141,14 +142,19 @@ class ConversationRoutes:
         )
 
     async def _answer_row(
-        self, request: Request, body: ChatRequest, form: Callable[..., Form], names: Mapping[str, str]
+        self,
+        request: Request,
+        body: ChatRequest,
+        form: Callable[..., Form],
+        names: Mapping[str, str],
+        read: tuple[Engine, list[dict[str, Json]], Sampling],
     ) -> Response:
         """Answer a conversation with a model that answers rows; the id of the answer is the prediction's."""
-        engine, turns, sampling = self._read(request, body, names)
+        engine, turns, sampling = read
         signature = engine.signature
         try:
             chat_rows.require_plain(sampling, body.choices, signature)
-            call = Call([chat_rows.row_of(turns, signature)])
+            call = Call([chat_rows.row_of(turns, signature)], caller_key(request, body.user))
         except HttpError as error:
             raise renamed(error, names) from None
         answers = await self._serving.turns(engine).answered(call, deadline_s(request))
@@ -179,8 +185,7 @@ class ConversationRoutes:
     @permission("read")
     async def models(self, request: Request) -> Response:
         """OpenAI's list of models: the endpoints, and the other names that the default one may be called by."""
-        others = [name for name in self._serving.model_names if name != ANY_NAME]
-        names = list(dict.fromkeys([*self._serving.names(request), *others]))
+        names = self._serving.known.models(principal_of(request))
         return JsonResponse(openai.model_list(names, self._now_s()))
 
     @permission("read")

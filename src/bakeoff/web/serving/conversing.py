@@ -8,6 +8,7 @@ waited for, so that what is wrong with a request has its status code; a caller t
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
@@ -21,11 +22,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from bakeoff.core.errors import BakeoffError
 from bakeoff.core.generation import Piece, ToolCall
 from bakeoff.core.types import Json
-from bakeoff.web.problems import JsonResponse
+from bakeoff.web.problems import HttpError, JsonResponse
 
 __all__ = ["AnswerReader", "AnswerTokens", "Choice", "Form", "Head", "Lanes", "calls_of", "respond", "sse", "text_of"]
+
+logger = logging.getLogger(__name__)
 
 LOOK_S = 0.1
 """How often it is looked whether the caller of an answer that is not streamed is still there."""
@@ -273,7 +277,10 @@ async def _events(
             async for batch in reader.pieces() if index else rest:
                 yield written(index, batch)
         yield b"".join(form.end())
-    except Exception as error:  # noqa: BLE001 - the status is sent already: the error is told in the stream
+    except Exception as error:
+        if not isinstance(error, HttpError | BakeoffError):
+            logger.exception("unexpected error in a stream")
+        # The status is sent already: the error is told in the stream.
         yield b"".join(form.failure(error))
 
 

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.loop.stored_files import StoredFile, StoredFiles
+from bakeoff.web.auth import principal_of, require_everything
 from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
@@ -20,16 +21,20 @@ from bakeoff.web.serving.bodies import refused, shown
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.pages import page
 
-__all__ = ["FileRoutes"]
+__all__ = ["UPLOADS", "FileRoutes"]
 
 PURPOSES = ("fine-tune", "assistants", "batch", "evals", "user_data", "vision")
 """Those that the API knows; here a file of any purpose is only used to fine-tune on."""
 LIMIT = 10_000
+UPLOADS = "/v1/files"
 LONGEST_NAME = 255
 
 
 class FileRoutes:
-    """Handlers of the paths under `/v1/files`."""
+    """Handlers of the paths under `/v1/files`.
+
+    Files belong to the project, not to one of its models: for who does not reach every model, there are none.
+    """
 
     def __init__(self, serving: Serving, files: StoredFiles) -> None:
         self._serving, self._files = serving, files
@@ -38,7 +43,7 @@ class FileRoutes:
     def routes(self) -> list[Route]:
         """What is served."""
         return [
-            Route("/v1/files", self.upload, methods=["POST"]),
+            Route(UPLOADS, self.upload, methods=["POST"]),
             Route("/v1/files", self.files),
             Route("/v1/files/{file}", self.file),
             Route("/v1/files/{file}", self.delete, methods=["DELETE"]),
@@ -49,6 +54,7 @@ class FileRoutes:
     @takes(None, "multipart/form-data")
     async def upload(self, request: Request) -> Response:
         """Keep a file: `purpose` and `file` as multipart/form-data."""
+        require_everything(request, "model")
         fields = _fields(request.headers.get("content-type", ""), await request.body())
         for name in fields:
             if name not in {"purpose", "file"}:
@@ -66,7 +72,8 @@ class FileRoutes:
     async def files(self, request: Request) -> Response:
         """The files, the newest first."""
         purpose = request.query_params.get("purpose")
-        files = await self._serving.in_thread(self._files.all)
+        knows = principal_of(request).everything("model")
+        files = await self._serving.in_thread(self._files.all) if knows else []
         cards = [_card(file) for file in files if purpose in {None, file.purpose}]
         return JsonResponse(page(request, cards, limit=LIMIT))
 
@@ -92,6 +99,8 @@ class FileRoutes:
     async def _of(self, request: Request) -> StoredFile:
         file_id = request.path_params["file"]
         try:
+            if not principal_of(request).everything("model"):
+                raise self._files.unknown(file_id)
             return await self._serving.in_thread(lambda: self._files.get(file_id))
         except NotFoundError as error:
             raise HttpError(404, "NotFoundError", str(error), "file_id", "file_not_found") from None

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from bakeoff.core.errors import ConfigError, NotFoundError
 from bakeoff.loop.fine_tune_jobs import FineTuneJob, Tuning
 from bakeoff.project.fine_tuning import ProjectFineTuning
+from bakeoff.web.auth import principal_of, require_everything
 from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
@@ -47,7 +48,7 @@ class _Method(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class JobRequest(msgspec.Struct):
-    """The body of a new job. Each key may be null; `metadata` is kept and changes nothing."""
+    """The body of a new job. Each key may be null; `metadata` and `suffix` are kept and change nothing."""
 
     model: str
     training_file: str
@@ -66,8 +67,7 @@ class JobRequest(msgspec.Struct):
             HttpError: values out of their ranges.
         """
         kind = "supervised" if self.method is None else self.method.type
-        of_method = None if self.method is None else getattr(self.method, kind)
-        given = (of_method and of_method.hyperparameters) or self.hyperparameters or _Hyperparameters()
+        given = self._hyperparameters(kind)
         if self.integrations:
             raise refused("integrations", "it to be left out: nothing is sent elsewhere", self.integrations)
         if self.seed is not None and not 0 <= self.seed < 2**31:
@@ -87,6 +87,24 @@ class JobRequest(msgspec.Struct):
             beta=beta,
         )
 
+    def _hyperparameters(self, kind: str) -> _Hyperparameters:
+        """Those of the method, or those that stand beside it, as older clients send them.
+
+        Raises:
+            HttpError: they stand at both places, or belong to another method.
+        """
+        method = self.method or _Method(type="supervised")
+        for other in ("supervised", "dpo", "reinforcement"):
+            if other != kind and getattr(method, other) is not None:
+                expected = f"it to be left out: the method is {kind}"
+                raise refused(f"method.{other}", expected, msgspec.to_builtins(getattr(method, other)))
+        options: _Options | None = getattr(method, kind)
+        of_method = None if options is None else options.hyperparameters
+        if of_method is not None and self.hyperparameters is not None:
+            expected = "it to be left out: those of the method stand beside it"
+            raise refused("hyperparameters", expected, msgspec.to_builtins(self.hyperparameters))
+        return of_method or self.hyperparameters or _Hyperparameters()
+
 
 def _number(name: str, value: float | str | None, most: float) -> float | None:
     """A hyperparameter above 0; None for "auto"."""
@@ -98,7 +116,10 @@ def _number(name: str, value: float | str | None, most: float) -> float | None:
 
 
 class FineTuningRoutes:
-    """Handlers of the paths under `/v1/fine_tuning`."""
+    """Handlers of the paths under `/v1/fine_tuning`.
+
+    Jobs belong to the project, as files do: for who does not reach every model, there are none.
+    """
 
     def __init__(self, serving: Serving, fine_tuning: ProjectFineTuning) -> None:
         self._serving, self._tuning = serving, fine_tuning
@@ -120,12 +141,12 @@ class FineTuningRoutes:
     @takes(JobRequest)
     async def create(self, request: Request) -> Response:
         """Have a model fine-tuned on a file that was uploaded."""
-        raw = await request.body()
-        asked = decoded(raw, JobRequest, EXAMPLE)
+        require_everything(request, "model")
+        asked = decoded(await request.body(), JobRequest, EXAMPLE)
         tuning = asked.tuning()
 
         def create() -> FineTuneJob:
-            given = {"method": msgspec.to_builtins(asked.method), "metadata": asked.metadata}
+            given = {"metadata": asked.metadata}
             return self._tuning.create(
                 asked.model,
                 asked.training_file,
@@ -138,30 +159,33 @@ class FineTuningRoutes:
         try:
             job = await self._serving.in_thread(create)
         except NotFoundError as error:
-            raise HttpError(400, "BadRequest", str(error), "training_file", "file_not_found") from None
+            of_other = asked.validation_file is not None and repr(asked.validation_file[:80]) in str(error)
+            param = "validation_file" if of_other else "training_file"
+            raise HttpError(400, "BadRequest", str(error), param, "file_not_found") from None
         except ConfigError as error:
             raise HttpError(400, "BadRequest", str(error), "hyperparameters", "invalid_value") from None
-        return JsonResponse(_card(job))
+        return JsonResponse(self._card(job))
 
     @permission("read")
     async def jobs(self, request: Request) -> Response:
         """The jobs, the newest first."""
-        jobs = await self._serving.in_thread(self._tuning.jobs.all)
+        knows = principal_of(request).everything("model")
+        jobs = await self._serving.in_thread(self._tuning.jobs.all) if knows else []
         wanted = _metadata(request)
-        cards = [_card(job) for job in jobs]
+        cards = [self._card(job) for job in jobs]
         cards = [card for card in cards if wanted.items() <= (card["metadata"] or {}).items()]
         return JsonResponse(page(request, cards, limit=LIMIT))
 
     @permission("read")
     async def job(self, request: Request) -> Response:
         """How a job stands."""
-        return JsonResponse(_card(await self._of(request)))
+        return JsonResponse(self._card(await self._of(request)))
 
     @permission("run")
     async def cancel(self, request: Request) -> Response:
         """End a job that waits or runs."""
         job = await self._of(request)
-        return JsonResponse(_card(await self._serving.in_thread(lambda: self._tuning.jobs.cancel(job.id))))
+        return JsonResponse(self._card(await self._serving.in_thread(lambda: self._tuning.jobs.cancel(job.id))))
 
     @permission("read")
     async def events(self, request: Request) -> Response:
@@ -199,9 +223,14 @@ class FineTuningRoutes:
         ]
         return JsonResponse(page(request, listed, limit=CHECKPOINTS))
 
+    def _card(self, job: FineTuneJob) -> dict[str, Any]:
+        return _card(job, self._tuning.seed)
+
     async def _of(self, request: Request) -> FineTuneJob:
         job_id = request.path_params["job"]
         try:
+            if not principal_of(request).everything("model"):
+                raise self._tuning.jobs.unknown(job_id)
             return await self._serving.in_thread(lambda: self._tuning.jobs.get(job_id))
         except NotFoundError as error:
             raise HttpError(404, "NotFoundError", str(error), "fine_tuning_job_id", "fine_tune_not_found") from None
@@ -213,8 +242,8 @@ def _metadata(request: Request) -> dict[str, str]:
     return {key[9:-1]: value for key, value in listed if key.startswith("metadata[") and key.endswith("]")}
 
 
-def _card(job: FineTuneJob) -> dict[str, Any]:
-    """A job as the API has it; `judged` says more of its model than that API does."""
+def _card(job: FineTuneJob, default_seed: int) -> dict[str, Any]:
+    """A job as the API has it, of a project with this seed; `judged` says more of its model than that API does."""
     tuning, over = job.tuning, job.finished_ms
     hyperparameters = {
         "n_epochs": "auto" if tuning.epochs is None else tuning.epochs,
@@ -236,13 +265,13 @@ def _card(job: FineTuneJob) -> dict[str, Any]:
         "validation_file": job.file_ids[1],
         "hyperparameters": hyperparameters,
         "method": {"type": tuning.method, tuning.method: {"hyperparameters": options}},
-        "seed": tuning.seed or 0,
+        "seed": default_seed if tuning.seed is None else tuning.seed,
         "suffix": job.suffix,
         "metadata": job.given.get("metadata"),
         "organization_id": "",
         "result_files": [],
         "integrations": [],
-        "trained_tokens": job.trained_tokens,
+        "trained_tokens": None,
         "judged": None if job.verdict is None else {"verdict": job.verdict, "takes_over": job.takes_over},
     }
 

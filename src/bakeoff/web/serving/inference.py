@@ -14,13 +14,16 @@ from starlette.routing import Route
 
 import bakeoff
 from bakeoff.core import narrow
+from bakeoff.core.principals import Principal
 from bakeoff.core.types import Json
 from bakeoff.serve.engine import Call, Engine
+from bakeoff.web.auth import principal_of
 from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.bodies import decoded, shown
-from bakeoff.web.serving.context import Serving
+from bakeoff.web.serving.context import Serving, caller_key
+from bakeoff.web.serving.names import Names
 from bakeoff.web.serving.rows import deadline_s
 from bakeoff.web.serving.tensors import (
     BYTES,
@@ -89,7 +92,7 @@ class InferenceRoutes:
     @permission("public")
     async def ready(self, _request: Request) -> Response:
         """200 when every endpoint answers, else 503."""
-        ready = all(engine.health().ready for engine in self._serving.plane.engines)
+        ready = self._serving.plane.ready
         return JsonResponse({"ready": ready}, status_code=200 if ready else 503)
 
     @permission("read")
@@ -100,23 +103,27 @@ class InferenceRoutes:
     @permission("read")
     async def model(self, request: Request) -> Response:
         """An endpoint's live version, and the tensors that it takes and gives."""
-        engine = engine_of(self._serving, request)
+        engine = self._engine(request)
         return JsonResponse(await self._serving.in_thread(lambda: model_metadata(engine)))
 
     @permission("read")
     async def model_ready(self, request: Request) -> Response:
         """200 when an endpoint answers, else 503."""
-        ready = engine_of(self._serving, request).health().ready
+        ready = self._engine(request).health().ready
         return JsonResponse({"ready": ready}, status_code=200 if ready else 503)
+
+    def _engine(self, request: Request) -> Engine:
+        path = request.path_params
+        return engine_of(self._serving.known, principal_of(request), path["model"], path.get("version"))
 
     @permission("predict")
     @takes(InferenceRequest, "application/octet-stream")
     async def infer(self, request: Request) -> Response:
         """Answer the rows that tensors hold."""
-        engine = engine_of(self._serving, request)
+        engine = self._engine(request)
         asked, tensors = _request(await request.body(), request.headers.get(HEADER))
         signature = await self._serving.in_thread(lambda: engine.signature)
-        call = Call(rows_of(tensors, signature))
+        call = Call(rows_of(tensors, signature), caller_key(request))
         answers = await self._serving.turns(engine).answered(call, deadline_s(request))
         outputs = tensors_of(answers, signature, [each.name for each in asked.outputs or ()])
         body: dict[str, Json] = {"model_name": engine.endpoint, "model_version": version_of(engine)}
@@ -130,14 +137,14 @@ def version_of(engine: Engine) -> str:
     return (engine.model_version or "").rpartition("/")[2]
 
 
-def engine_of(serving: Serving, request: Request) -> Engine:
-    """The endpoint of a path, whose version (if one is named) must be live.
+def engine_of(names: Names, principal: Principal, model: str, version: str | None) -> Engine:
+    """The endpoint that a caller names, whose version (if one is named) must be live.
 
     Raises:
         HttpError: there is no such endpoint, or another version is live (404).
     """
-    engine = serving.of_model(request, request.path_params["model"])
-    wanted, live = request.path_params.get("version"), version_of(engine)
+    engine, wanted = names.engine(principal, model), version
+    live = version_of(engine)
     if wanted not in {None, live}:
         raise HttpError(404, "NotFoundError", f"expected version {live or '(none is live)'}, received {shown(wanted)}")
     return engine

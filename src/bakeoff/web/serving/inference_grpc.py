@@ -9,22 +9,25 @@ Source: github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Self
 
 import msgspec
 
 import bakeoff
-from bakeoff.core.errors import MissingExtraError, NotFoundError, StoreError
+from bakeoff.core.errors import MissingExtraError, SecurityError, StoreError
 from bakeoff.core.principals import ANONYMOUS, Permission, Principal
-from bakeoff.security.network import require_guarded
+from bakeoff.security.network import is_loopback
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
+from bakeoff.web.auth import token_texts
 from bakeoff.web.problems import HttpError, error_body, status_of
-from bakeoff.web.serving.bodies import shown
-from bakeoff.web.serving.inference import model_metadata, version_of
+from bakeoff.web.serving.context import KEY
+from bakeoff.web.serving.inference import engine_of, model_metadata, version_of
+from bakeoff.web.serving.names import Names
 from bakeoff.web.serving.tensors import BYTES, Tensor, packed, rows_of, tensors_of, text_of, unpacked
 
 __all__ = ["GrpcServer"]
@@ -105,14 +108,24 @@ STATUS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and the key that calls of one user share (metadata as the header of HTTP)."""
+
+    principal: Principal
+    key: str | None
+
+
 class GrpcServer:
     """The protocol on a port; a context manager.
 
     Args:
         plane: the endpoints.
-        host: a loopback address: connections are not encrypted.
+        host: a loopback address, as connections are not encrypted.
         port: 0 for a free one.
         tokens: who calls; without them whoever can call may.
+        model_names: what the default endpoint may be called beside its name; "*" for whatever callers like.
+        trusted_network: whether something else says who reaches the address.
 
     Raises:
         MissingExtraError: grpcio is not installed. SecurityError: the host is no loopback address.
@@ -120,14 +133,27 @@ class GrpcServer:
     """
 
     def __init__(
-        self, plane: DataPlane, host: str = "127.0.0.1", port: int = 0, *, tokens: AccessTokens | None = None
+        self,
+        plane: DataPlane,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        tokens: AccessTokens | None = None,
+        model_names: Sequence[str] = (),
+        trusted_network: bool = False,
     ) -> None:
-        require_guarded(host, authenticated=tokens is not None, encrypted=False)
+        if not trusted_network and not is_loopback(host):
+            raise SecurityError(
+                f"expected a loopback address for gRPC, whose connections are not encrypted here ([tls] is for HTTP "
+                f"alone); received {host!r}. Put a proxy that ends TLS in front, or set [endpoint] trusted_network "
+                "where something else says who reaches the address"
+            )
         try:
             import grpc
         except ImportError:
             raise MissingExtraError("serving gRPC needs grpcio: pip install 'bakeoff[grpc]'") from None
         self._grpc, self._plane, self._tokens = grpc, plane, tokens
+        self._names = Names(plane, model_names)
         self._messages = _classes()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="grpc")
         options = [("grpc.max_receive_message_length", MAX_BYTES), ("grpc.so_reuseport", 0)]
@@ -148,9 +174,9 @@ class GrpcServer:
         self._pool.shutdown()
 
     def _handlers(self) -> dict[str, Any]:
-        calls: dict[str, tuple[Permission, Callable[[Any, Principal], Any]]] = {
+        calls: dict[str, tuple[Permission, Callable[[Any, Caller], Any]]] = {
             "ServerLive": ("public", lambda _, __: {"live": True}),
-            "ServerReady": ("public", lambda _, __: {"ready": all(e.health().ready for e in self._plane.engines)}),
+            "ServerReady": ("public", lambda _, __: {"ready": self._plane.ready}),
             "ServerMetadata": ("read", lambda _, __: {"name": "bakeoff", "version": bakeoff.__version__}),
             "ModelReady": ("read", self._ready),
             "ModelMetadata": ("read", self._metadata),
@@ -166,11 +192,12 @@ class GrpcServer:
         }
 
     def _answering(
-        self, permission: Permission, call: Callable[[Any, Principal], Any], response: Any
+        self, permission: Permission, call: Callable[[Any, Caller], Any], response: Any
     ) -> Callable[[Any, Any], Any]:
         def answer(request: Any, context: Any) -> Any:
             try:
-                body = call(request, self._principal(permission, context.invocation_metadata()))
+                metadata = {name: str(value) for name, value in context.invocation_metadata() or ()}
+                body = call(request, Caller(self._principal(permission, metadata), metadata.get(KEY)))
                 return response(**body) if isinstance(body, dict) else body
             except Exception as error:
                 code = getattr(self._grpc.StatusCode, STATUS.get(status_of(error), "INTERNAL"))
@@ -181,11 +208,10 @@ class GrpcServer:
 
         return answer
 
-    def _principal(self, permission: Permission, metadata: Iterable[tuple[str, Any]]) -> Principal:
+    def _principal(self, permission: Permission, metadata: Mapping[str, str]) -> Principal:
         if self._tokens is None or permission == "public":
             return ANONYMOUS
-        header = str(dict(metadata).get("authorization", ""))
-        principal = self._tokens.principal(header.removeprefix("Bearer ").strip())
+        principal = next(filter(None, map(self._tokens.principal, token_texts(metadata))), None)
         if principal is None:
             raise HttpError(401, "Unauthenticated", "expected a valid token as authorization: Bearer …, received none")
         if not principal.may(permission):
@@ -193,25 +219,18 @@ class GrpcServer:
         return principal
 
     def _engine(self, name: str, version: str, principal: Principal) -> Engine:
-        known = [each for each in self._plane.names if principal.reaches("endpoint", each)]
-        if name not in known:
-            names = " or ".join(map(repr, known)) or "(none is yours)"
-            raise NotFoundError(f"expected model {names}, received {shown(name)}")
-        engine = self._plane.engine(name)
-        if version not in {"", version_of(engine)}:
-            raise NotFoundError(f"expected version {version_of(engine)}, received {shown(version)}")
-        return engine
+        return engine_of(self._names, principal, name, version or None)
 
-    def _ready(self, request: Any, principal: Principal) -> dict[str, Any]:
-        return {"ready": self._engine(request.name, request.version, principal).health().ready}
+    def _ready(self, request: Any, caller: Caller) -> dict[str, Any]:
+        return {"ready": self._engine(request.name, request.version, caller.principal).health().ready}
 
-    def _metadata(self, request: Any, principal: Principal) -> dict[str, Any]:
-        return dict(model_metadata(self._engine(request.name, request.version, principal)))
+    def _metadata(self, request: Any, caller: Caller) -> dict[str, Any]:
+        return dict(model_metadata(self._engine(request.name, request.version, caller.principal)))
 
-    def _infer(self, request: Any, principal: Principal) -> Any:
-        engine = self._engine(request.model_name, request.model_version, principal)
+    def _infer(self, request: Any, caller: Caller) -> Any:
+        engine = self._engine(request.model_name, request.model_version, caller.principal)
         signature = engine.signature
-        answers = engine.predict(rows_of(_tensors(request), signature))
+        answers = engine.predict(rows_of(_tensors(request), signature), key=caller.key)
         outputs = tensors_of(answers, signature, [each.name for each in request.outputs])
         response = self._messages["ModelInferResponse"](
             model_name=engine.endpoint, model_version=version_of(engine), id=request.id

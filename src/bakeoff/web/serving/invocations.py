@@ -22,8 +22,8 @@ from bakeoff.serve.runtime import Row
 from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
-from bakeoff.web.serving.bodies import decoded, shown
-from bakeoff.web.serving.context import Serving
+from bakeoff.web.serving.bodies import decoded, refused, shown
+from bakeoff.web.serving.context import Serving, caller_key
 from bakeoff.web.serving.rows import deadline_s
 
 __all__ = ["InvocationRequest", "InvocationRoutes"]
@@ -68,7 +68,7 @@ class InvocationRoutes:
     @permission("public")
     async def ping(self, _request: Request) -> Response:
         """200 when every endpoint answers, else 503."""
-        ready = all(engine.health().ready for engine in self._serving.plane.engines)
+        ready = self._serving.plane.ready
         return PlainTextResponse("\n", status_code=200 if ready else 503)
 
     @permission("read")
@@ -91,7 +91,7 @@ class InvocationRoutes:
         else:
             problem = f"expected a body of application/json or text/csv, received {shown(media)}"
             raise HttpError(415, "BadRequest", problem)
-        answers = await self._serving.turns(engine).answered(Call(rows), deadline_s(request))
+        answers = await self._serving.turns(engine).answered(Call(rows, caller_key(request)), deadline_s(request))
         values = [answer.value if answer.label is None else answer.label for answer in answers]
         return JsonResponse({"predictions": values})
 
@@ -99,9 +99,9 @@ class InvocationRoutes:
 def _rows(asked: InvocationRequest, signature: Signature) -> list[Row]:
     given = [name for name in FORMS if getattr(asked, name) is not None]
     if len(given) != 1:
-        raise _refused("", f"one of {', '.join(FORMS)}", given)
+        raise refused("", f"one of {', '.join(FORMS)}", given)
     if asked.params:
-        raise _refused("params", "it to be left out: models here take none", asked.params)
+        raise refused("params", "it to be left out: models here take none", asked.params)
     if asked.dataframe_split is not None:
         split = asked.dataframe_split
         names = list(signature.input_names) if split.columns is None else split.columns
@@ -124,7 +124,7 @@ def _item(item: Any, names: Sequence[str], place: str) -> Row:
 
 def _named(values: Sequence[Any], names: Sequence[str], place: str) -> Row:
     if len(values) != len(names):
-        raise _refused(place, f"{len(names)} values ({', '.join(names)[:200]})", values)
+        raise refused(place, f"{len(names)} values ({', '.join(names)[:200]})", values)
     return dict(zip(names, values, strict=True))
 
 
@@ -133,7 +133,7 @@ def _of_columns(columns: Mapping[str, Any]) -> list[Row]:
     lists = {name: values if isinstance(values, list) else [values] for name, values in columns.items()}
     if len({len(values) for values in lists.values()}) > 1:
         lengths = {name: len(values) for name, values in lists.items()}
-        raise _refused("inputs", "lists of one length", lengths)
+        raise refused("inputs", "lists of one length", lengths)
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
@@ -146,10 +146,5 @@ def _csv_rows(body: bytes) -> list[Row]:
         raise HttpError(400, "BadRequest", f"expected CSV in UTF-8 with a header; {error}") from None
     names, *rows = lines or [[]]
     if not names or len(set(names)) < len(names):
-        raise _refused("", "CSV with a header of different names", names)
+        raise refused("", "CSV with a header of different names", names)
     return [_named([cell or None for cell in row], names, f"line {at}") for at, row in enumerate(rows, 2) if row]
-
-
-def _refused(param: str, expected: str, value: object) -> HttpError:
-    place = f"{param}: " if param else ""
-    return HttpError(400, "BadRequest", f"{place}expected {expected}; received {shown(value)}", param or None)

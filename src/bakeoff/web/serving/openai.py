@@ -15,7 +15,7 @@ from bakeoff.core.types import Json
 from bakeoff.web.problems import openai_error
 from bakeoff.web.serving.conversing import AnswerTokens, Head, calls_of, sse, text_of
 
-__all__ = ["DONE", "ChatForm", "model_card", "model_list", "prediction_id", "usage_of"]
+__all__ = ["DONE", "ChatForm", "model_card", "model_list", "prediction_id", "token_logprobs", "usage_of"]
 
 DONE = b"data: [DONE]\n\n"
 
@@ -101,16 +101,18 @@ def _bit(call: ToolCall) -> dict[str, Any]:
 
 
 def _logprobs(tokens: "Sequence[Token]") -> dict[str, Any] | None:
-    if not tokens:
-        return None
+    return {"content": token_logprobs(tokens), "refusal": None} if tokens else None
+
+
+def token_logprobs(tokens: Iterable[Token]) -> list[dict[str, Any]]:
+    """Log-probabilities of tokens and of those that stood beside them, as OpenAI's APIs have them."""
 
     def entry(text: str, logprob: float) -> dict[str, Any]:
         return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
-    content = [
+    return [
         {**entry(token.text, token.logprob), "top_logprobs": [entry(*other) for other in token.top]} for token in tokens
     ]
-    return {"content": content, "refusal": None}
 
 
 def usage_of(ends: Iterable[Piece]) -> dict[str, Json]:
@@ -133,6 +135,6 @@ def model_card(name: str, created_s: int) -> dict[str, Any]:
 
 
 def model_list(names: Sequence[str], created_s: int) -> dict[str, Any]:
-    """The body of GET /v1/models: the one model that there is, by each of its names."""
-    page = {"has_more": False, "first_id": names[0], "last_id": names[-1]}
+    """The body of GET /v1/models: the models that the caller reaches, by each of their names."""
+    page = {"has_more": False, "first_id": names[0] if names else None, "last_id": names[-1] if names else None}
     return {"object": "list", "data": [model_card(name, created_s) for name in names], **page}

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from bakeoff.core.generation import Piece, Token, ToolCall
+from bakeoff.core.generation import Piece, ToolCall
 from bakeoff.web.problems import openai_error
 from bakeoff.web.serving.conversing import AnswerTokens, Head, calls_of, sse, text_of
-from bakeoff.web.serving.openai import DONE
+from bakeoff.web.serving.openai import DONE, token_logprobs
 from bakeoff.web.serving.responses_request import ResponseRequest, Text
 
 __all__ = ["ResponseForm"]
@@ -90,7 +90,7 @@ class ResponseForm:
             return
         item = self._items[-1]
         if item["type"] == "message":
-            logprobs = _token_logprobs(item["tokens"])
+            logprobs = token_logprobs(item["tokens"])
             yield self._of_text("response.output_text.done", text=item["text"], logprobs=logprobs)
             yield self._of_text("response.content_part.done", part=_part(item["text"], logprobs))
         else:
@@ -168,7 +168,7 @@ def _told(item: dict[str, Any]) -> dict[str, Any]:
     plain = {name: value for name, value in item.items() if name not in {"text", "tokens"}}
     if item["type"] != "message":
         return plain
-    return plain | {"content": [_part(item["text"], _token_logprobs(item["tokens"]))]}
+    return plain | {"content": [_part(item["text"], token_logprobs(item["tokens"]))]}
 
 
 def _part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -176,16 +176,7 @@ def _part(text: str, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _logprobs(pieces: Iterable[Piece]) -> list[dict[str, Any]]:
-    return _token_logprobs([token for piece in pieces for token in piece.tokens])
-
-
-def _token_logprobs(tokens: Iterable[Token]) -> list[dict[str, Any]]:
-    def entry(text: str, logprob: float) -> dict[str, Any]:
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
-
-    return [
-        {**entry(token.text, token.logprob), "top_logprobs": [entry(*other) for other in token.top]} for token in tokens
-    ]
+    return token_logprobs([token for piece in pieces for token in piece.tokens])
 
 
 def _usage(last: Piece) -> dict[str, Any]:

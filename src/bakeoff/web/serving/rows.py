@@ -87,7 +87,7 @@ class RowRoutes:
         """Log what was true of an answer: `{"items": [{"id": …, "label": …}, …]}`; sent twice, counted once."""
         self._serving.of_path(request)
         asked = _decoded(await request.body(), _FEEDBACK, '{"items": [{"id": …, "label": …}, …]}')
-        recorded = await self._serving.in_thread(lambda: self._serving.record_feedback(asked.items))
+        recorded = await self._serving.in_thread(lambda: self._serving.record_feedback(request, asked.items))
         return JsonResponse(recorded.to_json())
 
 

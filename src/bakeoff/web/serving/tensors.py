@@ -15,8 +15,7 @@ from typing import Any
 
 from bakeoff.core.types import Column, Signature
 from bakeoff.serve.runtime import Answer, Row
-from bakeoff.web.problems import HttpError
-from bakeoff.web.serving.bodies import shown
+from bakeoff.web.serving.bodies import refused
 
 __all__ = [
     "BYTES",
@@ -91,12 +90,12 @@ def rows_of(tensors: Sequence[Tensor], signature: Signature) -> list[Row]:
     for tensor in tensors:
         _check(tensor)
     if not tensors:
-        raise _refused("inputs", "at least one tensor", [])
+        raise refused("inputs", "at least one tensor", [])
     counts = {tensor.name: tensor.shape[0] if tensor.shape else 0 for tensor in tensors}
     if len(set(counts.values())) > 1:
-        raise _refused("inputs", "tensors of one number of rows (their first dimension)", counts)
+        raise refused("inputs", "tensors of one number of rows (their first dimension)", counts)
     if len(counts) < len(tensors):
-        raise _refused("inputs", "tensors of different names", [tensor.name for tensor in tensors])
+        raise refused("inputs", "tensors of different names", [tensor.name for tensor in tensors])
     matrix = _matrix(tensors, signature)
     names = list(signature.input_names) if matrix else [tensor.name for tensor in tensors]
     columns = _columns_of(tensors[0]) if matrix else [_column_of(tensor, signature) for tensor in tensors]
@@ -119,13 +118,15 @@ def _columns_of(tensor: Tensor) -> list[list[Any]]:
 
 def _column_of(tensor: Tensor, signature: Signature) -> list[Any]:
     width = math.prod(tensor.shape[1:])
+    if width == 0:
+        raise refused(f"inputs.{tensor.name[:80]}.shape", "rows of one element or more", list(tensor.shape))
     vectors = {column.format.vector for column in signature.inputs}
     if tensor.name in vectors:
         return [list(map(_value, tensor.values[at : at + width])) for at in range(0, len(tensor.values), width)]
     if width != 1:
         wide = f"[{tensor.shape[0]}] or [{tensor.shape[0]}, 1]"
         numbers = f"; one tensor of [n, {len(signature.input_names)}] may hold all inputs where they are numbers"
-        raise _refused(f"inputs.{tensor.name[:80]}.shape", wide + numbers, list(tensor.shape))
+        raise refused(f"inputs.{tensor.name[:80]}.shape", wide + numbers, list(tensor.shape))
     return list(map(_value, tensor.values))
 
 
@@ -137,12 +138,12 @@ def _value(value: Any) -> Any:
 def _check(tensor: Tensor) -> None:
     place = f"inputs.{tensor.name[:80]}"
     if tensor.datatype != BYTES and tensor.datatype not in CODES:
-        raise _refused(f"{place}.datatype", " or ".join([*CODES, BYTES]), tensor.datatype)
+        raise refused(f"{place}.datatype", " or ".join([*CODES, BYTES]), tensor.datatype)
     if any(size < 0 for size in tensor.shape) or not tensor.shape:
-        raise _refused(f"{place}.shape", "whole numbers from 0, the rows first", list(tensor.shape))
+        raise refused(f"{place}.shape", "whole numbers from 0, the rows first", list(tensor.shape))
     if math.prod(tensor.shape) != len(tensor.values):
         expected = f"{math.prod(tensor.shape)} elements, as the shape {list(tensor.shape)} says"
-        raise _refused(f"{place}.data", expected, f"{len(tensor.values)} elements")
+        raise refused(f"{place}.data", expected, f"{len(tensor.values)} elements")
 
 
 def tensors_of(answers: Sequence[Answer], signature: Signature, wanted: Sequence[str]) -> list[Tensor]:
@@ -163,7 +164,7 @@ def tensors_of(answers: Sequence[Answer], signature: Signature, wanted: Sequence
         del made["probabilities"]  # a model that only says labels
     for name in wanted:
         if name not in made:
-            raise _refused("outputs", " or ".join(made), name)
+            raise refused("outputs", " or ".join(made), name)
     return [
         Tensor(name=name, datatype=made[name][0], shape=(len(answers), *made[name][1]), values=values[name]())
         for name in wanted or made
@@ -187,10 +188,10 @@ def unpacked(name: str, datatype: str, data: bytes) -> list[Any]:
     place = f"inputs.{name[:80]}"
     if datatype != BYTES:
         if datatype not in CODES:
-            raise _refused(f"{place}.datatype", " or ".join([*CODES, BYTES]), datatype)
+            raise refused(f"{place}.datatype", " or ".join([*CODES, BYTES]), datatype)
         width = WIDTHS[datatype]
         if len(data) % width:
-            raise _refused(f"{place}.data", f"bytes of {datatype}, {width} for each element", f"{len(data)} bytes")
+            raise refused(f"{place}.data", f"bytes of {datatype}, {width} for each element", f"{len(data)} bytes")
         return list(struct.unpack(f"<{len(data) // width}{CODES[datatype]}", data))
     texts: list[str] = []
     at = 0
@@ -199,7 +200,7 @@ def unpacked(name: str, datatype: str, data: bytes) -> list[Any]:
         size = LENGTH.unpack_from(data, at)[0] if end <= len(data) else len(data)
         text, at = data[end : end + size], end + size
         if at > len(data):
-            raise _refused(f"{place}.data", "texts, each behind its length in 4 bytes", f"{len(data)} bytes")
+            raise refused(f"{place}.data", "texts, each behind its length in 4 bytes", f"{len(data)} bytes")
         texts.append(text_of(text, place))
     return texts
 
@@ -213,8 +214,4 @@ def text_of(text: bytes, place: str) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError:
-        raise _refused(f"{place}.data", "texts in UTF-8", text[:40]) from None
-
-
-def _refused(param: str, expected: str, value: object) -> HttpError:
-    return HttpError(400, "BadRequest", f"{param}: expected {expected}; received {shown(value)}", param)
+        raise refused(f"{place}.data", "texts in UTF-8", text[:40]) from None

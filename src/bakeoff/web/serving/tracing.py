@@ -88,12 +88,12 @@ class SpanExporter:
             "resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": "bakeoff"}, "spans": spans}]}]
         }
         headers = {"Content-Type": "application/json", **self._headers}
-        request = urllib.request.Request(self._url, msgspec.json.encode(body), headers)  # noqa: S310 - the operator's
         try:
+            request = urllib.request.Request(self._url, msgspec.json.encode(body), headers)  # noqa: S310 - the operator's
             with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310
                 pass
-        except (OSError, ValueError) as error:
-            self._drop(len(spans), str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a collector answers, the next spans are tried
+            self._drop(len(spans), str(error) or type(error).__name__)
 
     def _drop(self, spans: int, why: str) -> None:
         if not self.dropped:
