@@ -43,7 +43,8 @@ class Names:
         known = self.endpoints(principal)
         if name in known:
             return self._plane.engine(name)
-        live = next((each for each in map(self._plane.engine, known) if name and each.model_version == name), None)
+        engines = (self._plane.engine(each) for each in known if name and each not in self._plane.gateways)
+        live = next((each for each in engines if each.model_version == name), None)
         if live is not None:
             return live
         if self._plane.default in known and (name in {None, "", *self._aliases} or ANY_NAME in self._aliases):
