@@ -129,6 +129,7 @@ class Allowances:
         """
         now_ms = self._clock()
         accounts: list[_Account] = []
+        refusals: list[LimitError] = []
         with self._lock:
             for name in self._of(caller, endpoint):
                 account = self._accounts.setdefault((name, caller), _Account(self._limits[name]))
@@ -137,8 +138,10 @@ class Allowances:
                 spent = _spent(account)
                 if spent is not None:
                     self.refused[name] += 1
-                    raise self._refusal(name, caller, spent, account, now_ms)
+                    refusals.append(self._refusal(name, caller, spent, account, now_ms))
                 accounts.append(account)
+            if refusals:
+                raise max(refusals, key=lambda error: error.retry_after_s)
             for account in accounts:
                 account.under_way += 1
                 for window in account.windows.values():
@@ -187,7 +190,7 @@ class Allowances:
                 own: dict[Span, Used] = {span: window.own for span, window in account.windows.items()}
             shared = _read({} if document is None else document.body, starts)
             if any(own[span] != Used() for span in own):
-                shared = {span: shared[span] + own[span] for span in shared}
+                shared = {span: used + own[span] for span, used in shared.items()}
                 body: dict[str, Json] = {
                     span: {"start_ms": starts[span], **msgspec.to_builtins(used)} for span, used in shared.items()
                 }

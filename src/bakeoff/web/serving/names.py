@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bakeoff.core.principals import Principal
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.gateway.gateway import Gateway
 from bakeoff.serve.plane import DataPlane
 from bakeoff.web.problems import HttpError
 from bakeoff.web.serving.bodies import shown
@@ -33,6 +34,11 @@ class Names:
         known = self.endpoints(principal)
         aliases = self._aliases if self._plane.default in known else ()
         return list(dict.fromkeys([*known, *(name for name in aliases if name != ANY_NAME)]))
+
+    def gateway(self, principal: Principal, name: str | None) -> Gateway | None:
+        """The endpoint of this name, if services answer it and the caller may know of it."""
+        gateway = self._plane.gateways.get(name or "")
+        return gateway if gateway is not None and principal.reaches("endpoint", gateway.endpoint) else None
 
     def engine(self, principal: Principal, name: str | None) -> Engine:
         """The endpoint that a caller names as its model, or the default one; a version means where it is live.
