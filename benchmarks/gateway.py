@@ -147,8 +147,16 @@ def ask(url: str, body: bytes, rate: float, seconds: float, into: Taken) -> None
         for key, _ in selector.select(max(due - now, 0) if sent < count else 1.0):
             used = key.fileobj
             assert isinstance(used, socket.socket)
-            call = busy[used]
-            call.text += used.recv(1 << 18)
+            part, call = used.recv(1 << 18), busy.get(used)
+            if not part:  # closed: an answer that was awaited there never comes
+                selector.unregister(used)
+                used.close()
+                free[:] = [each for each in free if each is not used]
+                into.failed += busy.pop(used, None) is not None
+                continue
+            if call is None:
+                continue
+            call.text += part
             head, end, rest = call.text.partition(b"\r\n\r\n")
             if end and rest and not call.first:
                 call.first = clock()
@@ -191,7 +199,8 @@ def running(command: list[str], folder: Path, core: int, url: str, **environment
             time.sleep(0.2)
         yield psutil.Process(process.pid)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:
@@ -223,6 +232,7 @@ def gateway(system: str, folder: Path) -> Generator[psutil.Process]:
         (place / "config.yaml").write_text(LITELLM.format(port=SERVICE_PORT))
         command = [str(python / "litellm"), "--config", "config.yaml", "--port", str(PORT), "--num_workers", "1"]
         more = {"LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+        more["LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"] = "true"  # on loopback, as bakeoff
     else:
         (place / "bakeoff.toml").write_text(TOML.format(log=system.split()[1], port=SERVICE_PORT))
         command = [sys.executable, "-m", "bakeoff", "serve", "-C", str(place), "--port", str(PORT)]
