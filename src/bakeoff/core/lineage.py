@@ -21,6 +21,7 @@ __all__ = [
     "Origin",
     "PromptOrigin",
     "PromptUse",
+    "SnapshotOrigin",
     "origin_of",
 ]
 
@@ -212,12 +213,36 @@ class PromptOrigin:
         return cls(file=str(lineage.get("file", "")), text=str(lineage.get("text", "")))
 
 
-Origin: TypeAlias = ModelOrigin | DatasetOrigin | EnvironmentOrigin | PromptOrigin
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotOrigin:
+    """The file or folder that a snapshot was taken of: its path then, how many files, their bytes."""
+
+    path: str = ""
+    is_file: bool = False
+    files: int = 0
+    size_bytes: int = 0
+
+    def refs(self) -> Iterator[BlobRef]:
+        """None: the version's content is the blob."""
+        yield from ()
+
+    def to_json(self) -> dict[str, Json]:
+        """As records hold it."""
+        return msgspec.to_builtins(self)
+
+    @classmethod
+    def from_json(cls, lineage: Mapping[str, Json]) -> Self:
+        """From what records hold."""
+        return msgspec.convert(lineage, cls)
+
+
+Origin: TypeAlias = ModelOrigin | DatasetOrigin | EnvironmentOrigin | PromptOrigin | SnapshotOrigin
 ORIGINS = {
     "model": ModelOrigin,
     "dataset": DatasetOrigin,
     "environment": EnvironmentOrigin,
     "prompt": PromptOrigin,
+    "snapshot": SnapshotOrigin,
 }
 
 
