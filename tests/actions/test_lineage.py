@@ -45,7 +45,7 @@ def test_a_prediction_leads_up_to_data_code_environment_and_parameters(served):
     assert model.facts["fitted_on"] == "240 rows"
     assert (dataset.facts["version"], dataset.facts["rows"]) == (known.dataset.content, 300)
     assert graph.of_kind("source")[0].facts["hash"] == digest_file(project.folder / "films.csv")
-    assert graph.of_kind("environment")[0].facts["packages"] == len(project.environment().packages)
+    assert graph.of_kind("environment")[0].facts["packages"] == len(project.environment(champion(project)).packages)
     assert graph.of_kind("code")[0].facts["files"] == known.model.model_origin.code.tree_blob
     assert kinds(graph.origins(graph.of_kind("run")[0].id)) == ["code", "dataset", "environment"]
     assert graph.node(graph.start).facts["row"] == ROW

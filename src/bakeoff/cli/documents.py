@@ -231,6 +231,12 @@ def _lineage() -> Types:
     return (LineageGraph, _LineageOfModel, _typed("NearestRows", nearest=list[TrainingRow]))
 
 
+def _reproduced() -> Types:
+    from bakeoff.actions.reproduce import Reproduction
+
+    return (Reproduction,)
+
+
 def _environment() -> type[Any]:
     from bakeoff.core.lineage import EnvironmentOrigin
 
@@ -441,6 +447,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "import-mlflow": lambda: (_Transfer,),
     "export-mlflow": lambda: (_Transfer,),
     "lineage": _lineage,
+    "reproduce": _reproduced,
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),
     "verify": _verify,

@@ -1,4 +1,4 @@
-"""`bakeoff lineage`: what a thing was made from, and what came of it."""
+"""`bakeoff lineage`: what a thing was made from, what came of it; `bakeoff reproduce`: make it again."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,11 +10,13 @@ from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 __all__ = ["add_to"]
 
 HERE = Path()
+DIFFERENT = 3
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command to the app."""
+    """Add the commands to the app."""
     app.command()(lineage)
+    app.command()(reproduce)
 
 
 def lineage(
@@ -71,3 +73,38 @@ def lineage(
     else:
         typer.echo(lineage_page.page(graph, near))
         next_step("data card", folder)
+
+
+def reproduce(
+    version: Annotated[str, typer.Argument(metavar="MODEL_VERSION", help="NAME/2, 2 or an alias.")] = "champion",
+    *,
+    into: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A new or empty folder; by default reproduced-NAME-NUMBER.")
+    ] = None,
+    environment: Annotated[
+        Literal["auto", "here", "new"],
+        typer.Option(
+            metavar="WHICH", help="new: the recorded one, by uv; here: this one; auto: new unless this is the same."
+        ),
+    ] = "auto",
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model version again in a clean folder from recorded code, data and environment; ends with 3 if it differs.
+
+    For example: bakeoff reproduce champion --into again
+    """
+    from dataclasses import asdict
+
+    from bakeoff.cli import lineage_page
+    from bakeoff.registry.lineage import label
+
+    with open_project(folder) as project:
+        name = label(project.lineage(version).model).replace("/", "-")
+        again = project.reproduce(version, into=into or Path(f"reproduced-{name}"), environment=environment)
+    if as_json:
+        emit(asdict(again))
+    else:
+        typer.echo(lineage_page.reproduction(again))
+    if not again.same:
+        raise typer.Exit(DIFFERENT)

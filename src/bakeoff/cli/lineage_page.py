@@ -13,8 +13,9 @@ from bakeoff.report.numbers import cut
 
 if TYPE_CHECKING:
     from bakeoff.actions.near_rows import TrainingRow
+    from bakeoff.actions.reproduce import Reproduction
 
-__all__ = ["page"]
+__all__ = ["page", "reproduction"]
 
 LONGEST = 100
 HIDDEN = frozenset({"start_ms", "end_ms", "time_ms", "columns", "endpoint", "release_id", "model_version", "model"})
@@ -60,3 +61,17 @@ def _facts(node: LineageNode, indent: str) -> Iterator[str]:
 
 def _plain(value: Json) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def reproduction(again: "Reproduction") -> str:
+    """What became of a model that was made again."""
+    rows = [
+        [name, "-" if then is None else f"{then:.6g}", "-" if now is None else f"{now:.6g}"]
+        for name, (then, now) in again.metrics.items()
+    ]
+    lines = [f"{again.model_version} made again: {again.result}", *(f"  {each}" for each in again.reasons)]
+    lines += [f"environment  {again.environment}", f"folder       {again.folder} ({again.made})"]
+    lines += [f"differs      {each}" for each in again.differences]
+    lines += [f"changed      {each}" for each in again.changes]
+    lines += ["", table(["metric", "then", "now"], rows, right=["then", "now"])]
+    return "\n".join(map(printable, lines))

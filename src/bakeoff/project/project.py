@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.packages.check import PackageCheck
     from bakeoff.actions.packages.package import Form, Package
     from bakeoff.actions.replay import Replay
+    from bakeoff.actions.reproduce import EnvironmentChoice, Reproduction
     from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
     from bakeoff.core.damage import Damage
@@ -1716,6 +1717,37 @@ class Project:
         from bakeoff.actions.lineage import lineage_of
 
         return lineage_of(self, thing, direction)
+
+    def reproduce(
+        self, which: str | None = None, *, into: str | Path, environment: "EnvironmentChoice" = "auto"
+    ) -> "Reproduction":
+        """Make a model version again in a clean folder, from its recorded code, data and environment, and compare.
+
+        Args:
+            which: the version ("films/2", "2", an alias); the champion by default.
+            into: a new or empty folder; it becomes a project of its own.
+            environment: "new" makes the recorded environment by uv, "here" takes this one, "auto" makes it unless this
+                one is the same.
+
+        Raises:
+            NotFoundError: there is no such version. UsageError: the folder has files.
+            StoreError: the environment cannot be made here. CandidateError: the run failed.
+
+        Example:
+            >>> again = project.reproduce("champion", into="again")  # doctest: +SKIP
+            >>> again.result, again.differences  # doctest: +SKIP
+            ('bit-identical', ())
+        """
+        from bakeoff.actions.reproduce import reproduce
+
+        return reproduce(
+            self,
+            which,
+            Path(into).resolve(),
+            environment=environment,
+            opened=lambda folder: _opened(folder, self._frames),
+            progress=self._pass_on,
+        )
 
     def open_lineage(self, graph: "LineageGraph") -> list[dict[str, Json]]:
         """A graph of lineage as events of OpenLineage.
