@@ -130,7 +130,7 @@ class _Traffic(TypedDict):
     replay: NotRequired[dict[str, Any]]
 
 
-class _Lineage(TypedDict):
+class _LineageOfModel(TypedDict, total=False):
     model_version: str
     aliases: list[str]
     content: str
@@ -222,6 +222,19 @@ def _loop() -> Types:
         run=RunOutcome | None,
     )
     return (turn,)
+
+
+def _lineage() -> Types:
+    from bakeoff.actions.near_rows import TrainingRow
+    from bakeoff.core.graph import LineageGraph
+
+    return (LineageGraph, _LineageOfModel, _typed("NearestRows", nearest=list[TrainingRow]))
+
+
+def _reproduced() -> Types:
+    from bakeoff.actions.reproduce import Reproduction
+
+    return (Reproduction,)
 
 
 def _environment() -> type[Any]:
@@ -433,7 +446,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "sql": lambda: [_Answer, _AnswerFile],
     "import-mlflow": lambda: (_Transfer,),
     "export-mlflow": lambda: (_Transfer,),
-    "lineage": lambda: (_Lineage,),
+    "lineage": _lineage,
+    "reproduce": _reproduced,
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),
     "verify": _verify,

@@ -284,7 +284,12 @@ def _join(stage: Stage, snapshot: ReadTable, feedback: Mapping[str, Json]) -> Re
         schema=schema,
         ledger=RowCount(rows=snapshot.ledger.rows + brought, losses=(*snapshot.ledger.losses, *losses)),
         set_aside=set_aside,
-        summary={**snapshot.summary, "rows": len(table), "from_feedback": len(sound)},
+        summary={
+            **snapshot.summary,
+            "rows": len(table),
+            "from_feedback": len(sound),
+            "feedback_until_ms": feedback.get("until_ms"),
+        },
     )
 
 

@@ -7,11 +7,12 @@ import msgspec
 
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.types import Json
-from bakeoff.environment.capture import capture, code_state
+from bakeoff.environment.capture import capture
 from bakeoff.loop.bake_off import compete
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import anchor_of, challenge, champion_of, guarded, mark_anchor, precedent
 from bakeoff.loop.classes import with_classes
+from bakeoff.loop.code import recorded_code
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather
 from bakeoff.loop.explain import explanations
@@ -57,7 +58,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         stage = replace(stage, precedent=precedent(stage))
     gathered = gather(stage, steps)
     stage = with_classes(stage, gathered)
-    origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
+    origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=recorded_code(stage))
     register_dataset(stage, origin)
     tracker.dataset(gathered, origin)
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bakeoff.core import narrow
-from bakeoff.core.lineage import DatasetOrigin, EnvironmentOrigin, ModelOrigin
+from bakeoff.core.lineage import CodeOrigin, DatasetOrigin, EnvironmentOrigin, ModelOrigin
 from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Json, Signature
-from bakeoff.environment.capture import CodeState, Environment
+from bakeoff.environment.capture import Environment
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.challenger import challenge_by
 from bakeoff.loop.context import Stage
@@ -40,7 +40,7 @@ class RunOrigin:
     run_id: str
     gathered: Gathered
     environment: Environment
-    code: CodeState
+    code: CodeOrigin
 
 
 def register_dataset(stage: Stage, origin: RunOrigin) -> None:
@@ -113,6 +113,7 @@ def register_model(
         environment=origin.environment.digest,
         code_commit=origin.code.commit,
         code_dirty=origin.code.dirty,
+        code=origin.code,
         family_code=contender.code,
         scorecard=judged.scorecard.to_json(),
         evaluated_tree=BlobRef(judged.fitted.tree_blob) if judged.fitted.tree_blob else None,

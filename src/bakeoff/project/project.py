@@ -43,12 +43,16 @@ if TYPE_CHECKING:
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.harness import HarnessReport
+    from bakeoff.actions.lineage import Direction
+    from bakeoff.actions.near_rows import TrainingRow
     from bakeoff.actions.packages.check import PackageCheck
     from bakeoff.actions.packages.package import Form, Package
     from bakeoff.actions.replay import Replay
+    from bakeoff.actions.reproduce import EnvironmentChoice, Reproduction
     from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
     from bakeoff.core.damage import Damage
+    from bakeoff.core.graph import LineageGraph
     from bakeoff.core.releases import Release
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
@@ -1692,6 +1696,90 @@ class Project:
 
         versions = self.records.versions
         return lineage(versions, find_version(versions, self.config.project.name, which))
+
+    def lineage_of(self, thing: str | None = None, *, direction: "Direction" = "both") -> "LineageGraph":
+        """The graph around a thing: what it was made from ("up"), what came of it ("down"), or both.
+
+        Args:
+            thing: a model version, the id of a prediction, release or run, the beginning of a dataset's hash, the file
+                of a source or prompt, or KIND:NAME (`dataset:2`, `run:3f…`); the champion by default.
+            direction: "up", "down" or "both".
+
+        Raises:
+            NotFoundError: there is no such thing.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> graph = project.lineage_of(answer.id, direction="up")
+            >>> [node.label for node in graph.nodes if node.kind in {"model", "source"}]
+            ['films/1', 'films.csv']
+        """
+        from bakeoff.actions.lineage import lineage_of
+
+        return lineage_of(self, thing, direction)
+
+    def reproduce(
+        self, which: str | None = None, *, into: str | Path, environment: "EnvironmentChoice" = "auto"
+    ) -> "Reproduction":
+        """Make a model version again in a clean folder, from its recorded code, data and environment, and compare.
+
+        Args:
+            which: the version ("films/2", "2", an alias); the champion by default.
+            into: a new or empty folder; it becomes a project of its own.
+            environment: "new" makes the recorded environment by uv, "here" takes this one, "auto" makes it unless this
+                one is the same.
+
+        Raises:
+            NotFoundError: there is no such version. UsageError: the folder has files.
+            StoreError: the environment cannot be made here. CandidateError: the run failed.
+
+        Example:
+            >>> again = project.reproduce("champion", into="again")  # doctest: +SKIP
+            >>> again.result, again.differences  # doctest: +SKIP
+            ('bit-identical', ())
+        """
+        from bakeoff.actions.reproduce import reproduce
+
+        return reproduce(
+            self,
+            which,
+            Path(into).resolve(),
+            environment=environment,
+            opened=lambda folder: _opened(folder, self._frames),
+            progress=self._pass_on,
+        )
+
+    def open_lineage(self, graph: "LineageGraph") -> list[dict[str, Json]]:
+        """A graph of lineage as events of OpenLineage.
+
+        Example:
+            >>> events = project.open_lineage(project.lineage_of(direction="up"))
+            >>> [event["job"]["name"] for event in events]
+            ['bake-off', 'gather']
+        """
+        from bakeoff.actions.open_lineage import open_lineage
+
+        return open_lineage(graph, namespace=self.config.project.name)
+
+    def training_rows_near(self, prediction: str, *, most: int = 5) -> "list[TrainingRow]":
+        """The rows that a prediction's model learned from which are nearest to it, by Gower's distance.
+
+        Args:
+            prediction: its id.
+            most: how many.
+
+        Raises:
+            NotFoundError: there is no such prediction, or its model's rows are not there any more.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> rows = project.training_rows_near(answer.id, most=2)
+            >>> [row.model_version for row in rows], rows[0].distance <= rows[1].distance
+            (['films/1', 'films/1'], True)
+        """
+        from bakeoff.actions.near_rows import training_rows_near
+
+        return training_rows_near(self, prediction, most=most)
 
     def release(self) -> "Release | None":
         """What is live on the endpoint.
