@@ -367,6 +367,12 @@ def _package() -> Types:
     return (Package, _typed("CheckedPackage", check=PackageCheck | None))
 
 
+def _planned() -> Types:
+    from bakeoff.results.capacity import CapacityPlan
+
+    return (CapacityPlan,)
+
+
 def _steered() -> Types:
     from bakeoff.loop.rollout import Rollout
 
@@ -406,6 +412,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "endpoints steer": _steered,
     "replay": _replay,
     "package": _package,
+    "plan": _planned,
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),

@@ -20,6 +20,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "endpoints",
         "replay",
         "package",
+        "plan",
         "predict",
         "feedback",
         "monitor",

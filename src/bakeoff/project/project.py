@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
+    from bakeoff.results.capacity import CapacityPlan
     from bakeoff.results.explanation import RowExplanation
     from bakeoff.results.judged_runs import JudgedRuns
     from bakeoff.security.audit import AuditLog
@@ -1488,6 +1489,27 @@ class Project:
         from bakeoff.actions.packages.check import check
 
         return check(self, package, self.endpoint if endpoint is None else endpoint)
+
+    def plan(self, *, rps: float, p99_ms: float, endpoint: str | None = None, seconds: float = 4.0) -> "CapacityPlan":
+        """Load the live release of an endpoint here, and say what it takes to bear a given load; about a minute.
+
+        Args:
+            rps: requests of one row a second.
+            p99_ms: within how many milliseconds 99 of 100 are to be answered.
+            endpoint: whose release; the project's own by default.
+            seconds: how long each step of the load lasts; of longer ones, numbers are surer.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint. UsageError: no such load.
+
+        Example:
+            >>> project.plan(rps=500, p99_ms=50)  # doctest: +SKIP
+            CapacityPlan('films', 500/s within 50 ms: 1 replicas)
+        """
+        from bakeoff.actions.plan import Goal, plan
+
+        of = self.endpoint if endpoint is None else endpoint
+        return plan(self, of, Goal(rps=rps, p99_ms=p99_ms), seconds=seconds, progress=self._pass_on)
 
     def _candidates(self) -> "Sequence[Candidate]":
         from bakeoff.loop.stored_outcome import last_outcome
