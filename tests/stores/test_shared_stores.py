@@ -85,9 +85,9 @@ def test_numbers_ascend_over_writers_whatever_their_clocks_say(empty_postgresql,
 
 
 def test_a_cursor_of_a_folder_is_none_here(empty_postgresql, tmp_path):
-    with closing(open_events(empty_postgresql, folder=tmp_path, clock=FakeClock())) as log:
-        with pytest.raises(NotFoundError, match="read it from the start"):
-            log.read(PredictionEvent, after=Cursor("1:5"))
+    opened = closing(open_events(empty_postgresql, folder=tmp_path, clock=FakeClock()))
+    with opened as log, pytest.raises(NotFoundError, match="read it from the start"):
+        log.read(PredictionEvent, after=Cursor("1:5"))
 
 
 # --- servers that say nothing -----------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_one_caller_at_a_time_tries_again(monkeypatch):
         with patience.asking():
             raise LostError("no answer")
 
-    with pytest.raises(LostError, match="^no answer"):
+    with pytest.raises(LostError, match=r"^no answer"):
         lost()
     with pytest.raises(LostError, match=r"the server did not answer a moment ago \(no answer\)"):
         lost()

@@ -373,6 +373,12 @@ def _planned() -> Types:
     return (CapacityPlan,)
 
 
+def _moved() -> Types:
+    from bakeoff.actions.move import Move
+
+    return (Move,)
+
+
 def _steered() -> Types:
     from bakeoff.loop.rollout import Rollout
 
@@ -413,6 +419,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "replay": _replay,
     "package": _package,
     "plan": _planned,
+    "move": _moved,
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),

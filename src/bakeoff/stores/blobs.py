@@ -153,10 +153,11 @@ class Blobs:
             raise UsageError("expected at least one root to keep, received none: nothing was deleted")
         with storage(f"collect blobs in {self._place}"), self._objects.locked(alone=True):
             kept = self._reached(roots)
-            doomed = (
-                (kind, name) for kind in reversed(KINDS) for name in self._objects.names(kind) if name not in kept
-            )
+            doomed = (each for kind in reversed(KINDS) for each in self._named(kind) if each[1] not in kept)
             return self._objects.sweep(doomed, grace_s, delete=delete)
+
+    def _named(self, kind: Kind) -> Iterator[tuple[Kind, str]]:
+        return ((kind, name) for name in self._objects.names(kind))
 
     # --- writing ------------------------------------------------------------------------------
 
