@@ -120,6 +120,9 @@ bench-overload: $(INSTALLED)  ## Three times the load that can be answered
 bench-restarts: $(INSTALLED)  ## 50 rolling restarts under 30 callers: FOLDER=a project of numbers with a release
 	$(BIN)/python benchmarks/restarts.py $(FOLDER)
 
+bench-plan: $(INSTALLED)  ## What bakeoff plan predicts, beside what a separate load run measures (FOLDER=a project with a release)
+	$(BIN)/python benchmarks/plan.py $(if $(FOLDER),--folder $(FOLDER))
+
 tour: $(INSTALLED)  ## The tour of docs/language-models.md: one question set, four ways
 	$(BIN)/python benchmarks/tour.py
 

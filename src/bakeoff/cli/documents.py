@@ -380,6 +380,18 @@ def _package() -> Types:
     return (Package, _typed("CheckedPackage", check=PackageCheck | None))
 
 
+def _planned() -> Types:
+    from bakeoff.results.capacity import CapacityPlan
+
+    return (CapacityPlan,)
+
+
+def _moved() -> Types:
+    from bakeoff.actions.move import Move
+
+    return (Move,)
+
+
 def _steered() -> Types:
     from bakeoff.loop.rollout import Rollout
 
@@ -419,6 +431,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "endpoints steer": _steered,
     "replay": _replay,
     "package": _package,
+    "plan": _planned,
+    "move": _moved,
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),

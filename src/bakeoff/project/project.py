@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.duration import budget_seconds
-from bakeoff.config.file import Loaded, Value, load
+from bakeoff.config.file import Loaded, Value, load, load_store
 from bakeoff.config.sections import Config, ServedConfig
 from bakeoff.core.errors import DataError, NotFoundError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.harness import HarnessReport
     from bakeoff.actions.lineage import Direction
+    from bakeoff.actions.move import Move
     from bakeoff.actions.near_rows import TrainingRow
     from bakeoff.actions.packages.check import PackageCheck
     from bakeoff.actions.packages.package import Form, Package
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
+    from bakeoff.results.capacity import CapacityPlan
     from bakeoff.results.explanation import RowExplanation
     from bakeoff.results.judged_runs import JudgedRuns
     from bakeoff.security.audit import AuditLog
@@ -511,6 +513,42 @@ class Project:
             if delete:
                 self.events.compact()
             return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
+
+    def move(self, config: str | Path, *, again: bool = False) -> "Move":
+        r"""Copy records, blobs and events to the stores that another file names, and check them there.
+
+        The project's own stores stay as they are, and it goes on using them until its `[store]` names the others. What
+        an earlier move copied is compared, and not copied again.
+
+        Args:
+            config: a file in TOML with a `[store]`, or a folder with a project file.
+            again: what the target's records hold is removed first.
+
+        Raises:
+            ConfigError: there is no such file, or it is wrong. UsageError: the target holds something else.
+            ConflictError: a run is on. CorruptError: something did not come over as it was.
+
+        Example:
+            >>> places = {"records": "sqlite:///new/records.db", "blobs": "file://new/blobs", "events": "file://new/log"}
+            >>> config = project.folder / "shared.toml"
+            >>> _ = config.write_text("[store]\n" + "\n".join(f'{key} = "{url}"' for key, url in places.items()))
+            >>> moved = project.move(config)
+            >>> moved.rows > 0, moved.blobs > 0, project.move(config).blobs_already == moved.blobs
+            (True, True, True)
+        """
+        from bakeoff.actions.move import move
+
+        store = load_store(Path(config))
+        same = [name for name in type(store).model_fields if getattr(store, name) == getattr(self.config.store, name)]
+        if same:
+            raise UsageError(
+                f"expected other stores than the project's own in {str(config)!r}, received the same {', '.join(same)}"
+            )
+        with (
+            held(self._state_folder() / "run.lock"),
+            wiring.opened_stores(self.folder, store, self._clock) as target,
+        ):
+            return move(self, target, again=again, progress=self._pass_on)
 
     # --- the data -------------------------------------------------------------------------------
 
@@ -1492,6 +1530,27 @@ class Project:
         from bakeoff.actions.packages.check import check
 
         return check(self, package, self.endpoint if endpoint is None else endpoint)
+
+    def plan(self, *, rps: float, p99_ms: float, endpoint: str | None = None, seconds: float = 4.0) -> "CapacityPlan":
+        """Load the live release of an endpoint here, and say what it takes to bear a given load; about a minute.
+
+        Args:
+            rps: requests of one row a second.
+            p99_ms: within how many milliseconds 99 of 100 are to be answered.
+            endpoint: whose release; the project's own by default.
+            seconds: how long each step of the load lasts; of longer ones, numbers are surer.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint. UsageError: no such load.
+
+        Example:
+            >>> project.plan(rps=500, p99_ms=50)  # doctest: +SKIP
+            CapacityPlan('films', 500/s within 50 ms: 1 replicas)
+        """
+        from bakeoff.actions.plan import Goal, plan
+
+        of = self.endpoint if endpoint is None else endpoint
+        return plan(self, of, Goal(rps=rps, p99_ms=p99_ms), seconds=seconds, progress=self._pass_on)
 
     def _candidates(self) -> "Sequence[Candidate]":
         from bakeoff.loop.stored_outcome import last_outcome
