@@ -4,7 +4,7 @@ import re
 
 from bakeoff.core.errors import UsageError
 
-__all__ = ["NONE", "budget_seconds", "seconds"]
+__all__ = ["NONE", "budget_seconds", "pause_seconds", "seconds"]
 
 NONE = "none"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -33,3 +33,12 @@ def budget_seconds(text: str) -> float:
     inf
     """
     return float("inf") if text.strip().lower() == NONE else seconds(text)
+
+
+def pause_seconds(text: str) -> float:
+    """The same, and no time at all for "none".
+
+    >>> pause_seconds("none"), pause_seconds("12h")
+    (0.0, 43200.0)
+    """
+    return 0.0 if text.strip().lower() == NONE else seconds(text)
