@@ -220,6 +220,7 @@ def _loop() -> Types:
         blocked=str | None,
         unwatched=str | None,
         run=RunOutcome | None,
+        cycle=NotRequired[_cycle() | None],
     )
     return (turn,)
 
@@ -235,6 +236,41 @@ def _reproduced() -> Types:
     from bakeoff.actions.reproduce import Reproduction
 
     return (Reproduction,)
+
+
+def _cycle() -> Any:
+    from bakeoff.loop.cycle import CycleDecision, CycleReason
+
+    return _typed(
+        "LoopCycle",
+        number=int,
+        triggers=list[CycleReason],
+        decisions=list[CycleDecision],
+        state=str,
+        open=bool,
+    )
+
+
+def _loop_status() -> Types:
+    from bakeoff.loop.policy import Hold, Spent
+
+    cycle = _cycle()
+    status = _typed(
+        "LoopStanding",
+        cycle=cycle | None,
+        holding=Hold | None,
+        spent=Spent,
+        period=str,
+        due_ms=int | None,
+        recent=list[cycle],
+    )
+    return (status,)
+
+
+def _retired() -> Types:
+    from bakeoff.loop.retire import Retirement
+
+    return (_typed("RetiredModels", models=list[Retirement], archived=bool),)
 
 
 def _environment() -> type[Any]:
@@ -423,6 +459,11 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "report": lambda: (*_run(), _Written),
     "status": _status,
     "loop": _loop,
+    "loop status": _loop_status,
+    "loop explain": lambda: (_cycle(),),
+    "loop approve": lambda: (_cycle(),),
+    "loop reject": lambda: (_cycle(),),
+    "models retire": _retired,
     "demo": lambda: (*_run(), _Unchanged, _Traffic),
     "serve": lambda: (_Endpoint,),
     "endpoints": _endpoints,

@@ -25,6 +25,7 @@ from bakeoff.cli import (
     for_programs,
     lifecycle,
     lineage,
+    looping,
     models,
     moving,
     packaging,
@@ -85,6 +86,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 for _module in (
     lifecycle,
+    looping,
     serving,
     together,
     endpoints,

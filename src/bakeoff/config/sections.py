@@ -1,10 +1,12 @@
 """What a project file may say: its sections, their keys and defaults."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
-from bakeoff.config.duration import budget_seconds
+from bakeoff.config.duration import budget_seconds, pause_seconds, seconds
+from bakeoff.config.schedule import FreezeWindow, Schedule
 from bakeoff.core.errors import UsageError
 from bakeoff.core.principals import Permission
 from bakeoff.core.types import Json, Task
@@ -23,6 +25,7 @@ __all__ = [
     "Gate",
     "JudgeConfig",
     "LabelRule",
+    "LoopBudget",
     "LoopConfig",
     "ModelPrices",
     "MonitorConfig",
@@ -168,12 +171,21 @@ class SplitConfig(_Section):
         return self.folds not in {0, "auto"}
 
 
-def _as_budget(text: str) -> str:
-    try:
-        budget_seconds(text)
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-    return text
+def _read_by(reader: Callable[[str], object]) -> Callable[[str], str]:
+    """A check that a text can be read so; the text itself stays the setting."""
+
+    def check(text: str) -> str:
+        try:
+            reader(text)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    return check
+
+
+_as_budget, _as_duration = _read_by(budget_seconds), _read_by(seconds)
+_as_pause, _as_schedule, _as_freeze = _read_by(pause_seconds), _read_by(Schedule.parsed), _read_by(FreezeWindow.parsed)
 
 
 def _as_table(value: object) -> object:
@@ -467,8 +479,29 @@ class MonitorConfig(_Section):
     min_feedback: int = Field(default=100, ge=1)
 
 
+class LoopBudget(_Section):
+    """`[loop.budget]`: what the loop may spend within `per` ("30d") on runs of its own; what is left out has no limit.
+
+    `runs` is their number, `seconds` their time, `usd` what they cost: their time at `[cost] price_per_hour_usd`, and
+    what services were paid.
+    """
+
+    per: Annotated[str, AfterValidator(_as_duration)] = "30d"
+    runs: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+    usd: float | None = Field(default=None, gt=0)
+
+
 class LoopConfig(_Section):
-    """`[loop]`: what starts the loop again, and whether feedback rows join the data.
+    """`[loop]`: the policy: what starts the loop again, what it may do by itself, and whether feedback joins the data.
+
+    `schedule` is a trigger beside those listed: "every 7d", or five cron fields in UTC ("0 3 * * 1"). `feedback_rows`
+    new labels are a trigger, if that is listed; with fewer than `min_new_labels` no run begins, unless the source
+    changed. After a run none begins for `cool_down` ("12h", or "none"). In a window of `freeze` no run begins and
+    nothing is released:
+    "2026-12-20/2027-01-03" (the last day is in it), "2026-12-24T18:00/2026-12-27T06:00", or every week
+    "fri 18:00/mon 06:00", in UTC. With `approval` a winner waits for `bakeoff loop approve`. `screen_labels` sets aside
+    feedback rows that repeat, contradict others or look wrong (docs/loop.md).
 
     `refit`: after the decision, the winner is fitted once more on all rows, with what was chosen; the model that was
     evaluated stays as the evidence. Not where that would take more than `refit_max_s` seconds, as the first fit took. A
@@ -483,7 +516,14 @@ class LoopConfig(_Section):
     )
     feedback_rows: int = Field(default=1000, ge=1)
     schedule_hours: float = Field(default=24 * 7, gt=0)
+    schedule: Annotated[str, AfterValidator(_as_schedule)] | None = None
+    min_new_labels: int = Field(default=0, ge=0)
+    cool_down: Annotated[str, AfterValidator(_as_pause)] = "1h"
+    freeze: tuple[Annotated[str, AfterValidator(_as_freeze)], ...] = ()
+    approval: bool = False
+    budget: LoopBudget = LoopBudget()
     use_feedback: bool = True
+    screen_labels: bool = True
     refit: bool = True
     refit_max_s: float = Field(default=300.0, gt=0)
     accept_changed_inputs: bool = False

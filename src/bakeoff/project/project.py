@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.context import Stage
     from bakeoff.loop.retrain import LoopTurn
     from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.project.cycles import ProjectCycles
     from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
@@ -427,11 +428,26 @@ class Project:
         """
         from bakeoff.loop.retrain import turn
 
+        cycle = self.cycles.open()
+        if cycle is not None and cycle.state == "rollout":
+            self.endpoints.steer()  # where no server does so
         with self._stage(title="loop") as stage:
             looked = turn(stage)
         if looked.outcome is not None and not looked.outcome.unchanged:
             self._back_up()
         return looked
+
+    @property
+    def cycles(self) -> "ProjectCycles":
+        """What the loop did and why, what waits for a person, and what is proposed for archiving.
+
+        Example:
+            >>> project.cycles.status().cycle is None
+            True
+        """
+        from bakeoff.project.cycles import ProjectCycles
+
+        return ProjectCycles(self, clock=self._clock, stage=self._stage)
 
     def _back_up(self) -> None:
         """Keep a copy of the records after a run, for repairs."""
