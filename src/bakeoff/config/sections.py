@@ -22,6 +22,7 @@ __all__ = [
     "DataConfig",
     "DecideConfig",
     "EndpointConfig",
+    "FeedbackConfig",
     "Gate",
     "JudgeConfig",
     "LabelRule",
@@ -32,6 +33,7 @@ __all__ = [
     "PrepareConfig",
     "PrivacyConfig",
     "ProjectConfig",
+    "ReviewConfig",
     "RoleConfig",
     "SearchConfig",
     "ServedConfig",
@@ -529,6 +531,36 @@ class LoopConfig(_Section):
     accept_changed_inputs: bool = False
 
 
+class FeedbackConfig(_Section):
+    """`[feedback]`: whose word counts most, and what implicit signals mean.
+
+    What one of `experts` (names of sources) says of a prediction goes before what all others say. `implicit` gives
+    signals a rating from -1 (bad) to 1 (good): `{ copied = 1, regenerated = -1 }`; others are logged, and mean nothing.
+    """
+
+    experts: Names = ()
+    implicit: dict[str, Annotated[float, Field(ge=-1, le=1)]] = {}
+
+
+class ReviewConfig(_Section):
+    """`[review]`: what the review queue asks for.
+
+    `budget` rows are picked at a time from the last `window_rows` predictions without a label, by `shares` of each
+    reason: rows that the model is unsure of (`uncertain`), that stand for many alike (`typical`), on which the
+    candidates of the last run disagree, that are unlike the training rows (`drift`), and random ones, by which quality
+    is estimated without bias. What cannot be had by one reason goes to the others. `annotators` is how many people
+    answer each row; who takes one has it for `lease_minutes`.
+    """
+
+    budget: int = Field(default=100, ge=1, le=100_000)
+    window_rows: int = Field(default=5000, ge=1, le=1_000_000)
+    shares: dict[
+        Literal["uncertain", "typical", "disagreement", "drift", "random"], Annotated[float, Field(ge=0, le=1)]
+    ] = {"uncertain": 0.3, "typical": 0.2, "disagreement": 0.15, "drift": 0.15, "random": 0.2}
+    annotators: int = Field(default=1, ge=1, le=20)
+    lease_minutes: float = Field(default=15.0, gt=0, le=10_080)
+
+
 class StoreConfig(_Section):
     """`[store]`: URLs of records and blobs, and the folder of events; relative paths start at the project."""
 
@@ -593,6 +625,8 @@ class Config(_Section):
     tls: TlsConfig = TlsConfig()
     monitor: MonitorConfig = MonitorConfig()
     loop: LoopConfig = LoopConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
+    review: ReviewConfig = ReviewConfig()
     store: StoreConfig = StoreConfig()
     compute: ComputeConfig = ComputeConfig()
     tracking: TrackingConfig = TrackingConfig()

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from bakeoff.project.fine_tuning import ProjectFineTuning
     from bakeoff.project.frames import DataFrame, Library
     from bakeoff.project.outcome import ProjectOutcome
+    from bakeoff.project.review import ProjectReview
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
     from bakeoff.report.checks import ModelCheck
@@ -931,6 +932,18 @@ class Project:
         from bakeoff.project.endpoints import ProjectEndpoints
 
         return ProjectEndpoints(self, clock=self._clock, candidates=self._candidate_versions)
+
+    @cached_property
+    def review(self) -> "ProjectReview":
+        """The review queue: which predictions people should label, who has which, and quality by their answers.
+
+        Example:
+            >>> project.review.next(who="anna") is None
+            True
+        """
+        from bakeoff.project.review import ProjectReview
+
+        return ProjectReview(self, clock=self._clock, new_id=wiring.new_id)
 
     def _candidate_versions(self) -> dict[str, str]:
         return {each.name: str(each.model_version) for each in self._candidates()}
