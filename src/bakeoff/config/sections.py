@@ -12,6 +12,9 @@ from bakeoff.core.principals import Permission
 from bakeoff.core.types import Json, Task
 
 __all__ = [
+    "AlertRule",
+    "AlertTarget",
+    "AlertsConfig",
     "ApiDialect",
     "AuthConfig",
     "CandidateConfig",
@@ -469,15 +472,49 @@ class TlsConfig(_Section):
     client_authority: str | None = None
 
 
-class MonitorConfig(_Section):
-    """`[monitor]`: limits over which a signal becomes an alert, and the least rows to say anything."""
+def _as_baseline(text: str) -> str:
+    """A baseline as it is written: a word, or two days with a slash between."""
+    from datetime import date
 
+    if text in {"training", "previous", "seasonal"}:
+        return text
+    try:
+        first, last = (date.fromisoformat(day) for day in text.split("/"))
+    except ValueError:
+        first, last = date.max, date.min
+    if first > last:
+        raise ValueError('expected "training", "previous", "seasonal" or two days as "2026-01-01/2026-01-31"')
+    return text
+
+
+class MonitorConfig(_Section):
+    """`[monitor]`: when a signal becomes an alert, the least rows to say anything, and what is compared with what.
+
+    `false_alarms`: the most share of weeks without any change in which a signal that tests raises an alert, however
+    many columns there are and however often one looks. Beyond that, a signal must be over its limit: `drift_psi`,
+    `quality_drop`, `latency_p95_ms`, `error_share`, `contract_share`, `joint_auc` (of a classifier that tells rows of
+    the window from those of the reference), `answer_share` (how many more answers are empty, refusals, …),
+    `slice_drop` (how many more rows of a part of the data are wrong).
+
+    `windows`: hours that are looked at, up to now; the first is what all signals are of, drift is looked for in each.
+    `baseline`: drift is against the "training" data, the window before ("previous"), the same hours of the week in the
+    four weeks before ("seasonal"), or the days "2026-01-01/2026-01-31". `calendar`: columns that move on with time,
+    whose drift is shown and raises no alert, beside those that are known by name and values (month, weekday, …).
+    """
+
+    false_alarms: float = Field(default=0.01, gt=0, lt=1)
+    windows: Annotated[tuple[Annotated[int, Field(ge=1, le=840)], ...], Field(min_length=1, max_length=4)] = (168, 24)
+    baseline: Annotated[str, AfterValidator(_as_baseline)] = "training"
+    calendar: tuple[str, ...] = ()
     drift_psi: float = Field(default=0.2, gt=0)
+    joint_auc: float = Field(default=0.65, gt=0.5, lt=1)
     quality_drop: float = Field(default=0.02, ge=0)
+    slice_drop: float = Field(default=0.1, ge=0)
+    answer_share: float = Field(default=0.05, ge=0, le=1)
     latency_p95_ms: float | None = Field(default=None, gt=0)
     error_share: float = Field(default=0.01, ge=0, le=1)
     contract_share: float = Field(default=0.01, ge=0, le=1)
-    min_rows: int = Field(default=200, ge=1)
+    min_rows: int = Field(default=50, ge=1)
     min_feedback: int = Field(default=100, ge=1)
 
 
@@ -492,6 +529,54 @@ class LoopBudget(_Section):
     runs: int | None = Field(default=None, ge=1)
     seconds: float | None = Field(default=None, gt=0)
     usd: float | None = Field(default=None, gt=0)
+
+
+class AlertRule(_Section):
+    """`[alerts.rules.NAME]`: what is an alert beside the signals' own limits, or other than these.
+
+    `signal`: the one that it is about; without `above` and `below`, whether that is over its own limit. It begins when
+    that is so for `after` looks, and ends when for `until` looks the value is back by `margin` at least.
+    """
+
+    signal: str
+    above: float | None = None
+    below: float | None = None
+    margin: float = Field(default=0.0, ge=0)
+    after: int = Field(default=1, ge=1)
+    until: int = Field(default=2, ge=1)
+    severity: Literal["info", "warning", "critical"] = "warning"
+
+
+class AlertTarget(_Section):
+    """`[alerts.to.NAME]`: who is told, and how.
+
+    `kind`: "log" (the program's own), "webhook" (JSON, signed with the key in the variable `key_env`: header
+    `X-Bakeoff-Signature`, HMAC-SHA256 of time, dot and body), "slack" (JSON as Slack's incoming webhooks take it), or
+    "email" (by SMTP with TLS at `server`, from `sender` to `recipients`; user and password from the variables `user_env`
+    and `key_env`). The URL of a webhook may be secret: `url_env` names a variable that holds it. `least`: told of no lesser one.
+    """
+
+    kind: Literal["log", "webhook", "slack", "email"]
+    url: str | None = None
+    url_env: str | None = None
+    key_env: str | None = None
+    user_env: str | None = None
+    server: str | None = None
+    sender: str | None = None
+    recipients: tuple[str, ...] = ()
+    least: Literal["info", "warning", "critical"] = "info"
+
+
+class AlertsConfig(_Section):
+    """`[alerts]`: rules beside the signals' own limits, who is told, and how often.
+
+    `cool_down_h`: an alert that goes on is told again after so many hours, and one that comes back sooner is not told
+    anew.
+    """
+
+    cool_down_h: float = Field(default=24.0, ge=0)
+    rules: dict[Name, AlertRule] = {}
+    to: dict[Name, AlertTarget] = {}
 
 
 class LoopConfig(_Section):
@@ -624,6 +709,7 @@ class Config(_Section):
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig = TlsConfig()
     monitor: MonitorConfig = MonitorConfig()
+    alerts: AlertsConfig = AlertsConfig()
     loop: LoopConfig = LoopConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     review: ReviewConfig = ReviewConfig()

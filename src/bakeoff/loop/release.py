@@ -32,6 +32,9 @@ from bakeoff.serve.releases import current, make_release
 
 __all__ = ["ReadyWinner", "RunOrigin", "make_ready", "register_dataset", "register_model", "register_models", "route"]
 
+REFERENCE_FORMAT = 2
+"""Of what monitoring compares with; of another one it is made anew."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOrigin:
@@ -220,7 +223,7 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, v
     measured = winner.scorecard.metrics[stage.live_metric].value
     expected = value.value if value is not None and stage.live_metric == stage.metric else measured
     inputs: dict[str, Json] = {"snapshot": gathered.snapshot_blob, "rows": gathered.rows_blob, "key": winner.key}
-    inputs |= {"metric": stage.live_metric, "value": expected}
+    inputs |= {"metric": stage.live_metric, "value": expected, "format": REFERENCE_FORMAT}
 
     def work() -> dict[str, Json]:
         import polars as pl
@@ -230,7 +233,7 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, v
         signature = msgspec.convert(winner.fitted.signature, Signature)
         rows = load_arrays(stage.blobs, gathered.rows_blob)
         table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.snapshot_blob)))
-        _, said = outcomes(stage, winner)
+        truth, said = outcomes(stage, winner)
         reference = make(
             table[rows["kept"][rows["test"]]],
             signature.inputs,
@@ -238,6 +241,7 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, v
             task=signature.task,
             metric=stage.live_metric,
             value=expected,
+            truth=truth,
         )
         return {"reference_blob": stage.blobs.put(to_bytes(reference))}
 

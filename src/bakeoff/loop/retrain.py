@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from bakeoff.monitor.signals import MonitorReport
     from bakeoff.monitor.triggers import Trigger
 
+HOUR_MS = 3_600_000
+
 __all__ = ["LoopTurn", "observe", "take_in", "turn"]
 
 
@@ -190,7 +192,7 @@ def _no_reference(live: Release) -> str:
 def _observe(
     stage: Stage, live: Release, labelled: "Labelled", since_ms: int | None = None, until_ms: int | None = None
 ) -> "MonitorReport":
-    from bakeoff.feedback.join import judged
+    from bakeoff.feedback.join import comparable, judged
     from bakeoff.monitor.observe import observe as look
     from bakeoff.monitor.reference import from_bytes
     from bakeoff.monitor.signals import store
@@ -200,7 +202,10 @@ def _observe(
     stage.events.compact()  # here, and not while serving: it would cost answers their time
     signature = signature_of(stage.records.versions, live.model_version)
     mine = replace(labelled, pairs=tuple(pair for pair in labelled.pairs if pair.release_id == live.release_id))
-    truth, said = judged(mine, signature)
+    recent = mine if since_ms is not None else _recent(mine, stage, stage.clock() + 1 if until_ms is None else until_ms)
+    truth, said = judged(recent, signature)
+    labelled_rows = [pair.row for pair in comparable(recent, signature)]
+    group = stage.config.data.group
     report = look(
         stage.events,
         stage.endpoint,
@@ -209,6 +214,9 @@ def _observe(
         config=stage.config.monitor,
         truth=truth,
         said=said,
+        rows=labelled_rows,
+        groups=[] if group is None else [row.get(group) for row in labelled_rows],
+        usd_per_1000=_price(stage, live),
         release_id=live.release_id,
         since_ms=live.created_ms if since_ms is None else since_ms,
         until_ms=stage.clock() + 1 if until_ms is None else until_ms,
@@ -218,6 +226,22 @@ def _observe(
     )
     store(stage.records.documents, report)
     return report
+
+
+def _recent(labelled: "Labelled", stage: Stage, until_ms: int) -> "Labelled":
+    """Of what is labelled, that whose truth became known in the window; the newest, where that is too little."""
+    config = stage.config.monitor
+    pairs = sorted((pair for pair in labelled.pairs if pair.label is not None), key=lambda pair: pair.known_ms)
+    since_ms = until_ms - config.windows[0] * HOUR_MS
+    inside = sum(pair.known_ms >= since_ms for pair in pairs)
+    return replace(labelled, pairs=tuple(pairs[-max(inside, config.min_feedback) :]))
+
+
+def _price(stage: Stage, live: Release) -> dict[str, float]:
+    """What a thousand answers of the release cost, by its model version, where that was measured."""
+    origin = stage.records.versions.get("model", live.model, live.number).model_origin
+    usd = origin.scorecard.get("cost_usd_per_1k")
+    return {live.model_version: float(usd)} if isinstance(usd, int | float) else {}
 
 
 def _take_in(stage: Stage, live: Release, labelled: "Labelled") -> int:
