@@ -29,6 +29,7 @@ __all__ = [
     "Gate",
     "JudgeConfig",
     "LabelRule",
+    "LimitConfig",
     "LoopBudget",
     "LoopConfig",
     "ModelPrices",
@@ -45,6 +46,7 @@ __all__ = [
     "StoreConfig",
     "TlsConfig",
     "TrackingConfig",
+    "UpstreamConfig",
 ]
 
 NEAR = 0.8
@@ -355,7 +357,7 @@ class CombineConfig(_Section):
 
 
 class PrivacyConfig(_Section):
-    """`[privacy]`: whether rows may be sent to services on other machines (`remote` candidates, judges)."""
+    """`[privacy]`: whether rows may be sent to services on other machines (`remote` candidates, judges, upstreams)."""
 
     remote: bool = False
 
@@ -397,6 +399,53 @@ class JudgeConfig(_Section):
     body: dict[str, Any] = {}
 
 
+class UpstreamConfig(_Section):
+    """One of `[endpoints.NAME] upstreams`: a service with an OpenAI-compatible (or Anthropic's) API that answers.
+
+    `url`, `model`, `key_env`, `key_header`, `headers`, `dialect` and prices (dollars for a million tokens) are those of
+    the family `remote`; `model` may be left out, and the caller's word for it goes on. `name` is what the log and the
+    metrics call it (the model by default). `retries`: so often a call is tried again before the next upstream is asked.
+    `connect_timeout_s`: for a connection; `first_byte_timeout_s`: how long the service may be silent, before its answer
+    and within it; `timeout_s`: for the whole answer. After `failures` in a row it is left alone for `rest_s`.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    model: str | None = None
+    name: Name | None = None
+    key_env: str | None = None
+    key_header: str = "Authorization"
+    headers: dict[str, str] = {}
+    dialect: Literal["auto", "plain", "responses", "anthropic"] = "auto"
+    retries: int = Field(default=2, ge=0, le=20)
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    first_byte_timeout_s: float = Field(default=60.0, gt=0)
+    timeout_s: float = Field(default=600.0, gt=0)
+    failures: int = Field(default=5, ge=1)
+    rest_s: float = Field(default=30.0, gt=0)
+    price_in: float | None = Field(default=None, ge=0)
+    price_out: float | None = Field(default=None, ge=0)
+    price_cached: float | None = Field(default=None, ge=0)
+
+
+class LimitConfig(_Section):
+    """`[limits.NAME]`: what each caller may use of the endpoints that have upstreams; more is refused with 429.
+
+    `callers` and `endpoints` are names, or patterns of them ("ci-*"); a caller is a token's name, and "anonymous" where
+    nobody is asked. Each caller counts by itself, on all of these endpoints together, and every limit that names it
+    holds. Minutes and days (UTC) begin with the clock. What is counted: calls, tokens read and written, and dollars by
+    the prices of the upstreams. Processes add up what they count once a second.
+    """
+
+    callers: Names = ("*",)
+    endpoints: Names = ("*",)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    requests_per_day: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_day: int | None = Field(default=None, ge=1)
+    usd_per_minute: float | None = Field(default=None, gt=0)
+    usd_per_day: float | None = Field(default=None, gt=0)
+
+
 class ServedConfig(_Section):
     """`[endpoints.NAME]`: a further endpoint, a stable name that serves, and how.
 
@@ -411,7 +460,8 @@ class ServedConfig(_Section):
     same again (each is logged, with an id of its own); small models of numbers answer faster without. `rollout`: a new
     winner answers everything at once ("direct"), or first a share of the calls ("canary", `canary_share` of them), or
     first copies of them whose answers nobody gets, and then a share ("shadow"); it answers everything when
-    `canary_calls` at least have shown it to be no worse.
+    `canary_calls` at least have shown it to be no worse. `upstreams`: services that answer instead of releases, the
+    first that can (see docs/gateway.md); of the settings above, `log`, `sample` and `cache` hold for them.
     """
 
     log: Literal["required", "best_effort", "off"] = "required"
@@ -426,6 +476,7 @@ class ServedConfig(_Section):
     rollout: Literal["direct", "canary", "shadow"] = "direct"
     canary_share: float = Field(default=0.1, gt=0, le=1)
     canary_calls: int = Field(default=200, ge=1)
+    upstreams: tuple[UpstreamConfig, ...] = ()
 
 
 class EndpointConfig(ServedConfig):
@@ -706,6 +757,7 @@ class Config(_Section):
     judge: JudgeConfig | None = None
     endpoint: EndpointConfig = EndpointConfig()
     endpoints: dict[Name, ServedConfig] = {}
+    limits: dict[Name, LimitConfig] = {}
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig = TlsConfig()
     monitor: MonitorConfig = MonitorConfig()

@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from bakeoff.security.certificates import Tls
     from bakeoff.security.tokens import AccessToken, AccessTokens
     from bakeoff.serve.engine import Engine
+    from bakeoff.serve.gateway.gateway import Gateway
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
 
@@ -874,7 +875,15 @@ class Project:
         def names() -> list[str]:
             return sorted({*self.config.endpoints, *endpoints(self.records.documents)})
 
-        return DataPlane(self.endpoint, names, self.engine)
+        return DataPlane(self.endpoint, names, self.engine, self._gateways())
+
+    def _gateways(self) -> "dict[str, Gateway]":
+        """The endpoints that services answer ([endpoints.NAME] upstreams)."""
+        if not any(served.upstreams for served in self.config.endpoints.values()):
+            return {}
+        from bakeoff.project.gateways import gateways
+
+        return gateways(self.config, self.records.documents, self.events, self._clock)
 
     def engine(self, endpoint: str | None = None) -> "Engine":
         """An engine that answers for one of the project's endpoints, by default its own, and follows its releases.

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 from bakeoff.core.generation import Piece
 from bakeoff.web.measures import DurationHistogram
@@ -60,6 +60,26 @@ class GenerationMeasures:
                 self._ends[end] += 1
                 self._whole.add(self._timer() - began)
 
+    @contextmanager
+    def relayed(self) -> "Generator[_Relayed]":
+        """The same of an answer that goes through as it is: what it notes of itself counts when it ends."""
+        began, answer = self._timer(), _Relayed(self._timer)
+        with self._lock:
+            self._running += 1
+        try:
+            yield answer
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._ends[answer.end] += 1
+                self._whole.add(self._timer() - began)
+                if answer.first is not None:
+                    self._first.add(answer.first - began)
+                read, written, cached = answer.tokens
+                self._prompt += read
+                self._written += written
+                self._cached += cached
+
     def series(self, label: str) -> Mapping[str, list[str]]:
         """The lines of each metric by its name; `label` is the endpoint's."""
         waiting = self._waiting()
@@ -75,6 +95,23 @@ class GenerationMeasures:
                 "vllm:time_to_first_token_seconds": list(self._first.lines("", label)),
                 "vllm:e2e_request_latency_seconds": list(self._whole.lines("", label)),
             }
+
+
+class _Relayed:
+    """An answer that goes through: when its first part came, what it used, how it ended."""
+
+    def __init__(self, timer: Callable[[], float]) -> None:
+        self._timer = timer
+        self.first: float | None = None
+        self.tokens, self.end = (0, 0, 0), ABORTED
+
+    def begin(self) -> None:
+        """Its first part is there."""
+        self.first = self._timer()
+
+    def finish(self, tokens: tuple[int, int, int]) -> None:
+        """It is whole."""
+        self.tokens, self.end = tokens, "stop"
 
 
 METRICS: Mapping[str, tuple[str, str]] = {
