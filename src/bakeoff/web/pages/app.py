@@ -14,7 +14,7 @@ from starlette.routing import Route
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import Permission
 from bakeoff.web.auth import principal_of
-from bakeoff.web.pages import overview, runs, views
+from bakeoff.web.pages import compare, overview, runs, verdict, views
 from bakeoff.web.pages.calls import Call, Moved, Shown, address
 from bakeoff.web.pages.site import Site
 from bakeoff.web.pages.traffic import Traffic
@@ -61,6 +61,12 @@ PAGES: tuple[Page, ...] = (
     _get("/runs/{run_id}", runs.one),
     _get("/runs/{run_id}/live", runs.live),
     _post("/runs/{run_id}/note", runs.note, "track"),
+    _get("/compare", compare.compare),
+    _get("/compare/curves", compare.curves),
+    _get("/compare/paired", compare.paired),
+    _get("/compare/rows", compare.rows),
+    _get("/verdict", verdict.verdict),
+    _get("/report/{run_id}", verdict.report),
     _post("/views", views.save, "track"),
     _post("/views/delete", views.delete, "track"),
 )

@@ -60,6 +60,12 @@ function follow(part) {
 }
 $$("[data-live]").forEach(follow);
 
+// Parts that take a moment come after the page.
+for (const part of $$("[data-load]")) {
+  part.setAttribute("aria-busy", "true");
+  text(part.dataset.load).then(([body]) => { part.innerHTML = body; localTimes(part); }).catch(() => {}).finally(() => part.removeAttribute("aria-busy"));
+}
+
 // Rows of runs: those that are running are fetched again, newer ones are counted.
 const table = $("table[data-rows]");
 if (table) {
