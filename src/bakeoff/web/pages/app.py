@@ -14,7 +14,7 @@ from starlette.routing import Route
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import Permission
 from bakeoff.web.auth import principal_of
-from bakeoff.web.pages import compare, overview, runs, verdict, views
+from bakeoff.web.pages import compare, data, endpoints, models, overview, runs, story, traces, verdict, views
 from bakeoff.web.pages.calls import Call, Moved, Shown, address
 from bakeoff.web.pages.site import Site
 from bakeoff.web.pages.traffic import Traffic
@@ -67,6 +67,21 @@ PAGES: tuple[Page, ...] = (
     _get("/compare/rows", compare.rows),
     _get("/verdict", verdict.verdict),
     _get("/report/{run_id}", verdict.report),
+    _get("/endpoints", endpoints.listing),
+    _get("/endpoints/{name}", endpoints.one),
+    _get("/endpoints/{name}/live", endpoints.live),
+    _post("/endpoints/{name}/change", endpoints.change, "release"),
+    _post("/endpoints/{name}/try", endpoints.try_it, "predict"),
+    _get("/predictions/{id}", endpoints.prediction),
+    _post("/predictions/{id}/feedback", endpoints.feedback, "feedback"),
+    _get("/models", models.listing),
+    _get("/models/{name}/{number}", models.one),
+    _post("/models/{name}/{number}/change", models.change, "release"),
+    _get("/data", data.listing),
+    _get("/data/{number}/card", data.card),
+    _get("/traces", traces.listing),
+    _get("/traces/{trace_id}", traces.one),
+    _get("/loop", story.story),
     _post("/views", views.save, "track"),
     _post("/views/delete", views.delete, "track"),
 )

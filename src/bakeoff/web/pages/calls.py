@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from bakeoff.core.errors import UsageError
-from bakeoff.core.principals import Permission, Principal, ScopeKind
+from bakeoff.core.principals import ANONYMOUS, Permission, Principal, ScopeKind
 from bakeoff.core.protocols import RecordStore
+from bakeoff.security.audit import current_user
 from bakeoff.web.problems import HttpError
 from bakeoff.web.tracking.context import Tracking
 
@@ -83,6 +84,11 @@ class Call:
         """
         if not self.principal.everything("experiment"):
             raise HttpError(403, "PermissionDenied", "expected a caller that reaches everything: experiment:*")
+
+    @property
+    def who(self) -> str:
+        """Whom a history names: the caller, or where nobody is asked, the user of this process."""
+        return current_user() if self.principal is ANONYMOUS else self.principal.name
 
     def may(self, permission: Permission) -> bool:
         """Whether the caller may do something, so that what one may not is not offered."""

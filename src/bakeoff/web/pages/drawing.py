@@ -183,7 +183,7 @@ def columns(given: Sequence[Column], *, told: str, first: str, last: str) -> Mar
         '<div class="plot" role="img" aria-label="{0}"><svg class="plot-y" aria-hidden="true">'
         '<text x="100%" y="0%" dy="9">{1}</text><text x="100%" y="100%">0</text></svg>'
         '<svg class="plot-area" aria-hidden="true">{2}</svg><svg class="plot-x" aria-hidden="true">'
-        '<text x="0" y="14" text-anchor="start">{3}</text><text x="100%" y="14" text-anchor="end">{4}</text></svg></div>'
+        '<text x="0" y="14">{3}</text><text x="100%" y="14" text-anchor="end">{4}</text></svg></div>'
     ).format(told, number(most) if most < 10 else f"{most:,.0f}", drawn, first, last)  # noqa: PLR2004
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bakeoff.core.records import Run
 from bakeoff.monitor.signals import reports
 from bakeoff.web.pages.calls import Call, Shown
-from bakeoff.web.pages.drawing import Column, columns
+from bakeoff.web.pages.endpoints import sums, traffic_chart
 from bakeoff.web.pages.site import ago
 from bakeoff.web.pages.traffic import Minute
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bakeoff.project.endpoints import EndpointStatus
     from bakeoff.project.project import Project
 
-__all__ = ["StageState", "live", "overview", "traffic_chart"]
+__all__ = ["StageState", "live", "overview"]
 
 AUDITED, RUNS = 8, 6
 HOUR_MS = 3_600_000
@@ -61,37 +61,12 @@ def _values(call: Call) -> Mapping[str, Any]:
         "stages": _stages(call, status, endpoint, minutes),
         "signals": signals[0] if signals else None,
         "chart": traffic_chart(minutes),
-        "rows": sum(each.rows for each in minutes),
-        "failed": sum(each.failed for each in minutes),
-        "p95_ms": _p95(minutes),
+        "sums": sums(minutes),
         "feedback": call.traffic.feedback(),
         "runs": project.runs(limit=RUNS),
         "next": _next(project, call.now_ms),
         "audit": list(reversed(records)),
     }
-
-
-def traffic_chart(minutes: Sequence[Minute]) -> Any:
-    """Rows that were answered, by the minute."""
-    total = sum(each.rows for each in minutes)
-    given = [
-        Column(
-            title=f"{each.rows + each.failed} rows, {each.failed} not answered",
-            value=each.rows + each.failed,
-            bad=each.failed,
-        )
-        for each in minutes
-    ]
-    length = (minutes[1].start_ms - minutes[0].start_ms) * len(minutes) / HOUR_MS
-    first = f"{length:.0f} h ago"
-    return columns(given, told=f"{total} rows answered in the last {length:.0f} h", first=first, last="now")
-
-
-def _p95(minutes: Sequence[Minute]) -> float | None:
-    together = Minute(0)
-    for each in minutes:
-        together.add(each)
-    return together.p95_ms
 
 
 def _stages(

@@ -1,6 +1,7 @@
 """What endpoints answered lately, by the minute: the log is read on after where it was read before."""
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ __all__ = ["Minute", "Traffic"]
 
 MINUTE_MS = 60_000
 KEPT_MINUTES = 24 * 60
+MOST_RECENT = 50
 MOST_TIMES = 200
 """Latencies that are kept of a minute."""
 
@@ -55,6 +57,12 @@ class Traffic:
         self._cursor: Cursor | None = None
         self._minutes: dict[str, dict[int, Minute]] = {}
         self._feedback: dict[int, int] = {}
+        self._recent: dict[str, deque[PredictionEvent]] = {}
+
+    def recent(self, endpoint: str) -> Sequence[PredictionEvent]:
+        """The last answers, the newest first."""
+        with self._lock:
+            return list(reversed(self._recent.get(endpoint, ())))
 
     def of(self, endpoint: str, *, minutes: int = 60, parts: int = 60) -> Sequence[Minute]:
         """The last so many minutes in `parts` of the same length, the oldest first; parts without rows, too."""
@@ -105,6 +113,7 @@ class Traffic:
             if isinstance(event, FailureEvent):
                 minute.failed += event.rows_in_call
                 continue
+            self._recent.setdefault(event.endpoint, deque(maxlen=MOST_RECENT)).append(event)
             minute.rows += 1
             minute.by_release[event.model_version] = minute.by_release.get(event.model_version, 0) + 1
             if len(minute.latency_ms) < MOST_TIMES:
