@@ -603,8 +603,9 @@ class AlertTarget(_Section):
 
     `kind`: "log" (the program's own), "webhook" (JSON, signed with the key in the variable `key_env`: header
     `X-Bakeoff-Signature`, HMAC-SHA256 of time, dot and body), "slack" (JSON as Slack's incoming webhooks take it), or
-    "email" (by SMTP with TLS at `server`, from `sender` to `recipients`; user and password from the variables `user_env`
-    and `key_env`). The URL of a webhook may be secret: `url_env` names a variable that holds it. `least`: told of no lesser one.
+    "email" (by SMTP with TLS at `server`, from `sender` to `recipients`; user and password from the variables
+    `user_env` and `key_env`). The URL of a webhook may be secret: `url_env` names a variable that holds it. `least`:
+    told of no lesser one.
     """
 
     kind: Literal["log", "webhook", "slack", "email"]

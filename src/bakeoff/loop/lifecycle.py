@@ -21,7 +21,7 @@ from bakeoff.loop.outcome import outcome
 from bakeoff.loop.release import RunOrigin, make_ready, register_dataset, register_models
 from bakeoff.loop.search import as_given, tune
 from bakeoff.loop.sources import files_digest, ingested
-from bakeoff.loop.stored_outcome import LAST, PASSES, keep
+from bakeoff.loop.stored_outcome import LAST, PASSES, keep, keep_baselines
 from bakeoff.loop.track import Tracker
 from bakeoff.registry.lineage import label
 from bakeoff.results.outcome import Paid, RunOutcome
@@ -66,6 +66,8 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         stage = tuned.stage
     competition = compete(stage, steps, gathered)
     judged, combined, decision = competition.judged, competition.combined, competition.decision
+    if competition.baselines is not None:
+        keep_baselines(stage, run_id, competition.baselines)
     versions = register_models(stage, origin, judged)
     tracker.candidates(judged, versions)
 

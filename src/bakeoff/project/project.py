@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.reproduce import EnvironmentChoice, Reproduction
     from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
+    from bakeoff.actions.what_if import Limits, WhatIf
     from bakeoff.core.damage import Damage
     from bakeoff.core.graph import LineageGraph
     from bakeoff.core.releases import Release
@@ -1289,6 +1290,37 @@ class Project:
 
         with self.own_metrics():
             return report(self, run_id)
+
+    def what_if(
+        self,
+        run_id: str | None = None,
+        *,
+        metric: str | None = None,
+        margin: float | None = None,
+        price_per_hour_usd: float | None = None,
+        gates: "Mapping[str, Limits] | None" = None,
+    ) -> "WhatIf":
+        """The verdict of a finished run by other rules, worked out again from its stored rows; nothing is stored.
+
+        Args:
+            run_id: the last run by default.
+            metric: another one that every candidate was scored by.
+            margin: by how much worse still counts as good; of another metric its default.
+            price_per_hour_usd: of the machine that serves.
+            gates: all of them, by metric or measurement, instead of the run's.
+
+        Raises:
+            NotFoundError: there is no such run. UsageError: no candidate has such a metric or measurement.
+
+        Example:
+            >>> project.what_if(metric="accuracy").verdict.metric
+            'accuracy'
+            >>> project.what_if().verdict.winner == project.last().verdict.winner
+            True
+        """
+        from bakeoff.actions.what_if import what_if
+
+        return what_if(self, run_id, metric=metric, margin=margin, price_per_hour_usd=price_per_hour_usd, gates=gates)
 
     def explain(
         self,
