@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 
 from bakeoff.core.generation import Piece
-from bakeoff.web.measures import Histogram
+from bakeoff.web.measures import DurationHistogram
 
 __all__ = ["GenerationMeasures", "generation_lines"]
 
@@ -33,7 +33,7 @@ class GenerationMeasures:
         self._running = 0
         self._prompt = self._written = self._cached = 0
         self._ends: Counter[str] = Counter()
-        self._first, self._whole = Histogram(FIRST_S), Histogram(WHOLE_S)
+        self._first, self._whole = DurationHistogram(FIRST_S), DurationHistogram(WHOLE_S)
 
     def measured(self, pieces: Generator[Piece]) -> Generator[Piece]:
         """The same pieces, measured as they come."""

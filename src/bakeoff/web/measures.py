@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["EndpointMeasures", "Histogram", "Measures", "escaped"]
+__all__ = ["DurationHistogram", "EndpointMeasures", "Measures", "escaped"]
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FIRST_ERROR = 400
@@ -19,7 +19,7 @@ _NUMBERS = (
 """Metrics of an endpoint: their names, the attributes of `EndpointMeasures`, their kinds, what they mean."""
 
 
-class Histogram:
+class DurationHistogram:
     """Counts of durations up to limits, in seconds; as Prometheus has them."""
 
     def __init__(self, limits_s: Sequence[float]) -> None:
@@ -66,7 +66,7 @@ class Measures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: Counter[tuple[str, int]] = Counter()
-        self._durations: dict[str, Histogram] = {}
+        self._durations: dict[str, DurationHistogram] = {}
 
     def add(self, route: str, status: int, seconds: float) -> None:
         """Count one finished request. Routes must be few: give the pattern, never the path."""
@@ -74,7 +74,7 @@ class Measures:
             self._requests[route, status] += 1
             histogram = self._durations.get(route)
             if histogram is None:
-                histogram = self._durations[route] = Histogram(BUCKETS_S)
+                histogram = self._durations[route] = DurationHistogram(BUCKETS_S)
             histogram.add(seconds)
 
     def text(self) -> str:
