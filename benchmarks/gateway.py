@@ -6,12 +6,13 @@ callers share the second. Each system is measured in turns with the direct call,
 meets both. LiteLLM (its proxy, one worker, pinned below) has an environment of its own, logs nothing and keeps no
 database; bakeoff logs each call with its texts, by `log = "best_effort"` or durably ("required").
 
-`python benchmarks/gateway.py [--only bakeoff,litellm] [--rate 200] [--seconds 4] [--turns 3]`
+`python benchmarks/gateway.py [--only bakeoff,litellm] [--rates 20,200] [--seconds 4] [--turns 3]`
 """
 
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import selectors
@@ -33,6 +34,8 @@ import data as packages
 PEERS = ["litellm[proxy]==1.108.7"]
 SYSTEMS = ("bakeoff best_effort", "bakeoff required", "bakeoff off", "litellm")
 SERVICE_PORT, PORT, START_S = 18750, 18751, 60
+FULL = 0.9
+"""A gateway of one core is not asked for more of it than this: calls would only wait."""
 TOML = """[project]
 name = "own"
 task = "generation"
@@ -244,16 +247,23 @@ def gateway(system: str, folder: Path) -> Generator[psutil.Process]:
 def compare(system: str, folder: Path, given: argparse.Namespace) -> None:
     """Measure a system in turns with the direct call, and print its lines."""
     direct, via = (f"http://127.0.0.1:{port}/v1/chat/completions" for port in (SERVICE_PORT, PORT))
+    used_s = 0.0
     with gateway(system, folder) as process:
-        for kind in ("whole", "stream"):
+        for rate, kind in itertools.product(map(float, given.rates.split(",")), ("whole", "stream")):
+            if rate * used_s > FULL:
+                print(
+                    f"| {system} | {rate:g}/s {kind} | {rate * used_s:.1f} cores would be needed |" + " |" * 8,
+                    flush=True,
+                )
+                continue
             body = json.dumps(QUESTION | ({"stream": True} if kind == "stream" else {})).encode()
             alone, relayed, warm = Taken(), Taken(), Taken()
-            ask(via, body, given.rate, 1.0, warm)
+            ask(via, body, rate, 1.0, warm)
             used = 0.0
             for _ in range(given.turns):
-                ask(direct, body, given.rate, given.seconds, alone)
+                ask(direct, body, rate, given.seconds, alone)
                 before = sum(process.cpu_times()[:2])
-                ask(via, body, given.rate, given.seconds, relayed)
+                ask(via, body, rate, given.seconds, relayed)
                 used += sum(process.cpu_times()[:2]) - before
             p50, p99 = relayed.ms(0.5) - alone.ms(0.5), relayed.ms(0.99) - alone.ms(0.99)
             first = relayed.ms(0.5, first=True) - alone.ms(0.5, first=True)
@@ -266,7 +276,8 @@ def compare(system: str, folder: Path, given: argparse.Namespace) -> None:
             cells += [f"**{p50:.2f}**", f"**{p99:.2f}**", f"{first:.2f}", f"{used * 1e6 / len(relayed.whole):.0f}"]
             memory = process.memory_full_info().pss / 1e6
             failed = f" ({relayed.failed} failed)" if relayed.failed else ""
-            print(f"| {system}{failed} | {kind} | {' | '.join(cells)} | {memory:.0f} |", flush=True)
+            used_s = used / len(relayed.whole)
+            print(f"| {system}{failed} | {rate:g}/s {kind} | {' | '.join(cells)} | {memory:.0f} |", flush=True)
 
 
 def main() -> None:
@@ -276,7 +287,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(SYSTEMS))
-    parser.add_argument("--rate", type=float, default=200.0)
+    parser.add_argument("--rates", default="20,200", help="calls a second")
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=packages.CACHE / "gateway")
@@ -288,7 +299,7 @@ def main() -> None:
     systems = [each for each in SYSTEMS if any(each.startswith(name) for name in given.only.split(","))]
     if "litellm" in systems:
         packages.environment("gateway", PEERS)
-    print(f"load of the machine before: {os.getloadavg()[0]:.1f}; {given.rate:g} calls a second")
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f}")
     columns = "system | answer | direct p50 ms | p99 | through it p50 | p99 | added p50 | added p99"
     print(f"| {columns} | added to the first byte p50 | processor µs | MB |")
     print("|---" * 11 + "|")

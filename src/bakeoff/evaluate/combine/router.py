@@ -89,7 +89,8 @@ class FoldedFeatures:
         known = self._fold_n != (-1 if without is None else without)
         shrunk_d = np.full(len(square_dd), ridge)
         shrunk_d[-1] = 1e-9
-        return np.linalg.solve(square_dd + np.diag(shrunk_d), self.features_nd[known].T @ gain_n[known])
+        made_d = np.linalg.solve(square_dd + np.diag(shrunk_d), self.features_nd[known].T @ gain_n[known])
+        return made_d.astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
