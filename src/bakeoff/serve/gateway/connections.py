@@ -66,7 +66,7 @@ class _Connection(asyncio.Protocol):
         self.waiting_bytes, self.ended, self.error = 0, False, None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._paused = False
+        self._paused = self._stays = False
 
     error: OSError | None
 
@@ -120,6 +120,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """See httptools."""
         self.ended = self.ended or self.status >= NOT_FINAL
+        self._stays = self._parser.should_keep_alive()  # known here alone
 
     def send(self, request: bytes, patience: Patience) -> None:
         """Begin a call."""
@@ -168,7 +169,7 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        again = self.ended and self.error is None and self.is_open and self._parser.should_keep_alive()
+        again = self.ended and self.error is None and self.is_open and self._stays
         if not again and self.transport is not None:
             self.is_open = False
             self.transport.abort()
