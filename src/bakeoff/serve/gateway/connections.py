@@ -18,7 +18,14 @@ import httptools
 
 from bakeoff.core.errors import UsageError
 
-__all__ = ["BrokenAnswerError", "Connections", "NoConnectionError", "Patience", "ServiceResponse", "SilenceError"]
+__all__ = [
+    "BrokenAnswerError",
+    "CallTimeouts",
+    "NoConnectionError",
+    "ServiceConnections",
+    "ServiceResponse",
+    "SilenceError",
+]
 
 IDLE_S = 25.0
 """A connection that lay idle for longer is not used again: the service may be closing it."""
@@ -41,7 +48,7 @@ class BrokenAnswerError(OSError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class CallTimeouts:
     """How long is waited: for a connection, for the next byte, and for the whole answer; in seconds."""
 
     connect_s: float
@@ -122,13 +129,13 @@ class _Connection(asyncio.Protocol):
         self.ended = self.ended or self.status >= NOT_FINAL
         self._stays = self._parser.should_keep_alive()  # known here alone
 
-    def send(self, request: bytes, patience: Patience) -> None:
+    def send(self, request: bytes, timeouts: CallTimeouts) -> None:
         """Begin a call."""
         self._begin()
         assert self.transport is not None, "it is connected"
         self._heard = self._loop.time()
-        self._until, self._silence_s = self._heard + patience.whole_s, patience.silence_s
-        self._timer = self._loop.call_later(min(patience.silence_s, patience.whole_s), self._look)
+        self._until, self._silence_s = self._heard + timeouts.whole_s, timeouts.silence_s
+        self._timer = self._loop.call_later(min(timeouts.silence_s, timeouts.whole_s), self._look)
         self.transport.write(request)
 
     def _look(self) -> None:
@@ -229,23 +236,23 @@ class ServiceResponse:
             self._leave(self._connection)
 
 
-class Connections:
-    """Connections to one service; to be used on the loop's thread.
+class ServiceConnections:
+    """ServiceConnections to one service; to be used on the loop's thread.
 
     Args:
         url: of the service, up to where a path would be added; what stands behind a `?` comes after the path.
         headers: of each call.
-        patience: how long is waited.
+        timeouts: how long is waited.
 
     Raises:
         UsageError: a header cannot be sent.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], patience: Patience) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], timeouts: CallTimeouts) -> None:
         parts = urlsplit(url)
         self._host, self._tls = parts.hostname or "", parts.scheme == "https"
         self._port = parts.port or (443 if self._tls else 80)
-        self._base, self._query, self._patience = parts.path.rstrip("/"), parts.query, patience
+        self._base, self._query, self._timeouts = parts.path.rstrip("/"), parts.query, timeouts
         lines = {"Host": parts.netloc.rpartition("@")[2], "Accept-Encoding": "identity", **headers}
         for name, value in lines.items():
             if "\n" in value or "\r" in value or not name.isascii() or not value.isascii():
@@ -264,7 +271,7 @@ class Connections:
         target = f"{self._base}{path}{'?' if self._query else ''}{self._query}"
         own = "".join(f"{name}: {value}\r\n" for name, value in more.items())
         head = f"POST {target} HTTP/1.1\r\n{own}Content-Length: {len(body)}\r\n".encode() + self._head + b"\r\n"
-        connection.send(head + body, self._patience)
+        connection.send(head + body, self._timeouts)
         response: ServiceResponse | None = None
         try:
             while not connection.status:
@@ -297,12 +304,12 @@ class Connections:
         if self._tls and self._context is None:
             self._context = await asyncio.to_thread(ssl.create_default_context)
         try:
-            async with asyncio.timeout(self._patience.connect_s):
+            async with asyncio.timeout(self._timeouts.connect_s):
                 _, connection = await loop.create_connection(
                     _Connection, self._host, self._port, ssl=self._context if self._tls else None
                 )
         except TimeoutError as error:
-            raise NoConnectionError(f"no connection within {self._patience.connect_s:g} s") from error
+            raise NoConnectionError(f"no connection within {self._timeouts.connect_s:g} s") from error
         except OSError as error:
             raise NoConnectionError(str(error)) from error
         return connection

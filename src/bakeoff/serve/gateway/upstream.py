@@ -20,7 +20,13 @@ from bakeoff.config.file import secret
 from bakeoff.config.sections import UpstreamConfig
 from bakeoff.core import tracing
 from bakeoff.core.addresses import without_password
-from bakeoff.serve.gateway.connections import Connections, NoConnectionError, Patience, ServiceResponse, SilenceError
+from bakeoff.serve.gateway.connections import (
+    CallTimeouts,
+    NoConnectionError,
+    ServiceConnections,
+    ServiceResponse,
+    SilenceError,
+)
 
 __all__ = ["FailureKind", "Upstream", "UpstreamError", "UpstreamReply"]
 
@@ -123,10 +129,10 @@ class Upstream:
         """Why it did not answer the last time; None when it did."""
         self._url = re.sub(r"(/chat/completions|/responses|/messages)?/*$", "", config.url)
         self._key = None if config.key_env is None else secret(config.key_env, environ)
-        patience = Patience(
+        timeouts = CallTimeouts(
             connect_s=config.connect_timeout_s, silence_s=config.first_byte_timeout_s, whole_s=config.timeout_s
         )
-        self._connections = Connections(self._url, self._made_headers(), patience)
+        self._connections = ServiceConnections(self._url, self._made_headers(), timeouts)
         self._in_a_row, self._rests_until, self._is_probed = 0, 0.0, False
 
     @property
