@@ -126,6 +126,11 @@ def _write(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) 
     return Operation(path=path, method=method, does=does, takes=takes, needs="track")
 
 
+def _release(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) -> Operation:
+    """What moves or takes away what others serve and load by name."""
+    return replace(_write(path, does, method=method, **takes), needs="release")
+
+
 def _log(path: str, changes: Change, /, **takes: Want) -> Operation:
     return Operation(path=path, method="POST", changes=changes, takes={"run_id": NEEDED, **takes}, needs="track")
 
@@ -257,14 +262,14 @@ CALLS: tuple[Operation, ...] = (
     _write("2.0/mlflow/registered-models/create", registry.create, name=NEEDED, tags=PAIRS, description=TEXT),
     _get("2.0/mlflow/registered-models/get", registry.get, name=NEEDED),
     _long(_get("2.0/mlflow/registered-models/search", registry.search, **SEARCHED, max_results=INT)),
-    _write("2.0/mlflow/registered-models/rename", registry.rename, name=NEEDED, new_name=NEEDED),
+    _release("2.0/mlflow/registered-models/rename", registry.rename, name=NEEDED, new_name=NEEDED),
     _write("2.0/mlflow/registered-models/update", registry.update, method="PATCH", name=NEEDED, description=TEXT),
-    _write("2.0/mlflow/registered-models/delete", registry.delete, method="DELETE", name=NEEDED),
+    _release("2.0/mlflow/registered-models/delete", registry.delete, method="DELETE", name=NEEDED),
     *_either("2.0/mlflow/registered-models/get-latest-versions", registry.latest, name=NEEDED, stages=TEXTS),
     _write("2.0/mlflow/registered-models/set-tag", registry.set_tag, name=NEEDED, key=NEEDED, value=TEXT),
     _write("2.0/mlflow/registered-models/delete-tag", registry.delete_tag, method="DELETE", name=NEEDED, key=NEEDED),
-    _write("2.0/mlflow/registered-models/alias", registry.set_alias, name=NEEDED, alias=NEEDED, version=NEEDED),
-    _write("2.0/mlflow/registered-models/alias", registry.delete_alias, method="DELETE", name=NEEDED, alias=NEEDED),
+    _release("2.0/mlflow/registered-models/alias", registry.set_alias, name=NEEDED, alias=NEEDED, version=NEEDED),
+    _release("2.0/mlflow/registered-models/alias", registry.delete_alias, method="DELETE", name=NEEDED, alias=NEEDED),
     _get("2.0/mlflow/registered-models/alias", registry.version_by_alias, name=NEEDED, alias=NEEDED),
     _write(
         "2.0/mlflow/model-versions/create",
@@ -288,7 +293,7 @@ CALLS: tuple[Operation, ...] = (
         version=NEEDED,
         description=TEXT,
     ),
-    _write(
+    _release(
         "2.0/mlflow/model-versions/transition-stage",
         registry.transition,
         name=NEEDED,
@@ -296,7 +301,7 @@ CALLS: tuple[Operation, ...] = (
         stage=NEEDED,
         archive_existing_versions=FLAG,
     ),
-    _write("2.0/mlflow/model-versions/delete", registry.delete_version, method="DELETE", name=NEEDED, version=NEEDED),
+    _release("2.0/mlflow/model-versions/delete", registry.delete_version, method="DELETE", name=NEEDED, version=NEEDED),
     _write(
         "2.0/mlflow/model-versions/set-tag",
         registry.set_version_tag,
@@ -509,7 +514,7 @@ def create_tracking_app(
         hosts: the names that a Host header may have, or None for all.
         authenticator: says who calls; without one, whoever can call may.
     """
-    handlers = _Handlers(tracking)
+    handlers = _Handlers(tracking if authenticator is None else replace(tracking, foreign=True))
     routes = [*handlers.routes()]
     protect(routes, authenticator)
     app = Starlette(
