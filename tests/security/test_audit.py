@@ -11,7 +11,7 @@ from bakeoff.core.records import DocumentChange
 from bakeoff.security.audit import AuditHead, AuditLog, as_cef
 from bakeoff.testing.memory import MemoryRecords
 
-COUNT = 30
+COUNT = 12
 
 
 @pytest.fixture
@@ -37,11 +37,10 @@ def test_what_was_written_is_read_and_whole(log):
 
 
 def test_every_edit_deletion_and_truncation_is_named(log, records):
-    """1,000 of each would take the same time a thousand times: here 90, drawn at random."""
     draw = random.Random(0)
     stored = {each.key: each.body for each in records.documents.find("audit")}
     head = records.documents.get("audit_head", "head").body
-    for _ in range(90):
+    for _ in range(1_000):
         number, kind = draw.randint(1, COUNT), draw.choice(("edit", "delete", "truncate"))
         key = f"{number:012}"
         if kind == "edit":
@@ -58,7 +57,7 @@ def test_every_edit_deletion_and_truncation_is_named(log, records):
         records.documents.apply(
             [DocumentChange(collection="audit", key=key, body=body) for key, body in stored.items()]
         )
-        assert log.verify() == []
+    assert log.verify() == []
     records.documents.apply([DocumentChange(collection="audit_head", key="head", body=head)])
 
 

@@ -249,7 +249,7 @@ class Project:
             >>> project.records.runs.get(project.last().run_id).status
             'FINISHED'
         """
-        return self._store("records", lambda: wiring.open_records(self.loaded, self._clock))
+        return self._store("records", lambda: wiring.open_audited(self.loaded, self._clock))
 
     @property
     def blobs(self) -> BlobStore:
@@ -450,7 +450,16 @@ class Project:
         from bakeoff.actions.verify import verify
 
         self._state_folder()
-        return verify(self, wiring.sqlite_file(self.loaded), repair=repair)
+        damage = verify(self, wiring.sqlite_file(self.loaded), repair=repair)
+        if repair and damage:
+            self._note("stores repaired", "stores", {"damaged": len(damage)})
+        return damage
+
+    def _note(self, action: str, subject: str, after: Json) -> None:
+        """Write what this process's user did into the audit log."""
+        from bakeoff.security.audit import current_user
+
+        self.audit.add(action, subject, who=current_user(), after=after)
 
     def take_in(self) -> "pl.DataFrame":
         """Let all feedback join the data without a run: the next dataset's rows and the `part` that each is in.
@@ -506,7 +515,10 @@ class Project:
         with held(self._state_folder() / "run.lock"):
             if delete:
                 self.events.compact()
-            return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
+            result = collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
+        if result.deleted:
+            self._note("blobs collected", "blobs", {"bytes": result.deleted})
+        return result
 
     # --- the data -------------------------------------------------------------------------------
 
@@ -1046,7 +1058,11 @@ class Project:
         """
         from bakeoff.project.files import recorded
 
-        return recorded(self._record, self._batches(location, folder, ()))
+        items = 0
+        for part in recorded(self._record, self._batches(location, folder, ())):
+            items += part.rows
+            yield part
+        self._note("feedback imported", f"feedback of {Path(location).name}", {"items": items})
 
     def _record(self, items: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
         return self.feedback(items).to_json()

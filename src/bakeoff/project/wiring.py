@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bakeoff.security.tokens import AccessTokens
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
-__all__ += ["authenticator", "certificate", "open_tokens"]
+__all__ += ["authenticator", "certificate", "open_audited", "open_tokens"]
 __all__ += ["now_ms", "open_records", "open_stores", "others", "sqlite_file"]
 
 PREPARED = "prepared"
@@ -54,6 +54,14 @@ def new_id() -> str:
 def open_records(loaded: Loaded, clock: Clock) -> RecordStore:
     """The project's records."""
     return _open("records", loaded.config.store.records, loaded.folder, clock)
+
+
+def open_audited(loaded: Loaded, clock: Clock) -> RecordStore:
+    """The project's records, whose changes are audited as those of this process's user."""
+    from bakeoff.security.audit import current_user
+    from bakeoff.security.audited import audited
+
+    return audited(open_records(loaded, clock), clock, who=current_user())
 
 
 def open_blobs(loaded: Loaded, clock: Clock) -> BlobStore:

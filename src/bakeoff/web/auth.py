@@ -21,7 +21,15 @@ from bakeoff.security.tokens import AccessTokens
 from bakeoff.web.permissions import permission_of, require_permissions
 from bakeoff.web.problems import HttpError
 
-__all__ = ["Authenticator", "TokenAuthenticator", "principal_of", "protect", "require_everything", "token_texts"]
+__all__ = [
+    "Authenticator",
+    "TokenAuthenticator",
+    "origin_of",
+    "principal_of",
+    "protect",
+    "require_everything",
+    "token_texts",
+]
 
 PRINCIPAL = "bakeoff.principal"
 logger = logging.getLogger(__name__)
@@ -81,6 +89,11 @@ def principal_of(request: Request) -> Principal:
     principal = request.scope.get(PRINCIPAL, ANONYMOUS)
     assert isinstance(principal, Principal)
     return principal
+
+
+def origin_of(request: Request) -> str:
+    """Where a request comes from: the address of the other end of its connection."""
+    return request.client.host if request.client else ""
 
 
 def require_everything(request: Request, kind: ScopeKind) -> None:

@@ -23,7 +23,8 @@ from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import Permission
 from bakeoff.core.records import RunChange
 from bakeoff.core.types import Json
-from bakeoff.web.auth import Authenticator, principal_of, protect
+from bakeoff.security.audited import audited
+from bakeoff.web.auth import Authenticator, origin_of, principal_of, protect
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission
@@ -625,7 +626,8 @@ class _Handlers:
         @openapi.takes(call.takes, call.does or call.changes)
         async def endpoint(request: Request) -> Response:
             raw = b"" if call.method == "GET" else await bounded(request)
-            seen, changes = self._seen(request), call.changes
+            changes = call.changes
+            seen = self._seen(request, "read" if changes is not None else call.needs)
             if changes is not None:
                 return await self._write(lambda: changes(arguments(request, raw, call.takes)), seen)
             if call.searches:
@@ -653,9 +655,13 @@ class _Handlers:
         finally:
             self.searching -= 1
 
-    def _seen(self, request: Request) -> Tracking:
-        """What of the records the caller may know of."""
-        return within_reach(self.tracking, principal_of(request))
+    def _seen(self, request: Request, needs: Permission) -> Tracking:
+        """What of the records the caller may know of; what it changes there is audited."""
+        tracking, principal = self.tracking, principal_of(request)
+        if needs != "read":
+            records = audited(tracking.records, tracking.clock, who=principal.name, origin=origin_of(request))
+            tracking = replace(tracking, records=records)
+        return within_reach(tracking, principal)
 
     @staticmethod
     def _done(call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
@@ -671,7 +677,7 @@ class _Handlers:
         @permission(needs)
         @openapi.takes(takes, does, body=body)
         async def endpoint(request: Request) -> Response:
-            return await does(self._seen(request), request)
+            return await does(self._seen(request, needs), request)
 
         return endpoint
 
@@ -686,7 +692,7 @@ class _Handlers:
     async def spans(self, request: Request) -> Response:
         """Spans as OpenTelemetry exports them; an experiment is named by a header, or is the default one."""
         headers = request.headers
-        data, kind, tracking = await bounded(request), headers.get("content-type"), self._seen(request)
+        data, kind, tracking = await bounded(request), headers.get("content-type"), self._seen(request, "track")
 
         def taken() -> Response:
             result = otlp.spans_of(data, kind=kind, encoding=headers.get("content-encoding"))
@@ -703,7 +709,9 @@ class _Handlers:
         trace_id = request.query_params.get("request_id")
         if not trace_id or request.query_params.get("path"):
             raise TrackingError("BAD_REQUEST", 'Request must include the "request_id" query parameter, and no path.')
-        data = await asyncio.get_running_loop().run_in_executor(self.pool, traces.data, self._seen(request), trace_id)
+        data = await asyncio.get_running_loop().run_in_executor(
+            self.pool, traces.data, self._seen(request, "read"), trace_id
+        )
         response = answer(data)
         response.headers["Content-Disposition"] = "attachment; filename=traces.json"
         return response
