@@ -11,6 +11,9 @@ from bakeoff.cli.root import CommandGroup
 from bakeoff.cli.tables import table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bakeoff.actions.forget import Forgotten
     from bakeoff.security.tokens import AccessToken
 
 __all__ = ["add_to"]
@@ -38,6 +41,7 @@ def add_to(app: typer.Typer) -> None:
         for command_name, command in commands.items():
             group.command(command_name)(command)
         app.add_typer(group)
+    app.command()(forget)
 
 
 def create(
@@ -209,6 +213,61 @@ def dev(
     else:
         typer.echo(f'[tls]\ncertificate = "{made.certificate}"\nkey = "{made.key}"')
         typer.echo(f"clients trust it by {authority}, for example: curl --cacert {authority} …", err=True)
+
+
+def forget(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="What the person's rows hold: an address, a number.")],
+    *,
+    models: Annotated[
+        bool, typer.Option("--models", help="Remove models whose files hold the key, unless an endpoint serves them.")
+    ] = False,
+    look: Annotated[bool, typer.Option("--look", help="Erase nothing: list the files that hold the key.")] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person from log, feedback, datasets, records and caches; ends with 3 when files hold the key still.
+
+    For example: bakeoff forget ada@example.org
+    """
+    from dataclasses import asdict
+
+    from bakeoff.actions.forget import places
+    from bakeoff.core.erasure import PersonKey
+
+    with open_project(folder) as project:
+        if look:
+            remaining = tuple(places(PersonKey(key), project.folder))
+            result = None
+        else:
+            result = project.forget(key, models=models)
+            remaining = result.remaining
+    if as_json:
+        emit({"remaining": list(remaining)} if result is None else asdict(result))
+    else:
+        _show_forgotten(result, remaining)
+    if remaining:
+        raise typer.Exit(FAULTY)
+
+
+def _show_forgotten(result: "Forgotten | None", remaining: "Sequence[str]") -> None:
+    if result is not None:
+        rows = sum(result.records.values())
+        typer.echo(
+            f"erased {result.events} events, {rows} rows and values of records, parts of {result.blobs} blobs and "
+            f"{result.files} files of caches"
+        )
+        if result.models:
+            marks = [("version", "its files hold the key", "an endpoint serves it", "removed")]
+            cells = [
+                (m.version, *("yes" if each else "" for each in (m.holds, m.live, m.removed))) for m in result.models
+            ]
+            typer.echo("learned from this person:")
+            typer.echo(table(marks[0], cells))
+            typer.echo("'bakeoff run' makes models of the rows that are left")
+    for path in remaining:
+        typer.echo(f"still holds it: {path}")
+    if not remaining:
+        typer.echo("no file of the project holds it")
 
 
 def _facts(token: "AccessToken") -> dict[str, object]:

@@ -392,6 +392,13 @@ CHANGES_OF_ENDPOINTS = (
     "undo",
 )
 
+
+def _forgotten() -> Types:
+    from bakeoff.actions.forget import Forgotten
+
+    return [Forgotten, _typed("KeyLeft", remaining=list[str])]
+
+
 COMMANDS: Mapping[str, Callable[[], Types]] = {
     "init": lambda: (_Init,),
     "run": lambda: (*_run(), _Unchanged),
@@ -416,6 +423,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "tokens revoke": lambda: (_typed("OneToken", token=_token()),),
     "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
     "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
+    "forget": _forgotten,
     "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),
     "fine-tune": lambda: (
         _typed("TunedModel", job=str, status=str, model_version=str | None, verdict=str | None, takes_over=bool | None),

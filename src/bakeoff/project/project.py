@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.contract import Held, WrittenContract
     from bakeoff.actions.doctor import Diagnosis
     from bakeoff.actions.export import Exported
+    from bakeoff.actions.forget import Forgotten
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.harness import HarnessReport
     from bakeoff.actions.packages.check import PackageCheck
@@ -518,6 +519,47 @@ class Project:
             result = collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
         if result.deleted:
             self._note("blobs collected", "blobs", {"bytes": result.deleted})
+        return result
+
+    def forget(self, key: str, *, models: bool = False) -> "Forgotten":
+        """Erase a person from logs, feedback, datasets, records and caches; say which models learned from them.
+
+        Rows that hold the key as a whole word are erased: events and traces wholly, rows of datasets become null. The
+        free space of the database is overwritten. Files that are yours (sources, reports) are only looked at: what
+        holds the key still is `remaining`. Servers and loops of the project must not run meanwhile.
+
+        Args:
+            key: what tells the person's rows from others': an address, a customer's number, a name.
+            models: remove model versions whose files hold the key itself, too, unless an endpoint serves them.
+
+        Raises:
+            UsageError: the key is too short. ConflictError: a run is on, or another process writes to the log.
+
+        Example:
+            >>> project.forget("nobody@example.org").events
+            0
+        """
+        from bakeoff.actions.forget import forget
+        from bakeoff.core.erasure import PersonKey
+        from bakeoff.security.audited import Audited
+
+        person, state = PersonKey(key), self._state_folder()
+        self.close()  # the log is written by nobody meanwhile
+        with held(state / "run.lock"):
+            records = self.records
+            result = forget(
+                records.inner if isinstance(records, Audited) else records,
+                self.blobs,
+                self.events,
+                person,
+                folder=self.folder,
+                state=state,
+                clock=self._clock,
+                models=models,
+            )
+        self._back_up()
+        counts: dict[str, Json] = {"events": result.events, "blobs": result.blobs, "records": dict(result.records)}
+        self._note("person forgotten", "a person", {**counts, "remaining": len(result.remaining)})
         return result
 
     # --- the data -------------------------------------------------------------------------------

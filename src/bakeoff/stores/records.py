@@ -1,10 +1,11 @@
 """Records on SQLite or PostgreSQL: one code, transactions, migrated when opened."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bakeoff.core.erasure import PersonKey
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.database import Database, connect
 from bakeoff.stores.documents import Documents
@@ -36,6 +37,12 @@ class Records:
         from bakeoff.stores.tables import tables
 
         return tables(self._database)
+
+    def erase(self, key: PersonKey, renamed: Mapping[str, str]) -> Mapping[str, int]:
+        """Erase a person's rows and values, and name blobs anew; how many by table."""
+        from bakeoff.stores.record_erasure import erase
+
+        return erase(self._database, key, renamed)
 
     def close(self) -> None:
         """Release the connections."""
