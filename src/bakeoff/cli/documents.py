@@ -458,6 +458,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "models available": lambda: (_Available,),
     "models harness": _harness,
     "models export": _export,
+    "models sign": lambda: (_typed("SignedModel", model=str),),
+    "models verify": lambda: (_typed("VerifiedModel", signer=str),),
 }
 """The types of each command's document."""
 

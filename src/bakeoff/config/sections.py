@@ -455,6 +455,16 @@ class TlsConfig(_Section):
     client_authority: str | None = None
 
 
+class SecurityConfig(_Section):
+    """`[security]`: what a model must be before it is loaded to serve.
+
+    `require_signed`: signed by one of `public_keys` (files in PEM, relative to the project) with "bakeoff models sign".
+    """
+
+    require_signed: bool = False
+    public_keys: tuple[str, ...] = ()
+
+
 class MonitorConfig(_Section):
     """`[monitor]`: limits over which a signal becomes an alert, and the least rows to say anything."""
 
@@ -551,6 +561,7 @@ class Config(_Section):
     endpoints: dict[Name, ServedConfig] = {}
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig = TlsConfig()
+    security: SecurityConfig = SecurityConfig()
     monitor: MonitorConfig = MonitorConfig()
     loop: LoopConfig = LoopConfig()
     store: StoreConfig = StoreConfig()

@@ -31,6 +31,7 @@ from bakeoff.project.lock import held
 from bakeoff.project.progress import CountedJobs, ProgressBar, bar
 from bakeoff.project.requirements import require_all
 from bakeoff.registry.register import all_versions
+from bakeoff.security.model_files import require_safe
 
 if TYPE_CHECKING:
     import polars as pl
@@ -854,6 +855,46 @@ class Project:
         """
         return wiring.certificate(self.config.tls, self.folder)
 
+    def sign_model(self, model: str = "champion", *, key: str | Path) -> str:
+        """Sign a model version with a private key (ECDSA P-256 or Ed25519, in PEM); the version that was signed.
+
+        The signature has the form of OpenSSF Model Signing. With `[security] require_signed`, a model is loaded to be
+        served only when one of `public_keys` has signed it.
+
+        Args:
+            model: a version ("name/2", "2") or an alias.
+            key: the file of the key; it is read and not stored.
+
+        Raises:
+            NotFoundError: there is no such model. UsageError: the key cannot be read.
+
+        Example:
+            >>> project.sign_model("films/1", key=key_file)  # doctest: +SKIP
+            'films/1'
+        """
+        from bakeoff.actions.sign import sign
+
+        return sign(self, model, Path(key))
+
+    def verify_model(self, model: str = "champion", *, keys: Sequence[str | Path] = ()) -> str:
+        """See that a model version is signed, and has exactly the files that were; the fingerprint of the key.
+
+        Args:
+            model: a version ("name/2", "2") or an alias.
+            keys: files of public keys; those of `[security] public_keys` by default.
+
+        Raises:
+            SecurityError: it is not signed by one of the keys, or a file is another.
+            NotFoundError: there is no such model. UsageError: there is no key, or one cannot be read.
+
+        Example:
+            >>> project.verify_model("films/1", keys=[public_key_file])  # doctest: +SKIP
+            '3f0c…'
+        """
+        from bakeoff.actions.sign import verify_version
+
+        return verify_version(self, model, [Path(each) for each in keys])
+
     # --- serving --------------------------------------------------------------------------------
 
     def plane(self) -> "DataPlane":
@@ -1203,6 +1244,11 @@ class Project:
                 self.blobs.fetch(blob_id, Path(apart) / "model")
                 with suppress(OSError):  # another process was faster
                     (Path(apart) / "model").rename(folder)
+        require_safe(folder)
+        if self.config.security.require_signed:
+            from bakeoff.actions.sign import verify
+
+            verify(self, blob_id, folder)
         with remote_calls(allowed=self.config.privacy.remote):
             return load_family(family).load(folder, self._compute(jobs=1).threads)
 

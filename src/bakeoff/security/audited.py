@@ -48,7 +48,9 @@ OF_ITSELF = frozenset({"audit", "audit_head", "tokens", "accounts", "sessions", 
 """Collections whose writers write the record themselves, in the same commit where it matters."""
 WORK = frozenset({"steps", "passes", "studies", "searches", "looks", "sums", "signals", "leases", "rollouts", "advice"})
 """What the loop notes for itself; it may be thrown away and made again."""
-DECLARED = frozenset({"anchors", "ingested", "releases", "scorers", "issues", "evaluation_datasets"})
+DECLARED = frozenset(
+    {"anchors", "ingested", "releases", "scorers", "issues", "evaluation_datasets", "model_signatures"}
+)
 """What people or the loop decide: every write is a change of state. Of other collections, removals are."""
 LONGEST, MOST = 200, 20
 

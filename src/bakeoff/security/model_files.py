@@ -31,7 +31,8 @@ CODE = frozenset({".py", ".pyc", ".pyo", ".so", ".dll", ".dylib", ".pyd", ".sh",
 PROGRAMS = (b"\x7fELF", b"MZ", b"#!", b"\xca\xfe\xba\xbe", b"\xfe\xed\xfa", b"\xcf\xfa\xed\xfe")
 LOADERS = (b"\x89HDF\r\n\x1a\n", b"\x93PICKLE")
 """Forms whose readers run what a file names: HDF5 with layers of code."""
-CALLS = frozenset({"GLOBAL", "STACK_GLOBAL", "REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD", "EXT1", "EXT2"})
+CALLS = frozenset({"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
+IMPORTS = frozenset({"GLOBAL", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4"})
 SIZES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
     **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
@@ -39,8 +40,9 @@ SIZES = {
     **dict.fromkeys(("U64", "I64", "F64"), 8),
 }
 """Bytes of a value of safetensors."""
+NAME = re.compile(r"[^\W\d][\w.]*")
 NUMPY = re.compile(rb"\x93NUMPY([\x01-\x03])\x00")
-CUSTOM_CODE = re.compile(r'"(?:auto_map|custom_pipelines|trust_remote_code)"\s*:\s*(?!null|false|\{\s*\})')
+CUSTOM_CODE = re.compile(r'"(?:auto_map|custom_pipelines|trust_remote_code)"\s*:\s*+(?!null|false|\{\s*\})')
 NPY_SHORT, NPY_LONG = struct.Struct("<H"), struct.Struct("<I")
 
 
@@ -91,16 +93,31 @@ def _refusal(name: str, expected: str, received: str) -> SecurityError:
 
 
 def _is_pickle(head: bytes) -> bool:
-    """Whether bytes are a pickle that calls something: read by the machine's own words, and not run."""
-    called, ended = False, False
+    """Whether bytes are a pickle that calls something, read word by word and not run.
+
+    A reader runs each word as it comes, so that what follows a call need not make sense. What takes from its stack more
+    than there is, is another kind of file that only begins like one.
+    """
+    stack: list[bool] = []  # True: a mark
+    calls = CALLS | IMPORTS if head[:1] == b"\x80" else CALLS
     try:
-        for opcode, _, _ in pickletools.genops(BytesIO(head)):
-            called |= opcode.name in CALLS
-            ended |= opcode.name == "STOP"
-    except (ValueError, IndexError, struct.error, OverflowError, MemoryError, UnicodeError):
-        # A long one is cut off here; one of protocol 2 or newer says what it is in its first two bytes.
-        return called and (head[:1] == b"\x80" or head[:1] in b"c(i")
-    return called and ended
+        for opcode, argument, _ in pickletools.genops(BytesIO(head)):
+            if opcode.name in {"GLOBAL", "INST"} and not all(map(NAME.fullmatch, str(argument).split(" ", 1))):
+                return False
+            before = list(opcode.stack_before)
+            if pickletools.markobject in before:
+                place = len(stack) - 1 - stack[::-1].index(True)
+                del stack[place:]
+                before = before[: before.index(pickletools.markobject)]
+            elif len(stack) < len(before):
+                return False
+            del stack[len(stack) - len(before) :]
+            stack += [each is pickletools.markobject for each in opcode.stack_after]
+            if opcode.name in calls:
+                return True
+    except (ValueError, IndexError, struct.error, OverflowError, MemoryError):
+        pass
+    return False
 
 
 def _zip(name: str, file: IO[bytes], _head: bytes, size: int, depth: int) -> None:
