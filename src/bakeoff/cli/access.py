@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bakeoff.actions.forget import Forgotten
+    from bakeoff.security.accounts import Account
     from bakeoff.security.tokens import AccessToken
 
 __all__ = ["add_to"]
@@ -33,6 +34,10 @@ def add_to(app: typer.Typer) -> None:
         "audit": (
             "Who changed what: list it, verify that it is whole, export it.\n\nFor example: bakeoff audit list",
             AUDIT,
+        ),
+        "people": (
+            "Accounts of people who sign in to pages.\n\nFor example: bakeoff people add ada --role viewer",
+            PEOPLE,
         ),
         "certs": ("Certificates for TLS (dev: a local authority, to try it).\n\nFor example: bakeoff certs dev", CERTS),
     }
@@ -280,6 +285,74 @@ def _moment(time_ms: int | None) -> str:
     return "" if time_ms is None else f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def add_person(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As the person signs in.")],
+    *,
+    role: Annotated[list[str], typer.Option("--role", metavar="ROLE", help="As those of tokens.")],
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", metavar="KIND:NAME", help="What is within reach, as of tokens.")
+    ] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Make an account; the password is asked for, or read from stdin where that is no terminal.
+
+    For example: bakeoff people add ada --role viewer
+    """
+    import sys
+
+    asked = sys.stdin.isatty()
+    password = typer.prompt("password", hide_input=True, confirmation_prompt=True) if asked else sys.stdin.readline()
+    with open_project(folder) as project:
+        account = project.add_person(name, password.rstrip("\n"), roles=role, scopes=scope or ())
+    if as_json:
+        emit({"person": _person(account)})
+    else:
+        typer.echo(f"{account.name} may sign in as {', '.join(account.roles)}")
+
+
+def list_people(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """All accounts.
+
+    For example: bakeoff people list
+    """
+    with open_project(folder) as project:
+        people = project.people()
+    if as_json:
+        emit({"people": [_person(each) for each in people]})
+        return
+    rows = [
+        (each.name, ", ".join(each.roles), ", ".join(each.scopes) or "everything", _moment(each.created_ms))
+        for each in people
+    ]
+    typer.echo(table(("name", "roles", "scopes", "since"), rows) if rows else "no accounts yet")
+
+
+def remove_person(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose account.")],
+    *,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Take an account away; its sessions end within a second.
+
+    For example: bakeoff people remove ada
+    """
+    with open_project(folder) as project:
+        account = project.remove_person(name)
+    if as_json:
+        emit({"person": _person(account)})
+    else:
+        typer.echo(f"{account.name} may not sign in any more")
+
+
+def _person(account: "Account") -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(account)
+
+
+PEOPLE = {"add": add_person, "list": list_people, "remove": remove_person}
 TOKENS = {"create": create, "list": list_tokens, "revoke": revoke}
 AUDIT = {"list": list_audit, "verify": verify, "export": export}
 CERTS = {"dev": dev}

@@ -393,6 +393,12 @@ CHANGES_OF_ENDPOINTS = (
 )
 
 
+def _account() -> Any:
+    from bakeoff.security.accounts import Account
+
+    return Account
+
+
 def _forgotten() -> Types:
     from bakeoff.actions.forget import Forgotten
 
@@ -421,6 +427,9 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "tokens create": lambda: (_typed("MadeToken", token=_token(), text=str),),
     "tokens list": lambda: (_typed("AllTokens", tokens=list[_token()]),),
     "tokens revoke": lambda: (_typed("OneToken", token=_token()),),
+    "people add": lambda: (_typed("OnePerson", person=_account()),),
+    "people list": lambda: (_typed("AllPeople", people=list[_account()]),),
+    "people remove": lambda: (_typed("OnePerson", person=_account()),),
     "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
     "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
     "forget": _forgotten,

@@ -29,7 +29,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "env", "fine-tune"),
     "Before a merge": ("check", "ci"),
-    "Security": ("tokens", "audit", "certs", "forget"),
+    "Security": ("tokens", "people", "audit", "certs", "forget"),
     "Care": ("config", "verify", "gc", "import-mlflow", "export-mlflow"),
     "For programs": ("completion", "schema"),
 }

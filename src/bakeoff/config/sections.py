@@ -434,14 +434,36 @@ class RoleConfig(_Section):
     deny: tuple[Permission, ...] = ()
 
 
+class OpenIdConfig(_Section):
+    """`[auth.openid]`: a provider of OpenID Connect by which people sign in to pages.
+
+    `secret_env` names the environment variable with the client's secret, if it has one. Of the claim `claim` (a text or
+    a list), `roles` says which role each value has; who has none of them gets `default_role`, or is refused where there
+    is none.
+    """
+
+    issuer: str
+    client_id: str
+    secret_env: str | None = None
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    claim: str = "groups"
+    roles: dict[str, str] = {}
+    default_role: str | None = None
+
+
 class AuthConfig(_Section):
     """`[auth]`: whether callers of servers need a token ("bakeoff tokens create"), and the project's own roles.
 
-    Without `required`, a server listens on loopback alone, and whoever can call it may do everything.
+    Without `required`, a server listens on loopback alone, and whoever can call it may do everything. People sign in to
+    pages with an account ("bakeoff people add") or by `openid`; a session ends after `session_hours`. `public_url` is
+    where browsers reach the pages: then no other name is answered.
     """
 
     required: bool = False
     roles: dict[Name, RoleConfig] = {}
+    openid: OpenIdConfig | None = None
+    session_hours: float = Field(default=12, gt=0)
+    public_url: str | None = None
 
 
 class TlsConfig(_Section):

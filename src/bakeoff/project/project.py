@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from bakeoff.results.candidate import Candidate
     from bakeoff.results.explanation import RowExplanation
     from bakeoff.results.judged_runs import JudgedRuns
+    from bakeoff.security.accounts import Account, Accounts
     from bakeoff.security.audit import AuditLog
     from bakeoff.security.certificates import Tls
     from bakeoff.security.tokens import AccessToken, AccessTokens
@@ -817,6 +818,58 @@ class Project:
         after = {"name": ended.name, "revoked_ms": ended.revoked_ms}
         self.audit.add("token revoked", f"token {ended.id}", who=who or current_user(), after=after)
         return ended
+
+    def add_person(self, name: str, password: str, *, roles: Sequence[str], scopes: Sequence[str] = ()) -> "Account":
+        """An account by which a person signs in to pages; written into the audit log.
+
+        Args:
+            name: as the person signs in.
+            password: of 12 characters or more; its hash is stored (argon2id).
+            roles: as those of tokens.
+            scopes: as those of tokens.
+
+        Raises:
+            UsageError: the password is too short, or there is no such role or scope. ConflictError: the name is taken.
+            MissingExtraError: the extra `people` is not installed.
+
+        Example:
+            >>> project.add_person("ada", "correct horse battery", roles=["viewer"]).roles  # doctest: +SKIP
+            ('viewer',)
+        """
+        account = self._accounts.add(name, password, roles=roles, scopes=scopes)
+        self._note("person added", f"person {name}", {"roles": list(roles), "scopes": list(scopes)})
+        return account
+
+    def people(self) -> "list[Account]":
+        """All accounts, by name, without passwords.
+
+        Example:
+            >>> project.people()  # doctest: +SKIP
+            []
+        """
+        return self._accounts.all()
+
+    def remove_person(self, name: str) -> "Account":
+        """Take an account away and end its sessions, in every process within a second; written into the audit log.
+
+        Raises:
+            NotFoundError: there is none.
+
+        Example:
+            >>> project.remove_person("ada").name  # doctest: +SKIP
+            'ada'
+        """
+        account = self._accounts.remove(name)
+        sessions = wiring.open_sessions(self.config.auth, self.records.documents, self._clock)
+        for session in sessions.all():
+            if session.name == name and session.revoked_ms is None:
+                sessions.revoke(session.id)
+        self._note("person removed", f"person {name}", {"roles": list(account.roles)})
+        return account
+
+    @property
+    def _accounts(self) -> "Accounts":
+        return self._store("accounts", lambda: wiring.people(self.config.auth, self.records.documents, self._clock))
 
     @property
     def audit(self) -> "AuditLog":

@@ -506,7 +506,11 @@ CALLS: tuple[Operation, ...] = (
 
 
 def create_tracking_app(
-    tracking: Tracking, *, hosts: frozenset[str] | None = None, authenticator: Authenticator | None = None
+    tracking: Tracking,
+    *,
+    hosts: frozenset[str] | None = None,
+    authenticator: Authenticator | None = None,
+    beside: Sequence[Route] = (),
 ) -> Starlette:
     """The app that speaks MLflow's protocol.
 
@@ -514,9 +518,10 @@ def create_tracking_app(
         tracking: the stores behind it.
         hosts: the names that a Host header may have, or None for all.
         authenticator: says who calls; without one, whoever can call may.
+        beside: further routes, such as those by which people sign in.
     """
     handlers = _Handlers(tracking if authenticator is None else replace(tracking, foreign=True))
-    routes = [*handlers.routes()]
+    routes = [*handlers.routes(), *beside]
     protect(routes, authenticator)
     app = Starlette(
         middleware=[
