@@ -197,6 +197,50 @@ def export(
             typer.echo(json.dumps(record.to_json()) if shape == "jsonl" else as_cef(record, bakeoff.__version__))
 
 
+def deps(
+    *,
+    database: Annotated[
+        Path | None,
+        typer.Option("--database", metavar="PATH", help="OSV records: a folder, or PyPI's all.zip of osv.dev."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="PACKAGE", help="Whose licence was looked at and is accepted."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Packages that are installed here: files that were changed, licences, known vulnerabilities. Ends with 3 for any.
+
+    For example: bakeoff audit deps --database all.zip
+    """
+    from dataclasses import asdict
+
+    from bakeoff.environment.distributions import installed
+    from bakeoff.environment.vulnerabilities import audited
+
+    packages, accepted = installed(), set(allow or ())
+    changed = [each for each in packages if each.changed]
+    strict = [each for each in packages if each.terms in {"strong", "unknown"} and each.name not in accepted]
+    versions = {each.name: each.version for each in packages}
+    known = () if database is None else audited(versions, database).vulnerabilities
+    if as_json:
+        emit({"packages": [asdict(each) for each in packages], "vulnerabilities": [asdict(each) for each in known]})
+    else:
+        rows = [(each.name, each.version, "changed", ", ".join(each.changed[:3])) for each in changed]
+        rows += [(each.name, each.version, f"licence: {each.terms}", each.licence or "none stated") for each in strict]
+        rows += [(each.package, each.version, each.id, each.summary) for each in known]
+        if rows:
+            typer.echo(table(("package", "version", "what", "which"), rows))
+        unrecorded = sum(not each.recorded for each in packages)
+        looked = "vulnerabilities were not looked for (--database)" if database is None else f"{len(known)} vulnerable"
+        typer.echo(
+            f"{len(packages)} packages: {len(changed)} with changed files, {len(strict)} with a licence to look at, "
+            f"{looked}; {unrecorded} have no record of their files"
+        )
+    if changed or strict or known:
+        raise typer.Exit(FAULTY)
+
+
 def dev(
     into: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder for the files.")] = Path("certificates"),
     *,
@@ -354,5 +398,5 @@ def _person(account: "Account") -> dict[str, object]:
 
 PEOPLE = {"add": add_person, "list": list_people, "remove": remove_person}
 TOKENS = {"create": create, "list": list_tokens, "revoke": revoke}
-AUDIT = {"list": list_audit, "verify": verify, "export": export}
+AUDIT = {"list": list_audit, "verify": verify, "export": export, "deps": deps}
 CERTS = {"dev": dev}

@@ -399,6 +399,13 @@ def _account() -> Any:
     return Account
 
 
+def _deps() -> Types:
+    from bakeoff.environment.distributions import Installed
+    from bakeoff.environment.vulnerabilities import Vulnerability
+
+    return (_typed("InstalledPackages", packages=list[Installed], vulnerabilities=list[Vulnerability]),)
+
+
 def _forgotten() -> Types:
     from bakeoff.actions.forget import Forgotten
 
@@ -432,6 +439,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "people remove": lambda: (_typed("OnePerson", person=_account()),),
     "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
     "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
+    "audit deps": _deps,
     "forget": _forgotten,
     "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),
     "fine-tune": lambda: (
