@@ -48,7 +48,7 @@ class World:
         tracking = Tracking(records=self.records, blobs=None, clock=wiring.now_ms, scratch=None)
         tracking.prepare()
         self.app = create_tracking_app(
-            tracking, authenticator=authenticator, beside=people.routes(), hosts=hosts("0.0.0.0", self.auth)
+            tracking, authenticator=authenticator, pages=people.routes(), hosts=hosts("0.0.0.0", self.auth)
         )
         self.sessions = wiring.open_sessions(self.auth, self.records.documents, wiring.now_ms)
 

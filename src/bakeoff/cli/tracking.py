@@ -38,6 +38,7 @@ def ui(
     For example: bakeoff ui --port 5000
     """
     from bakeoff.project import wiring
+    from bakeoff.web.pages.app import page_routes
     from bakeoff.web.people import access, hosts
     from bakeoff.web.server import Server
     from bakeoff.web.tracking.app import create_tracking_app
@@ -64,7 +65,7 @@ def ui(
             tracking,
             hosts=hosts(host, opened.auth),
             authenticator=tokens,
-            beside=() if people is None else people.routes(),
+            pages=[*page_routes(tracking, opened.project), *([] if people is None else people.routes())],
         )
         server = Server(app, host, port, authenticated=tokens is not None, tls=encrypted)
 
