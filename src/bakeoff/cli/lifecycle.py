@@ -1,5 +1,6 @@
 """Commands of the lifecycle: init, run, report, status, loop, demo."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from bakeoff.cli.options import (
 )
 from bakeoff.cli.progress import clocked
 from bakeoff.config.duration import budget_seconds
+from bakeoff.core.errors import ConflictError, StoreError
 
 if TYPE_CHECKING:
     from bakeoff.results.outcome import RunOutcome
@@ -30,6 +32,8 @@ BUDGET = (
     "rows. 'none' takes all the time it needs. Without it, [compute] budget is the most."
 )
 PAGE = "report.html"
+
+logger = logging.getLogger(__name__)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -184,8 +188,15 @@ def loop(
     from bakeoff.cli.render import turn_json, turn_page
 
     while True:
-        with open_project(folder) as project:
-            turn = project.loop_once()
+        try:
+            with open_project(folder) as project:
+                turn = project.loop_once()
+        except (ConflictError, StoreError) as error:  # another host runs, or a store is away: there is a next turn
+            if once:
+                raise
+            logger.warning("%s", error)
+            time.sleep(every_s)
+            continue
         if as_json:
             emit(turn_json(turn))
         else:

@@ -44,6 +44,8 @@ class Blobs:
     def __init__(self, objects: StoredObjects) -> None:
         self._objects = objects
         self._place = objects.where()
+        self.shared = "://" in self._place
+        """Whether other machines reach it as this one does."""
 
     def put(self, data: bytes | Path) -> str:
         """Store bytes, or a file's content; durable when it returns."""
