@@ -47,8 +47,7 @@ def test_nodes_that_cannot_reach_the_blobs_are_told(cluster, monkeypatch):
 
 def test_other_versions_are_told_before_anything_starts(cluster, monkeypatch):
     monkeypatch.setattr(ray_cluster, "_own_node", lambda: "another")
-    made()
-    here = ray_cluster._versions()
-    monkeypatch.setattr(ray_cluster, "_versions", lambda *_: {**here, "bakeoff": "9.9"})
+    nodes, here = ray_cluster._nodes(), ray_cluster._versions()
+    ray_cluster._require_same_versions(nodes, here)
     with pytest.raises(UsageError, match=r"node \w+: expected bakeoff 9.9, as here, found .*; install the same"):
-        made()
+        ray_cluster._require_same_versions(nodes, {**here, "bakeoff": "9.9"})

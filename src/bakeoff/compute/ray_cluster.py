@@ -125,7 +125,7 @@ class RayCompute:
                 f"expected blobs that all {len(self._nodes)} nodes of the cluster reach, such as s3://…, received a "
                 "folder of this machine: name others in [store] blobs"
             )
-        _require_same_versions(self._nodes)
+        _require_same_versions(self._nodes, _versions())
         self._most = max(node.threads for node in self._nodes)
         in_all = sum(node.threads for node in self._nodes)
         self.workers = workers or max(1, min(in_all, jobs))
@@ -241,10 +241,8 @@ def _on_node(request: bytes, blobs: BlobStore) -> Iterator[bytes]:
 
 
 def _cache() -> Path:
-    """What jobs on this node share, readable by this user alone."""
-    cache = Path.home() / ".cache" / "bakeoff" / "node"
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return cache
+    """What jobs of this user share on this node."""
+    return Path.home() / ".cache" / "bakeoff" / "node"
 
 
 def _encoded(result: JobResult) -> bytes:
@@ -314,7 +312,7 @@ def _nodes() -> list[_Node]:
     return nodes
 
 
-def _require_same_versions(nodes: Sequence[_Node]) -> None:
+def _require_same_versions(nodes: Sequence[_Node], here: dict[str, str]) -> None:
     """Ask each node before anything starts."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -334,7 +332,7 @@ def _require_same_versions(nodes: Sequence[_Node]) -> None:
         raise UsageError(
             f"expected bakeoff {version('bakeoff')} on each node of the cluster, received: {line}"
         ) from error
-    wrong = {node: _differences(_versions(), known) for node, known in there.items()}
+    wrong = {node: _differences(here, known) for node, known in there.items()}
     problems = [f"node {node[:8]}: {difference}" for node, difference in wrong.items() if difference]
     if problems:
         raise UsageError(f"{'; '.join(problems)}; install the same on all nodes")

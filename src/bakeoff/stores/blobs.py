@@ -161,6 +161,10 @@ class Blobs:
     def _named(self, kind: Kind) -> Iterator[tuple[Kind, str]]:
         return ((kind, name) for name in self._objects.names(kind))
 
+    def problem(self) -> str | None:
+        """Why it cannot be used at the moment; None when it can, as far as is known."""
+        return self._objects.problem()
+
     # --- writing ------------------------------------------------------------------------------
 
     def _put(self, data: bytes | Path) -> str:

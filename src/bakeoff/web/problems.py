@@ -21,7 +21,16 @@ from bakeoff.core.errors import (
 )
 from bakeoff.core.explain import explained
 
-__all__ = ["HEADERS", "HttpError", "JsonResponse", "anthropic_error", "error_body", "error_response", "openai_error"]
+__all__ = [
+    "HEADERS",
+    "UNAVAILABLE",
+    "HttpError",
+    "JsonResponse",
+    "anthropic_error",
+    "error_body",
+    "error_response",
+    "openai_error",
+]
 __all__ += ["status_of"]
 
 UNAVAILABLE = 503
