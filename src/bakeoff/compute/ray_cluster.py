@@ -284,19 +284,19 @@ def _connect(address: str | None) -> None:
         line = " ".join(str(error).split())[:500]
         if "version" in line.lower():
             raise UsageError(
-                f"expected a Ray cluster of the same Python and Ray as here ({_said(_versions())}), received: {line}"
+                f"expected a Ray cluster of the same Python and Ray as here ({_listed(_versions())}), received: {line}"
             ) from error
         raise StoreError(f"cannot reach the Ray cluster at {address or 'this machine'}: {line}") from error
 
 
-def _said(versions: dict[str, str]) -> str:
+def _listed(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {each}" for name, each in versions.items())
 
 
 def _nodes() -> list[_Node]:
     import ray
 
-    found = [
+    alive = [
         _Node(
             node_id=each["NodeID"],
             threads=int(each["Resources"].get("CPU", 0)),
@@ -306,7 +306,7 @@ def _nodes() -> list[_Node]:
         for each in ray.nodes()
         if each["Alive"]
     ]
-    nodes = [node for node in found if node.threads > 0]
+    nodes = [node for node in alive if node.threads > 0]
     if not nodes:
         raise StoreError("expected a Ray cluster with at least one node that has processors, found none")
     return nodes
@@ -319,14 +319,14 @@ def _require_same_versions(nodes: Sequence[_Node], here: dict[str, str]) -> None
 
     if len(nodes) == 1 and nodes[0].node_id == _own_node():
         return
-    asked = {
+    answers = {
         node.node_id: ray.remote(_versions)
         .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False))
         .remote()
         for node in nodes
     }
     try:
-        there = dict(zip(asked, ray.get(list(asked.values()), timeout=CHECK_S), strict=True))
+        there = dict(zip(answers, ray.get(list(answers.values()), timeout=CHECK_S), strict=True))
     except Exception as error:
         line = " ".join(str(error).split())[-300:]
         raise UsageError(
@@ -350,14 +350,14 @@ def _forward(name: str, lines: Any, messages: _Messages) -> None:
     """Pass on what a task says; of one that was lost for good, an error."""
     import ray
 
-    said = False
+    ended = False
     try:
         for each in lines:
             message: bytes = ray.get(each)
-            said = said or message.startswith(b"R")
+            ended = ended or message.startswith(b"R")
             messages.put((name, message))
     except Exception as error:  # noqa: BLE001 - whatever became of the task is its result
-        if not said:
+        if not ended:
             line = " ".join(str(error).split())[:500]
             lost = JobResult(name=name, error=f"the task was lost: {type(error).__name__}: {line}")
             messages.put((name, _encoded(lost)))

@@ -96,22 +96,22 @@ def leased(documents: DocumentRecords, place: Path, *, progress: Callable[[str],
 
 def _take(documents: DocumentRecords, here: str, progress: Callable[[str], None]) -> int:
     """The revision of the lease that is ours now."""
-    found = documents.get(LEASES, RUN)
-    holder = None if found is None else found.body.get("holder")
-    if found is not None and holder is not None and not str(holder).startswith(f"{here}:"):
+    current = documents.get(LEASES, RUN)
+    holder = None if current is None else current.body.get("holder")
+    if current is not None and holder is not None and not str(holder).startswith(f"{here}:"):
         progress(f"waiting to see whether the run at {holder} is alive")
         until = time.monotonic() + LEASE_S
         while time.monotonic() < until:
             time.sleep(LOOK_S)
             now = documents.get(LEASES, RUN)
             if now is None or now.body.get("holder") is None:
-                found = now
+                current = now
                 break
-            if now.revision != found.revision:
+            if now.revision != current.revision:
                 raise _taken_by(now.body.get("holder"))
     body = {"holder": f"{here}:{os.getpid()}"}
     try:
-        return documents.put(LEASES, RUN, body, expected=0 if found is None else found.revision).revision
+        return documents.put(LEASES, RUN, body, expected=0 if current is None else current.revision).revision
     except ConflictError:
         now = documents.get(LEASES, RUN)
         raise _taken_by(None if now is None else now.body.get("holder")) from None
