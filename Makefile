@@ -55,7 +55,7 @@ $(DEMO): $(VENV)/pins.txt pyproject.toml
 # After the demos' part, not beside it (make -j).
 $(INSTALLED): $(DEMO)
 	@echo "installing the rest: language models, checkers"
-	$(INSTALL) '.[chat,embedding,llm,nlp,text,report,sql,postgres,tracking,dev]'
+	$(INSTALL) '.[chat,embedding,llm,nlp,tabicl,text,report,sql,postgres,tracking,dev]'
 	@touch $@
 
 install dev: $(INSTALLED)  ## Make the whole virtual environment from pinned versions, with what tests need

@@ -24,6 +24,8 @@ from bakeoff.cli import (
     fine_tuning,
     for_programs,
     lifecycle,
+    lineage,
+    looping,
     models,
     moving,
     packaging,
@@ -84,6 +86,7 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 for _module in (
     lifecycle,
+    looping,
     serving,
     together,
     endpoints,
@@ -94,6 +97,7 @@ for _module in (
     moving,
     records,
     questions,
+    lineage,
 ):
     _module.add_to(app)
 for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):

@@ -28,7 +28,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "ui",
         "up",
     ),
-    "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "env", "fine-tune"),
+    "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "reproduce", "env", "fine-tune"),
     "Before a merge": ("check", "ci"),
     "Security": ("tokens", "audit", "certs"),
     "Care": ("config", "verify", "gc", "move", "import-mlflow", "export-mlflow"),

@@ -4,7 +4,7 @@ import re
 
 from bakeoff.core.errors import UsageError
 
-__all__ = ["NONE", "budget_seconds", "milliseconds", "seconds"]
+__all__ = ["NONE", "budget_seconds", "milliseconds", "pause_seconds", "seconds"]
 
 NONE = "none"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -50,3 +50,12 @@ def milliseconds(text: str) -> float:
     if matched or not re.fullmatch(r"[\d.]+s", text.strip().lower()):
         raise UsageError(f"expected a time such as 50ms or 0.2s, received {text!r}")
     return seconds(text) * 1000
+
+
+def pause_seconds(text: str) -> float:
+    """The same, and no time at all for "none".
+
+    >>> pause_seconds("none"), pause_seconds("12h")
+    (0.0, 43200.0)
+    """
+    return 0.0 if text.strip().lower() == NONE else seconds(text)
