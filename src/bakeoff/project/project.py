@@ -540,7 +540,7 @@ class Project:
         from bakeoff.actions.gc import collected
         from bakeoff.loop.references import references
 
-        with held(self._state_folder() / "run.lock"):
+        with self._alone():
             if delete:
                 self.events.compact()
             result = collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
@@ -619,10 +619,7 @@ class Project:
             raise UsageError(
                 f"expected other stores than the project's own in {str(config)!r}, received the same {', '.join(same)}"
             )
-        with (
-            held(self._state_folder() / "run.lock"),
-            wiring.opened_stores(self.folder, store, self._clock) as target,
-        ):
+        with self._alone(), wiring.opened_stores(self.folder, store, self._clock) as target:
             return move(self, target, again=again, progress=self._pass_on)
 
     # --- the data -------------------------------------------------------------------------------
@@ -810,10 +807,28 @@ class Project:
             work.mkdir(exist_ok=True)
             yield stage
             return
-        with held(state / "run.lock"):
+        with self._alone() as require:
             shutil.rmtree(work, ignore_errors=True)  # what a killed run left
             work.mkdir()
-            yield stage
+
+            def progress(line: str) -> None:
+                require()
+                self._pass_on(line)
+
+            yield replace(stage, progress=progress)
+
+    @contextmanager
+    def _alone(self) -> "Generator[Callable[[], None]]":
+        """Within it nobody else runs: here by a lock, and where hosts share the records, by a lease in them."""
+        state = self._state_folder()
+        with held(state / "run.lock"):
+            if wiring.sqlite_file(self.loaded) is not None:
+                yield lambda: None
+                return
+            from bakeoff.project.lease import leased
+
+            with leased(self.records.documents, state, progress=self._pass_on) as lease:
+                yield lease.require
 
     # --- who may ----------------------------------------------------------------------------------
 
