@@ -13,7 +13,10 @@ from bakeoff.report.loop_chart import PolicyPoint, quality_over_time
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["chart", "replay"]
+__all__ = ["NAMES", "chart", "replay"]
+
+NAMES = {"loop": "the policy", "never": "never retrain", "always": "retrain always", "oracle": "best in hindsight"}
+"""Policies as people read them."""
 
 
 def replay(
@@ -56,7 +59,7 @@ def chart(result: ReplayResult) -> Chart:
     """Quality over time by policy, with intervals."""
     points = [
         PolicyPoint(
-            policy=each.policy,
+            policy=NAMES[each.policy],
             period=step.period,
             value=step.quality.value,
             low=step.quality.low,

@@ -2,14 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from bakeoff.actions.loop_replay import NAMES
 from bakeoff.cli.tables import table
 
 if TYPE_CHECKING:
     from bakeoff.loop.replay import PolicyReplay, ReplayResult, ReplayValue
 
 __all__ = ["replay_page"]
-
-NAMES = {"loop": "the policy", "never": "never retrain", "always": "retrain always", "oracle": "best in hindsight"}
 
 
 def replay_page(result: "ReplayResult") -> str:

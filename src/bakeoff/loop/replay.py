@@ -8,7 +8,7 @@ once, and any number of policies are tried in no time.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -152,8 +152,8 @@ class TunedPolicy:
     They were chosen by this past: another one may ask for others.
     """
 
-    loop: Mapping[str, Json]
-    monitor: Mapping[str, Json]
+    loop: Mapping[str, Any]
+    monitor: Mapping[str, Any]
     replay: PolicyReplay
     tried: int
 
@@ -246,7 +246,7 @@ def _loop(world: ReplayWorld, loop: "LoopConfig", monitor: "MonitorConfig") -> I
     champion, anchor, attempt = 0, 0, 1
     runs: list[PastRun] = []
     labels = 0
-    first_ms = world.periods[0].end_ms
+    made_ms = 2 * world.periods[0].end_ms - world.periods[1].end_ms  # when the first period began, about
     for at, period in enumerate(world.periods):
         step, labels = _step(world, champion, at), labels + period.rows
         if at + 1 == len(world.periods):
@@ -255,7 +255,7 @@ def _loop(world: ReplayWorld, loop: "LoopConfig", monitor: "MonitorConfig") -> I
         triggers = triggers_due(
             world.report(champion, at, monitor),
             loop,
-            last_run_ms=runs[-1].ended_ms if runs else first_ms - (period.end_ms - first_ms) - 1,
+            last_run_ms=runs[-1].ended_ms if runs else made_ms,
             now_ms=period.end_ms,
             new_feedback=labels,
             data_changed=False,

@@ -118,6 +118,14 @@ class PastRows:
             return [float(value) for value in values]
         return [label_text(value, self.data.labels) or "" for value in values]
 
+    def reading_of(self, file: Path) -> DataConfig:
+        """How a file of known rows is read: as the project reads its own, without the column to score by."""
+        update: dict[str, Any] = {"source": (str(file),), "sources": {}, "query": None}
+        if self.score != self.data.target:
+            roles = ("text", "categorical", "numeric", "datetime", "boolean", "ignore")
+            update |= {role: tuple(name for name in getattr(self.data, role) if name != self.score) for role in roles}
+        return self.data.model_copy(update=update)
+
     def write_known(self, model: int, file: Path) -> None:
         """Write what model `model` may learn from: all that was known when it was trained."""
         import polars as pl

@@ -284,7 +284,7 @@ class Past:
         stage = self._stage
         file = stage.work / f"replay-{model}.parquet"
         self._rows.write_known(model, file)
-        data = stage.config.data.model_copy(update={"source": (str(file),), "sources": {}, "query": None})
+        data = self._rows.reading_of(file)
         stage = replace(stage, config=stage.config.model_copy(update={"data": data}), with_feedback=False)
         gathered = gather(stage, self._steps)
         stage = with_classes(stage, gathered)

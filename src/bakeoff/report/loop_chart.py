@@ -38,8 +38,9 @@ def quality_over_time(points: Sequence[PolicyPoint], *, metric: str) -> Chart:
     ]
 
     def draw(palette: Palette, width: int) -> Spec:
-        x = {"field": "period", "type": "ordinal", "sort": periods, "title": None, "axis": {"labelAngle": 0}}
-        beside = {"field": "policy", "type": "nominal", "sort": policies, "scale": {"paddingInner": 0.8}}
+        x: Spec = {"field": "period", "type": "ordinal", "sort": periods, "title": None, "axis": {"labelAngle": 0}}
+        x["scale"] = {"paddingInner": 0.65, "paddingOuter": 0.3}
+        beside = {"field": "policy", "type": "nominal", "sort": policies}
         hue = {
             "field": "policy",
             "type": "nominal",
