@@ -267,6 +267,12 @@ def _loop_status() -> Types:
     return (status,)
 
 
+def _loop_replay() -> Types:
+    from bakeoff.loop.replay import ReplayResult
+
+    return (ReplayResult, _Written)
+
+
 def _retired() -> Types:
     from bakeoff.loop.retire import Retirement
 
@@ -483,6 +489,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "loop explain": lambda: (_cycle(),),
     "loop approve": lambda: (_cycle(),),
     "loop reject": lambda: (_cycle(),),
+    "loop replay": _loop_replay,
     "models retire": _retired,
     "demo": lambda: (*_run(), _Unchanged, _Traffic),
     "serve": lambda: (_Endpoint,),
