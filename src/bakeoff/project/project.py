@@ -1097,12 +1097,21 @@ class Project:
         return self._store("engine", self.engine)
 
     def feedback(
-        self, items: "Sequence[Mapping[str, Json]] | DataFrame", *, reaches: "Callable[[str], bool]" = lambda _: True
+        self,
+        items: "Sequence[Mapping[str, Json]] | DataFrame",
+        *,
+        endpoint: str | None = None,
+        reaches: "Callable[[str], bool]" = lambda _: True,
     ) -> "Recorded":
-        """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
+        """Take in labels, ratings, corrections or comments for predictions, and say which of them count.
+
+        An item names a prediction by its `id`, or by the `key` that its caller gave it; with both, it gives the
+        prediction that key. What comes before its prediction counts once that is there.
 
         Args:
-            items: dicts, or a table with the column `id` and one or more of `label`, `rating`, `correction`, `comment`.
+            items: dicts, or a table with the column `id` or `key`, and one or more of `label`, `rating`, `correction`,
+                `comment` and `implicit`.
+            endpoint: whose predictions the keys are of; the project's own by default.
             reaches: whether who says this may know of an endpoint; a prediction of another one is none.
 
         Raises:
@@ -1118,7 +1127,14 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), truth_of=self.truth_of, redact=redact, reaches=reaches)
+        return record(
+            self.events,
+            plain_items(items),
+            endpoint=endpoint or self.endpoint,
+            truth_of=self.truth_of,
+            redact=redact,
+            reaches=reaches,
+        )
 
     @property
     def truth_of(self) -> "TruthOf":
@@ -1135,7 +1151,10 @@ class Project:
         return self._store(
             "truth_of",
             lambda: truth_reader(
-                lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+                lambda version: learned_of(versions, version, data.target),
+                self.config.project.task,
+                data.labels,
+                self.config.feedback,
             ),
         )
 

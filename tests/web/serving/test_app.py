@@ -76,7 +76,7 @@ class Served:
         )
         app = create_app(
             DataPlane.of(self.engine),
-            lambda items: record(self.events, items),
+            lambda items, **within: record(self.events, items, **within),
             hosts=local_hosts("127.0.0.1"),
             max_body_bytes=max_body_bytes,
             pace=lambda _: pace,
@@ -366,7 +366,8 @@ def test_the_client_outlives_a_server_restart_and_says_when_there_is_none():
     second = Served()
     second.server.stop()
     second.server = Server(
-        create_app(DataPlane.of(second.engine), lambda items: record(second.events, items)), port=first.server.port
+        create_app(DataPlane.of(second.engine), lambda items, **within: record(second.events, items, **within)),
+        port=first.server.port,
     )
     with second.server:
         assert client.predict([{"x": 1}])["predictions"]
