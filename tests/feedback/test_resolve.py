@@ -72,4 +72,4 @@ def test_ratings_and_implicit_signals():
 
 def test_nobody_named_is_no_expert():
     items = [said("yes", None, at=1), said("no", "ann", at=2), said("no", "bob", at=3)]
-    assert resolve(items, lambda value: str(value), FeedbackConfig(), numbers=False).rule == "majority"
+    assert resolve(items, str, FeedbackConfig(), numbers=False).rule == "majority"

@@ -35,7 +35,7 @@ def test_cohen():
 
 
 def test_fleiss():
-    """Fourteen raters, ten subjects, five categories: the example of Fleiss (1971) in the form that is often cited, .210."""
+    """Fourteen raters, ten subjects, five categories, kappa .210: an example after Fleiss (1971) often cited."""
     counts = [
         [0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
         [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7],

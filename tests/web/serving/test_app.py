@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from bakeoff.core.errors import DataError, NotFoundError, SecurityError, StoreError
-from bakeoff.core.events import FeedbackEvent, PredictionEvent
+from bakeoff.core.events import FeedbackEvent, KeyEvent, PredictionEvent
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.feedback.record import record
@@ -398,3 +398,32 @@ def test_what_a_row_lacks_stands_in_its_answer_and_in_the_metrics(served):
     text = served.send("GET", "/metrics")[1]["text"]
     assert 'bakeoff_rows_lacking_inputs_total{endpoint="signs",lack="absent",column="note"} 1' in text
     assert 'bakeoff_rows_lacking_inputs_total{endpoint="signs",lack="unknown",column=""} 1' in text
+
+
+def test_feedback_by_the_callers_own_key(served):
+    served.engine.predict([{"x": 1.0}])  # from here on the row path answers
+    assert served.send("POST", "/predict", b'{"row": {"x": 1.0}, "key": "order 1"}')[0] == 200
+    status, answer = served.send(
+        "POST", "/predict", b'{"rows": [{"x": 1.0}, {"x": -1.0}], "keys": ["order 2", "order 3"]}'
+    )
+    assert status == 200
+    items = [{"key": f"order {n}", "label": "minus"} for n in (1, 2, 3, 4)]
+    status, recorded = served.send("POST", "/feedback", json.dumps({"items": items}).encode())
+    assert (status, recorded["accepted"], recorded["unmatched"]) == (200, 3, 1)
+    keys = {event.prediction_id for event in served.events.read(KeyEvent)}
+    assert {each["id"] for each in answer["predictions"]} < keys
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"row": {"x": 1.0}, "keys": ["a"]}',
+        b'{"rows": [{"x": 1.0}], "key": "a"}',
+        b'{"rows": [{"x": 1.0}], "keys": ["a", "b"]}',
+        b'{"row": {"x": 1.0}, "key": ""}',
+        b'{"row": {"x": 1.0}, "key": 3}',
+    ],
+)
+def test_keys_that_do_not_fit_their_rows(shared, body):
+    status, answer = shared.send("POST", "/predict", body)
+    assert (status, answer["error"]["type"]) == (400, "BadRequest")
