@@ -100,6 +100,11 @@ def test_what_cannot_be_weighed(metric, shares, message):
         sampled_estimate(find(metric, "classification"), scored(["a", "b"], ["a", "a"]), shares)
 
 
-def test_too_few_rows_have_no_interval():
-    found = sampled_estimate(find("accuracy", "classification"), scored(["a", "b"], ["a", "a"]), [1.0, 0.5])
-    assert (found.low, found.reason) == (None, "1 row drawn at random says nothing of others")
+def test_few_random_rows_that_are_alike_say_little():
+    rows, shares = scored(["a"] * 8, ["b"] * 6 + ["a"] * 2), [1.0] * 6 + [2 / 114] * 2
+    found = sampled_estimate(find("accuracy", "classification"), rows, shares)
+    assert found.value == pytest.approx(0.95)
+    assert found.low < 0.35
+    assert (
+        sampled_estimate(find("f1_macro", "classification"), rows, shares).reason == "2 rows drawn at random, 10 needed"
+    )

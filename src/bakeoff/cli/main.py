@@ -21,6 +21,7 @@ from bakeoff.cli import (
     data,
     endpoints,
     environments,
+    feedback,
     fine_tuning,
     for_programs,
     lifecycle,
@@ -31,6 +32,7 @@ from bakeoff.cli import (
     questions,
     records,
     replaying,
+    reviewing,
     serving,
     together,
     tracking,
@@ -81,7 +83,20 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, together, endpoints, replaying, packaging, tracking, moving, records, questions):
+for _module in (
+    lifecycle,
+    serving,
+    feedback,
+    reviewing,
+    together,
+    endpoints,
+    replaying,
+    packaging,
+    tracking,
+    moving,
+    records,
+    questions,
+):
     _module.add_to(app)
 for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):
     _module.add_to(app)

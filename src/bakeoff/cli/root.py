@@ -22,6 +22,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "package",
         "predict",
         "feedback",
+        "review",
         "monitor",
         "loop",
         "ui",
