@@ -60,6 +60,7 @@ def test_what_the_readme_says_of_options_is_so():
     }
     assert lacking["-C"] == {
         "data",
+        "feedback",
         "demo",
         "labels",
         "completion",
@@ -71,7 +72,7 @@ def test_what_the_readme_says_of_options_is_so():
         "env",
         "ci",
     }
-    assert lacking["--json"] == {"data", "completion", "schema", "tokens", "audit", "certs", "export"} | {
+    assert lacking["--json"] == {"data", "completion", "schema", "tokens", "audit", "certs", "export", "feedback"} | {
         "ci",
         "env",
         "lock",

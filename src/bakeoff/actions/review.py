@@ -290,8 +290,8 @@ def estimate(project: "Project", batch: ReviewBatch, rows: Sequence[ReviewRow], 
     known = [*answered[0], *answered[1]]
     if not answered[1] and len(certain) < batch.population:
         raise NotFoundError(
-            f"expected answers to the {batch.random} rows of batch {batch.id} that were drawn at random, found none that "
-            "can be compared yet: only they tell of rows that nobody looked at"
+            f"expected answers to the {batch.random} rows of batch {batch.id} that were drawn at random, found none "
+            "that can be compared yet: only they tell of rows that nobody looked at"
         )
     truth, predictions = judged(Labelled(pairs=tuple(known), unmatched=0), signature)
     task = signature.task

@@ -39,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
 def feedback() -> None:
     """Say what was true of predictions (give, which may be left out), and look at what was said.
 
-    For example: bakeoff feedback ID fresh
+    For example: bakeoff feedback give ID fresh
     """
 
 
@@ -71,7 +71,7 @@ def give(
 ) -> None:
     """Say what was true (or better) for predictions, by id; exit 1 when some of it does not count.
 
-    For example: bakeoff feedback ID fresh
+    For example: bakeoff feedback give ID fresh
     """
     from bakeoff.cli.answering import recording, show_recorded
 

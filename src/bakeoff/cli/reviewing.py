@@ -138,9 +138,7 @@ def pick(
     *,
     share: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="REASON=NUMBER", help="How much goes to a reason, such as uncertain=0.5; may be repeated."
-        ),
+        typer.Option(metavar="NAME=NUMBER", help="How much goes to a reason, such as uncertain=0.5; may be repeated."),
     ] = None,
     annotators: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many people answer each row.")] = None,
     assignee: Annotated[
@@ -269,7 +267,8 @@ def export_rows(
     batch: Annotated[str, typer.Argument(help="The batch.")],
     *,
     form: Annotated[
-        Literal["label-studio", "argilla"], typer.Option(help="Whose form: a JSON array, or JSON lines.")
+        Literal["label-studio", "argilla"],
+        typer.Option(metavar="FORM", help="label-studio (a JSON array) or argilla (JSON lines)."),
     ] = "label-studio",
     everything: Annotated[bool, typer.Option("--all", help="Rows that are done, too.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Else to stdout.")] = None,
@@ -288,7 +287,7 @@ def export_rows(
 
 
 def import_answers(
-    file: Annotated[Path, typer.Argument(help="What Label Studio or Argilla exported.", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="What Label Studio or Argilla exported.")],
     *,
     who: Who = None,
     folder: Folder = HERE,
@@ -298,8 +297,12 @@ def import_answers(
 
     For example: bakeoff review import answers.json
     """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"expected a file of JSON, received {str(file)!r}: {error}") from error
     with open_project(folder) as project:
-        taken = project.review.import_answers(file.read_text(encoding="utf-8"), name=file.name, who=who)
+        taken = project.review.import_answers(text, name=file.name, who=who)
     if as_json:
         emit({"accepted": taken.accepted, "problems": list(taken.problems)})
     else:
