@@ -217,7 +217,7 @@ def test_every_command_with_a_document_has_a_schema(bakeoff):
         ["status"],
         ["loop", "--once"],
         ["predict", ROW],
-        ["feedback", "nosuchid", "yes"],
+        ["feedback", "give", "nosuchid", "yes"],
         ["monitor"],
         ["explain"],
         ["explain", ROW],
