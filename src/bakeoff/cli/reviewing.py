@@ -85,7 +85,7 @@ def _answer(
     """One row answered or skipped; None: the person stops."""
     comment: str | None = None
     while True:
-        key = _key()
+        key = typer.getchar().lower()
         if key in {"q", "\x03", "\x04", ""}:
             return None
         if key == "s":
@@ -105,12 +105,6 @@ def _answer(
             typer.echo(f"  {label}")
             return "answered"
         typer.echo(recorded.doubts[0].reason)
-
-
-def _key() -> str:
-    import click
-
-    return click.getchar().lower()
 
 
 def _document(row: ReviewRow | None) -> dict[str, Any]:
