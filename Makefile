@@ -153,6 +153,9 @@ bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML 
 bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = out + told
 	$(BIN)/python benchmarks/streams.py
 
+bench-review: $(INSTALLED)  ## Labels from the review queue beside random ones, after a shift from tweets to reviews and editorials
+	$(BIN)/python benchmarks/review.py build/review
+
 bench-rollouts: $(INSTALLED)  ## 10,000 canaries as good as the live release, bad ones of seven kinds, 50 rollouts under 30 clients
 	$(BIN)/python benchmarks/rollouts.py
 

@@ -391,6 +391,41 @@ def _export() -> Types:
     return (Exported,)
 
 
+def _history() -> Types:
+    from bakeoff.actions.feedback import FeedbackHistory
+
+    return (FeedbackHistory,)
+
+
+def _agreement() -> Types:
+    from bakeoff.actions.feedback import AnnotatorAgreement
+
+    return (AnnotatorAgreement,)
+
+
+def _review_status() -> Types:
+    from bakeoff.feedback.review import ReviewBatch
+
+    progress = _typed("ReviewStatus", batch=ReviewBatch, done=int, open=int, leased=int, skipped=int, by=dict[str, int])
+    return (_typed("ReviewBatches", batches=list[progress]),)
+
+
+def _review_batch() -> Types:
+    from bakeoff.feedback.review import ReviewBatch
+
+    return (_typed("OneReviewBatch", batch=ReviewBatch),)
+
+
+def _review_row() -> Types:
+    return (_typed("OneReviewRow", row=dict[str, Any] | None),)
+
+
+def _review_estimate() -> Types:
+    from bakeoff.actions.review import ReviewEstimate
+
+    return (ReviewEstimate,)
+
+
 def _endpoint_status() -> Any:
     from bakeoff.core.releases import EndpointChange, Release
     from bakeoff.loop.rollout import Rollout
@@ -502,7 +537,19 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "plan": _planned,
     "move": _moved,
     "predict": lambda: (_Predictions,),
-    "feedback": lambda: (_Feedback,),
+    "feedback give": lambda: (_Feedback,),
+    "feedback import": lambda: (_Feedback,),
+    "feedback history": _history,
+    "feedback agreement": _agreement,
+    "review": _review_status,
+    "review status": _review_status,
+    "review pick": _review_batch,
+    "review close": _review_batch,
+    "review next": _review_row,
+    "review skip": _review_row,
+    "review answer": lambda: (_Feedback,),
+    "review import": lambda: (_typed("ReviewImport", accepted=int, problems=list[str]),),
+    "review estimate": _review_estimate,
     "ui": lambda: (_Ui,),
     "explain": _explained_run_or_row,
     "monitor": lambda: (_report(),),

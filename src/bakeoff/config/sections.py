@@ -725,7 +725,7 @@ class ReviewConfig(_Section):
     window_rows: int = Field(default=5000, ge=1, le=1_000_000)
     shares: dict[
         Literal["uncertain", "typical", "disagreement", "drift", "random"], Annotated[float, Field(ge=0, le=1)]
-    ] = {"uncertain": 0.3, "typical": 0.2, "disagreement": 0.15, "drift": 0.15, "random": 0.2}
+    ] = {"uncertain": 0.3, "typical": 0.1, "disagreement": 0.1, "drift": 0.3, "random": 0.2}
     annotators: int = Field(default=1, ge=1, le=20)
     lease_minutes: float = Field(default=15.0, gt=0, le=10_080)
 

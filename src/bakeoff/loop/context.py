@@ -254,7 +254,10 @@ class Stage:
 
         versions, data = self.records.versions, self.config.data
         return truth_reader(
-            lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+            lambda version: learned_of(versions, version, data.target),
+            self.config.project.task,
+            data.labels,
+            self.config.feedback,
         )
 
     @property

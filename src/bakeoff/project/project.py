@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.contract import Held, WrittenContract
     from bakeoff.actions.doctor import Diagnosis
     from bakeoff.actions.export import Exported
+    from bakeoff.actions.feedback import AnnotatorAgreement, FeedbackHistory
     from bakeoff.actions.forget import Forgotten
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.harness import HarnessReport
@@ -1290,11 +1291,102 @@ class Project:
         """
         from bakeoff.project.files import recorded
 
+        return self._noted(location, recorded(self._record, self._batches(location, folder, ())))
+
+    def _noted(
+        self, location: str, parts: "Iterator[BatchResult[Mapping[str, Json]]]"
+    ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
+        """The parts of a file of feedback; the audit log has how many items there were."""
         items = 0
-        for part in recorded(self._record, self._batches(location, folder, ())):
+        for part in parts:
             items += part.rows
             yield part
         self._note("feedback imported", f"feedback of {Path(location).name}", {"items": items})
+
+    def import_feedback(
+        self,
+        location: str,
+        *,
+        label: str,
+        key: str | None = None,
+        id: str | None = None,  # noqa: A002 - what feedback calls it
+        time: str | None = None,
+        source: str | None = None,
+        endpoint: str | None = None,
+        folder: Path | None = None,
+    ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
+        r"""Take in ground truth out of a file, by the names of its columns; what makes no sense is set aside.
+
+        Args:
+            location: the file, as for `feedback_file`.
+            label: the column that says what was true.
+            key: the column of the keys that callers gave their predictions; or
+            id: the column of prediction ids.
+            time: the column that says since when it is known: ISO 8601, or milliseconds since 1970.
+            source: who says so.
+            endpoint: whose predictions the keys are of; the project's own by default.
+            folder: where relative paths start; the working directory by default.
+
+        Raises:
+            UsageError: neither or both of `key` and `id`. DataError: the file cannot be read, or lacks a column.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> _ = project.feedback([{"id": answer.id, "key": "order 17"}])
+            >>> _ = (project.folder / "truth.csv").write_text("order,outcome\norder 17,yes\n")
+            >>> parts = project.import_feedback("truth.csv", key="order", label="outcome", folder=project.folder)
+            >>> [part.results[0]["accepted"] for part in parts]
+            [1]
+        """
+        from bakeoff.actions.feedback import TruthColumns, truth_items
+        from bakeoff.project.files import recorded
+
+        columns = TruthColumns(label=label, key=key, id=id, time=time, source=source)
+        columns.check()
+        items = truth_items(self._batches(location, folder, ()), columns)
+        return self._noted(location, recorded(lambda listed: self.feedback(listed, endpoint=endpoint).to_json(), items))
+
+    def feedback_history(
+        self, prediction: str, *, by_key: bool = False, endpoint: str | None = None
+    ) -> "FeedbackHistory":
+        """All that was said of a prediction, and what counts of it.
+
+        Args:
+            prediction: its id; or, with `by_key`, the key that its caller gave it.
+            by_key: which of them it is.
+            endpoint: whose predictions the keys are of; the project's own by default.
+
+        Raises:
+            NotFoundError: there is no such prediction, or nothing was said of it.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> _ = project.feedback([{"id": answer.id, "label": "no"}, {"id": answer.id, "label": "yes"}])
+            >>> history = project.feedback_history(answer.id)
+            >>> len(history.items), history.resolved.label, history.resolved.rule
+            (2, 'yes', 'single')
+        """
+        from bakeoff.actions.feedback import history
+
+        return history(self, prediction, endpoint=endpoint or self.endpoint, by_key=by_key)
+
+    def agreement(self, endpoint: str | None = None) -> "AnnotatorAgreement":
+        """How far those who label an endpoint's predictions agree: Krippendorff's alpha, Fleiss' and Cohen's kappa.
+
+        Raises:
+            NotFoundError: no prediction has labels of two annotators.
+
+        Example:
+            >>> answers = project.predict([{"review": "great film", "year": 1990 + n} for n in range(4)])
+            >>> for who, labels in (("ann", ("yes", "no", "yes", "no")), ("bob", ("yes", "no", "no", "no"))):
+            ...     items = [{"id": a.id, "label": label, "source": who} for a, label in zip(answers, labels)]
+            ...     _ = project.feedback(items)
+            >>> project.agreement().cohen
+            {'ann / bob': (0.5, 4)}
+        """
+        from bakeoff.actions.feedback import agreement
+
+        return agreement(self, endpoint or self.endpoint)
 
     def _record(self, items: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
         return self.feedback(items).to_json()
@@ -1332,12 +1424,21 @@ class Project:
         return self._store("engine", self.engine)
 
     def feedback(
-        self, items: "Sequence[Mapping[str, Json]] | DataFrame", *, reaches: "Callable[[str], bool]" = lambda _: True
+        self,
+        items: "Sequence[Mapping[str, Json]] | DataFrame",
+        *,
+        endpoint: str | None = None,
+        reaches: "Callable[[str], bool]" = lambda _: True,
     ) -> "Recorded":
-        """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
+        """Take in labels, ratings, corrections or comments for predictions, and say which of them count.
+
+        An item names a prediction by its `id`, or by the `key` that its caller gave it; with both, it gives the
+        prediction that key. What comes before its prediction counts once that is there.
 
         Args:
-            items: dicts, or a table with the column `id` and one or more of `label`, `rating`, `correction`, `comment`.
+            items: dicts, or a table with the column `id` or `key`, and one or more of `label`, `rating`, `correction`,
+                `comment` and `implicit`.
+            endpoint: whose predictions the keys are of; the project's own by default.
             reaches: whether who says this may know of an endpoint; a prediction of another one is none.
 
         Raises:
@@ -1353,7 +1454,14 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), truth_of=self.truth_of, redact=redact, reaches=reaches)
+        return record(
+            self.events,
+            plain_items(items),
+            endpoint=endpoint or self.endpoint,
+            truth_of=self.truth_of,
+            redact=redact,
+            reaches=reaches,
+        )
 
     @property
     def truth_of(self) -> "TruthOf":
@@ -1370,7 +1478,10 @@ class Project:
         return self._store(
             "truth_of",
             lambda: truth_reader(
-                lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+                lambda version: learned_of(versions, version, data.target),
+                self.config.project.task,
+                data.labels,
+                self.config.feedback,
             ),
         )
 
