@@ -25,6 +25,7 @@ from bakeoff.cli import (
     for_programs,
     lifecycle,
     models,
+    monitoring,
     moving,
     packaging,
     pipelines,
@@ -81,7 +82,19 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, together, endpoints, replaying, packaging, tracking, moving, records, questions):
+for _module in (
+    lifecycle,
+    serving,
+    monitoring,
+    together,
+    endpoints,
+    replaying,
+    packaging,
+    tracking,
+    moving,
+    records,
+    questions,
+):
     _module.add_to(app)
 for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):
     _module.add_to(app)

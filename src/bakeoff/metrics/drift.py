@@ -71,7 +71,7 @@ class Drift:
 
     `psi` ≥ 0 is bias-corrected (0.1 is customarily "some", 0.2 "much"). `measures` holds, as far as the
     column's kind has them: `psi_raw`, `missing_change` (share of rows, window minus reference), `ks` (0 to
-    1; of numbers, or of the lengths of texts), `js` (Jensen-Shannon distance of the bins, base 2, 0 to 1), `chi2`
+    1; of numbers, or of the lengths of texts), `js` (Jensen-Shannon distance of the bins, natural logarithm), `chi2`
     (Pearson's statistic of the two samples' bins), `wasserstein` (of numbers, in standard deviations of the reference,
     from the points of its distribution), `length_psi` and `oov_change` (share of words outside the reference's
     vocabulary; texts). `p`: how likely so much is without drift, at most.
@@ -302,7 +302,7 @@ def _bin_distances(reference_b: Sequence[int], window_b: Sequence[int]) -> dict[
         return {}
     p, q = a / a.sum(), b / b.sum()
     middle = (p + q) / 2
-    parts = [(x * np.log2(np.divide(x, middle, out=np.ones_like(x), where=x > 0))).sum() / 2 for x in (p, q)]
+    parts = [(x * np.log(np.divide(x, middle, out=np.ones_like(x), where=x > 0))).sum() / 2 for x in (p, q)]
     both = (a + b) / (a.sum() + b.sum())
     used = both > 0
     chi2 = sum(float(((x - x.sum() * both)[used] ** 2 / (x.sum() * both)[used]).sum()) for x in (a, b))

@@ -9,7 +9,7 @@ from bakeoff.core.types import Json, Predictions, Signature
 from bakeoff.monitor import quality as of_quality
 from bakeoff.monitor import shift, traffic
 from bakeoff.monitor.hours import HOUR_MS, Hours, Watched
-from bakeoff.monitor.look import Labels, Look, top
+from bakeoff.monitor.look import LabelledRows, MonitorLook, top
 from bakeoff.monitor.reference import MonitoringReference
 from bakeoff.monitor.signals import MonitorReport, Signal, signal_of
 from bakeoff.monitor.sums import Lack, PredictionSums
@@ -68,8 +68,8 @@ def observe(
         since_ms=since_ms,
         until_ms=until_ms,
     )
-    labels = Labels(truth=truth, predicted=said, rows=rows, groups=groups)
-    look = Look(
+    labels = LabelledRows(truth=truth, predicted=said, rows=rows, groups=groups)
+    look = MonitorLook(
         signature=signature,
         reference=reference,
         config=config,
@@ -91,7 +91,7 @@ def observe(
     hours = Hours(watched, events, documents, labelled=len(truth))
     end = (until_ms - 1) // HOUR_MS + 1
     start_ms = max(since_ms, (end - config.windows[0]) * HOUR_MS)
-    look = Look(
+    look = MonitorLook(
         signature=signature,
         reference=reference,
         config=config,
@@ -116,7 +116,7 @@ def observe(
 def _report(
     endpoint: str,
     release_id: str | None,
-    look: Look,
+    look: MonitorLook,
     windows: Sequence[shift.Window],
     *,
     losses: Sequence[Loss],
@@ -151,7 +151,7 @@ def _report(
     )
 
 
-def _once_a_day(documents: DocumentRecords, key: str, sums: PredictionSums, look: Look) -> Signal:
+def _once_a_day(documents: DocumentRecords, key: str, sums: PredictionSums, look: MonitorLook) -> Signal:
     """The joint drift of the day: worked out by the first look that has rows enough."""
     day = look.until_ms // DAY_MS
     known = documents.get(DAILY, key)
