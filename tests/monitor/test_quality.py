@@ -134,7 +134,7 @@ def test_rows_of_a_user_are_worth_as_many_as_their_errors_show():
             alerts[grouped] += quality.quality(look_of(reference, BINARY, labels, quality_drop=0.0)).alert
         every.append(right.mean())
     assert alerts[True] == 0
-    assert alerts[False] >= 3
+    assert alerts[False] >= 1
     assert abs(np.mean(every) - rate) < 0.03
 
 

@@ -23,9 +23,10 @@ __all__ = ["Beliefs", "ConfidenceScale", "added", "beliefs_of", "expected_value"
 
 Floats: TypeAlias = NDArray[np.float64]
 Beliefs: TypeAlias = dict[str, list[float]]
-"""By label: rows by bins of the second class's probability, or sums of calibrated probabilities by class."""
+"""By label: rows by bins of the second class's log-odds, or sums of calibrated probabilities by class."""
 
-BINS = 100
+BINS, ODDS = 160, 10.0
+"""Bins of the log-odds of two classes, which are taken to lie between so much and its opposite."""
 BINARY = 2
 MOST_CLASSES = 200
 LEAST_ROWS = 50
@@ -78,7 +79,8 @@ def beliefs_of(labels: Sequence[str], probabilities_nk: Floats, calibration: Con
     for label in dict.fromkeys(labels):
         of_label_mk = known_nk[label_n == label]
         if of_label_mk.shape[1] == BINARY:
-            at = np.minimum((of_label_mk[:, 1] * BINS).astype(np.int64), BINS - 1)
+            second = np.clip(of_label_mk[:, 1], 1e-9, 1 - 1e-9)
+            at = np.clip((np.log(second / (1 - second)) / ODDS + 1) / 2 * BINS, 0, BINS - 1).astype(np.int64)
             beliefs[label] = np.bincount(at, minlength=BINS).astype(np.float64).tolist()
         else:
             beliefs[label] = of_label_mk.sum(axis=0).round(9).tolist()
@@ -108,7 +110,7 @@ def expected_value(
     known = {label: np.asarray(each) for label, each in beliefs.items() if label in classes}
     if not known or measure.needs not in ({"labels", "probabilities"} if two else {"labels"}):
         return None
-    centre_b1 = (np.arange(BINS) + 0.5) / BINS
+    centre_b1 = 1 / (1 + np.exp(-ODDS * (2 * (np.arange(BINS) + 0.5) / BINS - 1)))
     shown_bk = np.column_stack([1 - centre_b1, centre_b1])
     true_bk = calibration(shown_bk)
     weights: list[Floats] = []

@@ -1,8 +1,8 @@
 """Alerts: when a signal's being over its limit begins and ends, who is told of it, and what is silenced.
 
 An alert is an episode. It begins when its rule holds for `after` looks and ends when it has not for `until` looks, so
-that a value at its limit does not ring all day. Its state is a document that moves by compare-and-swap, and with it what
-is to be delivered: of two that look at once one tells, and what could not be delivered is tried at the next look.
+that a value at its limit does not ring all day. Its state is a document that moves by compare-and-swap, and with it
+what is to be delivered: of two that look at once one tells, and what could not be delivered is tried at the next look.
 """
 
 from collections.abc import Callable, Mapping

@@ -125,18 +125,20 @@ def _report(
     joint: "shift.Joint | None" = None,
 ) -> MonitorReport:
     sums = windows[0].sums
+    drift = shift.drift(windows, look)
+    jointly = joint(sums) if joint else shift.joint(sums, look)
     signals = (
         traffic.volume(sums, look, out_of_time),
         traffic.latency(sums, look),
         traffic.errors(sums, look),
         traffic.contract(sums, look),
         traffic.inputs(sums, look),
-        shift.drift(windows, look),
+        drift,
         of_quality.quality(look),
-        of_quality.estimated(sums, look),
+        of_quality.estimated(sums, look, is_shifted=drift.alert or jointly.alert),
         of_quality.calibration(look),
         of_quality.slices(look),
-        joint(sums) if joint else shift.joint(sums, look),
+        jointly,
         shift.outliers(sums, look),
         shift.answers(sums, look),
         traffic.cost(sums, look, usd_per_1000),

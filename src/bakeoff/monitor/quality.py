@@ -135,11 +135,12 @@ def _compared(measure: Measure, labels: LabelledRows, look: MonitorLook) -> _Com
     names = shared if task == "classification" and len(shared) < len(before.classes) else None
     value = _value(measure, window, np.ones((1, len(window))), names)[0]
     wanted = {name: int((strata_w == name).sum()) for name in shared}
-    drawn_r = _value(measure, before, _draws(strata_r, wanted, look.seed), names)
+    before, strata_r, rows_u = _collapsed(measure, before, strata_r)
+    drawn_r = _value(measure, before, _draws(strata_r, rows_u, wanted, look.seed), names)
     drawn_r = drawn_r[np.isfinite(drawn_r)]
     if not len(drawn_r):
         return None
-    corrected = look.reference.value - _value(measure, before, np.ones((1, len(before))), None)[0]
+    corrected = look.reference.value - _value(measure, before, rows_u[None, :], None)[0]
     expected = float(drawn_r.mean()) + (float(corrected) if np.isfinite(corrected) else 0.0)
     return _Compared(
         value=float(value),
@@ -162,14 +163,27 @@ def _strata(window: Outcome, before: Outcome) -> tuple[NDArray[Any], NDArray[Any
     return of_window, of_before, sorted({*of_window.tolist()} & {*of_before.tolist()})
 
 
-def _draws(strata_n: NDArray[Any], wanted: dict[str, int], seed: int) -> NDArray[np.float64]:
-    """How often each row is drawn (r, n): so many of each stratum, by weights that are drawn, too."""
+def _collapsed(
+    measure: Measure, before: Outcome, strata_n: NDArray[Any]
+) -> tuple[Outcome, NDArray[Any], NDArray[np.float64]]:
+    """Rows that are alike for the measure as one unit, and how many each is."""
+    key_n = measure.gather(before).key_n if before.classes else None
+    if key_n is None:
+        return before, strata_n, np.ones(len(before))
+    _, first_u, rows_u = np.unique(key_n, return_index=True, return_counts=True)
+    return before.take(first_u), strata_n[first_u], rows_u.astype(np.float64)
+
+
+def _draws(
+    strata_u: NDArray[Any], rows_u: NDArray[np.float64], wanted: dict[str, int], seed: int
+) -> NDArray[np.float64]:
+    """How often each unit is drawn (r, u): so many of each stratum, by weights that are drawn, too."""
     rng = np.random.default_rng(seed)
-    drawn = np.zeros((DRAWS, len(strata_n)))
+    drawn = np.zeros((DRAWS, len(strata_u)))
     for name, count in wanted.items():
-        rows = np.flatnonzero(strata_n == name)
-        shares = rng.standard_exponential((DRAWS, len(rows)))
-        drawn[:, rows] = rng.multinomial(count, shares / shares.sum(axis=1, keepdims=True))
+        units = np.flatnonzero(strata_u == name)
+        shares = rng.standard_gamma(np.broadcast_to(rows_u[units], (DRAWS, len(units))))
+        drawn[:, units] = rng.multinomial(count, shares / shares.sum(axis=1, keepdims=True))
     return drawn
 
 
@@ -206,11 +220,12 @@ def _spread(labels: LabelledRows, window: Outcome) -> float:
     return max(1.0, together / alone) ** 0.5 if alone else 1.0
 
 
-def estimated(sums: PredictionSums, look: MonitorLook) -> Signal:
+def estimated(sums: PredictionSums, look: MonitorLook, *, is_shifted: bool = False) -> Signal:
     """What the metric is expected to be before labels come, from calibrated probabilities or past errors of numbers.
 
-    `error` is how far it was off on the rows whose labels came since. An alert never: what has changed in meaning, it
-    cannot see.
+    `error` is how far it was off on the rows whose labels came since, `corrected` the value without it. Never an alert:
+    what has changed in meaning, it cannot see. Where rows have become unlike those that it was calibrated on
+    (`is_shifted`), it is mostly too high, and the reason says so.
     """
     measure, reference = _measure(look), look.reference
     classes, made = look.signature.classes, reference.calibrated
@@ -231,8 +246,11 @@ def estimated(sums: PredictionSums, look: MonitorLook) -> Signal:
         if of_labelled is not None and np.isfinite(true):
             of_labelled += 0.0 if before is None else reference.value - before
             detail |= {"error": of_labelled - true, "labelled": len(labels.truth)}
+            detail["corrected"] = float(np.clip(value - (of_labelled - true), *measure.bounds))
     off = f"; off by {detail['error']:+.4f} on the labelled ones" if "error" in detail else ""
-    detail["reason"] = f"{measure.name} is expected to be {value:.4f} (reference {reference.value:.4f}){off}"
+    unlike = "; rows are unlike the reference's: it may be well off" if is_shifted else ""
+    detail |= {"is_shifted": is_shifted}
+    detail["reason"] = f"{measure.name} is expected to be {value:.4f} (reference {reference.value:.4f}){off}{unlike}"
     return look.signal("estimated", value, rows=sums.rows, detail=detail)
 
 

@@ -236,7 +236,7 @@ def answers_column(task: Task, *, confidence: bool = False) -> list[Column]:
 
 
 def answers_table(
-    answers: Sequence[str | float | None], task: Task, confidence: Sequence[float | None] | None = None
+    answers: Sequence[str | float | None], task: Task, confidence: ArrayLike | None = None
 ) -> "pl.DataFrame":
     """Predictions as a table: of one column, or two where they have probabilities."""
     import polars as pl
@@ -244,7 +244,7 @@ def answers_table(
     dtype = pl.Float64 if task == "regression" else pl.String
     made = {PREDICTION: pl.Series(answers, dtype=dtype)}
     if confidence is not None:
-        made[CONFIDENCE] = pl.Series(confidence, dtype=pl.Float64)
+        made[CONFIDENCE] = pl.Series(np.asarray(confidence, dtype=np.float64))
     return pl.DataFrame(made)
 
 
