@@ -25,6 +25,8 @@ from bakeoff.monitor.sums import PredictionSums
 __all__ = ["HOUR_MS", "Hours", "Watched"]
 
 STATES, HOURS = "monitor", "monitor_hours"
+EARLIER = "sums"
+"""Where versions without hours had their sums."""
 FORMAT = 1
 HOUR_MS = 3_600_000
 KEPT_HOURS = 24 * 36
@@ -203,6 +205,7 @@ class Hours:
 
     def _make_room(self) -> None:
         """A release that is new makes room for itself: the hours of the oldest ones go."""
+        self._documents.delete(EARLIER, self._key)
         known = sorted(self._documents.find(STATES, f"{self._watched.endpoint}/"), key=lambda each: each.updated_ms)
         for old in known[: -(RELEASES - 1)]:
             for document in self._documents.find(HOURS, f"{old.key}/"):
