@@ -24,11 +24,14 @@ from bakeoff.cli import (
     fine_tuning,
     for_programs,
     lifecycle,
+    lineage,
+    looping,
     models,
     monitoring,
     moving,
     packaging,
     pipelines,
+    planning,
     questions,
     records,
     replaying,
@@ -84,16 +87,19 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 for _module in (
     lifecycle,
+    looping,
     serving,
     monitoring,
     together,
     endpoints,
     replaying,
     packaging,
+    planning,
     tracking,
     moving,
     records,
     questions,
+    lineage,
 ):
     _module.add_to(app)
 for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):

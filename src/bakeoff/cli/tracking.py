@@ -39,6 +39,7 @@ def ui(
     """
     from bakeoff.project import wiring
     from bakeoff.web.auth import TokenAuthenticator
+    from bakeoff.web.pages.app import page_routes
     from bakeoff.web.server import Server, local_hosts
     from bakeoff.web.tracking.app import create_tracking_app
     from bakeoff.web.tracking.context import PROXIED, Tracking
@@ -60,7 +61,10 @@ def ui(
         tracking.prepare()
         tokens = wiring.authenticator(opened.auth, opened.records.documents, wiring.now_ms)
         app = create_tracking_app(
-            tracking, hosts=local_hosts(host), authenticator=tokens and TokenAuthenticator(tokens)
+            tracking,
+            hosts=local_hosts(host),
+            authenticator=tokens and TokenAuthenticator(tokens),
+            pages=page_routes(tracking, opened.project),
         )
         encrypted = wiring.certificate(opened.tls, opened.folder)
         server = Server(app, host, port, authenticated=tokens is not None, tls=encrypted)

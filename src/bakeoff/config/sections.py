@@ -1,10 +1,12 @@
 """What a project file may say: its sections, their keys and defaults."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
-from bakeoff.config.duration import budget_seconds
+from bakeoff.config.duration import budget_seconds, pause_seconds, seconds
+from bakeoff.config.schedule import FreezeWindow, Schedule
 from bakeoff.core.errors import UsageError
 from bakeoff.core.principals import Permission
 from bakeoff.core.types import Json, Task
@@ -23,15 +25,19 @@ __all__ = [
     "DataConfig",
     "DecideConfig",
     "EndpointConfig",
+    "FeedbackConfig",
     "Gate",
     "JudgeConfig",
     "LabelRule",
+    "LimitConfig",
+    "LoopBudget",
     "LoopConfig",
     "ModelPrices",
     "MonitorConfig",
     "PrepareConfig",
     "PrivacyConfig",
     "ProjectConfig",
+    "ReviewConfig",
     "RoleConfig",
     "SearchConfig",
     "ServedConfig",
@@ -40,6 +46,7 @@ __all__ = [
     "StoreConfig",
     "TlsConfig",
     "TrackingConfig",
+    "UpstreamConfig",
 ]
 
 NEAR = 0.8
@@ -171,12 +178,21 @@ class SplitConfig(_Section):
         return self.folds not in {0, "auto"}
 
 
-def _as_budget(text: str) -> str:
-    try:
-        budget_seconds(text)
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-    return text
+def _read_by(reader: Callable[[str], object]) -> Callable[[str], str]:
+    """A check that a text can be read so; the text itself stays the setting."""
+
+    def check(text: str) -> str:
+        try:
+            reader(text)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    return check
+
+
+_as_budget, _as_duration = _read_by(budget_seconds), _read_by(seconds)
+_as_pause, _as_schedule, _as_freeze = _read_by(pause_seconds), _read_by(Schedule.parsed), _read_by(FreezeWindow.parsed)
 
 
 def _as_table(value: object) -> object:
@@ -341,7 +357,7 @@ class CombineConfig(_Section):
 
 
 class PrivacyConfig(_Section):
-    """`[privacy]`: whether rows may be sent to services on other machines (`remote` candidates, judges)."""
+    """`[privacy]`: whether rows may be sent to services on other machines (`remote` candidates, judges, upstreams)."""
 
     remote: bool = False
 
@@ -383,6 +399,53 @@ class JudgeConfig(_Section):
     body: dict[str, Any] = {}
 
 
+class UpstreamConfig(_Section):
+    """One of `[endpoints.NAME] upstreams`: a service with an OpenAI-compatible (or Anthropic's) API that answers.
+
+    `url`, `model`, `key_env`, `key_header`, `headers`, `dialect` and prices (dollars for a million tokens) are those of
+    the family `remote`; `model` may be left out, and the caller's word for it goes on. `name` is what the log and the
+    metrics call it (the model by default). `retries`: so often a call is tried again before the next upstream is asked.
+    `connect_timeout_s`: for a connection; `first_byte_timeout_s`: how long the service may be silent, before its answer
+    and within it; `timeout_s`: for the whole answer. After `failures` in a row it is left alone for `rest_s`.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    model: str | None = None
+    name: Name | None = None
+    key_env: str | None = None
+    key_header: str = "Authorization"
+    headers: dict[str, str] = {}
+    dialect: Literal["auto", "plain", "responses", "anthropic"] = "auto"
+    retries: int = Field(default=2, ge=0, le=20)
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    first_byte_timeout_s: float = Field(default=60.0, gt=0)
+    timeout_s: float = Field(default=600.0, gt=0)
+    failures: int = Field(default=5, ge=1)
+    rest_s: float = Field(default=30.0, gt=0)
+    price_in: float | None = Field(default=None, ge=0)
+    price_out: float | None = Field(default=None, ge=0)
+    price_cached: float | None = Field(default=None, ge=0)
+
+
+class LimitConfig(_Section):
+    """`[limits.NAME]`: what each caller may use of the endpoints that have upstreams; more is refused with 429.
+
+    `callers` and `endpoints` are names, or patterns of them ("ci-*"); a caller is a token's name, and "anonymous" where
+    nobody is asked. Each caller counts by itself, on all of these endpoints together, and every limit that names it
+    holds. Minutes and days (UTC) begin with the clock. What is counted: calls, tokens read and written, and dollars by
+    the prices of the upstreams. Processes add up what they count once a second.
+    """
+
+    callers: Names = ("*",)
+    endpoints: Names = ("*",)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    requests_per_day: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_day: int | None = Field(default=None, ge=1)
+    usd_per_minute: float | None = Field(default=None, gt=0)
+    usd_per_day: float | None = Field(default=None, gt=0)
+
+
 class ServedConfig(_Section):
     """`[endpoints.NAME]`: a further endpoint, a stable name that serves, and how.
 
@@ -397,7 +460,8 @@ class ServedConfig(_Section):
     same again (each is logged, with an id of its own); small models of numbers answer faster without. `rollout`: a new
     winner answers everything at once ("direct"), or first a share of the calls ("canary", `canary_share` of them), or
     first copies of them whose answers nobody gets, and then a share ("shadow"); it answers everything when
-    `canary_calls` at least have shown it to be no worse.
+    `canary_calls` at least have shown it to be no worse. `upstreams`: services that answer instead of releases, the
+    first that can (see docs/gateway.md); of the settings above, `log`, `sample` and `cache` hold for them.
     """
 
     log: Literal["required", "best_effort", "off"] = "required"
@@ -412,6 +476,7 @@ class ServedConfig(_Section):
     rollout: Literal["direct", "canary", "shadow"] = "direct"
     canary_share: float = Field(default=0.1, gt=0, le=1)
     canary_calls: int = Field(default=200, ge=1)
+    upstreams: tuple[UpstreamConfig, ...] = ()
 
 
 class EndpointConfig(ServedConfig):
@@ -504,6 +569,19 @@ class MonitorConfig(_Section):
     min_feedback: int = Field(default=100, ge=1)
 
 
+class LoopBudget(_Section):
+    """`[loop.budget]`: what the loop may spend within `per` ("30d") on runs of its own; what is left out has no limit.
+
+    `runs` is their number, `seconds` their time, `usd` what they cost: their time at `[cost] price_per_hour_usd`, and
+    what services were paid.
+    """
+
+    per: Annotated[str, AfterValidator(_as_duration)] = "30d"
+    runs: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+    usd: float | None = Field(default=None, gt=0)
+
+
 SignalName: TypeAlias = Literal[
     "volume",
     "latency",
@@ -574,7 +652,15 @@ class AlertsConfig(_Section):
 
 
 class LoopConfig(_Section):
-    """`[loop]`: what starts the loop again, and whether feedback rows join the data.
+    """`[loop]`: the policy: what starts the loop again, what it may do by itself, and whether feedback joins the data.
+
+    `schedule` is a trigger beside those listed: "every 7d", or five cron fields in UTC ("0 3 * * 1"). `feedback_rows`
+    new labels are a trigger, if that is listed; with fewer than `min_new_labels` no run begins, unless the source
+    changed. After a run none begins for `cool_down` ("12h", or "none"). In a window of `freeze` no run begins and
+    nothing is released:
+    "2026-12-20/2027-01-03" (the last day is in it), "2026-12-24T18:00/2026-12-27T06:00", or every week
+    "fri 18:00/mon 06:00", in UTC. With `approval` a winner waits for `bakeoff loop approve`. `screen_labels` sets aside
+    feedback rows that repeat, contradict others or look wrong (docs/loop.md).
 
     `refit`: after the decision, the winner is fitted once more on all rows, with what was chosen; the model that was
     evaluated stays as the evidence. Not where that would take more than `refit_max_s` seconds, as the first fit took. A
@@ -589,10 +675,47 @@ class LoopConfig(_Section):
     )
     feedback_rows: int = Field(default=1000, ge=1)
     schedule_hours: float = Field(default=24 * 7, gt=0)
+    schedule: Annotated[str, AfterValidator(_as_schedule)] | None = None
+    min_new_labels: int = Field(default=0, ge=0)
+    cool_down: Annotated[str, AfterValidator(_as_pause)] = "1h"
+    freeze: tuple[Annotated[str, AfterValidator(_as_freeze)], ...] = ()
+    approval: bool = False
+    budget: LoopBudget = LoopBudget()
     use_feedback: bool = True
+    screen_labels: bool = True
     refit: bool = True
     refit_max_s: float = Field(default=300.0, gt=0)
     accept_changed_inputs: bool = False
+
+
+class FeedbackConfig(_Section):
+    """`[feedback]`: whose word counts most, and what implicit signals mean.
+
+    What one of `experts` (names of sources) says of a prediction goes before what all others say. `implicit` gives
+    signals a rating from -1 (bad) to 1 (good): `{ copied = 1, regenerated = -1 }`; others are logged, and mean nothing.
+    """
+
+    experts: Names = ()
+    implicit: dict[str, Annotated[float, Field(ge=-1, le=1)]] = {}
+
+
+class ReviewConfig(_Section):
+    """`[review]`: what the review queue asks for.
+
+    `budget` rows are picked at a time from the last `window_rows` predictions without a label, by `shares` of each
+    reason: rows that the model is unsure of (`uncertain`), that stand for many alike (`typical`), on which the
+    candidates of the last run disagree, that are unlike the training rows (`drift`), and random ones, by which quality
+    is estimated without bias. What cannot be had by one reason goes to the others. `annotators` is how many people
+    answer each row; who takes one has it for `lease_minutes`.
+    """
+
+    budget: int = Field(default=100, ge=1, le=100_000)
+    window_rows: int = Field(default=5000, ge=1, le=1_000_000)
+    shares: dict[
+        Literal["uncertain", "typical", "disagreement", "drift", "random"], Annotated[float, Field(ge=0, le=1)]
+    ] = {"uncertain": 0.3, "typical": 0.2, "disagreement": 0.15, "drift": 0.15, "random": 0.2}
+    annotators: int = Field(default=1, ge=1, le=20)
+    lease_minutes: float = Field(default=15.0, gt=0, le=10_080)
 
 
 class StoreConfig(_Section):
@@ -655,11 +778,14 @@ class Config(_Section):
     judge: JudgeConfig | None = None
     endpoint: EndpointConfig = EndpointConfig()
     endpoints: dict[Name, ServedConfig] = {}
+    limits: dict[Name, LimitConfig] = {}
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig = TlsConfig()
     monitor: MonitorConfig = MonitorConfig()
     alerts: AlertsConfig = AlertsConfig()
     loop: LoopConfig = LoopConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
+    review: ReviewConfig = ReviewConfig()
     store: StoreConfig = StoreConfig()
     compute: ComputeConfig = ComputeConfig()
     tracking: TrackingConfig = TrackingConfig()

@@ -14,7 +14,7 @@ from bakeoff.core.deadline import ignore_cut
 from bakeoff.core.events import Cursor, E, Event, Named, Reading
 from bakeoff.core.jobs import Progress
 from bakeoff.core.ledger import Loss
-from bakeoff.core.queries import Expr, Page, Query
+from bakeoff.core.queries import Expr, Page, Query, QueryField
 from bakeoff.core.records import (
     Document,
     DocumentChange,
@@ -25,6 +25,7 @@ from bakeoff.core.records import (
     RegisteredChange,
     Run,
     RunChange,
+    RunGroup,
     Version,
     VersionChange,
     VersionKind,
@@ -419,6 +420,14 @@ class RunRecords(Protocol):
 
     def search(self, query: Query) -> Page[Run]:
         """By metrics (their latest value), params and tags, and the attributes that are fields of `Run`."""
+        ...
+
+    def groups(self, query: Query, by: QueryField | None = None, *, metrics: Sequence[str] = ()) -> Sequence[RunGroup]:
+        """The runs that a query finds, whatever its order and page, by their value of an attribute, param or tag.
+
+        The largest groups come first, at most `query.limit`; without a field, all runs are one group. `metrics` are
+        those whose ranges are wanted. A group without runs is none.
+        """
         ...
 
     def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:

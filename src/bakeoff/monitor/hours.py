@@ -177,7 +177,7 @@ class Hours:
         hour_n = np.clip(time_n, first, last) // HOUR_MS
         for hour in np.unique(hour_n).tolist():
             inside = np.flatnonzero(hour_n == hour)
-            events = part if len(inside) == len(part) else [part[at] for at in inside]
+            events = part if len(inside) == len(part) else [part[at] for at in inside.tolist()]
             sums = self._watched.sums(events)
             by_hour[hour] = by_hour[hour] + sums if hour in by_hour else sums
 

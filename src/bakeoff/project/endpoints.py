@@ -80,8 +80,15 @@ class ProjectEndpoints:
     changed the endpoint meanwhile.
     """
 
-    def __init__(self, project: "Project", *, clock: Clock, candidates: Callable[[], Mapping[str, str]]) -> None:
-        self._project, self._clock, self._candidates = project, clock, candidates
+    def __init__(
+        self,
+        project: "Project",
+        *,
+        clock: Clock,
+        candidates: Callable[[], Mapping[str, str]],
+        who: str | None = None,
+    ) -> None:
+        self._project, self._clock, self._candidates, self._who = project, clock, candidates, who
 
     def __repr__(self) -> str:
         return f"ProjectEndpoints({', '.join(map(repr, self._changing.names))})"
@@ -91,9 +98,18 @@ class ProjectEndpoints:
         return Endpoints(
             self._project.records.documents,
             self._clock,
-            who=current_user(),
+            who=self._who or current_user(),
             beside=self._project.audit.endpoint_moved,
         )
+
+    def by(self, who: str) -> "ProjectEndpoints":
+        """The same, where the history names somebody else than the user of this process.
+
+        Example:
+            >>> project.endpoints.by("ana").release("boosting").changes[0].who
+            'ana'
+        """
+        return ProjectEndpoints(self._project, clock=self._clock, candidates=self._candidates, who=who)
 
     def all(self) -> list[EndpointStatus]:
         """Every endpoint that was released on or created, by name; the evidence of rollouts `show` reads.

@@ -500,7 +500,11 @@ CALLS: tuple[Operation, ...] = (
 
 
 def create_tracking_app(
-    tracking: Tracking, *, hosts: frozenset[str] | None = None, authenticator: Authenticator | None = None
+    tracking: Tracking,
+    *,
+    hosts: frozenset[str] | None = None,
+    authenticator: Authenticator | None = None,
+    pages: Sequence[Route] = (),
 ) -> Starlette:
     """The app that speaks MLflow's protocol.
 
@@ -508,9 +512,10 @@ def create_tracking_app(
         tracking: the stores behind it.
         hosts: the names that a Host header may have, or None for all.
         authenticator: says who calls; without one, whoever can call may.
+        pages: routes beside the protocol's.
     """
     handlers = _Handlers(tracking)
-    routes = [*handlers.routes()]
+    routes = [*handlers.routes(), *pages]
     protect(routes, authenticator)
     app = Starlette(
         middleware=[
@@ -557,6 +562,7 @@ class _Handlers:
         self.searches: ThreadPoolExecutor | None = None
         self.searching = 0
         self.writing: Writing | None = None
+        self.documented: Sequence[Route] = ()
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
@@ -603,7 +609,7 @@ class _Handlers:
                 Route(f"{root}/3.0/mlflow/server-info", self.server_info),
             ]
         version = self._streaming(artifacts.version_file, "read", name=NEEDED, version=NEEDED, path=NEEDED)
-        return [
+        self.documented = [
             *result,
             Route("/v1/traces", _foreseen(self.spans), methods=["POST"]),
             Route("/get-artifact", self._streaming(artifacts.run_file, "read", run_id=NEEDED, path=NEEDED)),
@@ -613,6 +619,7 @@ class _Handlers:
             Route("/metrics", self.metrics),
             Route("/openapi.json", self.described),
         ]
+        return self.documented
 
     def _endpoint(self, call: Operation) -> Endpoint:
         @_foreseen
@@ -671,10 +678,9 @@ class _Handlers:
         return endpoint
 
     @permission("public")
-    async def described(self, request: Request) -> Response:
+    async def described(self, _request: Request) -> Response:
         """This document."""
-        routes = [route for route in request.app.routes if isinstance(route, Route)]
-        return answer(openapi.document(routes, MLFLOW))
+        return answer(openapi.document(self.documented, MLFLOW))
 
     @permission("track")
     @openapi.takes({}, otlp.spans_of, body=(otlp.JSON, otlp.PROTOBUF))

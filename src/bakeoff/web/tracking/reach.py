@@ -13,7 +13,7 @@ from bakeoff.core.errors import NotFoundError, SecurityError, UsageError
 from bakeoff.core.filters import within
 from bakeoff.core.principals import Principal
 from bakeoff.core.protocols import DocumentRecords, ExperimentRecords, RecordStore, RunRecords, VersionRecords
-from bakeoff.core.queries import AllOf, Expr, Page, Predicate, Query, attribute, every
+from bakeoff.core.queries import AllOf, Expr, Page, Predicate, Query, QueryField, attribute, every
 from bakeoff.core.records import (
     Document,
     DocumentChange,
@@ -24,6 +24,7 @@ from bakeoff.core.records import (
     RegisteredChange,
     Run,
     RunChange,
+    RunGroup,
     Version,
     VersionChange,
     VersionKind,
@@ -221,6 +222,9 @@ class _Runs:
 
     def search(self, query: Query) -> Page[Run]:
         return self._inner.search(self._reach.of_experiments(query))
+
+    def groups(self, query: Query, by: QueryField | None = None, **more: Any) -> Sequence[RunGroup]:
+        return self._inner.groups(self._reach.of_experiments(query), by, **more)
 
     def history(self, run_id: str, key: str, **more: Any) -> Page[Metric]:
         self.get(run_id)
