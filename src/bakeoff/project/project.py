@@ -522,6 +522,46 @@ class Project:
         with self._stage(lock=False) as stage:
             return observe(stage, since_ms=since_ms, until_ms=until_ms)
 
+    def silence(self, rule: str, *, hours: float) -> int:
+        """Tell nobody of alerts by a rule (or those like a pattern, "*") for so long; until when, in milliseconds.
+
+        Raises:
+            NotFoundError: there is no such rule.
+
+        Example:
+            >>> project.silence("drift", hours=8) > 0
+            True
+        """
+        from bakeoff.loop.retrain import alerts_of
+
+        with self._stage(lock=False) as stage:
+            until_ms = stage.clock() + int(hours * 3_600_000)
+            alerts_of(stage).silence(rule, until_ms)
+            return until_ms
+
+    def test_alerts(self) -> dict[str, str | None]:
+        """Tell all of `[alerts.to]` of an alert that is none: what went wrong by target, None where nothing did.
+
+        Example:
+            >>> project.test_alerts()
+            {}
+        """
+        from bakeoff.loop.retrain import alerts_of
+
+        with self._stage(lock=False) as stage:
+            return alerts_of(stage).test(stage.clock())
+
+    def signal_metrics(self) -> str:
+        """The newest signals of all endpoints, in Prometheus' text format.
+
+        Example:
+            >>> print(project.signal_metrics())  # doctest: +SKIP
+        """
+        from bakeoff.monitor.dashboards import exposition
+        from bakeoff.monitor.signals import newest
+
+        return exposition(newest(self.records.documents))
+
     def collect(self, *, grace_s: float = 86_400.0, delete: bool = False) -> "Collected":
         """What blobs no record needs any more, and with `delete`, their removal; events are archived then, too.
 
