@@ -114,6 +114,9 @@ bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own serv
 bench-serving: $(INSTALLED)  ## Requests a second and latencies beside mlflow, BentoML, LitServe, Ray Serve and the bare framework
 	$(BIN)/python benchmarks/serving.py
 
+bench-gateway: $(INSTALLED)  ## What a gateway adds to a call of a service, LiteLLM beside it
+	$(BIN)/python benchmarks/gateway.py
+
 bench-overload: $(INSTALLED)  ## Three times the load that can be answered
 	$(BIN)/python benchmarks/overload.py
 

@@ -343,7 +343,7 @@ class CostConfig(_Section):
 
 
 class CombineConfig(_Section):
-    """`[combine]`: whether blends and cascades of the candidates are tried, and of how many at most.
+    """`[combine]`: whether blends and cascades (with routers) of the candidates are tried, and of how many at most.
 
     With blends goes a stack: a blend of as many as are needed, where these are more than `max_members`.
 

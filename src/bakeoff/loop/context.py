@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMBINERS", "Contender", "Nested", "Stage", "TimeLimit"]
 
-COMBINERS = ("blend", "cascade", "calibrated")
+COMBINERS = ("blend", "cascade", "router", "calibrated")
 """The families that make one model of several, or of one."""
 
 
