@@ -46,7 +46,7 @@ def compare(call: Call) -> Shown:
     ids = [run.run_id for run in runs]
     params = _table(runs, [run.params for run in runs], everything=everything)
     values = [{key: each.value for key, each in run.metrics.items()} for run in runs]
-    metrics = {key: row for key, row in _table(runs, values, everything=True).items() if not key.startswith("compare/")}
+    metrics = {key: row for key, row in _table(runs, values, everything=True).items() if not key.startswith(("compare/", "fold_"))}
     moving = sorted({key for run in runs for key, each in run.metrics.items() if each.step > 0})
     chosen = call.query.get("metric") or (moving[0] if moving else "")
     candidates = [run for run in runs if "outcomes.parquet" in run.artifacts]
@@ -126,7 +126,7 @@ def paired(call: Call) -> Shown:
                 call.records,
                 call.tracking.blobs,
                 [run.run_id for run in runs],
-                metric=call.query.get("by", ""),
+                metric=call.query.get("by") or (),
                 baseline=runs[0].run_id,
                 data=data,
             )

@@ -197,8 +197,8 @@ def _frame(
     y: str,
     factors: bool = False,
 ) -> Markup:
-    heights = [(100 - _place(at, up), number(at)) for at in _ticks(up)]
-    places = [(_place(at, across), number(10**at) if factors else number(at)) for at in _ticks(across)]
+    heights = [(100 - _place(at, up), f"{at:.4g}") for at in _ticks(up)]
+    places = [(_place(at, across), f"{10**at:.2g}" if factors else f"{at:,.5g}") for at in _ticks(across)]
     grid = Markup("").join(_rule(0, height, 100, height, "grid") for height, _ in heights)
     beside = Markup("").join(
         Markup('<text x="100%" y="{:.2f}%" dy="4">{}</text>').format(height, text) for height, text in heights

@@ -45,6 +45,8 @@ PAGES = (
     ("l", "Loop", "/loop", True),
 )
 """The key behind `g`, the name, the address, and whether it needs a project."""
+BELONGS = {"/compare": "/runs", "/predictions": "/endpoints", "/report": "/verdict"}
+"""Pages that are part of another one."""
 
 
 class Site:
@@ -71,7 +73,8 @@ class Site:
 
     def html(self, call: Call, shown: Shown) -> str:
         """A template as HTML."""
-        here = max((at for _, _, at, _ in PAGES if call.path["here"].startswith(at)), key=len, default="")
+        first = "/" + call.path["here"].split("/")[1]
+        here = BELONGS.get(first, first)
         listed = [page for page in PAGES if call.of_project is not None or not page[3]]
         values: Mapping[str, Any] = {
             "call": call,

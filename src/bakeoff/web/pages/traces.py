@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.core.errors import UsageError
+from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.filters import filter_of, order_of, within
 from bakeoff.core.queries import Query
 from bakeoff.web.pages.calls import Call, Shown, address
 from bakeoff.web.tracking.otlp import attributes_of
 from bakeoff.web.tracking.spans import spans_in
-from bakeoff.web.tracking.traces import COST, GRAMMAR, NAME, NEWEST, TRACES, USAGE, sums_in, trace_of
+from bakeoff.web.tracking.traces import COST, GRAMMAR, NAME, NEWEST, TRACES, USAGE, logged, sums_in
 
 __all__ = ["listing", "one"]
 
@@ -105,7 +105,10 @@ def listing(call: Call) -> Shown:
 
 def one(call: Call) -> Shown:
     """A trace: its spans as a waterfall, and what was said of it."""
-    body = trace_of(call.tracking, call.path["trace_id"])
+    stored = call.records.documents.get(TRACES, call.path["trace_id"])
+    if stored is None or not logged(stored.body):
+        raise NotFoundError(f"expected the id of a trace, received {call.path['trace_id'][:80]!r}")
+    body: Any = stored.body
     spans = spans_in(call.tracking, body["trace_id"])
     return Shown(
         template="trace.html",
