@@ -55,7 +55,7 @@ $(DEMO): $(VENV)/pins.txt pyproject.toml
 # After the demos' part, not beside it (make -j).
 $(INSTALLED): $(DEMO)
 	@echo "installing the rest: language models, checkers"
-	$(INSTALL) '.[chat,embedding,llm,nlp,text,report,sql,postgres,tracking,dev]'
+	$(INSTALL) '.[chat,embedding,llm,nlp,tabicl,text,report,sql,postgres,tracking,dev]'
 	@touch $@
 
 install dev: $(INSTALLED)  ## Make the whole virtual environment from pinned versions, with what tests need
@@ -119,6 +119,9 @@ bench-overload: $(INSTALLED)  ## Three times the load that can be answered
 
 bench-restarts: $(INSTALLED)  ## 50 rolling restarts under 30 callers: FOLDER=a project of numbers with a release
 	$(BIN)/python benchmarks/restarts.py $(FOLDER)
+
+bench-plan: $(INSTALLED)  ## What bakeoff plan predicts, beside what a separate load run measures (FOLDER=a project with a release)
+	$(BIN)/python benchmarks/plan.py $(if $(FOLDER),--folder $(FOLDER))
 
 tour: $(INSTALLED)  ## The tour of docs/language-models.md: one question set, four ways
 	$(BIN)/python benchmarks/tour.py

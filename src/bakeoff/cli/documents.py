@@ -130,7 +130,7 @@ class _Traffic(TypedDict):
     replay: NotRequired[dict[str, Any]]
 
 
-class _Lineage(TypedDict):
+class _LineageOfModel(TypedDict, total=False):
     model_version: str
     aliases: list[str]
     content: str
@@ -220,8 +220,57 @@ def _loop() -> Types:
         blocked=str | None,
         unwatched=str | None,
         run=RunOutcome | None,
+        cycle=NotRequired[_cycle() | None],
     )
     return (turn,)
+
+
+def _lineage() -> Types:
+    from bakeoff.actions.near_rows import TrainingRow
+    from bakeoff.core.graph import LineageGraph
+
+    return (LineageGraph, _LineageOfModel, _typed("NearestRows", nearest=list[TrainingRow]))
+
+
+def _reproduced() -> Types:
+    from bakeoff.actions.reproduce import Reproduction
+
+    return (Reproduction,)
+
+
+def _cycle() -> Any:
+    from bakeoff.loop.cycle import CycleDecision, CycleReason
+
+    return _typed(
+        "LoopCycle",
+        number=int,
+        triggers=list[CycleReason],
+        decisions=list[CycleDecision],
+        state=str,
+        open=bool,
+    )
+
+
+def _loop_status() -> Types:
+    from bakeoff.loop.policy import Hold, Spent
+
+    cycle = _cycle()
+    status = _typed(
+        "LoopStanding",
+        cycle=cycle | None,
+        holding=Hold | None,
+        spent=Spent,
+        period=str,
+        due_ms=int | None,
+        recent=list[cycle],
+    )
+    return (status,)
+
+
+def _retired() -> Types:
+    from bakeoff.loop.retire import Retirement
+
+    return (_typed("RetiredModels", models=list[Retirement], archived=bool),)
 
 
 def _environment() -> type[Any]:
@@ -367,6 +416,18 @@ def _package() -> Types:
     return (Package, _typed("CheckedPackage", check=PackageCheck | None))
 
 
+def _planned() -> Types:
+    from bakeoff.results.capacity import CapacityPlan
+
+    return (CapacityPlan,)
+
+
+def _moved() -> Types:
+    from bakeoff.actions.move import Move
+
+    return (Move,)
+
+
 def _steered() -> Types:
     from bakeoff.loop.rollout import Rollout
 
@@ -398,6 +459,11 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "report": lambda: (*_run(), _Written),
     "status": _status,
     "loop": _loop,
+    "loop status": _loop_status,
+    "loop explain": lambda: (_cycle(),),
+    "loop approve": lambda: (_cycle(),),
+    "loop reject": lambda: (_cycle(),),
+    "models retire": _retired,
     "demo": lambda: (*_run(), _Unchanged, _Traffic),
     "serve": lambda: (_Endpoint,),
     "endpoints": _endpoints,
@@ -406,6 +472,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "endpoints steer": _steered,
     "replay": _replay,
     "package": _package,
+    "plan": _planned,
+    "move": _moved,
     "predict": lambda: (_Predictions,),
     "feedback": lambda: (_Feedback,),
     "ui": lambda: (_Ui,),
@@ -433,7 +501,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "sql": lambda: [_Answer, _AnswerFile],
     "import-mlflow": lambda: (_Transfer,),
     "export-mlflow": lambda: (_Transfer,),
-    "lineage": lambda: (_Lineage,),
+    "lineage": _lineage,
+    "reproduce": _reproduced,
     "config": lambda: (dict[str, _Setting | int],),
     "doctor": lambda: (_Checks,),
     "verify": _verify,

@@ -24,10 +24,13 @@ from bakeoff.cli import (
     fine_tuning,
     for_programs,
     lifecycle,
+    lineage,
+    looping,
     models,
     moving,
     packaging,
     pipelines,
+    planning,
     questions,
     records,
     replaying,
@@ -81,7 +84,21 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, together, endpoints, replaying, packaging, tracking, moving, records, questions):
+for _module in (
+    lifecycle,
+    looping,
+    serving,
+    together,
+    endpoints,
+    replaying,
+    packaging,
+    planning,
+    tracking,
+    moving,
+    records,
+    questions,
+    lineage,
+):
     _module.add_to(app)
 for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):
     _module.add_to(app)

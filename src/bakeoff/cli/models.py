@@ -28,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(name="models", cls=CommandGroup, invoke_without_command=True, rich_markup_mode=None)
     group.callback()(models)
     group.command()(available)
+    group.command()(retire)
     group.command()(harness)
     group.command()(export)
     app.add_typer(group)
@@ -51,6 +52,35 @@ def models(context: typer.Context, *, folder: Folder = HERE, as_json: AsJson = F
 
         typer.echo(models_page(found))
         next_step(f"lineage {found[0].name}/{found[0].number}" if found else "run", folder)
+
+
+def retire(
+    *,
+    after: Annotated[str, typer.Option(metavar="TIME", help="How long a version must have been unused.")] = "30d",
+    apply: Annotated[bool, typer.Option("--apply", help="Archive them; nothing is deleted.")] = False,
+    propose: Annotated[bool, typer.Option("--propose", help="Only name them, as without any option.")] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Model versions that nothing serves, compares with or may go back to: proposed for archiving.
+
+    For example: bakeoff models retire --after 90d
+    """
+    from dataclasses import asdict
+
+    from bakeoff.config.duration import seconds
+    from bakeoff.core.errors import UsageError
+
+    if apply and propose:
+        raise UsageError("expected --propose or --apply, received both")
+    with open_project(folder) as project:
+        proposed = project.cycles.retire(after_days=seconds(after) / 86_400, apply=apply)
+    if as_json:
+        emit({"models": [asdict(each) for each in proposed], "archived": apply})
+        return
+    from bakeoff.cli.loop_page import retirements_page
+
+    typer.echo(retirements_page(proposed, archived=apply))
 
 
 def available(

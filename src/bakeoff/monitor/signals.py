@@ -1,8 +1,8 @@
 """Signals and reports: what monitoring saw in a window of time, kept as documents."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -11,9 +11,36 @@ from bakeoff.core.markup import Html, notebook, paragraph, table
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.types import Json
 
-__all__ = ["MonitorReport", "Signal", "SignalName", "from_json", "latest", "reports", "store", "to_json"]
+__all__ = [
+    "SIGNAL_NAMES",
+    "MonitorReport",
+    "Signal",
+    "SignalName",
+    "from_json",
+    "latest",
+    "reports",
+    "signal_of",
+    "store",
+    "to_json",
+]
 
-SignalName: TypeAlias = Literal["drift", "quality", "latency", "errors", "volume", "contract", "inputs"]
+SignalName: TypeAlias = Literal[
+    "volume",
+    "latency",
+    "errors",
+    "contract",
+    "inputs",
+    "drift",
+    "quality",
+    "estimated",
+    "calibration",
+    "slices",
+    "joint",
+    "outliers",
+    "answers",
+    "cost",
+]
+SIGNAL_NAMES: tuple[SignalName, ...] = get_args(SignalName)
 
 SIGNALS = "signals"
 KEPT = 500
@@ -35,6 +62,10 @@ class Signal:
     since_ms: int
     until_ms: int
     detail: Mapping[str, Json]
+
+    def to_json(self) -> dict[str, Json]:
+        """The signal as JSON."""
+        return msgspec.to_builtins(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +106,11 @@ class MonitorReport:
     def signal(self, name: SignalName) -> Signal:
         """The signal called so."""
         return next(signal for signal in self.signals if signal.name == name)
+
+
+def signal_of(body: Any, *, since_ms: int, until_ms: int) -> Signal:
+    """The signal that `Signal.to_json` gave, of another window."""
+    return replace(Signal(**body), since_ms=since_ms, until_ms=until_ms)
 
 
 def to_json(report: MonitorReport) -> dict[str, Json]:

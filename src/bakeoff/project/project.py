@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.duration import budget_seconds
-from bakeoff.config.file import Loaded, Value, load
+from bakeoff.config.file import Loaded, Value, load, load_store
 from bakeoff.config.sections import Config, ServedConfig
 from bakeoff.core.errors import DataError, NotFoundError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
@@ -43,13 +43,18 @@ if TYPE_CHECKING:
     from bakeoff.actions.export import Exported
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.harness import HarnessReport
+    from bakeoff.actions.lineage import Direction
+    from bakeoff.actions.move import Move
+    from bakeoff.actions.near_rows import TrainingRow
     from bakeoff.actions.packages.check import PackageCheck
     from bakeoff.actions.packages.package import Form, Package
     from bakeoff.actions.replay import Replay
+    from bakeoff.actions.reproduce import EnvironmentChoice, Reproduction
     from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
     from bakeoff.actions.what_if import Limits, WhatIf
     from bakeoff.core.damage import Damage
+    from bakeoff.core.graph import LineageGraph
     from bakeoff.core.releases import Release
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
@@ -59,23 +64,27 @@ if TYPE_CHECKING:
     from bakeoff.loop.context import Stage
     from bakeoff.loop.retrain import LoopTurn
     from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.project.cycles import ProjectCycles
     from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
     from bakeoff.project.fine_tuning import ProjectFineTuning
     from bakeoff.project.frames import DataFrame, Library
     from bakeoff.project.outcome import ProjectOutcome
+    from bakeoff.project.review import ProjectReview
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
     from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
+    from bakeoff.results.capacity import CapacityPlan
     from bakeoff.results.explanation import RowExplanation
     from bakeoff.results.judged_runs import JudgedRuns
     from bakeoff.security.audit import AuditLog
     from bakeoff.security.certificates import Tls
     from bakeoff.security.tokens import AccessToken, AccessTokens
     from bakeoff.serve.engine import Engine
+    from bakeoff.serve.gateway.gateway import Gateway
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
 
@@ -422,11 +431,26 @@ class Project:
         """
         from bakeoff.loop.retrain import turn
 
+        cycle = self.cycles.open()
+        if cycle is not None and cycle.state == "rollout":
+            self.endpoints.steer()  # where no server does so
         with self._stage(title="loop") as stage:
             looked = turn(stage)
         if looked.outcome is not None and not looked.outcome.unchanged:
             self._back_up()
         return looked
+
+    @property
+    def cycles(self) -> "ProjectCycles":
+        """What the loop did and why, what waits for a person, and what is proposed for archiving.
+
+        Example:
+            >>> project.cycles.status().cycle is None
+            True
+        """
+        from bakeoff.project.cycles import ProjectCycles
+
+        return ProjectCycles(self, clock=self._clock, stage=self._stage)
 
     def _back_up(self) -> None:
         """Keep a copy of the records after a run, for repairs."""
@@ -508,6 +532,42 @@ class Project:
             if delete:
                 self.events.compact()
             return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
+
+    def move(self, config: str | Path, *, again: bool = False) -> "Move":
+        r"""Copy records, blobs and events to the stores that another file names, and check them there.
+
+        The project's own stores stay as they are, and it goes on using them until its `[store]` names the others. What
+        an earlier move copied is compared, and not copied again.
+
+        Args:
+            config: a file in TOML with a `[store]`, or a folder with a project file.
+            again: what the target's records hold is removed first.
+
+        Raises:
+            ConfigError: there is no such file, or it is wrong. UsageError: the target holds something else.
+            ConflictError: a run is on. CorruptError: something did not come over as it was.
+
+        Example:
+            >>> places = {"records": "sqlite:///new/records.db", "blobs": "file://new/blobs", "events": "file://new/log"}
+            >>> config = project.folder / "shared.toml"
+            >>> _ = config.write_text("[store]\n" + "\n".join(f'{key} = "{url}"' for key, url in places.items()))
+            >>> moved = project.move(config)
+            >>> moved.rows > 0, moved.blobs > 0, project.move(config).blobs_already == moved.blobs
+            (True, True, True)
+        """
+        from bakeoff.actions.move import move
+
+        store = load_store(Path(config))
+        same = [name for name in type(store).model_fields if getattr(store, name) == getattr(self.config.store, name)]
+        if same:
+            raise UsageError(
+                f"expected other stores than the project's own in {str(config)!r}, received the same {', '.join(same)}"
+            )
+        with (
+            held(self._state_folder() / "run.lock"),
+            wiring.opened_stores(self.folder, store, self._clock) as target,
+        ):
+            return move(self, target, again=again, progress=self._pass_on)
 
     # --- the data -------------------------------------------------------------------------------
 
@@ -816,7 +876,15 @@ class Project:
         def names() -> list[str]:
             return sorted({*self.config.endpoints, *endpoints(self.records.documents)})
 
-        return DataPlane(self.endpoint, names, self.engine)
+        return DataPlane(self.endpoint, names, self.engine, self._gateways())
+
+    def _gateways(self) -> "dict[str, Gateway]":
+        """The endpoints that services answer ([endpoints.NAME] upstreams)."""
+        if not any(served.upstreams for served in self.config.endpoints.values()):
+            return {}
+        from bakeoff.project.gateways import gateways
+
+        return gateways(self.config, self.records.documents, self.events, self._clock)
 
     def engine(self, endpoint: str | None = None) -> "Engine":
         """An engine that answers for one of the project's endpoints, by default its own, and follows its releases.
@@ -874,6 +942,18 @@ class Project:
         from bakeoff.project.endpoints import ProjectEndpoints
 
         return ProjectEndpoints(self, clock=self._clock, candidates=self._candidate_versions)
+
+    @cached_property
+    def review(self) -> "ProjectReview":
+        """The review queue: which predictions people should label, who has which, and quality by their answers.
+
+        Example:
+            >>> project.review.next(who="anna") is None
+            True
+        """
+        from bakeoff.project.review import ProjectReview
+
+        return ProjectReview(self, clock=self._clock, new_id=wiring.new_id)
 
     def _candidate_versions(self) -> dict[str, str]:
         return {each.name: str(each.model_version) for each in self._candidates()}
@@ -1521,6 +1601,27 @@ class Project:
 
         return check(self, package, self.endpoint if endpoint is None else endpoint)
 
+    def plan(self, *, rps: float, p99_ms: float, endpoint: str | None = None, seconds: float = 4.0) -> "CapacityPlan":
+        """Load the live release of an endpoint here, and say what it takes to bear a given load; about a minute.
+
+        Args:
+            rps: requests of one row a second.
+            p99_ms: within how many milliseconds 99 of 100 are to be answered.
+            endpoint: whose release; the project's own by default.
+            seconds: how long each step of the load lasts; of longer ones, numbers are surer.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint. UsageError: no such load.
+
+        Example:
+            >>> project.plan(rps=500, p99_ms=50)  # doctest: +SKIP
+            CapacityPlan('films', 500/s within 50 ms: 1 replicas)
+        """
+        from bakeoff.actions.plan import Goal, plan
+
+        of = self.endpoint if endpoint is None else endpoint
+        return plan(self, of, Goal(rps=rps, p99_ms=p99_ms), seconds=seconds, progress=self._pass_on)
+
     def _candidates(self) -> "Sequence[Candidate]":
         from bakeoff.loop.stored_outcome import last_outcome
 
@@ -1724,6 +1825,90 @@ class Project:
 
         versions = self.records.versions
         return lineage(versions, find_version(versions, self.config.project.name, which))
+
+    def lineage_of(self, thing: str | None = None, *, direction: "Direction" = "both") -> "LineageGraph":
+        """The graph around a thing: what it was made from ("up"), what came of it ("down"), or both.
+
+        Args:
+            thing: a model version, the id of a prediction, release or run, the beginning of a dataset's hash, the file
+                of a source or prompt, or KIND:NAME (`dataset:2`, `run:3f…`); the champion by default.
+            direction: "up", "down" or "both".
+
+        Raises:
+            NotFoundError: there is no such thing.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> graph = project.lineage_of(answer.id, direction="up")
+            >>> [node.label for node in graph.nodes if node.kind in {"model", "source"}]
+            ['films/1', 'films.csv']
+        """
+        from bakeoff.actions.lineage import lineage_of
+
+        return lineage_of(self, thing, direction)
+
+    def reproduce(
+        self, which: str | None = None, *, into: str | Path, environment: "EnvironmentChoice" = "auto"
+    ) -> "Reproduction":
+        """Make a model version again in a clean folder, from its recorded code, data and environment, and compare.
+
+        Args:
+            which: the version ("films/2", "2", an alias); the champion by default.
+            into: a new or empty folder; it becomes a project of its own.
+            environment: "new" makes the recorded environment by uv, "here" takes this one, "auto" makes it unless this
+                one is the same.
+
+        Raises:
+            NotFoundError: there is no such version. UsageError: the folder has files.
+            StoreError: the environment cannot be made here. CandidateError: the run failed.
+
+        Example:
+            >>> again = project.reproduce("champion", into="again")  # doctest: +SKIP
+            >>> again.result, again.differences  # doctest: +SKIP
+            ('bit-identical', ())
+        """
+        from bakeoff.actions.reproduce import reproduce
+
+        return reproduce(
+            self,
+            which,
+            Path(into).resolve(),
+            environment=environment,
+            opened=lambda folder: _opened(folder, self._frames),
+            progress=self._pass_on,
+        )
+
+    def open_lineage(self, graph: "LineageGraph") -> list[dict[str, Json]]:
+        """A graph of lineage as events of OpenLineage.
+
+        Example:
+            >>> events = project.open_lineage(project.lineage_of(direction="up"))
+            >>> [event["job"]["name"] for event in events]
+            ['bake-off', 'gather']
+        """
+        from bakeoff.actions.open_lineage import open_lineage
+
+        return open_lineage(graph, namespace=self.config.project.name)
+
+    def training_rows_near(self, prediction: str, *, most: int = 5) -> "list[TrainingRow]":
+        """The rows that a prediction's model learned from which are nearest to it, by Gower's distance.
+
+        Args:
+            prediction: its id.
+            most: how many.
+
+        Raises:
+            NotFoundError: there is no such prediction, or its model's rows are not there any more.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> rows = project.training_rows_near(answer.id, most=2)
+            >>> [row.model_version for row in rows], rows[0].distance <= rows[1].distance
+            (['films/1', 'films/1'], True)
+        """
+        from bakeoff.actions.near_rows import training_rows_near
+
+        return training_rows_near(self, prediction, most=most)
 
     def release(self) -> "Release | None":
         """What is live on the endpoint.

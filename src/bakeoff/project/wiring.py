@@ -2,7 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +12,7 @@ import msgspec
 
 from bakeoff.config.file import Loaded
 from bakeoff.config.search import Choices, Range, Search, space
-from bakeoff.config.sections import AuthConfig, Config, SearchConfig, TlsConfig
+from bakeoff.config.sections import AuthConfig, Config, SearchConfig, StoreConfig, TlsConfig
 from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import BakeoffError, ConfigError, Problem, UsageError
@@ -31,13 +32,14 @@ from bakeoff.project.prompt_files import file_keys, opened
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:
+    from bakeoff.actions.move import Opened
     from bakeoff.data.contract import Contract
     from bakeoff.security.certificates import Tls
     from bakeoff.security.tokens import AccessTokens
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
 __all__ += ["authenticator", "certificate", "open_tokens"]
-__all__ += ["now_ms", "open_records", "open_stores", "others", "sqlite_file"]
+__all__ += ["now_ms", "open_records", "open_stores", "opened_stores", "others", "sqlite_file"]
 
 PREPARED = "prepared"
 
@@ -103,6 +105,18 @@ def certificate(config: TlsConfig, folder: Path) -> "Tls | None":
 def open_stores(folder: Path, records: str, blobs: str, clock: Clock) -> tuple[RecordStore, BlobStore]:
     """Records and blobs at URLs, of no project."""
     return _open("records", records, folder, clock), _open("blobs", blobs, folder, clock)
+
+
+@contextmanager
+def opened_stores(folder: Path, store: StoreConfig, clock: Clock) -> "Generator[Opened]":
+    """All stores that a `[store]` names, of no project yet."""
+    from bakeoff.actions.move import Opened
+
+    records = _open("records", store.records, folder, clock)
+    with closing(records):
+        events = _open("events", store.events, folder, clock)
+        with closing(events):
+            yield Opened(records=records, blobs=_open("blobs", store.blobs, folder, clock), events=events)
 
 
 def sqlite_file(loaded: Loaded) -> Path | None:

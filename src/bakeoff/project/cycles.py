@@ -1,0 +1,110 @@
+"""The loop of a project, as `project.cycles`: what it did and why, and a person's word to it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from bakeoff.core.protocols import Clock
+from bakeoff.security.audit import current_user
+
+if TYPE_CHECKING:
+    from bakeoff.loop.context import Stage
+    from bakeoff.loop.cycle import Cycle, Cycles
+    from bakeoff.loop.person import LoopStatus
+    from bakeoff.loop.retire import Retirement
+    from bakeoff.project.project import Project
+
+__all__ = ["ProjectCycles"]
+
+
+class ProjectCycles:
+    """The cycles of a project's loop: one trip each, from its triggers to its end, with every decision and why."""
+
+    def __init__(
+        self, project: "Project", *, clock: Clock, stage: "Callable[[], AbstractContextManager[Stage]]"
+    ) -> None:
+        self._project, self._clock, self._stage = project, clock, stage
+
+    def __repr__(self) -> str:
+        return f"ProjectCycles({len(self.all())})"
+
+    @property
+    def _cycles(self) -> "Cycles":
+        from bakeoff.loop.cycle import Cycles
+
+        return Cycles(self._project.records.documents, self._clock, self._project.config.project.name)
+
+    def all(self) -> "list[Cycle]":
+        """Every cycle, oldest first.
+
+        Example:
+            >>> project.cycles.all()
+            []
+        """
+        return self._cycles.all()
+
+    def get(self, number: int | None = None) -> "Cycle":
+        """A cycle by its number, the last one by default; its `story` tells what happened and why.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return self._cycles.get(number)
+
+    def open(self) -> "Cycle | None":
+        """The cycle that has not ended, if there is one."""
+        return self._cycles.open()
+
+    def status(self) -> "LoopStatus":
+        """Where the loop stands: the open cycle, what holds a run back, what was spent.
+
+        Example:
+            >>> project.cycles.status().holding is None
+            True
+        """
+        from bakeoff.loop.person import loop_status
+
+        config = self._project.config
+        return loop_status(self._project.records, self._clock, config.project.name, config.loop)
+
+    def approve(self, *, why: str = "", who: str | None = None) -> "Cycle":
+        """Release the winner that waits for a person.
+
+        Raises:
+            ConflictError: none waits, the loop is frozen, or the champion is another one than it was compared with.
+        """
+        from bakeoff.loop.person import approve
+
+        with self._stage() as stage:
+            return approve(stage, who=who or current_user(), why=why)
+
+    def reject(self, *, why: str = "", who: str | None = None) -> "Cycle":
+        """Let the champion stay instead of the winner that waits.
+
+        Raises:
+            ConflictError: none waits.
+        """
+        from bakeoff.loop.person import reject
+
+        with self._stage() as stage:
+            return reject(stage, who=who or current_user(), why=why)
+
+    def retire(self, *, after_days: float = 30.0, apply: bool = False, who: str | None = None) -> "list[Retirement]":
+        """Model versions that are used for nothing and proposed for archiving, with why.
+
+        Args:
+            after_days: how long a version must have been unused.
+            apply: archive them: their stage becomes "Archived", and nothing is deleted.
+            who: whom the audit log names; the current user by default.
+
+        Example:
+            >>> project.cycles.retire()
+            []
+        """
+        from bakeoff.loop.retire import archive, retirements
+
+        records = self._project.records
+        proposed = retirements(records, self._project.config.project.name, now_ms=self._clock(), after_days=after_days)
+        if apply:
+            archive(records, self._clock, proposed, who=who or current_user())
+        return proposed
