@@ -59,6 +59,7 @@ def filled(films_run, family, tmp_path_factory):
     project.feedback([{"id": each.id, "label": "yes", "comment": NASTY} for each in answers[:3]])
     project.monitor()
     project.monitor(since_ms=0)
+    site.batch = project.review.pick(8, shares={"random": 1.0}, who=NASTY[:60]).id
     other = next(each for each in project.models() if "champion" not in each.aliases)
     project.endpoints.canary(f"{other.name}/{other.number}", share=0.2, why=NASTY)
     experiment = records.experiments.create(NASTY).experiment_id
@@ -123,7 +124,8 @@ def addresses(filled):
         *("/runs/latest", f"/runs/{bake_off}", f"/runs/{filled.nasty_run}", f"/compare?{runs}"),
         *(f"/compare/rows?{runs}", f"/compare?run={filled.nasty_run}&run={bake_off}", "/verdict", "/endpoints"),
         *("/endpoints/films", f"/predictions/{filled.prediction}", "/models", f"/models/films/{model.number}"),
-        *("/data", "/traces", f"/traces/tr-{'ab' * 16}", "/loop", "/nothing-here"),
+        *("/data", "/traces", f"/traces/tr-{'ab' * 16}", "/loop", "/review", f"/review/{filled.batch}/0"),
+        "/nothing-here",
     ]
 
 

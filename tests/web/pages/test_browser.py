@@ -121,3 +121,16 @@ def test_a_running_run_updates_by_itself(page, url, filled):
     page.wait_for_selector("text=fresh", timeout=15_000)
     assert page.locator(".plot").count() == before + 1
     assert page.said == []
+
+
+def test_five_rows_are_labelled_with_one_key_each(page, url, filled):
+    page.goto(f"{url}/review")
+    page.keyboard.press("l")
+    page.wait_for_url(f"**/review/{filled.batch}/*")
+    before = filled.project.review.progress(filled.batch)[0].done
+    for done in range(before, before + 5):
+        page.wait_for_function(f"document.querySelector('progress')?.value === {done}")
+        page.keyboard.press("1")
+    page.wait_for_function(f"document.querySelector('progress')?.value === {before + 5}")
+    assert filled.project.review.progress(filled.batch)[0].done == before + 5
+    assert page.said == []

@@ -60,7 +60,7 @@ def test_every_page_of_a_hostile_project_is_only_our_markup(client, addresses):
 
 def test_pages_of_an_empty_project_say_what_to_do(empty):
     with TestClient(empty.app, raise_server_exceptions=False) as client:
-        for at in ("/", "/runs", "/verdict", "/endpoints", "/models", "/data", "/traces", "/loop"):
+        for at in ("/", "/runs", "/verdict", "/endpoints", "/models", "/data", "/traces", "/loop", "/review"):
             answer = client.get(at)
             assert answer.status_code == 200, (at, answer.text)
             assert 'class="empty"' in answer.text, at
@@ -218,3 +218,24 @@ def test_callers_see_what_they_reach_and_are_offered_what_they_may(filled):
         assert client.get(f"/predictions/{filled.prediction}", headers=elsewhere).status_code == 404
         assert client.get(f"/runs/{filled.nasty_run}", headers=elsewhere).status_code == 404
         assert client.get("/verdict", headers=elsewhere).status_code == 403
+
+
+def test_rows_of_the_queue_are_labelled_one_after_the_other(client, filled):
+    first = client.post("/review/take", data={}, headers=OWN)
+    assert ("What is true here?" in first.text, "Why you are asked" in first.text) == (True, True)
+    row = str(first.url.path)
+    wrong = client.post(row, data={"what": "label", "label": "maybe"}, headers=OWN)
+    assert (wrong.status_code, "means something to the model" in wrong.text) == (400, True)
+    second = client.post(row, data={"what": "label", "label": "no"}, headers=OWN)
+    assert str(second.url.path) == row[:-1] + "1"
+    third = client.post(str(second.url.path), data={"what": "skip"}, headers=OWN)
+    back = client.post(str(third.url.path), data={"what": "back"}, headers=OWN)
+    assert "given back" in back.text
+    progress = filled.project.review.progress(filled.batch)[0]
+    assert (progress.done, progress.skipped, sum(progress.by.values())) == (2, 1, 1)
+
+
+def test_who_says_yes_to_a_winner_where_none_waits_is_told_so(client):
+    answer = client.post("/loop/decide", data={"what": "approve"}, headers=OWN)
+    assert answer.status_code == 409
+    assert "expected approve or reject" in client.post("/loop/decide", data={"what": "x"}, headers=OWN).text

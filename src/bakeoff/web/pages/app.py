@@ -14,7 +14,7 @@ from starlette.routing import Route
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import Permission
 from bakeoff.web.auth import principal_of
-from bakeoff.web.pages import compare, data, endpoints, models, overview, runs, story, traces, verdict, views
+from bakeoff.web.pages import compare, data, endpoints, models, overview, review, runs, story, traces, verdict, views
 from bakeoff.web.pages.calls import Call, Moved, Shown, address
 from bakeoff.web.pages.site import Site
 from bakeoff.web.pages.traffic import Traffic
@@ -82,6 +82,12 @@ PAGES: tuple[Page, ...] = (
     _get("/traces", traces.listing),
     _get("/traces/{trace_id}", traces.one),
     _get("/loop", story.story),
+    _post("/loop/decide", story.decide, "release"),
+    _get("/review", review.listing),
+    _post("/review/pick", review.pick, "run"),
+    _post("/review/take", review.take, "annotate"),
+    _get("/review/{batch}/{position}", review.row),
+    _post("/review/{batch}/{position}", review.answer, "annotate"),
     _post("/views", views.save, "track"),
     _post("/views/delete", views.delete, "track"),
 )

@@ -46,7 +46,11 @@ def compare(call: Call) -> Shown:
     ids = [run.run_id for run in runs]
     params = _table(runs, [run.params for run in runs], everything=everything)
     values = [{key: each.value for key, each in run.metrics.items()} for run in runs]
-    metrics = {key: row for key, row in _table(runs, values, everything=True).items() if not key.startswith(("compare/", "fold_"))}
+    metrics = {
+        key: row
+        for key, row in _table(runs, values, everything=True).items()
+        if not key.startswith(("compare/", "fold_"))
+    }
     moving = sorted({key for run in runs for key, each in run.metrics.items() if each.step > 0})
     chosen = call.query.get("metric") or (moving[0] if moving else "")
     candidates = [run for run in runs if "outcomes.parquet" in run.artifacts]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.records import Run
+from bakeoff.loop.stored_outcome import LAST, PASSES
 from bakeoff.monitor.signals import reports
 from bakeoff.web.pages.calls import Call, Shown
 from bakeoff.web.pages.endpoints import sums, traffic_chart
@@ -170,17 +171,18 @@ def _signal_stage(status: "Status", now_ms: int) -> StageState:
 
 
 def _next(project: "Project", now_ms: int) -> list[tuple[str, str]]:
-    """What will start a run: each trigger of the policy, and what it waits for."""
-    loop = project.config.loop
-    last = project.records.documents.get("passes", "last")
-    due_ms = None if last is None else last.updated_ms + loop.schedule_hours * HOUR_MS
+    """What will start a run: each trigger of the policy, and what it waits for; and what holds one back."""
+    loop, status = project.config.loop, project.cycles.status()
     told = {
         "quality": "measured quality falls by more than the limit",
         "drift": "inputs or answers drift over the limit",
         "feedback": f"{loop.feedback_rows:,} new labels are there",
         "data": "the source holds other rows",
-        "schedule": "it was never run"
-        if due_ms is None
-        else f"{max(0.0, (due_ms - now_ms) / HOUR_MS):.0f} hours from now",
     }
-    return [(each, told[each]) for each in loop.triggers]
+    listed = [(each, told[each]) for each in loop.triggers if each in told]
+    last, due_ms = project.records.documents.get(PASSES, LAST), status.due_ms
+    if due_ms is None and "schedule" in loop.triggers and last is not None:
+        due_ms = last.updated_ms + int(loop.schedule_hours * HOUR_MS)
+    if due_ms is not None:
+        listed.append(("schedule", f"in {max(0.0, (due_ms - now_ms) / HOUR_MS):.0f} hours"))
+    return [*listed, *([("held back", status.holding.reason)] if status.holding else [])]

@@ -40,6 +40,7 @@ PAGES = (
     ("v", "Verdict", "/verdict", True),
     ("e", "Endpoints", "/endpoints", True),
     ("m", "Models", "/models", True),
+    ("q", "Review", "/review", True),
     ("d", "Data", "/data", True),
     ("t", "Traces", "/traces", False),
     ("l", "Loop", "/loop", True),
