@@ -1,4 +1,4 @@
-"""A project with a run, traffic, labels, a canary, foreign runs and traces, all of whose texts would like to be markup."""
+"""A project with a run, traffic, labels, a canary, foreign runs and traces, whose texts would like to be markup."""
 
 import json
 import shutil

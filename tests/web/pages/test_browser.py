@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bakeoff.web.server import Server, local_hosts
+from bakeoff.web.server import Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 axe = pytest.importorskip("axe_playwright_python", reason="needs axe-core: pip install axe-playwright-python")

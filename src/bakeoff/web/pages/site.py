@@ -66,10 +66,12 @@ class Site:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        environment.filters.update({name: getattr(numbers, name) for name in FILTERS})
-        environment.filters.update({"when": when, "day": day, "ago": ago, "clean": clean})
-        environment.globals.update(address=address, draw=drawing, cell=cell, style=self._hashed("pages.css"))
-        environment.globals.update(script=self._hashed("pages.js"))
+        filters: dict[str, Any] = {name: getattr(numbers, name) for name in FILTERS}
+        filters |= {"when": when, "day": day, "ago": ago, "clean": clean}
+        environment.filters.update(filters)
+        shared: dict[str, Any] = {"address": address, "draw": drawing, "cell": cell}
+        shared |= {"style": self._hashed("pages.css"), "script": self._hashed("pages.js")}
+        environment.globals.update(shared)
         return environment
 
     def html(self, call: Call, shown: Shown) -> str:

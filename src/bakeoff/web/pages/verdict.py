@@ -6,10 +6,11 @@ from typing import Any
 from starlette.responses import Response
 
 from bakeoff.actions.what_if import Limits, WhatIf
-from bakeoff.core.errors import BakeoffError, UsageError
+from bakeoff.core.errors import UsageError
+from bakeoff.metrics.registry import is_higher_better
 from bakeoff.report.html import html
 from bakeoff.results.candidate import Slice
-from bakeoff.web.pages.calls import Call, Shown
+from bakeoff.web.pages.calls import Call, Shown, number_of
 from bakeoff.web.pages.drawing import Dot, Line, dots, lines, span_of
 
 __all__ = ["report", "verdict"]
@@ -49,8 +50,6 @@ def _gates(call: Call) -> Mapping[str, Limits] | None:
     sure = call.query.getlist("sure")
     gates: dict[str, Limits] = {}
     for name, low, high, confidence in zip(names, least, most, sure, strict=False):
-        from bakeoff.web.pages.calls import number_of
-
         limits = Limits(
             min=number_of(f"least {name}", low),
             max=number_of(f"most {name}", high),
@@ -105,12 +104,10 @@ def _shown(asked: WhatIf) -> dict[str, Any]:
 
 
 def _higher(asked: WhatIf) -> bool:
-    from bakeoff.metrics.registry import is_higher_better
-
     return is_higher_better(asked.verdict.metric, asked.outcome.task) is not False
 
 
-def _slices(asked: WhatIf, ranked: list[str]) -> list[tuple[Slice, Mapping[str, Slice]]]:
+def _slices(asked: WhatIf, ranked: list[str]) -> list[tuple[Slice, dict[str, Slice]]]:
     """Slices with the candidates' values; those on which the first candidate is weakest come first."""
     together: dict[tuple[str, str], dict[str, Slice]] = {}
     for each in asked.outcome.fine:
@@ -140,6 +137,4 @@ def report(call: Call) -> Response:
     project = call.project("experiment")
     run_id = call.path["run_id"]
     page = html(project.report(None if run_id == "last" else run_id))
-    if not page:
-        raise BakeoffError("expected a report")
     return Response(page.encode("utf-8", "surrogatepass"), media_type="text/html; charset=utf-8")
