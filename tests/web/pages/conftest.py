@@ -55,7 +55,7 @@ def filled(films_run, family, tmp_path_factory):
     folder = shutil.copytree(films_run, tmp_path_factory.mktemp("pages") / "films")
     site = opened(folder, tmp_path_factory.mktemp("scratch"))
     project, records = site.project, site.project.records
-    answers = project.predict([{"review": f"good {NASTY}", "year": 1999}] * 12)
+    answers = project.predict([{"review": f"good {NASTY}", "year": 1999}] * 40)
     project.feedback([{"id": each.id, "label": "yes", "comment": NASTY} for each in answers[:3]])
     project.monitor()
     project.monitor(since_ms=0)

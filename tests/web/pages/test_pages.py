@@ -221,7 +221,8 @@ def test_callers_see_what_they_reach_and_are_offered_what_they_may(filled):
 
 
 def test_rows_of_the_queue_are_labelled_one_after_the_other(client, filled):
-    first = client.post("/review/take", data={}, headers=OWN)
+    batch = filled.project.review.pick(4, shares={"random": 1.0}).id
+    first = client.post("/review/take", data={"batch": batch}, headers=OWN)
     assert ("What is true here?" in first.text, "Why you are asked" in first.text) == (True, True)
     row = str(first.url.path)
     wrong = client.post(row, data={"what": "label", "label": "maybe"}, headers=OWN)
@@ -231,7 +232,7 @@ def test_rows_of_the_queue_are_labelled_one_after_the_other(client, filled):
     third = client.post(str(second.url.path), data={"what": "skip"}, headers=OWN)
     back = client.post(str(third.url.path), data={"what": "back"}, headers=OWN)
     assert "given back" in back.text
-    progress = filled.project.review.progress(filled.batch)[0]
+    progress = filled.project.review.progress(batch)[0]
     assert (progress.done, progress.skipped, sum(progress.by.values())) == (2, 1, 1)
 
 

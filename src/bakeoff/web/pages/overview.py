@@ -1,23 +1,24 @@
 """The loop as a picture: each stage with its state, what answers, what was seen of it, and what comes next."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.records import Run
 from bakeoff.loop.stored_outcome import LAST, PASSES
-from bakeoff.monitor.signals import reports
 from bakeoff.web.pages.calls import Call, Shown
-from bakeoff.web.pages.endpoints import sums, traffic_chart
+from bakeoff.web.pages.endpoints import Sums, sums, traffic_chart
 from bakeoff.web.pages.site import ago
-from bakeoff.web.pages.traffic import Minute
+from bakeoff.web.pages.traffic import Minute, Traffic
 
 if TYPE_CHECKING:
     from bakeoff.actions.status import Status
+    from bakeoff.monitor.signals import MonitorReport
     from bakeoff.project.endpoints import EndpointStatus
     from bakeoff.project.project import Project
+    from bakeoff.security.audit import AuditRecord
 
-__all__ = ["StageState", "live", "overview"]
+__all__ = ["Picture", "StageState", "live", "overview", "picture"]
 
 AUDITED, RUNS = 8, 6
 HOUR_MS = 3_600_000
@@ -48,34 +49,56 @@ def live(call: Call) -> Shown:
 
 def _values(call: Call) -> Mapping[str, Any]:
     project = call.project("endpoint", None if call.of_project is None else call.of_project.endpoint)
-    status = project.status()
     assert call.traffic is not None
-    minutes = call.traffic.of(project.endpoint)
-    known = {each.name for each in project.endpoints.all()}
-    endpoint = project.endpoints.show() if project.endpoint in known else None
-    signals = reports(project.records.documents, project.endpoint)[:1]
-    records = list(project.audit.records())[-AUDITED:]
+    now = picture(project, call.traffic, call.now_ms)
     return {
         "project": project,
-        "status": status,
-        "endpoint": endpoint,
-        "stages": _stages(call, status, endpoint, minutes),
-        "signals": signals[0] if signals else None,
-        "chart": traffic_chart(minutes),
-        "sums": sums(minutes),
-        "feedback": call.traffic.feedback(),
+        **{each.name: getattr(now, each.name) for each in fields(now)},
+        "chart": traffic_chart(now.minutes),
+        "sums": sums(now.minutes),
         "runs": project.runs(limit=RUNS),
-        "next": _next(project, call.now_ms),
-        "audit": list(reversed(records)),
     }
 
 
-def _stages(
-    call: Call, status: "Status", endpoint: "EndpointStatus | None", minutes: Sequence[Minute]
-) -> list[StageState]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """The project at a moment: its stages, what answers, the traffic of the last hour, what was seen, what comes next.
+
+    `next` are what would start a run, and what holds one back; `audit` are the last changes, newest first, `feedback`
+    how often somebody said what was true, in a day.
+    """
+
+    status: "Status"
+    endpoint: "EndpointStatus | None"
+    minutes: Sequence[Minute]
+    stages: Sequence[StageState]
+    signals: "MonitorReport | None"
+    next: Sequence[tuple[str, str]]
+    audit: "Sequence[AuditRecord]"
+    feedback: int
+
+
+def picture(project: "Project", traffic: Traffic, now_ms: int) -> Picture:
+    """The project now."""
+    status, minutes = project.status(), traffic.of(project.endpoint)
+    known = {each.name for each in project.endpoints.all()}
+    endpoint = project.endpoints.show() if project.endpoint in known else None
+    return Picture(
+        status=status,
+        endpoint=endpoint,
+        minutes=minutes,
+        stages=_stages(status, endpoint, sums(minutes), now_ms),
+        signals=status.signals,
+        next=_next(project, now_ms),
+        audit=list(reversed(list(project.audit.records())[-AUDITED:])),
+        feedback=traffic.feedback(),
+    )
+
+
+def _stages(status: "Status", endpoint: "EndpointStatus | None", seen: Sums, now_ms: int) -> list[StageState]:
     last, newest = status.last_run, status.newest_run
     running = newest is not None and newest.status == "RUNNING"
-    made = [_run_stage(newest, call.now_ms, running=running)]
+    made = [_run_stage(newest, now_ms, running=running)]
     if last is not None:
         data, verdict = last.dataset, last.verdict
         made.append(
@@ -118,17 +141,16 @@ def _stages(
         )
     )
     made.append(_release_stage(endpoint))
-    rows, failed_rows = sum(each.rows for each in minutes), sum(each.failed for each in minutes)
     made.append(
         StageState(
             name="Traffic",
-            word=f"{rows:,} rows",
-            line=f"{failed_rows:,} not answered, in the last hour",
+            word=f"{seen.rows:,} rows",
+            line=f"{seen.failed:,} not answered, in the last hour",
             url=f"/endpoints/{status.endpoint}",
-            mood="bad" if failed_rows else "good" if rows else "",
+            mood="bad" if seen.failed else "good" if seen.rows else "",
         )
     )
-    made.append(_signal_stage(status, call.now_ms))
+    made.append(_signal_stage(status, now_ms))
     return made
 
 
