@@ -93,6 +93,7 @@ collected: $(INSTALLED)  ## Tests are the same ones in every process
 docs: $(INSTALLED)  ## The documentation as a site, in build/site
 	$(PIP) '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python tools/llms.py build/site
 	@echo "build/site/index.html"
 
 format: $(INSTALLED)  ## Format the sources
