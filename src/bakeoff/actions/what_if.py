@@ -72,26 +72,26 @@ def what_if(
     cards = {each.name: _scorecard(project, each.run_id) for each in outcome.fine}
     choices = tuple(name for name in _first(cards) if all(name in card.metrics for card in cards.values()))
     chosen = _known("metric", metric or decided.metric, choices)
-    held_to = _gates_of(decided) if gates is None else dict(gates)
+    limits = _gates_of(decided) if gates is None else dict(gates)
     measures = tuple(dict.fromkeys((*choices, *MEASUREMENTS)))
-    for name in held_to:
+    for name in limits:
         _known("gate", name, measures)
     price = config.cost.price_per_hour_usd if price_per_hour_usd is None else price_per_hour_usd
     if price <= 0:
         raise UsageError(f"price_per_hour_usd: expected a price over 0, received {price:g}")
     priced = {name: _priced(card, price / config.cost.price_per_hour_usd) for name, card in cards.items()}
-    settings = _settings(config.decide, chosen, held_to, margin=margin, same_metric=chosen == decided.metric)
+    settings = _settings(config.decide, chosen, limits, margin=margin, same_metric=chosen == decided.metric)
     baselines = baselines_of(project.records, project.blobs, outcome)
     changed = {
         f"the metric is {chosen}": chosen != decided.metric,
         f"the margin is {margin}": margin is not None and margin != config.decide.margin,
         f"an hour of the machine costs ${price:g}": price != config.cost.price_per_hour_usd,
-        "the gates are others": held_to != _gates_of(decided),
+        "the gates are others": limits != _gates_of(decided),
     }
     return WhatIf(
         outcome=outcome,
         verdict=_decided(project, outcome, priced, settings, baselines),
-        gates=held_to,
+        gates=limits,
         margin=settings.margin,
         price_per_hour_usd=price,
         prices={name: card.cost_usd_per_1k for name, card in priced.items()},
@@ -99,7 +99,7 @@ def what_if(
         choices=choices,
         measures=measures,
         changed=tuple(text for text, other in changed.items() if other),
-        notes=tuple(_notes(outcome, held_to, without_baselines=baselines is None)),
+        notes=tuple(_notes(outcome, limits, without_baselines=baselines is None)),
     )
 
 

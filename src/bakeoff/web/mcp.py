@@ -60,13 +60,13 @@ def _telling(tool: Callable[..., Awaitable[dict[str, Any]]]) -> Callable[..., Aw
     from mcp.server.mcpserver.exceptions import ToolError
 
     @wraps(tool)
-    async def told(*positional: Any, **named: Any) -> dict[str, Any]:
+    async def telling(*positional: Any, **named: Any) -> dict[str, Any]:
         try:
             return await tool(*positional, **named)
         except BakeoffError as error:
             raise ToolError(str(error)) from error
 
-    return told
+    return telling
 
 
 class _Tools:
@@ -93,11 +93,16 @@ class _Tools:
 
     async def what_if(self, metric: str = "", margin: float | None = None, run_id: str = "") -> dict[str, Any]:
         """Who would have won by another metric or margin, worked out again from the run's rows; nothing changes."""
-        asked = await asyncio.to_thread(
+        by_rules = await asyncio.to_thread(
             lambda: self._project.what_if(run_id or None, metric=metric or None, margin=margin)
         )
-        verdict = asked.verdict
-        return {"winner": verdict.winner, "reason": verdict.reason, "changed": asked.changed, "notes": asked.notes}
+        verdict = by_rules.verdict
+        return {
+            "winner": verdict.winner,
+            "reason": verdict.reason,
+            "changed": by_rules.changed,
+            "notes": by_rules.notes,
+        }
 
     async def signals(self, endpoint: str = "") -> dict[str, Any]:
         """What monitoring saw last on an endpoint (the project's own by default): drift, quality, errors, latency."""

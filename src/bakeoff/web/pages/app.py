@@ -26,7 +26,7 @@ from bakeoff.web.tracking.reach import within_reach
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["PAGES", "Page", "page_routes"]
+__all__ = ["PAGES", "PageRoute", "page_routes"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class PageRoute:
     """One address: its method, what it shows or does, and who may."""
 
     path: str
@@ -45,15 +45,15 @@ class Page:
     needs: Permission = "read"
 
 
-def _get(path: str, does: Does) -> Page:
-    return Page(path=path, does=does)
+def _get(path: str, does: Does) -> PageRoute:
+    return PageRoute(path=path, does=does)
 
 
-def _post(path: str, does: Does, needs: Permission) -> Page:
-    return Page(path=path, does=does, method="POST", needs=needs)
+def _post(path: str, does: Does, needs: Permission) -> PageRoute:
+    return PageRoute(path=path, does=does, method="POST", needs=needs)
 
 
-PAGES: tuple[Page, ...] = (
+PAGES: tuple[PageRoute, ...] = (
     _get("/", overview.overview),
     _get("/overview/live", overview.live),
     _get("/runs", runs.listing),
@@ -116,7 +116,7 @@ class _Pages:
             raise HttpError(404, "NotFoundError", f"expected a file of the pages, received {request.url.path[:80]!r}")
         return known
 
-    def endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+    def endpoint(self, page: PageRoute) -> Callable[[Request], Awaitable[Response]]:
         """What answers at a page's address: errors are pages too."""
 
         @permission(page.needs)
@@ -129,7 +129,7 @@ class _Pages:
 
         return endpoint
 
-    def _answered(self, page: Page, request: Request, form: Mapping[str, str]) -> Response:
+    def _answered(self, page: PageRoute, request: Request, form: Mapping[str, str]) -> Response:
         principal = principal_of(request)
         call = Call(
             query=request.query_params,

@@ -29,10 +29,10 @@ def _chosen(call: Call, *, most: int = MOST) -> list[Run]:
         raise UsageError(
             f"run: expected 2 to {most} runs to compare, received {len(ids)}: choose them on the page of runs"
         )
-    found = call.records.runs.search(
+    known = call.records.runs.search(
         Query(where=attribute("run_id", "in", tuple(ids)), lifecycle=None, limit=most)
     ).items
-    by_id = {run.run_id: run for run in found}
+    by_id = {run.run_id: run for run in known}
     if lacking := [each for each in ids if each not in by_id]:
         raise UsageError(f"run: expected ids of runs, found none of {lacking[0][:80]!r}")
     baseline = call.query.get("baseline", ids[0])
@@ -143,9 +143,9 @@ def rows(call: Call) -> Shown:
     """Test rows on which the first two runs answer differently."""
     runs = _chosen(call)[:2]
     side: Side = call.query.get("side", "first")  # pyright: ignore[reportAssignmentType] - it is checked there
-    values: dict[str, Any] = {"found": None, "problem": None, "names": _names(runs), "runs": runs}
+    values: dict[str, Any] = {"disagreement": None, "problem": None, "names": _names(runs), "runs": runs}
     try:
-        values["found"] = disagreement(
+        values["disagreement"] = disagreement(
             call.records,
             call.tracking.blobs,
             *(run.run_id for run in runs),

@@ -41,8 +41,8 @@ def _different(first: Version, second: Version) -> list[tuple[str, Any, Any]]:
     """What the two say of themselves, where it is not the same."""
     sides: list[Mapping[str, Any]] = [each.dataset_origin.summary for each in (first, second)]
     keys = dict.fromkeys((*SHOWN, *sides[0], *sides[1]))
-    told = [(key, sides[0].get(key), sides[1].get(key)) for key in keys if key not in {"warnings", "contract"}]
-    rows = [each for each in told if each[1] != each[2]]
+    stated = [(key, sides[0].get(key), sides[1].get(key)) for key in keys if key not in {"warnings", "contract"}]
+    rows = [each for each in stated if each[1] != each[2]]
     columns = [_columns(each) for each in (first, second)]
     rows += [
         (f"column {name}", columns[0].get(name), columns[1].get(name))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bakeoff.core.records import Run
 from bakeoff.loop.stored_outcome import LAST, PASSES
 from bakeoff.web.pages.calls import Call, Shown
-from bakeoff.web.pages.endpoints import Sums, sums, traffic_chart
+from bakeoff.web.pages.endpoints import TrafficSums, sums, traffic_chart
 from bakeoff.web.pages.site import ago
 from bakeoff.web.pages.traffic import Minute, Traffic
 
@@ -95,7 +95,7 @@ def picture(project: "Project", traffic: Traffic, now_ms: int) -> Picture:
     )
 
 
-def _stages(status: "Status", endpoint: "EndpointStatus | None", seen: Sums, now_ms: int) -> list[StageState]:
+def _stages(status: "Status", endpoint: "EndpointStatus | None", seen: TrafficSums, now_ms: int) -> list[StageState]:
     last, newest = status.last_run, status.newest_run
     running = newest is not None and newest.status == "RUNNING"
     made = [_run_stage(newest, now_ms, running=running)]
@@ -195,13 +195,13 @@ def _signal_stage(status: "Status", now_ms: int) -> StageState:
 def _next(project: "Project", now_ms: int) -> list[tuple[str, str]]:
     """What will start a run: each trigger of the policy, and what it waits for; and what holds one back."""
     loop, status = project.config.loop, project.cycles.status()
-    told = {
+    triggers = {
         "quality": "measured quality falls by more than the limit",
         "drift": "inputs or answers drift over the limit",
         "feedback": f"{loop.feedback_rows:,} new labels are there",
         "data": "the source holds other rows",
     }
-    listed = [(each, told[each]) for each in loop.triggers if each in told]
+    listed = [(each, triggers[each]) for each in loop.triggers if each in triggers]
     last, due_ms = project.records.documents.get(PASSES, LAST), status.due_ms
     if due_ms is None and "schedule" in loop.triggers and last is not None:
         due_ms = last.updated_ms + int(loop.schedule_hours * HOUR_MS)

@@ -56,42 +56,42 @@ def _row(call: Call) -> ReviewRow:
     batch, position = call.path["batch"], call.path["position"]
     if not (position.isascii() and position.isdigit() and len(position) < 9):  # noqa: PLR2004 - as positions are
         raise UsageError(f"expected the position of a row, received {position[:40]!r}")
-    found = _review(call).row(f"{batch}/{int(position):06d}")
-    call.project("endpoint", found.endpoint)
-    return found
+    queued = _review(call).row(f"{batch}/{int(position):06d}")
+    call.project("endpoint", queued.endpoint)
+    return queued
 
 
 def row(call: Call) -> Shown:
     """One row: what was asked, what was predicted, why a person is asked, and the answers that there are."""
-    review, asked = _review(call), _row(call)
-    progress = next(each for each in review.progress(asked.batch))
+    review, queued = _review(call), _row(call)
+    progress = next(each for each in review.progress(queued.batch))
     return Shown(
         template="review_row.html",
         values={
             "title": "Label",
-            "row": asked,
+            "row": queued,
             "progress": progress,
             "mine": progress.by.get(call.who, 0),
             "classes": progress.batch.classes,
-            "probabilities": sorted((asked.probabilities or {}).items(), key=lambda pair: -pair[1])[:8],
-            "leased": asked.leased_to(call.who, call.now_ms),
+            "probabilities": sorted((queued.probabilities or {}).items(), key=lambda pair: -pair[1])[:8],
+            "leased": queued.leased_to(call.who, call.now_ms),
         },
     )
 
 
 def answer(call: Call) -> Moved:
     """Take an answer, skip the row, or give it back; then the next one."""
-    review, asked, what = _review(call), _row(call), call.form.get("what", "")
+    review, queued, what = _review(call), _row(call), call.form.get("what", "")
     if what == "skip":
-        review.skip(asked, who=call.who)
-        return _following(call, asked.batch)
+        review.skip(queued, who=call.who)
+        return _following(call, queued.batch)
     if what == "back":
-        review.give_back(asked, who=call.who)
+        review.give_back(queued, who=call.who)
         return Moved(url="/review", done="The row is given back.")
     text, comment = call.form.get("label", ""), call.form.get("comment", "").strip() or None
     if not text.strip() or len(text) > LONGEST:
         raise UsageError(f"label: expected an answer of at most {LONGEST} characters, received {text[:40]!r}")
-    recorded = review.answer(asked, text, who=call.who, comment=comment)
+    recorded = review.answer(queued, text, who=call.who, comment=comment)
     if recorded.unusable:
         raise UsageError(f"label: expected one that means something to the model, received {text[:80]!r}")
-    return _following(call, asked.batch, done="")
+    return _following(call, queued.batch, done="")

@@ -316,7 +316,7 @@ def curve(call: Call, runs: Sequence[tuple[str, str]], key: str, *, baseline: st
         )
         for at, (run_id, name) in enumerate(runs)
     ]
-    return lines(series, told=f"{key} by step: {', '.join(each.name for each in series)}", y=key)
+    return lines(series, description=f"{key} by step: {', '.join(each.name for each in series)}", y=key)
 
 
 def note(call: Call) -> Moved:
@@ -329,5 +329,5 @@ def note(call: Call) -> Moved:
 
 
 def _experiments(call: Call) -> list[tuple[str, str]]:
-    found = call.records.experiments.search(Query(limit=MOST_EXPERIMENTS)).items
-    return [(each.experiment_id, each.name) for each in found]
+    listed = call.records.experiments.search(Query(limit=MOST_EXPERIMENTS)).items
+    return [(each.experiment_id, each.name) for each in listed]

@@ -141,8 +141,8 @@ def ago(time_ms: float | None, now_ms: float) -> str:
 
 def clean(text: object, longest: int = 200) -> str:
     """Text of a client: cut, and without what turns the direction of writing or is no character."""
-    kept = "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in str(text))
-    return numbers.cut(kept, longest)
+    shown = "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in str(text))
+    return numbers.cut(shown, longest)
 
 
 def numbers_last() -> int:

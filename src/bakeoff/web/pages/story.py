@@ -99,11 +99,11 @@ def _moves(project: "Project") -> Iterator[Chapter]:
 def _alerts(project: "Project") -> Iterator[Chapter]:
     for report in reports(project.records.documents, project.endpoint)[:MOST]:
         if report.alerts:
-            told = [str(each.detail.get("reason") or f"{each.name} {each.value}") for each in report.alerts]
+            reasons = [str(each.detail.get("reason") or f"{each.name} {each.value}") for each in report.alerts]
             yield Chapter(
                 time_ms=report.until_ms,
                 what=f"Alert: {', '.join(each.name for each in report.alerts)}",
-                why="; ".join(told),
+                why="; ".join(reasons),
                 url=f"/endpoints/{report.endpoint}#signals",
                 mood="bad",
             )

@@ -95,9 +95,9 @@ def listing(call: Call) -> Shown:
             limit=PAGE,
             page=page or None,
         )
-        found = call.records.documents.search(TRACES, query)
-        values["traces"] = [row_of(each.body) for each in found.items if "trace_id" in each.body]
-        values["next"] = found.following and address("/traces", filter=text, order=order, page=found.following)
+        page_of = call.records.documents.search(TRACES, query)
+        values["traces"] = [row_of(each.body) for each in page_of.items if "trace_id" in each.body]
+        values["next"] = page_of.following and address("/traces", filter=text, order=order, page=page_of.following)
     except UsageError as error:
         values["problem"] = str(error)
     return Shown(template="traces.html", values=values)
