@@ -4,7 +4,7 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.actions.disagreement import disagreement
-from bakeoff.actions.what_if import Limits
+from bakeoff.actions.what_if import GateLimits
 from bakeoff.core.errors import UsageError
 
 
@@ -23,8 +23,8 @@ def test_other_rules_are_named_and_count(ran):
         price = project.config.cost.price_per_hour_usd
         wide = project.what_if(metric="accuracy", margin=0.5, price_per_hour_usd=10 * price)
         usual = project.what_if()
-        nobody = project.what_if(gates={"f1_macro": Limits(min=1.01)})
-        cheap = project.what_if(gates={"train_s": Limits(max=1e9)})
+        nobody = project.what_if(gates={"f1_macro": GateLimits(min=1.01)})
+        cheap = project.what_if(gates={"train_s": GateLimits(max=1e9)})
     assert (wide.verdict.metric, wide.verdict.margin) == ("accuracy", 0.5)
     assert wide.verdict.best_set == tuple(wide.cards)
     assert len(wide.changed) == 3
@@ -48,7 +48,7 @@ def test_a_margin_of_one_metric_is_none_of_another(ran):
     ("asked", "told"),
     [
         ({"metric": "acuracy"}, "accuracy"),
-        ({"gates": {"nothing": Limits(min=1)}}, "gate: expected one of"),
+        ({"gates": {"nothing": GateLimits(min=1)}}, "gate: expected one of"),
         ({"price_per_hour_usd": 0.0}, "expected a price over 0"),
     ],
 )

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from bakeoff.evaluate.decide.yardstick import Baselines
     from bakeoff.project.project import Project
 
-__all__ = ["Limits", "WhatIf", "what_if"]
+__all__ = ["GateLimits", "WhatIf", "what_if"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class GateLimits:
     """The limits of a gate; with a `confidence`, they must hold with it."""
 
     min: float | None = None
@@ -40,7 +40,7 @@ class WhatIf:
 
     outcome: RunOutcome
     verdict: Verdict
-    gates: Mapping[str, Limits]
+    gates: Mapping[str, GateLimits]
     margin: float | None
     price_per_hour_usd: float
     prices: Mapping[str, float]
@@ -58,7 +58,7 @@ def what_if(
     metric: str | None = None,
     margin: float | None = None,
     price_per_hour_usd: float | None = None,
-    gates: Mapping[str, Limits] | None = None,
+    gates: Mapping[str, GateLimits] | None = None,
 ) -> WhatIf:
     """Decide a finished run again from the stored outcomes of its test rows; nothing is stored.
 
@@ -148,8 +148,8 @@ def _scorecard(project: "Project", run_id: str) -> Scorecard:
     return Scorecard.from_json(msgspec.json.decode(project.blobs.get(blob)))
 
 
-def _gates_of(verdict: Verdict) -> dict[str, Limits]:
-    return {each.metric: Limits(min=each.min, max=each.max, confidence=each.confidence) for each in verdict.gates}
+def _gates_of(verdict: Verdict) -> dict[str, GateLimits]:
+    return {each.metric: GateLimits(min=each.min, max=each.max, confidence=each.confidence) for each in verdict.gates}
 
 
 def _priced(card: Scorecard, factor: float) -> Scorecard:
@@ -158,7 +158,7 @@ def _priced(card: Scorecard, factor: float) -> Scorecard:
 
 
 def _settings(
-    decide: DecideConfig, metric: str, gates: Mapping[str, Limits], *, margin: float | None, same_metric: bool
+    decide: DecideConfig, metric: str, gates: Mapping[str, GateLimits], *, margin: float | None, same_metric: bool
 ) -> DecideConfig:
     """The project's settings with these; a margin of one metric says nothing of another."""
     made = {
@@ -171,7 +171,7 @@ def _settings(
     return decide.model_copy(update={"metric": metric, "gates": made, "margin": own if margin is None else margin})
 
 
-def _notes(outcome: RunOutcome, gates: Mapping[str, Limits], *, without_baselines: bool) -> list[str]:
+def _notes(outcome: RunOutcome, gates: Mapping[str, GateLimits], *, without_baselines: bool) -> list[str]:
     notes: list[str] = []
     if without_baselines and outcome.baselines:
         notes.append("this run kept no answers of its baselines: nobody is held to them here; a new run keeps them")

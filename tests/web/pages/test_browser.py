@@ -60,8 +60,6 @@ def test_every_page_is_silent_accessible_and_fits_on_a_phone(page, url, addresse
         page.goto(url + at)
         page.wait_for_selector("[aria-busy=true]", state="detached")
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], at
-        if at.startswith("/compare/rows"):  # a part of a page
-            continue
         assert violations(page) == [], at
         page.set_viewport_size(DESKTOP)
         page.emulate_media(color_scheme="light")
@@ -106,6 +104,18 @@ def test_a_canary_is_ended_after_a_confirmation_and_the_verdict_asked_what_if(pa
     assert "metric=accuracy" in page.url
     other = next(each for each in filled.project.models() if "champion" not in each.aliases)
     filled.project.endpoints.canary(f"{other.name}/{other.number}", share=0.2)
+    assert page.said == []
+
+
+def test_a_row_is_tried_and_the_side_of_disagreement_chosen_in_place(page, url, filled):
+    page.goto(f"{url}/endpoints/films")
+    page.fill("textarea[name='in.review']", "good film")
+    page.click("form.try button")
+    page.wait_for_selector("#answer >> text=yes")
+    runs = "&".join(f"run={each}" for each in filled.candidates)
+    page.goto(f"{url}/compare?{runs}")
+    page.select_option("#rows-part select[name=side]", "second")
+    page.wait_for_selector("#rows-part option[value=second][selected]", state="attached")
     assert page.said == []
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
@@ -13,9 +14,10 @@ from starlette.routing import Route
 
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import Permission
+from bakeoff.project.wiring import now_ms
 from bakeoff.web.auth import principal_of
 from bakeoff.web.pages import compare, data, endpoints, models, overview, review, runs, story, traces, verdict, views
-from bakeoff.web.pages.calls import Call, Moved, Shown, address
+from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
 from bakeoff.web.pages.site import Site
 from bakeoff.web.pages.traffic import Traffic
 from bakeoff.web.permissions import permission
@@ -26,11 +28,11 @@ from bakeoff.web.tracking.reach import within_reach
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["PAGES", "PageRoute", "page_routes"]
+__all__ = ["PAGES", "PageRoute", "page_routes", "warm"]
 
 logger = logging.getLogger(__name__)
 
-Does: TypeAlias = Callable[[Call], Shown | Moved | Response]
+Does: TypeAlias = Callable[[PageCall], Shown | Redirect | Response]
 MOST_FORM = 1 << 20
 SERVER_ERROR = 500
 
@@ -93,6 +95,12 @@ PAGES: tuple[PageRoute, ...] = (
 )
 
 
+def warm(project: "Project") -> None:
+    """Import and look up what the first page needs, so that its reader does not wait for it."""
+    with suppress(BakeoffError):
+        overview.picture(project, Traffic(project.events, now_ms), now_ms())
+
+
 def page_routes(tracking: Tracking, project: "Project | None" = None) -> list[Route]:
     """The routes of all pages; without a project, those of the records show something."""
     site = Site()
@@ -131,19 +139,20 @@ class _Pages:
 
     def _answered(self, page: PageRoute, request: Request, form: Mapping[str, str]) -> Response:
         principal = principal_of(request)
-        call = Call(
+        call = PageCall(
             query=request.query_params,
             form=form,
             path={**request.path_params, "here": request.url.path},
             principal=principal,
             tracking=within_reach(self._tracking, principal),
             now_ms=self._tracking.clock(),
+            alone=request.headers.get("sec-fetch-dest") == "document",
             of_project=self._project,
             traffic=self._traffic,
         )
         try:
             made = page.does(call)
-            if isinstance(made, Moved):
+            if isinstance(made, Redirect):
                 return RedirectResponse(_with_done(made), status_code=303)
             if isinstance(made, Shown):
                 return self._site.response(call, made, seen=request.headers.get("if-none-match"))
@@ -154,7 +163,7 @@ class _Pages:
             return self._problem(call, error)
         return made
 
-    def _problem(self, call: Call, error: Exception) -> Response:
+    def _problem(self, call: PageCall, error: Exception) -> Response:
         values = {"title": "That did not work", **error_body(error)}
         return self._site.response(call, Shown(template="problem.html", values=values), status=status_of(error))
 
@@ -189,7 +198,7 @@ async def _form_of(request: Request) -> Mapping[str, str]:
         raise HttpError(400, "BadRequest", "expected a form in UTF-8") from None
 
 
-def _with_done(made: Moved) -> str:
+def _with_done(made: Redirect) -> str:
     """The address, always one of this site, with what was done."""
     parts = urlsplit(made.url)
     path = parts.path if parts.path.startswith("/") and not parts.path.startswith("//") else "/"

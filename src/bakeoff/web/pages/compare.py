@@ -9,7 +9,7 @@ from bakeoff.core.errors import BakeoffError, UsageError
 from bakeoff.core.queries import Query, attribute
 from bakeoff.core.records import Run
 from bakeoff.metrics.registry import is_higher_better
-from bakeoff.web.pages.calls import Call, Shown, address
+from bakeoff.web.pages.calls import PageCall, Shown, address
 from bakeoff.web.pages.runs import NOTE, curve
 
 __all__ = ["compare", "curves", "paired", "rows"]
@@ -18,7 +18,7 @@ FEWEST, MOST, MOST_PAIRED = 1, 50, 12
 MOST_ROWS = 50
 
 
-def _chosen(call: Call, *, most: int = MOST) -> list[Run]:
+def _chosen(call: PageCall, *, most: int = MOST) -> list[Run]:
     """The runs of the address, the baseline first.
 
     Raises:
@@ -40,7 +40,7 @@ def _chosen(call: Call, *, most: int = MOST) -> list[Run]:
     return [by_id[each] for each in ids]
 
 
-def compare(call: Call) -> Shown:
+def compare(call: PageCall) -> Shown:
     """The runs of the address beside each other; parameters and metrics that are all alike only when asked for."""
     runs, everything = _chosen(call), bool(call.query.get("all"))
     ids = [run.run_id for run in runs]
@@ -87,7 +87,7 @@ def is_better(metric: str) -> bool | None:
     return None
 
 
-def curves(call: Call) -> Shown:
+def curves(call: PageCall) -> Shown:
     """The curves of one metric, as a part of the page."""
     runs, metric = _chosen(call), call.query.get("metric", "")
     return Shown(
@@ -96,7 +96,7 @@ def curves(call: Call) -> Shown:
     )
 
 
-def _chart(call: Call, runs: Sequence[Run], metric: str) -> Any:
+def _chart(call: PageCall, runs: Sequence[Run], metric: str) -> Any:
     with_it = [run for run in runs if metric in run.metrics]
     if not with_it:
         return None
@@ -117,7 +117,7 @@ def _table(runs: Sequence[Run], values: Sequence[Mapping[str, Any]], *, everythi
     return {key: row for key, row in table.items() if everything or len(runs) == 1 or len(set(row)) > 1}
 
 
-def paired(call: Call) -> Shown:
+def paired(call: PageCall) -> Shown:
     """The paired differences of candidates on the same test rows, with intervals that hold all at once."""
     from bakeoff.actions.judge_runs import judge_runs
 
@@ -136,10 +136,10 @@ def paired(call: Call) -> Shown:
             )
     except BakeoffError as error:  # rows that cannot be paired: the page says why
         values["problem"] = str(error)
-    return Shown(template="compare_paired.html", values=values)
+    return Shown(template="compare_paired.html", values={**values, "title": "Are the differences real?"})
 
 
-def rows(call: Call) -> Shown:
+def rows(call: PageCall) -> Shown:
     """Test rows on which the first two runs answer differently."""
     runs = _chosen(call)[:2]
     side: Side = call.query.get("side", "first")  # pyright: ignore[reportAssignmentType] - it is checked there

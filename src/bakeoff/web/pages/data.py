@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from bakeoff.core.records import Version
 from bakeoff.report.card_html import html
-from bakeoff.web.pages.calls import Call, Shown
+from bakeoff.web.pages.calls import PageCall, Shown
 
 __all__ = ["card", "listing"]
 
@@ -15,7 +15,7 @@ SHOWN = ("rows", "train", "validation", "test", "split", "classes", "set_aside",
 """Of the summary of a dataset version, in this order."""
 
 
-def listing(call: Call) -> Shown:
+def listing(call: PageCall) -> Shown:
     """All versions; and of two that are named, what differs."""
     project = call.project("experiment")
     versions = project.datasets()
@@ -58,7 +58,7 @@ def _columns(version: Version) -> Mapping[str, str]:
     return {each["name"]: f"{each['kind']}, {each.get('missing', 0):,} missing" for each in schema.get("columns", [])}
 
 
-def card(call: Call) -> Response:
+def card(call: PageCall) -> Response:
     """The card of a version as one file, which brings its own policy."""
     project = call.project("experiment")
     made = html(project.data_card(version=call.path["number"]))

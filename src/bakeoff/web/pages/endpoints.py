@@ -12,8 +12,8 @@ from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.types import Column, Json
 from bakeoff.monitor.signals import MonitorReport, reports
 from bakeoff.registry.lineage import find_version, signature_of
-from bakeoff.web.pages.calls import Call, Moved, Shown, number_of
-from bakeoff.web.pages.drawing import Bar, Line, columns, lines
+from bakeoff.web.pages.calls import PageCall, Redirect, Shown, number_of
+from bakeoff.web.pages.drawing import Bar, Curve, columns, lines
 from bakeoff.web.pages.traffic import Minute
 from bakeoff.web.problems import HttpError
 
@@ -28,7 +28,7 @@ SPANS = {"hour": (60, 60), "day": (24 * 60, 48)}
 """Minutes that are looked back, and in how many columns."""
 
 
-def listing(call: Call) -> Shown:
+def listing(call: PageCall) -> Shown:
     """All endpoints that the caller reaches."""
     project = call.project("endpoint", None if call.of_project is None else call.of_project.endpoint)
     listed = [each for each in project.endpoints.all() if call.principal.reaches("endpoint", each.name)]
@@ -38,7 +38,7 @@ def listing(call: Call) -> Shown:
     return Shown(template="endpoints.html", values={"title": "Endpoints", "endpoints": listed, "rows": rows})
 
 
-def one(call: Call) -> Shown:
+def one(call: PageCall) -> Shown:
     """One endpoint."""
     name = call.path["name"]
     project = call.project("endpoint", name)
@@ -59,14 +59,14 @@ def one(call: Call) -> Shown:
     )
 
 
-def live(call: Call) -> Shown:
+def live(call: PageCall) -> Shown:
     """The part of an endpoint's page that changes."""
     name = call.path["name"]
     call.project("endpoint", name)
     return Shown(template="endpoint_live.html", values=_values(call, name))
 
 
-def _values(call: Call, name: str) -> Mapping[str, Any]:
+def _values(call: PageCall, name: str) -> Mapping[str, Any]:
     project = call.project("endpoint", name)
     status = project.endpoints.show(name)
     assert call.traffic is not None
@@ -150,10 +150,10 @@ def _history(seen: Sequence[MonitorReport]) -> list[tuple[str, float | None, Any
         ][::-1]
         if len(points) < FEWEST_REPORTS:
             continue
-        series = [Line(name=signal.name, colour=0, points=points)]
+        series = [Curve(name=signal.name, colour=0, points=points)]
         if signal.limit is not None and signal.name != "quality":
             ends = [(points[0][0], signal.limit), (points[-1][0], signal.limit)]
-            series.append(Line(name="limit", colour=1, points=ends))
+            series.append(Curve(name="limit", colour=1, points=ends))
         text = f"{signal.name} at the last {len(points)} looks"
         charts.append((signal.name, signal.limit, lines(series, description=text, x="looks ago")))
     return charts
@@ -186,13 +186,13 @@ def _changes(status: "EndpointStatus") -> list[tuple[str, str, str]]:
     return choices
 
 
-def change(call: Call) -> Moved:
+def change(call: PageCall) -> Redirect:
     """Promote, roll back, pause, resume, undo, or release a model on an endpoint."""
     name, what, why = call.path["name"], call.form.get("what", ""), call.form.get("why", "")
     endpoints = call.project("endpoint", name).endpoints.by(call.who)
     status = _changed(endpoints, name, what, call.form.get("model", ""), why)
     now = status.live.model_version if status.live else "nothing"
-    return Moved(url=f"/endpoints/{quote(name)}", done=f"{what.capitalize()}: {now} answers on {name}.")
+    return Redirect(url=f"/endpoints/{quote(name)}", done=f"{what.capitalize()}: {now} answers on {name}.")
 
 
 def _changed(endpoints: "ProjectEndpoints", name: str, what: str, model: str, why: str) -> "EndpointStatus":
@@ -236,7 +236,7 @@ def field_of(column: Column) -> FormField:
     return FormField(name=column.name, kind="long" if column.kind == "text" else "text")
 
 
-def try_it(call: Call) -> Shown:
+def try_it(call: PageCall) -> Shown:
     """Ask the endpoint one row; it is logged as any other."""
     name = call.path["name"]
     project = call.project("endpoint", name)
@@ -267,7 +267,7 @@ def _value(text: str) -> Json:
         return text
 
 
-def prediction(call: Call) -> Shown:
+def prediction(call: PageCall) -> Shown:
     """One prediction: the row, the answer, what was said of it, and what made the model."""
     known = call.of_project
     if known is None:
@@ -292,7 +292,7 @@ def prediction(call: Call) -> Shown:
     )
 
 
-def feedback(call: Call) -> Moved:
+def feedback(call: PageCall) -> Redirect:
     """Say what was true of a prediction."""
     known = call.of_project
     identity, label = call.path["id"], call.form.get("label", "").strip()
@@ -306,4 +306,4 @@ def feedback(call: Call) -> Moved:
     )
     if not recorded.accepted:
         raise UsageError(f"expected a label that this prediction can have, received {label[:80]!r}")
-    return Moved(url=f"/predictions/{quote(identity)}", done="Thank you: the label is logged.")
+    return Redirect(url=f"/predictions/{quote(identity)}", done="Thank you: the label is logged.")

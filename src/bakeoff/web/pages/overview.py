@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.records import Run
 from bakeoff.loop.stored_outcome import LAST, PASSES
-from bakeoff.web.pages.calls import Call, Shown
+from bakeoff.web.pages.calls import PageCall, Shown
 from bakeoff.web.pages.endpoints import TrafficSums, sums, traffic_chart
 from bakeoff.web.pages.site import ago
 from bakeoff.web.pages.traffic import Minute, Traffic
@@ -35,19 +35,19 @@ class StageState:
     mood: str = ""
 
 
-def overview(call: Call) -> Shown:
+def overview(call: PageCall) -> Shown:
     """The whole picture; without a project, the runs are all there is."""
     if call.of_project is None:
         return Shown(template="no_project.html", values={"title": "Records"})
     return Shown(template="overview.html", values={"title": call.of_project.config.project.name, **_values(call)})
 
 
-def live(call: Call) -> Shown:
+def live(call: PageCall) -> Shown:
     """The part of it that changes."""
     return Shown(template="overview_live.html", values=_values(call))
 
 
-def _values(call: Call) -> Mapping[str, Any]:
+def _values(call: PageCall) -> Mapping[str, Any]:
     project = call.project("endpoint", None if call.of_project is None else call.of_project.endpoint)
     assert call.traffic is not None
     now = picture(project, call.traffic, call.now_ms)

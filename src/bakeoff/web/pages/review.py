@@ -6,7 +6,7 @@ from urllib.parse import quote
 from bakeoff.core.errors import BakeoffError, UsageError
 from bakeoff.feedback.review import ReviewRow
 from bakeoff.project.review import ProjectReview
-from bakeoff.web.pages.calls import Call, Moved, Shown, number_of
+from bakeoff.web.pages.calls import PageCall, Redirect, Shown, number_of
 
 __all__ = ["answer", "listing", "pick", "row", "take"]
 
@@ -14,11 +14,11 @@ MOST_BUDGET = 10_000
 LONGEST = 20_000
 
 
-def _review(call: Call) -> ProjectReview:
+def _review(call: PageCall) -> ProjectReview:
     return call.project("endpoint", None if call.of_project is None else call.of_project.endpoint).review
 
 
-def listing(call: Call) -> Shown:
+def listing(call: PageCall) -> Shown:
     """The batches: how far each is, who answered, and the quality that the answers show."""
     review = _review(call)
     batches = [each for each in reversed(review.progress()) if call.principal.reaches("endpoint", each.batch.endpoint)]
@@ -31,28 +31,28 @@ def listing(call: Call) -> Shown:
     return Shown(template="review.html", values={"title": "Review", "batches": batches, "estimates": estimates})
 
 
-def pick(call: Call) -> Moved:
+def pick(call: PageCall) -> Redirect:
     """Ask for more rows."""
     budget = number_of("budget", call.form.get("budget", ""))
     if budget is not None and not 1 <= budget <= MOST_BUDGET:
         raise UsageError(f"budget: expected 1 to {MOST_BUDGET} rows, received {budget:g}")
     batch = _review(call).pick(None if budget is None else int(budget), who=call.who)
-    return Moved(url="/review", done=f"{batch.rows} rows of {batch.population} are asked for.")
+    return Redirect(url="/review", done=f"{batch.rows} rows of {batch.population} are asked for.")
 
 
-def take(call: Call) -> Moved:
+def take(call: PageCall) -> Redirect:
     """Lease the next row to the caller."""
     return _following(call, call.form.get("batch") or None)
 
 
-def _following(call: Call, batch: str | None, done: str = "") -> Moved:
+def _following(call: PageCall, batch: str | None, done: str = "") -> Redirect:
     taken = _review(call).next(who=call.who, batch_id=batch)
     if taken is None:
-        return Moved(url="/review", done="Nothing is left for you to label. Thank you.")
-    return Moved(url=f"/review/{quote(taken.batch)}/{taken.position}", done=done)
+        return Redirect(url="/review", done="Nothing is left for you to label. Thank you.")
+    return Redirect(url=f"/review/{quote(taken.batch)}/{taken.position}", done=done)
 
 
-def _row(call: Call) -> ReviewRow:
+def _row(call: PageCall) -> ReviewRow:
     batch, position = call.path["batch"], call.path["position"]
     if not (position.isascii() and position.isdigit() and len(position) < 9):  # noqa: PLR2004 - as positions are
         raise UsageError(f"expected the position of a row, received {position[:40]!r}")
@@ -61,7 +61,7 @@ def _row(call: Call) -> ReviewRow:
     return queued
 
 
-def row(call: Call) -> Shown:
+def row(call: PageCall) -> Shown:
     """One row: what was asked, what was predicted, why a person is asked, and the answers that there are."""
     review, queued = _review(call), _row(call)
     progress = next(each for each in review.progress(queued.batch))
@@ -79,7 +79,7 @@ def row(call: Call) -> Shown:
     )
 
 
-def answer(call: Call) -> Moved:
+def answer(call: PageCall) -> Redirect:
     """Take an answer, skip the row, or give it back; then the next one."""
     review, queued, what = _review(call), _row(call), call.form.get("what", "")
     if what == "skip":
@@ -87,7 +87,7 @@ def answer(call: Call) -> Moved:
         return _following(call, queued.batch)
     if what == "back":
         review.give_back(queued, who=call.who)
-        return Moved(url="/review", done="The row is given back.")
+        return Redirect(url="/review", done="The row is given back.")
     text, comment = call.form.get("label", ""), call.form.get("comment", "").strip() or None
     if not text.strip() or len(text) > LONGEST:
         raise UsageError(f"label: expected an answer of at most {LONGEST} characters, received {text[:40]!r}")

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from bakeoff.report import numbers
 from bakeoff.web.pages import drawing
-from bakeoff.web.pages.calls import Call, Shown, address
+from bakeoff.web.pages.calls import PageCall, Shown, address
 from bakeoff.web.pages.runs import cell
 
 __all__ = ["POLICY", "Site"]
@@ -46,6 +46,8 @@ PAGES = (
     ("l", "Loop", "/loop", True),
 )
 """The key behind `g`, the name, the address, and whether it needs a project."""
+PARTS = ("compare_curves.html", "compare_paired.html", "compare_rows.html", "endpoint_answer.html")
+"""Templates of parts of pages that may be opened by themselves, where no script runs."""
 BELONGS = {"/compare": "/runs", "/predictions": "/endpoints", "/report": "/verdict"}
 """Pages that are part of another one."""
 
@@ -74,7 +76,7 @@ class Site:
         environment.globals.update(shared)
         return environment
 
-    def html(self, call: Call, shown: Shown) -> str:
+    def html(self, call: PageCall, shown: Shown) -> str:
         """A template as HTML."""
         first = "/" + call.path["here"].split("/")[1]
         here = BELONGS.get(first, first)
@@ -87,9 +89,11 @@ class Site:
             "title": "",
             **shown.values,
         }
+        if call.alone and shown.template in PARTS:
+            return self._environment.get_template("part.html").render(values, part=shown.template)
         return self._environment.get_template(shown.template).render(values)
 
-    def response(self, call: Call, shown: Shown, *, status: int = 200, seen: str | None = None) -> Response:
+    def response(self, call: PageCall, shown: Shown, *, status: int = 200, seen: str | None = None) -> Response:
         """A template as an answer; one that the reader has already (`seen`) is not sent again."""
         body = self.html(call, shown).encode("utf-8", "surrogatepass")
         tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'

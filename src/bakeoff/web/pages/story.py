@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bakeoff.core.errors import BakeoffError, UsageError
 from bakeoff.monitor.signals import reports
-from bakeoff.web.pages.calls import Call, Moved, Shown
+from bakeoff.web.pages.calls import PageCall, Redirect, Shown
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
@@ -28,7 +28,7 @@ class Chapter:
     mood: str = ""
 
 
-def story(call: Call) -> Shown:
+def story(call: PageCall) -> Shown:
     """All of it, newest first, and the policy that drives it."""
     project = call.project("experiment")
     status = project.cycles.status()
@@ -46,14 +46,14 @@ def story(call: Call) -> Shown:
     )
 
 
-def decide(call: Call) -> Moved:
+def decide(call: PageCall) -> Redirect:
     """Say yes or no to the winner that waits for a person."""
     project, what, why = call.project("experiment"), call.form.get("what", ""), call.form.get("why", "")
     if what not in {"approve", "reject"}:
         raise UsageError(f"what: expected approve or reject, received {what[:40]!r}")
     cycles = project.cycles
     cycle = (cycles.approve if what == "approve" else cycles.reject)(why=why, who=call.who)
-    return Moved(url="/loop", done=f"{cycle.headline.capitalize()}.")
+    return Redirect(url="/loop", done=f"{cycle.headline.capitalize()}.")
 
 
 def _runs(project: "Project") -> Iterator[Chapter]:

@@ -8,7 +8,7 @@ from typing import Any
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.filters import filter_of, order_of, within
 from bakeoff.core.queries import Query
-from bakeoff.web.pages.calls import Call, Shown, address
+from bakeoff.web.pages.calls import PageCall, Shown, address
 from bakeoff.web.tracking.otlp import attributes_of
 from bakeoff.web.tracking.spans import spans_in
 from bakeoff.web.tracking.traces import COST, GRAMMAR, NAME, NEWEST, TRACES, USAGE, logged, sums_in
@@ -74,7 +74,7 @@ def row_of(body: Mapping[str, Any]) -> TraceRow:
     )
 
 
-def listing(call: Call) -> Shown:
+def listing(call: PageCall) -> Shown:
     """A page of traces."""
     text, order, page = (call.query.get(name, "") for name in ("filter", "order", "page"))
     order = order if order in ORDERS else "newest"
@@ -103,7 +103,7 @@ def listing(call: Call) -> Shown:
     return Shown(template="traces.html", values=values)
 
 
-def one(call: Call) -> Shown:
+def one(call: PageCall) -> Shown:
     """A trace: its spans as a waterfall, and what was said of it."""
     stored = call.records.documents.get(TRACES, call.path["trace_id"])
     if stored is None or not logged(stored.body):

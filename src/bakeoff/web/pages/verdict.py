@@ -5,20 +5,20 @@ from typing import Any
 
 from starlette.responses import Response
 
-from bakeoff.actions.what_if import Limits, WhatIf
+from bakeoff.actions.what_if import GateLimits, WhatIf
 from bakeoff.core.errors import UsageError
 from bakeoff.metrics.registry import is_higher_better
 from bakeoff.report.html import html
 from bakeoff.results.candidate import Slice
-from bakeoff.web.pages.calls import Call, Shown, number_of
-from bakeoff.web.pages.drawing import Dot, Line, dots, lines, span_of
+from bakeoff.web.pages.calls import PageCall, Shown, number_of
+from bakeoff.web.pages.drawing import Curve, Dot, dots, lines, span_of
 
 __all__ = ["report", "verdict"]
 
 MOST_RUNS, MOST_SLICES = 50, 20
 
 
-def verdict(call: Call) -> Shown:
+def verdict(call: PageCall) -> Shown:
     """The verdict with the rules of the address; those that it leaves out are the run's."""
     project = call.project("experiment")
     bake_offs = [run for run in project.runs(limit=500) if run.tags.get("bakeoff.kind") == "pass"][:MOST_RUNS]
@@ -41,16 +41,16 @@ def verdict(call: Call) -> Shown:
     return Shown(template="verdict.html", values={**values, **_shown(by_rules)})
 
 
-def _gates(call: Call) -> Mapping[str, Limits] | None:
+def _gates(call: PageCall) -> Mapping[str, GateLimits] | None:
     """The gates of the form; None where the address has none, which leaves those of the run."""
     names = call.query.getlist("gate")
     if not names:
         return None
     least, most = call.query.getlist("least"), call.query.getlist("most")
     sure = call.query.getlist("sure")
-    gates: dict[str, Limits] = {}
+    gates: dict[str, GateLimits] = {}
     for name, low, high, confidence in zip(names, least, most, sure, strict=False):
-        limits = Limits(
+        limits = GateLimits(
             min=number_of(f"least {name}", low),
             max=number_of(f"most {name}", high),
             confidence=number_of(f"confidence {name}", confidence),
@@ -121,18 +121,18 @@ def _slices(by_rules: WhatIf, ranked: list[str]) -> list[tuple[Slice, dict[str, 
 
 def _calibration(by_rules: WhatIf, ranked: list[str], colours: Mapping[str, int]) -> Any:
     """How often answers of a confidence are right; on the diagonal both are the same."""
-    series = [Line(name="what it should be", colour=7, points=[(0.0, 0.0), (1.0, 1.0)])]
+    series = [Curve(name="what it should be", colour=7, points=[(0.0, 0.0), (1.0, 1.0)])]
     for name in ranked:
         candidate = by_rules.outcome.candidate(name)
         if candidate is not None and candidate.calibration is not None and candidate.calibration.bins:
             points = sorted((each.confidence, each.right) for each in candidate.calibration.bins if each.rows)
-            series.append(Line(name=name, colour=colours[name], points=points))
+            series.append(Curve(name=name, colour=colours[name], points=points))
     if len(series) == 1:
         return None
     return lines(series, description="Share of right answers by confidence", x="confidence", y="right")
 
 
-def report(call: Call) -> Response:
+def report(call: PageCall) -> Response:
     """The whole report of a run as one file, which brings its own policy."""
     project = call.project("experiment")
     run_id = call.path["run_id"]
