@@ -7,7 +7,6 @@ new ones are turned away (503) instead of piling up.
 import asyncio
 import contextlib
 import contextvars
-import gc
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -128,7 +127,6 @@ class Serving:
                     await beside.enter_async_context(gateway.opened())
                 for work in (self._follow, self._add_up):
                     beside.push_async_callback(_ended_task, asyncio.create_task(work()))
-                gc.freeze()  # modules and routes live as long as the process: no collection has to look at them
                 yield
             for allowances in self._allowances:
                 allowances.sync()
