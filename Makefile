@@ -93,6 +93,7 @@ collected: $(INSTALLED)  ## Tests are the same ones in every process
 docs: $(INSTALLED)  ## The documentation as a site, in build/site
 	$(PIP) '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python tools/llms.py build/site
 	@echo "build/site/index.html"
 
 format: $(INSTALLED)  ## Format the sources
@@ -140,6 +141,9 @@ bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on
 
 bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (half an hour; SCALE=0.1 for a tenth of all sizes)
 	$(BIN)/python benchmarks/tracking.py
+
+bench-pages: $(INSTALLED)  ## The pages of bakeoff ui on 100,000 runs, and beside MLflow's UI (ten minutes; SCALE=0.1 for a tenth)
+	$(BIN)/python benchmarks/pages.py
 
 bench-tracking-kills: $(INSTALLED)  ## bakeoff ui killed 50 times while 16 clients write: nothing acknowledged is missing (RECORDS=postgresql://... for another store)
 	$(BIN)/python tests/web/tracking/kills.py 50 $(RECORDS)

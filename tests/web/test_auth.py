@@ -23,6 +23,7 @@ from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.memory import MemoryEvents, MemoryRecords
 from bakeoff.web.auth import TokenAuthenticator, protect
+from bakeoff.web.pages.app import page_routes
 from bakeoff.web.permissions import permission_of
 from bakeoff.web.serving.app import create_app
 from bakeoff.web.tracking import reach
@@ -56,7 +57,7 @@ class World:
                 authenticator=authenticator,
                 fine_tuning=self.fine_tuning,
             ),
-            "tracking": create_tracking_app(tracking, authenticator=authenticator),
+            "tracking": create_tracking_app(tracking, authenticator=authenticator, pages=page_routes(tracking)),
         }
 
     @staticmethod
@@ -87,7 +88,8 @@ def test_every_cell_of_roles_and_routes_is_as_declared(world, app):
             path = re.sub(r"{[^}]*}", "x", route.path)
             method = next(iter(sorted(set(route.methods) - {"HEAD"})))
             for role, text in [*world.texts.items(), ("nobody", None)]:
-                headers = {} if text is None else {"authorization": f"Bearer {text}"}
+                headers = {"origin": "http://testserver"}  # of a page of the same site, as forms of pages must be
+                headers |= {} if text is None else {"authorization": f"Bearer {text}"}
                 status = client.request(method, path, headers=headers).status_code
                 allowed = needed == "public" or needed in ROLES.get(role, ())
                 cells += 1

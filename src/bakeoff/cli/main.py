@@ -40,6 +40,7 @@ from bakeoff.cli import (
     serving,
     together,
     tracking,
+    watching,
 )
 from bakeoff.cli.failures import INTERRUPTED, described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
@@ -100,6 +101,7 @@ for _module in (
     packaging,
     planning,
     tracking,
+    watching,
     moving,
     records,
     questions,

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.reproduce import EnvironmentChoice, Reproduction
     from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
-    from bakeoff.actions.what_if import Limits, WhatIf
+    from bakeoff.actions.what_if import GateLimits, WhatIf
     from bakeoff.core.damage import Damage
     from bakeoff.core.graph import LineageGraph
     from bakeoff.core.releases import Release
@@ -1621,7 +1621,7 @@ class Project:
         metric: str | None = None,
         margin: float | None = None,
         price_per_hour_usd: float | None = None,
-        gates: "Mapping[str, Limits] | None" = None,
+        gates: "Mapping[str, GateLimits] | None" = None,
     ) -> "WhatIf":
         """The verdict of a finished run by other rules, worked out again from its stored rows; nothing is stored.
 
