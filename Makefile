@@ -172,6 +172,9 @@ bench-monitor-alarms: $(INSTALLED)  ## False alarms of drift in weeks without an
 bench-monitor-domains: $(INSTALLED)  ## A sentiment model of tweets serves films, products and news: is it seen, is quality foreseen?
 	$(BIN)/python benchmarks/monitor_domains.py
 
+bench-loop: $(INSTALLED)  ## The loop's policy over the flights of 2013, as they were, with flipped labels, and with a relation that turns around
+	$(BIN)/python benchmarks/loop.py
+
 bench-rollouts: $(INSTALLED)  ## 10,000 canaries as good as the live release, bad ones of seven kinds, 50 rollouts under 30 clients
 	$(BIN)/python benchmarks/rollouts.py
 

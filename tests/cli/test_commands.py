@@ -45,6 +45,28 @@ def test_all_that_can_be_looked_up_after_a_run(ran, bakeoff):
     assert turn.document["run"] is None
 
 
+def test_the_loop_tells_where_it_stands_and_what_it_did(ran, bakeoff):
+    assert bakeoff("loop", "explain", "-C", ran).code == 1  # no cycle yet
+    with (ran / "bakeoff.toml").open("a") as file:
+        file.write("[loop]\napproval = true\n")
+    source = ran / "films.csv"
+    source.write_text(source.read_text() + "good film for all,2001,yes\n" * 3)
+    turn = bakeoff("loop", "--once", "-C", ran, "--json")
+    cycle = turn.document["cycle"]
+    assert (cycle["number"], cycle["state"], cycle["open"], turn.code) == (1, "approval", True, 3)
+    status = bakeoff("loop", "status", "-C", ran, "--json").document
+    assert ([each["number"] for each in status["recent"]], status["cycle"]["state"]) == ([1], "approval")
+    assert bakeoff("loop", "explain", "1", "-C", ran).out.startswith("cycle 1 (data): approval")
+    approved = bakeoff("loop", "approve", "--why", "looked at it", "-C", ran, "--json")
+    decisions = approved.document["decisions"]
+    assert [each["state"] for each in decisions[-2:]] == ["approved", "promoted"]
+    assert decisions[-2]["why"] == "looked at it"
+    assert bakeoff("loop", "status", "-C", ran).out.startswith("no cycle is open\na run would wait: cool_down = '1h'")
+    assert bakeoff("loop", "reject", "-C", ran).code == 1  # nothing waits
+    assert bakeoff("models", "retire", "-C", ran, "--json").document == {"models": [], "archived": False, "format": 1}
+    assert bakeoff("models", "retire", "--propose", "--apply", "-C", ran).code == 2
+
+
 def test_a_failed_gate_is_exit_code_3_and_says_so(films_project, bakeoff):
     with (films_project / "bakeoff.toml").open("a") as file:
         file.write("gates = { f1_macro = { min = 1.5 } }\n")
