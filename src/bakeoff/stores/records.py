@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bakeoff.core.erasure import PersonKey
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.database import Database, connect
 from bakeoff.stores.documents import Documents
@@ -48,6 +49,12 @@ class Records:
         from bakeoff.stores.copying import copy_records
 
         return copy_records(self.database, target.database, again=again)
+
+    def erase(self, key: PersonKey, renamed: Mapping[str, str]) -> Mapping[str, int]:
+        """Erase a person's rows and values, and name blobs anew; how many by table."""
+        from bakeoff.stores.record_erasure import erase
+
+        return erase(self._database, key, renamed)
 
     def close(self) -> None:
         """Release the connections."""
