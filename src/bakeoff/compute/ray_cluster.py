@@ -12,6 +12,7 @@ What travels by Ray is a job as JSON, lines of progress and the result; data tra
 import contextlib
 import logging
 import platform
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ import msgspec
 from bakeoff.compute.budget import cores
 from bakeoff.compute.local import LocalCompute
 from bakeoff.core.errors import BakeoffError, MissingExtraError, StoreError, UsageError
+from bakeoff.core.hashing import digest
 from bakeoff.core.jobs import Job, JobResult, Resources
 from bakeoff.core.protocols import BlobStore
 from bakeoff.core.refs import BlobRef
@@ -35,7 +37,7 @@ RETRIES = 5
 """Of a task whose node was lost."""
 WAIT_S = 0.2
 """At a time, so that Ctrl-C is seen."""
-CHECK_S = 120
+CHECK_S, REACH_S = 120, 5
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
     resources: Resources
     requires: tuple[str, ...]
     versions: dict[str, str]
+    cache: str
 
     def job(self) -> Job:
         return Job(
@@ -91,7 +94,7 @@ class RayCompute:
 
     Args:
         blobs: where inputs come from and outputs go; it is pickled, and opened anew on each node.
-        work, cache: not used: nodes have folders of their own.
+        work, cache: folders of this machine; nodes have their own, one cache for each of those here.
         workers: how many jobs run at once; 0: one for each core of the cluster, but no more than `jobs`.
         threads: threads that a job may use; 0: its share.
         jobs: how many jobs are to be expected.
@@ -113,8 +116,8 @@ class RayCompute:
         jobs: int = 2**16,
         address: str | None = None,
     ) -> None:
-        del work, cache
-        self._blobs = blobs
+        del work
+        self._blobs, self._cache = blobs, digest(str(cache).encode())[:16]
         _connect(address)
         self._nodes = _nodes()
         if len(self._nodes) > 1 and not getattr(blobs, "shared", False):
@@ -193,6 +196,7 @@ class RayCompute:
             resources=replace(job.resources, threads=granted),
             requires=job.requires,
             versions=_versions(job.requires),
+            cache=self._cache,
         )
         task = ray.remote(_on_node).options(
             name=f"bakeoff {job.name}",
@@ -232,7 +236,12 @@ def _on_node(request: bytes, blobs: BlobStore, lines: Any) -> bytes:
     try:
         with tempfile.TemporaryDirectory(prefix="bakeoff-job-") as folder:
             compute = LocalCompute(
-                blobs=blobs, work=Path(folder), cache=_cache(), workers=1, threads=job.resources.threads, jobs=1
+                blobs=blobs,
+                work=Path(folder),
+                cache=Path.home() / ".cache" / "bakeoff" / "nodes" / wanted.cache,
+                workers=1,
+                threads=job.resources.threads,
+                jobs=1,
             )
             (result,) = compute.run([job], progress=lambda name, line: sent.append(lines.add.remote(name, line)))
     except BakeoffError as error:
@@ -240,11 +249,6 @@ def _on_node(request: bytes, blobs: BlobStore, lines: Any) -> bytes:
     with contextlib.suppress(Exception):  # lines come before their result, where they come at all
         ray.get(sent[-1:], timeout=CHECK_S)
     return msgspec.json.encode(result)
-
-
-def _cache() -> Path:
-    """What jobs of this user share on this node."""
-    return Path.home() / ".cache" / "bakeoff" / "node"
 
 
 def _versions(requires: Sequence[str] = ()) -> dict[str, str]:
@@ -273,6 +277,7 @@ def _connect(address: str | None) -> None:
         raise MissingExtraError.of("the compute backend ray", "ray", "ray") from error
     if ray.is_initialized():
         return
+    _require_listening(address or "")
     where: dict[str, Any] = {"address": "local", "num_cpus": cores(), "include_dashboard": False}
     if address is not None:
         where = {"address": address if address.startswith("ray://") else address.removeprefix("ray:")}
@@ -285,6 +290,20 @@ def _connect(address: str | None) -> None:
                 f"expected a Ray cluster of the same Python and Ray as here ({_listed(_versions())}), received: {line}"
             ) from error
         raise StoreError(f"cannot reach the Ray cluster at {address or 'this machine'}: {line}") from error
+
+
+def _require_listening(address: str) -> None:
+    """Ray tries for minutes."""
+    host, _, port = address.removeprefix("ray:").removeprefix("//").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+    except OSError as error:
+        raise StoreError(
+            f"cannot reach the Ray cluster at {address}: {error}; start it ('ray start --head'), or name another in "
+            "[compute] backend"
+        ) from error
 
 
 def _listed(versions: dict[str, str]) -> str:
