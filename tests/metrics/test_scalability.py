@@ -54,3 +54,29 @@ def test_a_curve_never_falls_and_is_read_both_ways():
     assert fallen.at(50).value == fallen.at(80).value == pytest.approx(3.0)
     with pytest.raises(DataError, match="below the capacity"):
         LoadCurve([50, 100], [1.0, 2.0], [(1, 2), (2, 3)], 100)
+
+
+SHARES = (0.1, 0.3, 0.5, 0.65, 0.78, 0.87, 0.93)
+
+
+def latencies_ms(rng, share, seconds):
+    """A queue whose server takes a millisecond for each (M/D/1), by Lindley's recursion."""
+    n = max(int(1000 * share * seconds), 300)
+    steps_n = 0.001 - rng.exponential(1 / (1000 * share), n)
+    walk_n = np.concatenate([[0.0], np.cumsum(steps_n)])
+    return (walk_n - np.minimum.accumulate(walk_n) + 0.001) * 1e3
+
+
+def test_percentiles_are_predicted_as_well_as_they_can_be_measured():
+    """Within 25% at 30% and 60% of the capacity; at 90%, some seconds of a queue are too few to be so sure."""
+    right = dict.fromkeys((0.3, 0.6, 0.9), 0)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        p99_ms = [float(np.quantile(latencies_ms(rng, share, 4), 0.99)) for share in SHARES]
+        curve = LoadCurve([1000 * share for share in SHARES], p99_ms, [(each, each) for each in p99_ms], 1000)
+        for share in right:
+            measured = np.quantile(latencies_ms(rng, share, 30), 0.99)
+            right[share] += abs(curve.at(1000 * share).value / measured - 1) < 0.25
+    assert right[0.3] >= 38
+    assert right[0.6] >= 36
+    assert right[0.9] >= 15

@@ -12,10 +12,9 @@ What travels by Ray is a job as JSON, lines of progress and the result; data tra
 import contextlib
 import logging
 import platform
-import queue
+import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +26,7 @@ import msgspec
 from bakeoff.compute.budget import cores
 from bakeoff.compute.local import LocalCompute
 from bakeoff.core.errors import BakeoffError, MissingExtraError, StoreError, UsageError
+from bakeoff.core.hashing import digest
 from bakeoff.core.jobs import Job, JobResult, Resources
 from bakeoff.core.protocols import BlobStore
 from bakeoff.core.refs import BlobRef
@@ -37,8 +37,7 @@ RETRIES = 5
 """Of a task whose node was lost."""
 WAIT_S = 0.2
 """At a time, so that Ctrl-C is seen."""
-CHECK_S = 120
-_Messages = queue.SimpleQueue[tuple[str, bytes | None]]
+CHECK_S, REACH_S = 120, 5
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +51,7 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
     resources: Resources
     requires: tuple[str, ...]
     versions: dict[str, str]
+    cache: str
 
     def job(self) -> Job:
         return Job(
@@ -94,7 +94,7 @@ class RayCompute:
 
     Args:
         blobs: where inputs come from and outputs go; it is pickled, and opened anew on each node.
-        work, cache: not used: nodes have folders of their own.
+        work, cache: folders of this machine; nodes have their own, one cache for each of those here.
         workers: how many jobs run at once; 0: one for each core of the cluster, but no more than `jobs`.
         threads: threads that a job may use; 0: its share.
         jobs: how many jobs are to be expected.
@@ -116,8 +116,8 @@ class RayCompute:
         jobs: int = 2**16,
         address: str | None = None,
     ) -> None:
-        del work, cache
-        self._blobs = blobs
+        del work
+        self._blobs, self._cache = blobs, digest(str(cache).encode())[:16]
         _connect(address)
         self._nodes = _nodes()
         if len(self._nodes) > 1 and not getattr(blobs, "shared", False):
@@ -148,10 +148,12 @@ class RayCompute:
         self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
     ) -> Iterator[JobResult]:
         """Run the jobs, yielding each result as it comes (see `Compute.run`)."""
+        import ray
+
         at_once = 1 if exclusive else self.workers
-        waiting, messages = iter(jobs), _Messages()
-        running: dict[str, Any] = {}
-        results: dict[str, bytes] = {}
+        waiting = iter(jobs)
+        running: dict[Any, str] = {}
+        lines: Any = ray.remote(_Lines).options(num_cpus=0).remote()
         try:
             while True:
                 while len(running) < at_once and (job := next(waiting, None)) is not None:
@@ -159,19 +161,17 @@ class RayCompute:
                     if lacking is not None:
                         yield JobResult(name=job.name, error=lacking)
                     else:
-                        running[job.name] = self._start(job, messages)
+                        running[self._start(job, lines)] = job.name
                 if not running:
                     return
-                name, message = _next(messages)
-                if message is None:
-                    running.pop(name)
-                    yield _result(name, results.pop(name))
-                elif message.startswith(b"P"):
-                    progress(name, message[1:].decode())
-                else:
-                    results[name] = message
+                ended, _ = ray.wait(list(running), timeout=WAIT_S)
+                for line in _taken(lines):
+                    progress(*line)
+                for task in ended:
+                    yield _result(running.pop(task), task)
         finally:
-            _cancel(running.values())
+            _cancel(running)
+            ray.kill(lines)
 
     def _lacking(self, wanted: Resources) -> str | None:
         """What no node will ever have for a job, in words."""
@@ -183,7 +183,7 @@ class RayCompute:
             f"at most {most_gpus:g} GPUs, and {most_bytes:,.0f} bytes"
         )
 
-    def _start(self, job: Job, messages: _Messages) -> Any:
+    def _start(self, job: Job, lines: Any) -> Any:
         import ray
 
         granted = min(job.resources.threads, self._most) or self._threads
@@ -196,6 +196,7 @@ class RayCompute:
             resources=replace(job.resources, threads=granted),
             requires=job.requires,
             versions=_versions(job.requires),
+            cache=self._cache,
         )
         task = ray.remote(_on_node).options(
             name=f"bakeoff {job.name}",
@@ -203,50 +204,51 @@ class RayCompute:
             num_gpus=job.resources.gpus,
             memory=job.resources.memory_bytes or None,
             max_retries=RETRIES,
-            num_returns="streaming",
         )
-        lines = task.remote(msgspec.json.encode(request), self._blobs)
-        threading.Thread(target=_forward, args=(job.name, lines, messages), daemon=True).start()
-        return lines
+        return task.remote(msgspec.json.encode(request), self._blobs, lines)
 
 
 # --- on the node --------------------------------------------------------------------------------
 
 
-def _on_node(request: bytes, blobs: BlobStore) -> Iterator[bytes]:
-    """Run a job on this node: lines of progress, and the result at last."""
+class _Lines:
+    """Lines of progress of all jobs, on their way to who asked for them: an actor."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[str, str]] = []
+
+    def add(self, name: str, line: str) -> None:
+        self._lines.append((name, line))
+
+    def take(self) -> list[tuple[str, str]]:
+        lines, self._lines = self._lines, []
+        return lines
+
+
+def _on_node(request: bytes, blobs: BlobStore, lines: Any) -> bytes:
+    """Run a job on this node: its result."""
+    import ray
+
     wanted = msgspec.json.decode(request, type=_Request)
     if differing := _differences(wanted.versions, _versions(wanted.requires)):
-        yield _encoded(JobResult(name=wanted.name, error=f"{platform.node()}: {differing}"))
-        return
-    job = wanted.job()
-    lines = queue.SimpleQueue[bytes | None]()
-
-    def work() -> None:
-        try:
-            with tempfile.TemporaryDirectory(prefix="bakeoff-job-") as folder:
-                compute = LocalCompute(
-                    blobs=blobs, work=Path(folder), cache=_cache(), workers=1, threads=job.resources.threads, jobs=1
-                )
-                (result,) = compute.run([job], progress=lambda _, line: lines.put(b"P" + line.encode()))
-            lines.put(_encoded(result))  # when nothing of it is left here
-        except BakeoffError as error:
-            lines.put(_encoded(JobResult(name=job.name, error=str(error))))
-        finally:
-            lines.put(None)
-
-    threading.Thread(target=work, daemon=True).start()
-    while (line := lines.get()) is not None:
-        yield line
-
-
-def _cache() -> Path:
-    """What jobs of this user share on this node."""
-    return Path.home() / ".cache" / "bakeoff" / "node"
-
-
-def _encoded(result: JobResult) -> bytes:
-    return b"R" + msgspec.json.encode(result)
+        return msgspec.json.encode(_Answer(error=f"{platform.node()}: {differing}"))
+    job, sent = wanted.job(), list[Any]()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bakeoff-job-") as folder:
+            compute = LocalCompute(
+                blobs=blobs,
+                work=Path(folder),
+                cache=Path.home() / ".cache" / "bakeoff" / "nodes" / wanted.cache,
+                workers=1,
+                threads=job.resources.threads,
+                jobs=1,
+            )
+            (result,) = compute.run([job], progress=lambda name, line: sent.append(lines.add.remote(name, line)))
+    except BakeoffError as error:
+        return msgspec.json.encode(_Answer(error=str(error)))
+    with contextlib.suppress(Exception):  # lines come before their result, where they come at all
+        ray.get(sent[-1:], timeout=CHECK_S)
+    return msgspec.json.encode(result)
 
 
 def _versions(requires: Sequence[str] = ()) -> dict[str, str]:
@@ -275,6 +277,7 @@ def _connect(address: str | None) -> None:
         raise MissingExtraError.of("the compute backend ray", "ray", "ray") from error
     if ray.is_initialized():
         return
+    _require_listening(address or "")
     where: dict[str, Any] = {"address": "local", "num_cpus": cores(), "include_dashboard": False}
     if address is not None:
         where = {"address": address if address.startswith("ray://") else address.removeprefix("ray:")}
@@ -287,6 +290,20 @@ def _connect(address: str | None) -> None:
                 f"expected a Ray cluster of the same Python and Ray as here ({_listed(_versions())}), received: {line}"
             ) from error
         raise StoreError(f"cannot reach the Ray cluster at {address or 'this machine'}: {line}") from error
+
+
+def _require_listening(address: str) -> None:
+    """Ray tries for minutes."""
+    host, _, port = address.removeprefix("ray:").removeprefix("//").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+    except OSError as error:
+        raise StoreError(
+            f"cannot reach the Ray cluster at {address}: {error}; start it ('ray start --head'), or name another in "
+            "[compute] backend"
+        ) from error
 
 
 def _listed(versions: dict[str, str]) -> str:
@@ -346,32 +363,24 @@ def _own_node() -> str | None:
     return None
 
 
-def _forward(name: str, lines: Any, messages: _Messages) -> None:
-    """Pass on what a task says; of one that was lost for good, an error."""
+def _taken(lines: Any) -> list[tuple[str, str]]:
+    """What jobs have said since the last time; nothing any more where the node that kept it is gone."""
     import ray
 
-    ended = False
+    with contextlib.suppress(Exception):
+        return ray.get(lines.take.remote(), timeout=CHECK_S)
+    return []
+
+
+def _result(name: str, task: Any) -> JobResult:
+    """What became of a task that has ended; of one that was lost for good, an error."""
+    import ray
+
     try:
-        for each in lines:
-            message: bytes = ray.get(each)
-            ended = ended or message.startswith(b"R")
-            messages.put((name, message))
+        answer = msgspec.json.decode(ray.get(task), type=_Answer)
     except Exception as error:  # noqa: BLE001 - whatever became of the task is its result
-        if not ended:
-            line = " ".join(str(error).split())[:500]
-            lost = JobResult(name=name, error=f"the task was lost: {type(error).__name__}: {line}")
-            messages.put((name, _encoded(lost)))
-    messages.put((name, None))
-
-
-def _next(messages: _Messages) -> tuple[str, bytes | None]:
-    while True:
-        with contextlib.suppress(queue.Empty):
-            return messages.get(timeout=WAIT_S)
-
-
-def _result(name: str, message: bytes) -> JobResult:
-    answer = msgspec.json.decode(message[1:], type=_Answer)
+        line = " ".join(str(error).split())[:500]
+        return JobResult(name=name, error=f"the task was lost: {type(error).__name__}: {line}")
     return JobResult(
         name=name,
         value=answer.value,

@@ -38,6 +38,8 @@ class DataPlane:
         self._engines: dict[str, Engine] = {}
         self._making = Lock()
         self._problems: dict[str, str] = {}
+        self._last: tuple[str, ...] = ()
+        self._unsure = False
 
     @classmethod
     def of(cls, *engines: Engine) -> "DataPlane":
@@ -47,7 +49,14 @@ class DataPlane:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The endpoints that there are, the default first."""
+        """The endpoints that there are, the default first.
+
+        While the records are being looked at, or do not answer, those that there were: whoever asks for health, in the
+        one thread that answers all, must not wait for a database.
+        """
+        return self._last if self._unsure and self._last else self._look()
+
+    def _look(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys([self.default, *self._names(), *self.gateways]))
 
     @property
@@ -76,7 +85,7 @@ class DataPlane:
         if engine is not None:
             return engine
         with self._making:
-            if name not in self.names:
+            if name not in self.names and name not in self._look():
                 hint = suggestion(name, self.names)
                 raise NotFoundError(
                     f"expected endpoint {' or '.join(map(repr, self.names))}, received {name[:80]!r}"
@@ -87,7 +96,10 @@ class DataPlane:
     def followed(self) -> tuple[str, ...]:
         """The endpoints to be looked at; while the records cannot say which there are, those that have an engine."""
         try:
-            return tuple(name for name in self.names if name not in self.gateways)
+            self._unsure = True
+            self._last = self._look()
+            self._unsure = False
+            return tuple(name for name in self._last if name not in self.gateways)
         except Exception as error:  # noqa: BLE001 - it is logged, and what is served goes on
             self._log("", f"cannot read which endpoints there are: {error}")
             return (self.default, *self._engines)

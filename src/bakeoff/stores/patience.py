@@ -45,7 +45,7 @@ class Patience:
         with self._lock:
             if self._lost is not None and self._tries != me:
                 if self._tries is not None or time.monotonic() < self._rests_until:
-                    raise LostError(f"{self._what} did not answer a moment ago ({self._lost}): try again in a second")
+                    raise LostError(f"{self._lost}; that was a moment ago, and it is left alone for a second")
                 self._tries = me
             outer = self._lost is not None
         try:

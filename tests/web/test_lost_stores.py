@@ -1,0 +1,153 @@
+"""Servers whose database stops: calls are told so at once, readiness names it, and all is well when it goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from bakeoff import Project
+from bakeoff.core.events import PredictionEvent
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
+
+ROW = {"row": {"review": "good film", "year": 1990}}
+
+
+class Server:
+    """`bakeoff serve` or `bakeoff ui` on a folder."""
+
+    def __init__(self, folder, *command):
+        words = [sys.executable, "-m", "bakeoff", *command, "--port", "0", "--json", "-C", str(folder)]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        self.url = json.loads(self.process.stdout.readline())["url"]
+
+    def call(self, path, body=None):
+        """Status, headers, body and how long it took."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, {"content-type": "application/json"})
+        began = time.monotonic()
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.headers, answer.read().decode(), time.monotonic() - began
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, error.read().decode(), time.monotonic() - began
+
+    def until(self, path, status, seconds, body=None):
+        """Ask until this is the status; how long it took."""
+        began = time.monotonic()
+        while (answer := self.call(path, body))[0] != status:
+            assert time.monotonic() - began < seconds, answer
+            time.sleep(0.1)
+        return time.monotonic() - began
+
+
+def tree(pid):
+    pids = [pid]
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            pids.append(int(stat.parent.name))
+    return pids
+
+
+@pytest.fixture
+def database(empty_postgresql):
+    """Stops and continues the database; it is continued in any case."""
+    pid = int((Path(empty_postgresql.partition("host=")[2]) / "data" / "postmaster.pid").read_text().split()[0])
+    stopped = []
+
+    def stop():
+        stopped.extend(tree(pid))
+        for each in stopped:
+            os.kill(each, signal.SIGSTOP)
+
+    def go_on():
+        while stopped:
+            os.kill(stopped.pop(), signal.SIGCONT)
+
+    yield stop, go_on
+    go_on()
+
+
+@pytest.fixture
+def folder(films_project, empty_postgresql):
+    toml = films_project / "bakeoff.toml"
+    toml.write_text(f'{toml.read_text()}[store]\nrecords = "{empty_postgresql}"\nevents = "{empty_postgresql}"\n')
+    with Project(films_project) as project:
+        project.run()
+    return films_project
+
+
+def test_an_endpoint_whose_log_says_nothing(folder, database):
+    stop, go_on = database
+    server, acknowledged = Server(folder, "serve"), []
+    try:
+
+        def predict():
+            status, headers, body, seconds = server.call("/predict", ROW)
+            acknowledged.extend([json.loads(body)["predictions"][0]["id"]] if status == 200 else [])
+            return status, headers, body, seconds
+
+        assert predict()[0] == 200
+        stop()
+        status, headers, body, seconds = predict()
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert "database" in body
+        assert seconds < 15
+        assert [predict()[0] for _ in range(3)] == [503] * 3
+        status, _, body, seconds = server.call("/health/ready")
+        assert status == 503
+        assert "the database at" in body
+        assert "does not answer" in body
+        assert seconds < 1
+        assert server.call("/health/live")[0] == 200
+        go_on()
+        assert server.until("/health/ready", 200, 5) < 5
+        assert predict()[0] == 200
+        stop()
+        predict()
+        began = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(30) in {0, 1}  # 1 where it says that it lost records of failed calls
+        assert time.monotonic() - began < 15
+    finally:
+        go_on()
+        server.process.kill()
+        server.process.communicate()
+    with Project(folder) as project:
+        logged = [event.id for event in project.events.read(PredictionEvent)]
+    assert set(acknowledged) <= set(logged)
+    assert len(acknowledged) == 2
+
+
+def test_tracking_whose_records_say_nothing(folder, database):
+    stop, go_on = database
+    server = Server(folder, "ui")
+    search = "/api/2.0/mlflow/experiments/search", {"max_results": 5}
+    try:
+        assert server.call(*search)[0] == 200
+        assert json.loads(server.call("/health/ready")[2]) == {"ready": True, "lost": []}
+        stop()
+        status, headers, _, seconds = server.call(*search)
+        assert (status, headers["retry-after"]) == (503, "1")
+        assert seconds < 15
+        assert server.call(*search)[3] < 1.5
+        status, _, body, _ = server.call("/health/ready")
+        assert (status, json.loads(body)) == (503, {"ready": False, "lost": ["records"]})
+        go_on()
+        server.until("/health/ready", 200, 5)
+        server.until(search[0], 200, 5, search[1])
+    finally:
+        go_on()
+        server.process.kill()
+        server.process.communicate()
