@@ -42,14 +42,20 @@ from bakeoff.security.audit import AuditLog
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Audited", "audited"]
+__all__ = ["Audited", "audited", "plain"]
 
-OF_ITSELF = frozenset({"audit", "audit_head", "tokens", "accounts", "sessions", "endpoints", "endpoint_changes"})
+OF_ITSELF = frozenset(
+    {"audit", "audit_head", "tokens", "accounts", "sessions", "endpoints", "endpoint_changes", "cycles"}
+)
 """Collections whose writers write the record themselves, in the same commit where it matters."""
-WORK = frozenset({"steps", "passes", "studies", "searches", "looks", "sums", "signals", "leases", "rollouts", "advice"})
+WORK = frozenset(
+    {"steps", "passes", "studies", "searches", "looks", "sums", "signals", "leases", "rollouts", "advice"}
+    | {"monitor", "monitor_hours", "monitor_daily"}
+)
 """What the loop notes for itself; it may be thrown away and made again."""
 DECLARED = frozenset(
-    {"anchors", "ingested", "releases", "scorers", "issues", "evaluation_datasets", "model_signatures"}
+    {"anchors", "ingested", "releases", "proposals", "scorers", "issues", "evaluation_datasets", "model_signatures"}
+    | {"review_batches", "views"}
 )
 """What people or the loop decide: every write is a change of state. Of other collections, removals are."""
 LONGEST, MOST = 200, 20
@@ -64,9 +70,14 @@ def audited(store: RecordStore, clock: Clock, *, who: str, origin: str = "") -> 
         who: who changes things through it.
         origin: where they come from, such as an address.
     """
-    inner = store.inner if isinstance(store, Audited) else store
+    inner = plain(store)
     kind = _TabularAudited if isinstance(inner, Tabular) else Audited
     return kind(inner, AuditLog(inner.documents, clock), who=who, origin=origin)
+
+
+def plain(store: RecordStore) -> RecordStore:
+    """The store behind an audited one: for copying and erasing, which no record could tell of in their order."""
+    return store.inner if isinstance(store, Audited) else store
 
 
 class Audited:
@@ -164,7 +175,7 @@ class _Experiments:
 class _Runs:
     def __init__(self, inner: RunRecords, note: _Notes) -> None:
         self._inner, self._note = inner, note
-        self.get, self.search, self.start = inner.get, inner.search, inner.start
+        self.get, self.search, self.start, self.groups = inner.get, inner.search, inner.start, inner.groups
 
     def history(self, run_id: str, key: str, **more: Any) -> Page[Metric]:
         return self._inner.history(run_id, key, **more)
