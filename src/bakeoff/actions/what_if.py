@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from bakeoff.evaluate.decide.yardstick import Baselines
     from bakeoff.project.project import Project
 
-__all__ = ["Limits", "WhatIf", "what_if"]
+__all__ = ["GateLimits", "WhatIf", "what_if"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class GateLimits:
     """The limits of a gate; with a `confidence`, they must hold with it."""
 
     min: float | None = None
@@ -40,7 +40,7 @@ class WhatIf:
 
     outcome: RunOutcome
     verdict: Verdict
-    gates: Mapping[str, Limits]
+    gates: Mapping[str, GateLimits]
     margin: float | None
     price_per_hour_usd: float
     prices: Mapping[str, float]
@@ -58,7 +58,7 @@ def what_if(
     metric: str | None = None,
     margin: float | None = None,
     price_per_hour_usd: float | None = None,
-    gates: Mapping[str, Limits] | None = None,
+    gates: Mapping[str, GateLimits] | None = None,
 ) -> WhatIf:
     """Decide a finished run again from the stored outcomes of its test rows; nothing is stored.
 
@@ -72,26 +72,26 @@ def what_if(
     cards = {each.name: _scorecard(project, each.run_id) for each in outcome.fine}
     choices = tuple(name for name in _first(cards) if all(name in card.metrics for card in cards.values()))
     chosen = _known("metric", metric or decided.metric, choices)
-    held_to = _gates_of(decided) if gates is None else dict(gates)
+    limits = _gates_of(decided) if gates is None else dict(gates)
     measures = tuple(dict.fromkeys((*choices, *MEASUREMENTS)))
-    for name in held_to:
+    for name in limits:
         _known("gate", name, measures)
     price = config.cost.price_per_hour_usd if price_per_hour_usd is None else price_per_hour_usd
     if price <= 0:
         raise UsageError(f"price_per_hour_usd: expected a price over 0, received {price:g}")
     priced = {name: _priced(card, price / config.cost.price_per_hour_usd) for name, card in cards.items()}
-    settings = _settings(config.decide, chosen, held_to, margin=margin, same_metric=chosen == decided.metric)
+    settings = _settings(config.decide, chosen, limits, margin=margin, same_metric=chosen == decided.metric)
     baselines = baselines_of(project.records, project.blobs, outcome)
     changed = {
         f"the metric is {chosen}": chosen != decided.metric,
         f"the margin is {margin}": margin is not None and margin != config.decide.margin,
         f"an hour of the machine costs ${price:g}": price != config.cost.price_per_hour_usd,
-        "the gates are others": held_to != _gates_of(decided),
+        "the gates are others": limits != _gates_of(decided),
     }
     return WhatIf(
         outcome=outcome,
         verdict=_decided(project, outcome, priced, settings, baselines),
-        gates=held_to,
+        gates=limits,
         margin=settings.margin,
         price_per_hour_usd=price,
         prices={name: card.cost_usd_per_1k for name, card in priced.items()},
@@ -99,7 +99,7 @@ def what_if(
         choices=choices,
         measures=measures,
         changed=tuple(text for text, other in changed.items() if other),
-        notes=tuple(_notes(outcome, held_to, without_baselines=baselines is None)),
+        notes=tuple(_notes(outcome, limits, without_baselines=baselines is None)),
     )
 
 
@@ -148,8 +148,8 @@ def _scorecard(project: "Project", run_id: str) -> Scorecard:
     return Scorecard.from_json(msgspec.json.decode(project.blobs.get(blob)))
 
 
-def _gates_of(verdict: Verdict) -> dict[str, Limits]:
-    return {each.metric: Limits(min=each.min, max=each.max, confidence=each.confidence) for each in verdict.gates}
+def _gates_of(verdict: Verdict) -> dict[str, GateLimits]:
+    return {each.metric: GateLimits(min=each.min, max=each.max, confidence=each.confidence) for each in verdict.gates}
 
 
 def _priced(card: Scorecard, factor: float) -> Scorecard:
@@ -158,7 +158,7 @@ def _priced(card: Scorecard, factor: float) -> Scorecard:
 
 
 def _settings(
-    decide: DecideConfig, metric: str, gates: Mapping[str, Limits], *, margin: float | None, same_metric: bool
+    decide: DecideConfig, metric: str, gates: Mapping[str, GateLimits], *, margin: float | None, same_metric: bool
 ) -> DecideConfig:
     """The project's settings with these; a margin of one metric says nothing of another."""
     made = {
@@ -171,7 +171,7 @@ def _settings(
     return decide.model_copy(update={"metric": metric, "gates": made, "margin": own if margin is None else margin})
 
 
-def _notes(outcome: RunOutcome, gates: Mapping[str, Limits], *, without_baselines: bool) -> list[str]:
+def _notes(outcome: RunOutcome, gates: Mapping[str, GateLimits], *, without_baselines: bool) -> list[str]:
     notes: list[str] = []
     if without_baselines and outcome.baselines:
         notes.append("this run kept no answers of its baselines: nobody is held to them here; a new run keeps them")

@@ -267,6 +267,12 @@ def _loop_status() -> Types:
     return (status,)
 
 
+def _loop_replay() -> Types:
+    from bakeoff.loop.replay import ReplayResult
+
+    return (ReplayResult, _Written)
+
+
 def _retired() -> Types:
     from bakeoff.loop.retire import Retirement
 
@@ -385,6 +391,41 @@ def _export() -> Types:
     return (Exported,)
 
 
+def _history() -> Types:
+    from bakeoff.actions.feedback import FeedbackHistory
+
+    return (FeedbackHistory,)
+
+
+def _agreement() -> Types:
+    from bakeoff.actions.feedback import AnnotatorAgreement
+
+    return (AnnotatorAgreement,)
+
+
+def _review_status() -> Types:
+    from bakeoff.feedback.review import ReviewBatch
+
+    progress = _typed("ReviewStatus", batch=ReviewBatch, done=int, open=int, leased=int, skipped=int, by=dict[str, int])
+    return (_typed("ReviewBatches", batches=list[progress]),)
+
+
+def _review_batch() -> Types:
+    from bakeoff.feedback.review import ReviewBatch
+
+    return (_typed("OneReviewBatch", batch=ReviewBatch),)
+
+
+def _review_row() -> Types:
+    return (_typed("OneReviewRow", row=dict[str, Any] | None),)
+
+
+def _review_estimate() -> Types:
+    from bakeoff.actions.review import ReviewEstimate
+
+    return (ReviewEstimate,)
+
+
 def _endpoint_status() -> Any:
     from bakeoff.core.releases import EndpointChange, Release
     from bakeoff.loop.rollout import Rollout
@@ -483,6 +524,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "loop explain": lambda: (_cycle(),),
     "loop approve": lambda: (_cycle(),),
     "loop reject": lambda: (_cycle(),),
+    "loop replay": _loop_replay,
     "models retire": _retired,
     "demo": lambda: (*_run(), _Unchanged, _Traffic),
     "serve": lambda: (_Endpoint,),
@@ -495,10 +537,25 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "plan": _planned,
     "move": _moved,
     "predict": lambda: (_Predictions,),
-    "feedback": lambda: (_Feedback,),
+    "feedback give": lambda: (_Feedback,),
+    "feedback import": lambda: (_Feedback,),
+    "feedback history": _history,
+    "feedback agreement": _agreement,
+    "review": _review_status,
+    "review status": _review_status,
+    "review pick": _review_batch,
+    "review close": _review_batch,
+    "review next": _review_row,
+    "review skip": _review_row,
+    "review answer": lambda: (_Feedback,),
+    "review import": lambda: (_typed("ReviewImport", accepted=int, problems=list[str]),),
+    "review estimate": _review_estimate,
     "ui": lambda: (_Ui,),
     "explain": _explained_run_or_row,
-    "monitor": lambda: (_report(),),
+    "monitor": lambda: (_report(), _typed("TestedAlerts", targets=dict[str, str | None])),
+    "monitor silence": lambda: (_typed("SilencedAlert", rule=str, until_ms=int),),
+    "monitor compare": lambda: (_typed("ComparedColumns", columns=dict[str, dict[str, Any]]),),
+    "monitor export-dashboards": lambda: (_typed("DashboardFiles", files=list[str]),),
     "tokens create": lambda: (_typed("MadeToken", token=_token(), text=str),),
     "tokens list": lambda: (_typed("AllTokens", tokens=list[_token()]),),
     "tokens revoke": lambda: (_typed("OneToken", token=_token()),),

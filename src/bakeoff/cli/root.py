@@ -23,6 +23,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "plan",
         "predict",
         "feedback",
+        "review",
         "monitor",
         "loop",
         "ui",

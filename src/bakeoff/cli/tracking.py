@@ -33,12 +33,12 @@ def ui(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Serve tracking to MLflow clients and OpenTelemetry exporters until interrupted.
+    """Serve the project's pages, and tracking to MLflow clients and OpenTelemetry exporters, until interrupted.
 
     For example: bakeoff ui --port 5000
     """
     from bakeoff.project import wiring
-    from bakeoff.web.pages.app import page_routes
+    from bakeoff.web.pages.app import page_routes, warm
     from bakeoff.web.people import access, hosts
     from bakeoff.web.server import Server
     from bakeoff.web.tracking.app import create_tracking_app
@@ -73,6 +73,10 @@ def ui(
             if as_json:
                 emit({"url": server.url})
             else:
-                typer.echo(f"tracking at {server.url} (Ctrl-C ends it): export MLFLOW_TRACKING_URI={server.url}")
+                typer.echo(
+                    f"pages and tracking at {server.url} (Ctrl-C ends it): export MLFLOW_TRACKING_URI={server.url}"
+                )
+            if opened.project is not None:
+                warm(opened.project)
 
         server.serve_forever(on_ready=ready)

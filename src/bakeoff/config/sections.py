@@ -1,7 +1,7 @@
 """What a project file may say: its sections, their keys and defaults."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
@@ -343,7 +343,7 @@ class CostConfig(_Section):
 
 
 class CombineConfig(_Section):
-    """`[combine]`: whether blends and cascades of the candidates are tried, and of how many at most.
+    """`[combine]`: whether blends and cascades (with routers) of the candidates are tried, and of how many at most.
 
     With blends goes a stack: a blend of as many as are needed, where these are more than `max_members`.
 
@@ -614,6 +614,26 @@ class LoopBudget(_Section):
     usd: float | None = Field(default=None, gt=0)
 
 
+SignalName: TypeAlias = Literal[
+    "volume",
+    "latency",
+    "errors",
+    "contract",
+    "inputs",
+    "drift",
+    "quality",
+    "estimated",
+    "calibration",
+    "slices",
+    "joint",
+    "outliers",
+    "answers",
+    "cost",
+]
+SIGNAL_NAMES: tuple[SignalName, ...] = get_args(SignalName)
+"""Signals of monitoring (docs/monitoring.md)."""
+
+
 class AlertRule(_Section):
     """`[alerts.rules.NAME]`: what is an alert beside the signals' own limits, or other than these.
 
@@ -621,7 +641,7 @@ class AlertRule(_Section):
     that is so for `after` looks, and ends when for `until` looks the value is back by `margin` at least.
     """
 
-    signal: str
+    signal: SignalName
     above: float | None = None
     below: float | None = None
     margin: float = Field(default=0.0, ge=0)
@@ -637,7 +657,7 @@ class AlertTarget(_Section):
     `X-Bakeoff-Signature`, HMAC-SHA256 of time, dot and body), "slack" (JSON as Slack's incoming webhooks take it), or
     "email" (by SMTP with TLS at `server`, from `sender` to `recipients`; user and password from the variables
     `user_env` and `key_env`). The URL of a webhook may be secret: `url_env` names a variable that holds it. `least`:
-    told of no lesser one.
+    the least severity that is told.
     """
 
     kind: Literal["log", "webhook", "slack", "email"]
@@ -725,7 +745,7 @@ class ReviewConfig(_Section):
     window_rows: int = Field(default=5000, ge=1, le=1_000_000)
     shares: dict[
         Literal["uncertain", "typical", "disagreement", "drift", "random"], Annotated[float, Field(ge=0, le=1)]
-    ] = {"uncertain": 0.3, "typical": 0.2, "disagreement": 0.15, "drift": 0.15, "random": 0.2}
+    ] = {"uncertain": 0.3, "typical": 0.1, "disagreement": 0.1, "drift": 0.3, "random": 0.2}
     annotators: int = Field(default=1, ge=1, le=20)
     lease_minutes: float = Field(default=15.0, gt=0, le=10_080)
 

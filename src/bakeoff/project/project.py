@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.contract import Held, WrittenContract
     from bakeoff.actions.doctor import Diagnosis
     from bakeoff.actions.export import Exported
+    from bakeoff.actions.feedback import AnnotatorAgreement, FeedbackHistory
     from bakeoff.actions.forget import Forgotten
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.harness import HarnessReport
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.reproduce import EnvironmentChoice, Reproduction
     from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
-    from bakeoff.actions.what_if import Limits, WhatIf
+    from bakeoff.actions.what_if import GateLimits, WhatIf
     from bakeoff.core.damage import Damage
     from bakeoff.core.graph import LineageGraph
     from bakeoff.core.releases import Release
@@ -521,6 +522,46 @@ class Project:
         with self._stage(lock=False) as stage:
             return observe(stage, since_ms=since_ms, until_ms=until_ms)
 
+    def silence(self, rule: str, *, hours: float) -> int:
+        """Tell nobody of alerts by a rule (or those like a pattern, "*") for so long; until when, in milliseconds.
+
+        Raises:
+            NotFoundError: there is no such rule.
+
+        Example:
+            >>> project.silence("drift", hours=8) > 0
+            True
+        """
+        from bakeoff.loop.retrain import alerts_of
+
+        with self._stage(lock=False) as stage:
+            until_ms = stage.clock() + int(hours * 3_600_000)
+            alerts_of(stage).silence(rule, until_ms)
+            return until_ms
+
+    def test_alerts(self) -> dict[str, str | None]:
+        """Tell all of `[alerts.to]` of an alert that is none: what went wrong by target, None where nothing did.
+
+        Example:
+            >>> project.test_alerts()
+            {}
+        """
+        from bakeoff.loop.retrain import alerts_of
+
+        with self._stage(lock=False) as stage:
+            return alerts_of(stage).test(stage.clock())
+
+    def signal_metrics(self) -> str:
+        """The newest signals of all endpoints, in Prometheus' text format.
+
+        Example:
+            >>> print(project.signal_metrics())  # doctest: +SKIP
+        """
+        from bakeoff.monitor.dashboards import exposition
+        from bakeoff.monitor.signals import newest
+
+        return exposition(newest(self.records.documents))
+
     def collect(self, *, grace_s: float = 86_400.0, delete: bool = False) -> "Collected":
         """What blobs no record needs any more, and with `delete`, their removal; events are archived then, too.
 
@@ -540,7 +581,7 @@ class Project:
         from bakeoff.actions.gc import collected
         from bakeoff.loop.references import references
 
-        with held(self._state_folder() / "run.lock"):
+        with self._alone():
             if delete:
                 self.events.compact()
             result = collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
@@ -618,10 +659,7 @@ class Project:
             raise UsageError(
                 f"expected other stores than the project's own in {str(config)!r}, received the same {', '.join(same)}"
             )
-        with (
-            held(self._state_folder() / "run.lock"),
-            wiring.opened_stores(self.folder, store, self._clock) as target,
-        ):
+        with self._alone(), wiring.opened_stores(self.folder, store, self._clock) as target:
             return move(self, target, again=again, progress=self._pass_on)
 
     # --- the data -------------------------------------------------------------------------------
@@ -809,10 +847,28 @@ class Project:
             work.mkdir(exist_ok=True)
             yield stage
             return
-        with held(state / "run.lock"):
+        with self._alone() as require:
             shutil.rmtree(work, ignore_errors=True)  # what a killed run left
             work.mkdir()
-            yield stage
+
+            def progress(line: str) -> None:
+                require()
+                self._pass_on(line)
+
+            yield replace(stage, progress=progress)
+
+    @contextmanager
+    def _alone(self) -> "Generator[Callable[[], None]]":
+        """Within it nobody else runs: here by a lock, and where hosts share the records, by a lease in them."""
+        state = self._state_folder()
+        with held(state / "run.lock"):
+            if wiring.sqlite_file(self.loaded) is not None:
+                yield lambda: None
+                return
+            from bakeoff.project.lease import leased
+
+            with leased(self.records.documents, state, progress=self._pass_on) as lease:
+                yield lease.require
 
     # --- who may ----------------------------------------------------------------------------------
 
@@ -1274,11 +1330,102 @@ class Project:
         """
         from bakeoff.project.files import recorded
 
+        return self._noted(location, recorded(self._record, self._batches(location, folder, ())))
+
+    def _noted(
+        self, location: str, parts: "Iterator[BatchResult[Mapping[str, Json]]]"
+    ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
+        """The parts of a file of feedback; the audit log has how many items there were."""
         items = 0
-        for part in recorded(self._record, self._batches(location, folder, ())):
+        for part in parts:
             items += part.rows
             yield part
         self._note("feedback imported", f"feedback of {Path(location).name}", {"items": items})
+
+    def import_feedback(
+        self,
+        location: str,
+        *,
+        label: str,
+        key: str | None = None,
+        id: str | None = None,  # noqa: A002 - what feedback calls it
+        time: str | None = None,
+        source: str | None = None,
+        endpoint: str | None = None,
+        folder: Path | None = None,
+    ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
+        r"""Take in ground truth out of a file, by the names of its columns; what makes no sense is set aside.
+
+        Args:
+            location: the file, as for `feedback_file`.
+            label: the column that says what was true.
+            key: the column of the keys that callers gave their predictions; or
+            id: the column of prediction ids.
+            time: the column that says since when it is known: ISO 8601, or milliseconds since 1970.
+            source: who says so.
+            endpoint: whose predictions the keys are of; the project's own by default.
+            folder: where relative paths start; the working directory by default.
+
+        Raises:
+            UsageError: neither or both of `key` and `id`. DataError: the file cannot be read, or lacks a column.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> _ = project.feedback([{"id": answer.id, "key": "order 17"}])
+            >>> _ = (project.folder / "truth.csv").write_text("order,outcome\norder 17,yes\n")
+            >>> parts = project.import_feedback("truth.csv", key="order", label="outcome", folder=project.folder)
+            >>> [part.results[0]["accepted"] for part in parts]
+            [1]
+        """
+        from bakeoff.actions.feedback import TruthColumns, truth_items
+        from bakeoff.project.files import recorded
+
+        columns = TruthColumns(label=label, key=key, id=id, time=time, source=source)
+        columns.check()
+        items = truth_items(self._batches(location, folder, ()), columns)
+        return self._noted(location, recorded(lambda listed: self.feedback(listed, endpoint=endpoint).to_json(), items))
+
+    def feedback_history(
+        self, prediction: str, *, by_key: bool = False, endpoint: str | None = None
+    ) -> "FeedbackHistory":
+        """All that was said of a prediction, and what counts of it.
+
+        Args:
+            prediction: its id; or, with `by_key`, the key that its caller gave it.
+            by_key: which of them it is.
+            endpoint: whose predictions the keys are of; the project's own by default.
+
+        Raises:
+            NotFoundError: there is no such prediction, or nothing was said of it.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> _ = project.feedback([{"id": answer.id, "label": "no"}, {"id": answer.id, "label": "yes"}])
+            >>> history = project.feedback_history(answer.id)
+            >>> len(history.items), history.resolved.label, history.resolved.rule
+            (2, 'yes', 'single')
+        """
+        from bakeoff.actions.feedback import history
+
+        return history(self, prediction, endpoint=endpoint or self.endpoint, by_key=by_key)
+
+    def agreement(self, endpoint: str | None = None) -> "AnnotatorAgreement":
+        """How far those who label an endpoint's predictions agree: Krippendorff's alpha, Fleiss' and Cohen's kappa.
+
+        Raises:
+            NotFoundError: no prediction has labels of two annotators.
+
+        Example:
+            >>> answers = project.predict([{"review": "great film", "year": 1990 + n} for n in range(4)])
+            >>> for who, labels in (("ann", ("yes", "no", "yes", "no")), ("bob", ("yes", "no", "no", "no"))):
+            ...     items = [{"id": a.id, "label": label, "source": who} for a, label in zip(answers, labels)]
+            ...     _ = project.feedback(items)
+            >>> project.agreement().cohen
+            {'ann / bob': (0.5, 4)}
+        """
+        from bakeoff.actions.feedback import agreement
+
+        return agreement(self, endpoint or self.endpoint)
 
     def _record(self, items: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
         return self.feedback(items).to_json()
@@ -1316,12 +1463,21 @@ class Project:
         return self._store("engine", self.engine)
 
     def feedback(
-        self, items: "Sequence[Mapping[str, Json]] | DataFrame", *, reaches: "Callable[[str], bool]" = lambda _: True
+        self,
+        items: "Sequence[Mapping[str, Json]] | DataFrame",
+        *,
+        endpoint: str | None = None,
+        reaches: "Callable[[str], bool]" = lambda _: True,
     ) -> "Recorded":
-        """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
+        """Take in labels, ratings, corrections or comments for predictions, and say which of them count.
+
+        An item names a prediction by its `id`, or by the `key` that its caller gave it; with both, it gives the
+        prediction that key. What comes before its prediction counts once that is there.
 
         Args:
-            items: dicts, or a table with the column `id` and one or more of `label`, `rating`, `correction`, `comment`.
+            items: dicts, or a table with the column `id` or `key`, and one or more of `label`, `rating`, `correction`,
+                `comment` and `implicit`.
+            endpoint: whose predictions the keys are of; the project's own by default.
             reaches: whether who says this may know of an endpoint; a prediction of another one is none.
 
         Raises:
@@ -1337,7 +1493,14 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), truth_of=self.truth_of, redact=redact, reaches=reaches)
+        return record(
+            self.events,
+            plain_items(items),
+            endpoint=endpoint or self.endpoint,
+            truth_of=self.truth_of,
+            redact=redact,
+            reaches=reaches,
+        )
 
     @property
     def truth_of(self) -> "TruthOf":
@@ -1354,7 +1517,10 @@ class Project:
         return self._store(
             "truth_of",
             lambda: truth_reader(
-                lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+                lambda version: learned_of(versions, version, data.target),
+                self.config.project.task,
+                data.labels,
+                self.config.feedback,
             ),
         )
 
@@ -1454,7 +1620,7 @@ class Project:
         metric: str | None = None,
         margin: float | None = None,
         price_per_hour_usd: float | None = None,
-        gates: "Mapping[str, Limits] | None" = None,
+        gates: "Mapping[str, GateLimits] | None" = None,
     ) -> "WhatIf":
         """The verdict of a finished run by other rules, worked out again from its stored rows; nothing is stored.
 

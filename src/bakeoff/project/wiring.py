@@ -178,9 +178,13 @@ def _open(what: str, url: str, folder: Path, clock: Clock) -> Any:
 
 def compute(config: Config, blobs: BlobStore, *, work: Path, cache: Path, jobs: int) -> Compute:
     """The project's compute backend; by default as many workers as there are jobs and cores."""
-    backend: Callable[..., Compute] = plugins.load("bakeoff.compute", config.compute.backend.partition(":")[0])
     wanted = config.compute
-    return backend(blobs=blobs, work=work, cache=cache, workers=wanted.workers, threads=wanted.threads, jobs=jobs)
+    name, _, place = wanted.backend.partition(":")
+    backend: Callable[..., Compute] = plugins.load("bakeoff.compute", name)
+    where = {"address": wanted.backend} if place else {}
+    return backend(
+        blobs=blobs, work=work, cache=cache, workers=wanted.workers, threads=wanted.threads, jobs=jobs, **where
+    )
 
 
 def contenders(loaded: Loaded) -> tuple[Contender, ...]:

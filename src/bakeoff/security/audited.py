@@ -42,7 +42,7 @@ from bakeoff.security.audit import AuditLog
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Audited", "audited", "plain"]
+__all__ = ["AuditedRecords", "audited", "plain"]
 
 OF_ITSELF = frozenset(
     {"audit", "audit_head", "tokens", "accounts", "sessions", "endpoints", "endpoint_changes", "cycles"}
@@ -61,7 +61,7 @@ DECLARED = frozenset(
 LONGEST, MOST = 200, 20
 
 
-def audited(store: RecordStore, clock: Clock, *, who: str, origin: str = "") -> "Audited":
+def audited(store: RecordStore, clock: Clock, *, who: str, origin: str = "") -> "AuditedRecords":
     """The store, whose changes are written into its audit log as those of somebody.
 
     Args:
@@ -71,16 +71,16 @@ def audited(store: RecordStore, clock: Clock, *, who: str, origin: str = "") -> 
         origin: where they come from, such as an address.
     """
     inner = plain(store)
-    kind = _TabularAudited if isinstance(inner, Tabular) else Audited
+    kind = _TabularRecords if isinstance(inner, Tabular) else AuditedRecords
     return kind(inner, AuditLog(inner.documents, clock), who=who, origin=origin)
 
 
 def plain(store: RecordStore) -> RecordStore:
     """The store behind an audited one: for copying and erasing, which no record could tell of in their order."""
-    return store.inner if isinstance(store, Audited) else store
+    return store.inner if isinstance(store, AuditedRecords) else store
 
 
-class Audited:
+class AuditedRecords:
     """A `RecordStore` with an audit log; made by `audited`."""
 
     def __init__(self, inner: RecordStore, log: AuditLog, *, who: str, origin: str) -> None:
@@ -96,7 +96,7 @@ class Audited:
         self.inner.close()
 
 
-class _TabularAudited(Audited):
+class _TabularRecords(AuditedRecords):
     def tables(self) -> "AbstractContextManager[Callable[[str], Iterator[pl.DataFrame]]]":
         assert isinstance(self.inner, Tabular)
         return self.inner.tables()

@@ -46,6 +46,8 @@ class Blobs:
     def __init__(self, objects: StoredObjects) -> None:
         self._objects = objects
         self._place = objects.where()
+        self.shared = "://" in self._place
+        """Whether other machines reach it as this one does."""
 
     def put(self, data: bytes | Path) -> str:
         """Store bytes, or a file's content; durable when it returns."""
@@ -196,6 +198,10 @@ class Blobs:
 
     def _named(self, kind: Kind) -> Iterator[tuple[Kind, str]]:
         return ((kind, name) for name in self._objects.names(kind))
+
+    def problem(self) -> str | None:
+        """Why it cannot be used at the moment; None when it can, as far as is known."""
+        return self._objects.problem()
 
     # --- writing ------------------------------------------------------------------------------
 

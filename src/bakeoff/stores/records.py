@@ -40,6 +40,10 @@ class Records:
 
         return tables(self.database)
 
+    def problem(self) -> str | None:
+        """Why the database cannot be used at the moment; None when it can, as far as is known."""
+        return self.database.problem()
+
     def copy_to(self, target: "Records", *, again: bool) -> "Mapping[str, TableSum]":
         """Copy all that the database holds into another one; see `bakeoff.stores.copying`."""
         from bakeoff.stores.copying import copy_records

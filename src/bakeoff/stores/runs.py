@@ -154,9 +154,9 @@ class Runs:
             ranges: dict[str, dict[Any, MetricRange]] = {}
             for key in metrics:
                 latest = latest_metrics.alias()
-                held = and_(latest.c.run_id == runs.c.run_id, latest.c.key == key, latest.c.is_nan.is_(False))
+                numeric = and_(latest.c.run_id == runs.c.run_id, latest.c.key == key, latest.c.is_nan.is_(False))
                 spread = (func.count(), func.min(latest.c.value), func.avg(latest.c.value), func.max(latest.c.value))
-                joined = chosen.add_columns(value, *spread).join(latest, held)
+                joined = chosen.add_columns(value, *spread).join(latest, numeric)
                 joined = joined if one else joined.group_by(value)
                 ranges[key] = {
                     of: MetricRange(runs=count, least=least, mean=float(mean), most=most)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
@@ -13,11 +14,12 @@ from starlette.routing import Route
 
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import ANONYMOUS, Permission
+from bakeoff.project.wiring import now_ms
 from bakeoff.security.audit import current_user
 from bakeoff.security.audited import audited
 from bakeoff.web.auth import origin_of, principal_of
-from bakeoff.web.pages import compare, data, endpoints, models, overview, runs, story, traces, verdict, views
-from bakeoff.web.pages.calls import Call, Moved, Shown, address
+from bakeoff.web.pages import compare, data, endpoints, models, overview, review, runs, story, traces, verdict, views
+from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
 from bakeoff.web.pages.site import Site
 from bakeoff.web.pages.traffic import Traffic
 from bakeoff.web.permissions import permission
@@ -29,17 +31,17 @@ from bakeoff.web.tracking.wire import TrackingError
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["PAGES", "Page", "page_routes"]
+__all__ = ["PAGES", "PageRoute", "page_routes", "warm"]
 
 logger = logging.getLogger(__name__)
 
-Does: TypeAlias = Callable[[Call], Shown | Moved | Response]
+Does: TypeAlias = Callable[[PageCall], Shown | Redirect | Response]
 MOST_FORM = 1 << 20
 SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class PageRoute:
     """One address: its method, what it shows or does, and who may."""
 
     path: str
@@ -48,15 +50,15 @@ class Page:
     needs: Permission = "read"
 
 
-def _get(path: str, does: Does) -> Page:
-    return Page(path=path, does=does)
+def _get(path: str, does: Does) -> PageRoute:
+    return PageRoute(path=path, does=does)
 
 
-def _post(path: str, does: Does, needs: Permission) -> Page:
-    return Page(path=path, does=does, method="POST", needs=needs)
+def _post(path: str, does: Does, needs: Permission) -> PageRoute:
+    return PageRoute(path=path, does=does, method="POST", needs=needs)
 
 
-PAGES: tuple[Page, ...] = (
+PAGES: tuple[PageRoute, ...] = (
     _get("/", overview.overview),
     _get("/overview/live", overview.live),
     _get("/runs", runs.listing),
@@ -85,9 +87,21 @@ PAGES: tuple[Page, ...] = (
     _get("/traces", traces.listing),
     _get("/traces/{trace_id}", traces.one),
     _get("/loop", story.story),
+    _post("/loop/decide", story.decide, "release"),
+    _get("/review", review.listing),
+    _post("/review/pick", review.pick, "run"),
+    _post("/review/take", review.take, "annotate"),
+    _get("/review/{batch}/{position}", review.row),
+    _post("/review/{batch}/{position}", review.answer, "annotate"),
     _post("/views", views.save, "track"),
     _post("/views/delete", views.delete, "track"),
 )
+
+
+def warm(project: "Project") -> None:
+    """Import and look up what the first page needs, so that its reader does not wait for it."""
+    with suppress(BakeoffError):
+        overview.picture(project, Traffic(project.events, now_ms), now_ms())
 
 
 def page_routes(tracking: Tracking, project: "Project | None" = None) -> list[Route]:
@@ -113,7 +127,7 @@ class _Pages:
             raise HttpError(404, "NotFoundError", f"expected a file of the pages, received {request.url.path[:80]!r}")
         return known
 
-    def endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+    def endpoint(self, page: PageRoute) -> Callable[[Request], Awaitable[Response]]:
         """What answers at a page's address: errors are pages too."""
 
         @permission(page.needs)
@@ -126,25 +140,26 @@ class _Pages:
 
         return endpoint
 
-    def _answered(self, page: Page, request: Request, form: Mapping[str, str]) -> Response:
+    def _answered(self, page: PageRoute, request: Request, form: Mapping[str, str]) -> Response:
         principal, tracking = principal_of(request), self._tracking
         if page.method == "POST":
             who = principal.name if principal is not ANONYMOUS else current_user()
             records = audited(tracking.records, tracking.clock, who=who, origin=origin_of(request))
             tracking = replace(tracking, records=records)
-        call = Call(
+        call = PageCall(
             query=request.query_params,
             form=form,
             path={**request.path_params, "here": request.url.path},
             principal=principal,
             tracking=within_reach(tracking, principal),
             now_ms=self._tracking.clock(),
+            alone=request.headers.get("sec-fetch-dest") == "document",
             of_project=self._project,
             traffic=self._traffic,
         )
         try:
             made = page.does(call)
-            if isinstance(made, Moved):
+            if isinstance(made, Redirect):
                 return RedirectResponse(_with_done(made), status_code=303)
             if isinstance(made, Shown):
                 return self._site.response(call, made, seen=request.headers.get("if-none-match"))
@@ -159,7 +174,7 @@ class _Pages:
             return self._problem(call, error)
         return made
 
-    def _problem(self, call: Call, error: Exception) -> Response:
+    def _problem(self, call: PageCall, error: Exception) -> Response:
         values = {"title": "That did not work", **error_body(error)}
         return self._site.response(call, Shown(template="problem.html", values=values), status=status_of(error))
 
@@ -194,7 +209,7 @@ async def _form_of(request: Request) -> Mapping[str, str]:
         raise HttpError(400, "BadRequest", "expected a form in UTF-8") from None
 
 
-def _with_done(made: Moved) -> str:
+def _with_done(made: Redirect) -> str:
     """The address, always one of this site, with what was done."""
     parts = urlsplit(made.url)
     path = parts.path if parts.path.startswith("/") and not parts.path.startswith("//") else "/"

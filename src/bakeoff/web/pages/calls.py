@@ -1,4 +1,4 @@
-"""What a page is made from, a `Call`, and what it comes to: a template with its values, or another address."""
+"""What a page is made from, a `PageCall`, and what it comes to: a template with its values, or another address."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bakeoff.project.project import Project
     from bakeoff.web.pages.traffic import Traffic
 
-__all__ = ["Call", "Moved", "Shown", "address"]
+__all__ = ["PageCall", "Redirect", "Shown", "address"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class Redirect:
     """Another page, to which the reader is sent; with what was done, to be said there once."""
 
     url: str
@@ -38,10 +38,11 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class PageCall:
     """One request for a page.
 
-    `tracking` is what of the records the caller may know of, `now_ms` the time of the request.
+    `tracking` is what of the records the caller may know of, `now_ms` the time of the request. `alone`: the
+    browser opens the address itself, and not a script of ours, so that a part of a page must be a page.
     """
 
     query: QueryParams
@@ -50,6 +51,7 @@ class Call:
     principal: Principal
     tracking: Tracking
     now_ms: int
+    alone: bool = False
     of_project: "Project | None" = None
     traffic: "Traffic | None" = None
 

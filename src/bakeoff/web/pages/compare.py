@@ -9,7 +9,7 @@ from bakeoff.core.errors import BakeoffError, UsageError
 from bakeoff.core.queries import Query, attribute
 from bakeoff.core.records import Run
 from bakeoff.metrics.registry import is_higher_better
-from bakeoff.web.pages.calls import Call, Shown, address
+from bakeoff.web.pages.calls import PageCall, Shown, address
 from bakeoff.web.pages.runs import NOTE, curve
 
 __all__ = ["compare", "curves", "paired", "rows"]
@@ -18,7 +18,7 @@ FEWEST, MOST, MOST_PAIRED = 1, 50, 12
 MOST_ROWS = 50
 
 
-def _chosen(call: Call, *, most: int = MOST) -> list[Run]:
+def _chosen(call: PageCall, *, most: int = MOST) -> list[Run]:
     """The runs of the address, the baseline first.
 
     Raises:
@@ -29,10 +29,10 @@ def _chosen(call: Call, *, most: int = MOST) -> list[Run]:
         raise UsageError(
             f"run: expected 2 to {most} runs to compare, received {len(ids)}: choose them on the page of runs"
         )
-    found = call.records.runs.search(
+    known = call.records.runs.search(
         Query(where=attribute("run_id", "in", tuple(ids)), lifecycle=None, limit=most)
     ).items
-    by_id = {run.run_id: run for run in found}
+    by_id = {run.run_id: run for run in known}
     if lacking := [each for each in ids if each not in by_id]:
         raise UsageError(f"run: expected ids of runs, found none of {lacking[0][:80]!r}")
     baseline = call.query.get("baseline", ids[0])
@@ -40,13 +40,17 @@ def _chosen(call: Call, *, most: int = MOST) -> list[Run]:
     return [by_id[each] for each in ids]
 
 
-def compare(call: Call) -> Shown:
+def compare(call: PageCall) -> Shown:
     """The runs of the address beside each other; parameters and metrics that are all alike only when asked for."""
     runs, everything = _chosen(call), bool(call.query.get("all"))
     ids = [run.run_id for run in runs]
     params = _table(runs, [run.params for run in runs], everything=everything)
     values = [{key: each.value for key, each in run.metrics.items()} for run in runs]
-    metrics = {key: row for key, row in _table(runs, values, everything=True).items() if not key.startswith("compare/")}
+    metrics = {
+        key: row
+        for key, row in _table(runs, values, everything=True).items()
+        if not key.startswith(("compare/", "fold_"))
+    }
     moving = sorted({key for run in runs for key, each in run.metrics.items() if each.step > 0})
     chosen = call.query.get("metric") or (moving[0] if moving else "")
     candidates = [run for run in runs if "outcomes.parquet" in run.artifacts]
@@ -83,7 +87,7 @@ def is_better(metric: str) -> bool | None:
     return None
 
 
-def curves(call: Call) -> Shown:
+def curves(call: PageCall) -> Shown:
     """The curves of one metric, as a part of the page."""
     runs, metric = _chosen(call), call.query.get("metric", "")
     return Shown(
@@ -92,7 +96,7 @@ def curves(call: Call) -> Shown:
     )
 
 
-def _chart(call: Call, runs: Sequence[Run], metric: str) -> Any:
+def _chart(call: PageCall, runs: Sequence[Run], metric: str) -> Any:
     with_it = [run for run in runs if metric in run.metrics]
     if not with_it:
         return None
@@ -113,7 +117,7 @@ def _table(runs: Sequence[Run], values: Sequence[Mapping[str, Any]], *, everythi
     return {key: row for key, row in table.items() if everything or len(runs) == 1 or len(set(row)) > 1}
 
 
-def paired(call: Call) -> Shown:
+def paired(call: PageCall) -> Shown:
     """The paired differences of candidates on the same test rows, with intervals that hold all at once."""
     from bakeoff.actions.judge_runs import judge_runs
 
@@ -126,22 +130,22 @@ def paired(call: Call) -> Shown:
                 call.records,
                 call.tracking.blobs,
                 [run.run_id for run in runs],
-                metric=call.query.get("by", ""),
+                metric=call.query.get("by") or (),
                 baseline=runs[0].run_id,
                 data=data,
             )
     except BakeoffError as error:  # rows that cannot be paired: the page says why
         values["problem"] = str(error)
-    return Shown(template="compare_paired.html", values=values)
+    return Shown(template="compare_paired.html", values={**values, "title": "Are the differences real?"})
 
 
-def rows(call: Call) -> Shown:
+def rows(call: PageCall) -> Shown:
     """Test rows on which the first two runs answer differently."""
     runs = _chosen(call)[:2]
     side: Side = call.query.get("side", "first")  # pyright: ignore[reportAssignmentType] - it is checked there
-    values: dict[str, Any] = {"found": None, "problem": None, "names": _names(runs), "runs": runs}
+    values: dict[str, Any] = {"disagreement": None, "problem": None, "names": _names(runs), "runs": runs}
     try:
-        values["found"] = disagreement(
+        values["disagreement"] = disagreement(
             call.records,
             call.tracking.blobs,
             *(run.run_id for run in runs),

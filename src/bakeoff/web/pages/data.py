@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from bakeoff.core.records import Version
 from bakeoff.report.card_html import html
-from bakeoff.web.pages.calls import Call, Shown
+from bakeoff.web.pages.calls import PageCall, Shown
 
 __all__ = ["card", "listing"]
 
@@ -15,7 +15,7 @@ SHOWN = ("rows", "train", "validation", "test", "split", "classes", "set_aside",
 """Of the summary of a dataset version, in this order."""
 
 
-def listing(call: Call) -> Shown:
+def listing(call: PageCall) -> Shown:
     """All versions; and of two that are named, what differs."""
     project = call.project("experiment")
     versions = project.datasets()
@@ -41,8 +41,8 @@ def _different(first: Version, second: Version) -> list[tuple[str, Any, Any]]:
     """What the two say of themselves, where it is not the same."""
     sides: list[Mapping[str, Any]] = [each.dataset_origin.summary for each in (first, second)]
     keys = dict.fromkeys((*SHOWN, *sides[0], *sides[1]))
-    told = [(key, sides[0].get(key), sides[1].get(key)) for key in keys if key not in {"warnings", "contract"}]
-    rows = [each for each in told if each[1] != each[2]]
+    stated = [(key, sides[0].get(key), sides[1].get(key)) for key in keys if key not in {"warnings", "contract"}]
+    rows = [each for each in stated if each[1] != each[2]]
     columns = [_columns(each) for each in (first, second)]
     rows += [
         (f"column {name}", columns[0].get(name), columns[1].get(name))
@@ -58,7 +58,7 @@ def _columns(version: Version) -> Mapping[str, str]:
     return {each["name"]: f"{each['kind']}, {each.get('missing', 0):,} missing" for each in schema.get("columns", [])}
 
 
-def card(call: Call) -> Response:
+def card(call: PageCall) -> Response:
     """The card of a version as one file, which brings its own policy."""
     project = call.project("experiment")
     made = html(project.data_card(version=call.path["number"]))

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from bakeoff.report.numbers import number
 
-__all__ = ["Column", "Dot", "Line", "columns", "dots", "interval", "lines", "sampled", "span_of"]
+__all__ = ["Bar", "Curve", "Dot", "columns", "dots", "interval", "lines", "sampled", "span_of"]
 
 MOST_POINTS = 300
 """Of a line: more than a screen tells apart."""
@@ -22,7 +22,7 @@ BOX = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Curve:
     """Points (x, y) in the order of x; `colour` is the number of a series."""
 
     name: str
@@ -45,8 +45,8 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """A column of so much, of which `bad` is part, told by `title`."""
+class Bar:
+    """A column of so much, of which `bad` is part; `title` says it."""
 
     title: str
     value: float
@@ -96,20 +96,20 @@ def interval(value: float, low: float | None, high: float | None, span: tuple[fl
     )
 
 
-def lines(series: Sequence[Line], *, told: str, x: str = "step", y: str = "") -> Markup:
+def lines(series: Sequence[Curve], *, description: str, x: str = "step", y: str = "") -> Markup:
     """Lines over a common x."""
-    kept = [(line, [p for p in line.points if math.isfinite(p[0]) and math.isfinite(p[1])]) for line in series]
-    across = _exact(p[0] for _, points in kept for p in points)
-    up = span_of(p[1] for _, points in kept for p in points)
-    drawn = Markup("").join(_polyline(line, sampled(points), across, up) for line, points in kept if points)
+    finite = [(line, [p for p in line.points if math.isfinite(p[0]) and math.isfinite(p[1])]) for line in series]
+    across = _exact(p[0] for _, points in finite for p in points)
+    up = span_of(p[1] for _, points in finite for p in points)
+    drawn = Markup("").join(_polyline(line, sampled(points), across, up) for line, points in finite if points)
     box = Markup(
         '<svg width="100%" height="100%" viewBox="0 0 {0} {0}" preserveAspectRatio="none" overflow="visible">{1}</svg>'
     ).format(BOX, drawn)
-    return _frame(box, across, up, told=told, x=x, y=y)
+    return _frame(box, across, up, description=description, x=x, y=y)
 
 
 def _polyline(
-    line: Line, points: Sequence[tuple[float, float]], across: tuple[float, float], up: tuple[float, float]
+    line: Curve, points: Sequence[tuple[float, float]], across: tuple[float, float], up: tuple[float, float]
 ) -> Markup:
     of = [(_place(x, across) * BOX / 100, BOX - _place(y, up) * BOX / 100) for x, y in points]
     if len(of) == 1:
@@ -121,7 +121,7 @@ def _polyline(
     )
 
 
-def dots(given: Sequence[Dot], *, told: str, x: str, y: str) -> Markup:
+def dots(given: Sequence[Dot], *, description: str, x: str, y: str) -> Markup:
     """Things by two numbers, with intervals of the second; the first grows by factors where it is positive."""
     by_factors = bool(given) and all(dot.x > 0 for dot in given)
 
@@ -156,10 +156,10 @@ def dots(given: Sequence[Dot], *, told: str, x: str, y: str) -> Markup:
                 dot.name if len(dot.name) < 30 else f"{dot.name[:28]}…",  # noqa: PLR2004
             )
         )
-    return _frame(Markup("").join(marks), across, up, told=told, x=x, y=y, factors=by_factors)
+    return _frame(Markup("").join(marks), across, up, description=description, x=x, y=y, factors=by_factors)
 
 
-def columns(given: Sequence[Column], *, told: str, first: str, last: str) -> Markup:
+def columns(given: Sequence[Bar], *, description: str, first: str, last: str) -> Markup:
     """Columns beside each other; `first` and `last` say where they begin and end."""
     most = max([each.value for each in given], default=0.0) or 1.0
     wide = 100 / max(1, len(given))
@@ -184,7 +184,7 @@ def columns(given: Sequence[Column], *, told: str, first: str, last: str) -> Mar
         '<text x="100%" y="0%" dy="9">{1}</text><text x="100%" y="100%">0</text></svg>'
         '<svg class="plot-area" aria-hidden="true">{2}</svg><svg class="plot-x" aria-hidden="true">'
         '<text x="0" y="14">{3}</text><text x="100%" y="14" text-anchor="end">{4}</text></svg></div>'
-    ).format(told, number(most) if most < 10 else f"{most:,.0f}", drawn, first, last)  # noqa: PLR2004
+    ).format(description, number(most) if most < 10 else f"{most:,.0f}", drawn, first, last)  # noqa: PLR2004
 
 
 def _frame(
@@ -192,13 +192,13 @@ def _frame(
     across: tuple[float, float],
     up: tuple[float, float],
     *,
-    told: str,
+    description: str,
     x: str,
     y: str,
     factors: bool = False,
 ) -> Markup:
-    heights = [(100 - _place(at, up), number(at)) for at in _ticks(up)]
-    places = [(_place(at, across), number(10**at) if factors else number(at)) for at in _ticks(across)]
+    heights = [(100 - _place(at, up), f"{at:.4g}") for at in _ticks(up)]
+    places = [(_place(at, across), f"{10**at:.2g}" if factors else f"{at:,.5g}") for at in _ticks(across)]
     grid = Markup("").join(_rule(0, height, 100, height, "grid") for height, _ in heights)
     beside = Markup("").join(
         Markup('<text x="100%" y="{:.2f}%" dy="4">{}</text>').format(height, text) for height, text in heights
@@ -210,7 +210,7 @@ def _frame(
         '<div class="plot" role="img" aria-label="{}"><svg class="plot-y" aria-hidden="true">{}</svg>'
         '<svg class="plot-area" aria-hidden="true">{}{}</svg><svg class="plot-x" aria-hidden="true">{}'
         '<text x="100%" y="30" text-anchor="end">{}</text></svg><p class="plot-title" aria-hidden="true">{}</p></div>'
-    ).format(told, beside, grid, marks, below, x, y)
+    ).format(description, beside, grid, marks, below, x, y)
 
 
 def _ticks(span: tuple[float, float]) -> list[float]:

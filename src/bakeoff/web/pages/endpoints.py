@@ -9,12 +9,11 @@ import msgspec
 
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
-from bakeoff.core.types import Column as InputColumn
-from bakeoff.core.types import Json
+from bakeoff.core.types import Column, Json
 from bakeoff.monitor.signals import MonitorReport, reports
 from bakeoff.registry.lineage import find_version, signature_of
-from bakeoff.web.pages.calls import Call, Moved, Shown, number_of
-from bakeoff.web.pages.drawing import Column, Line, columns, lines
+from bakeoff.web.pages.calls import PageCall, Redirect, Shown, number_of
+from bakeoff.web.pages.drawing import Bar, Curve, columns, lines
 from bakeoff.web.pages.traffic import Minute
 from bakeoff.web.problems import HttpError
 
@@ -29,7 +28,7 @@ SPANS = {"hour": (60, 60), "day": (24 * 60, 48)}
 """Minutes that are looked back, and in how many columns."""
 
 
-def listing(call: Call) -> Shown:
+def listing(call: PageCall) -> Shown:
     """All endpoints that the caller reaches."""
     project = call.project("endpoint", None if call.of_project is None else call.of_project.endpoint)
     listed = [each for each in project.endpoints.all() if call.principal.reaches("endpoint", each.name)]
@@ -39,7 +38,7 @@ def listing(call: Call) -> Shown:
     return Shown(template="endpoints.html", values={"title": "Endpoints", "endpoints": listed, "rows": rows})
 
 
-def one(call: Call) -> Shown:
+def one(call: PageCall) -> Shown:
     """One endpoint."""
     name = call.path["name"]
     project = call.project("endpoint", name)
@@ -60,14 +59,14 @@ def one(call: Call) -> Shown:
     )
 
 
-def live(call: Call) -> Shown:
+def live(call: PageCall) -> Shown:
     """The part of an endpoint's page that changes."""
     name = call.path["name"]
     call.project("endpoint", name)
     return Shown(template="endpoint_live.html", values=_values(call, name))
 
 
-def _values(call: Call, name: str) -> Mapping[str, Any]:
+def _values(call: PageCall, name: str) -> Mapping[str, Any]:
     project = call.project("endpoint", name)
     status = project.endpoints.show(name)
     assert call.traffic is not None
@@ -96,7 +95,7 @@ def traffic_chart(minutes: Sequence[Minute]) -> Any:
     """Rows that were answered and that were not, over time."""
     total = sum(each.rows for each in minutes)
     given = [
-        Column(
+        Bar(
             title=f"{each.rows + each.failed} rows, {each.failed} not answered",
             value=each.rows + each.failed,
             bad=each.failed,
@@ -104,17 +103,21 @@ def traffic_chart(minutes: Sequence[Minute]) -> Any:
         for each in minutes
     ]
     hours = (minutes[1].start_ms - minutes[0].start_ms) * len(minutes) / HOUR_MS
-    return columns(given, told=f"{total} rows answered in {hours:.0f} h", first=f"{hours:.0f} h ago", last="now")
+    return columns(given, description=f"{total} rows answered in {hours:.0f} h", first=f"{hours:.0f} h ago", last="now")
 
 
 def _latency_chart(minutes: Sequence[Minute]) -> Any:
     known = [(each.start_ms, each.p95_ms) for each in minutes]
-    given = [Column(title=f"p95 {p95 or 0:.2f} ms", value=p95 or 0.0) for _, p95 in known]
-    return columns(given, told="95th percentile of latency", first="", last="now") if any(p for _, p in known) else None
+    given = [Bar(title=f"p95 {p95 or 0:.2f} ms", value=p95 or 0.0) for _, p95 in known]
+    return (
+        columns(given, description="95th percentile of latency", first="", last="now")
+        if any(p for _, p in known)
+        else None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
+class TrafficSums:
     """What was answered, and what was not, by release."""
 
     rows: int
@@ -123,12 +126,14 @@ class Sums:
     by_release: Mapping[str, int]
 
 
-def sums(minutes: Sequence[Minute]) -> Sums:
+def sums(minutes: Sequence[Minute]) -> TrafficSums:
     """All of these minutes together."""
     together = Minute(0)
     for each in minutes:
         together.add(each)
-    return Sums(rows=together.rows, failed=together.failed, p95_ms=together.p95_ms, by_release=together.by_release)
+    return TrafficSums(
+        rows=together.rows, failed=together.failed, p95_ms=together.p95_ms, by_release=together.by_release
+    )
 
 
 def _history(seen: Sequence[MonitorReport]) -> list[tuple[str, float | None, Any]]:
@@ -145,12 +150,12 @@ def _history(seen: Sequence[MonitorReport]) -> list[tuple[str, float | None, Any
         ][::-1]
         if len(points) < FEWEST_REPORTS:
             continue
-        series = [Line(name=signal.name, colour=0, points=points)]
+        series = [Curve(name=signal.name, colour=0, points=points)]
         if signal.limit is not None and signal.name != "quality":
             ends = [(points[0][0], signal.limit), (points[-1][0], signal.limit)]
-            series.append(Line(name="limit", colour=1, points=ends))
-        told = f"{signal.name} at the last {len(points)} looks"
-        charts.append((signal.name, signal.limit, lines(series, told=told, x="looks ago")))
+            series.append(Curve(name="limit", colour=1, points=ends))
+        text = f"{signal.name} at the last {len(points)} looks"
+        charts.append((signal.name, signal.limit, lines(series, description=text, x="looks ago")))
     return charts
 
 
@@ -181,13 +186,13 @@ def _changes(status: "EndpointStatus") -> list[tuple[str, str, str]]:
     return choices
 
 
-def change(call: Call) -> Moved:
+def change(call: PageCall) -> Redirect:
     """Promote, roll back, pause, resume, undo, or release a model on an endpoint."""
     name, what, why = call.path["name"], call.form.get("what", ""), call.form.get("why", "")
     endpoints = call.project("endpoint", name).endpoints.by(call.who)
     status = _changed(endpoints, name, what, call.form.get("model", ""), why)
     now = status.live.model_version if status.live else "nothing"
-    return Moved(url=f"/endpoints/{quote(name)}", done=f"{what.capitalize()}: {now} answers on {name}.")
+    return Redirect(url=f"/endpoints/{quote(name)}", done=f"{what.capitalize()}: {now} answers on {name}.")
 
 
 def _changed(endpoints: "ProjectEndpoints", name: str, what: str, model: str, why: str) -> "EndpointStatus":
@@ -211,7 +216,7 @@ def _changed(endpoints: "ProjectEndpoints", name: str, what: str, model: str, wh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class FormField:
     """An input of the form: its name, the kind of its field, and what it may be."""
 
     name: str
@@ -220,18 +225,18 @@ class Field:
     hint: str = ""
 
 
-def field_of(column: InputColumn) -> Field:
+def field_of(column: Column) -> FormField:
     """The field of an input."""
     if column.kind == "numeric":
-        return Field(name=column.name, kind="number", hint="a number")
+        return FormField(name=column.name, kind="number", hint="a number")
     if column.kind == "categorical" and column.known and len(column.known) <= 50:  # noqa: PLR2004 - a list to look at
-        return Field(name=column.name, kind="choice", choices=tuple(column.known))
+        return FormField(name=column.name, kind="choice", choices=tuple(column.known))
     if column.kind == "datetime":
-        return Field(name=column.name, kind="text", hint="2026-11-30T12:00:00")
-    return Field(name=column.name, kind="long" if column.kind == "text" else "text")
+        return FormField(name=column.name, kind="text", hint="2026-11-30T12:00:00")
+    return FormField(name=column.name, kind="long" if column.kind == "text" else "text")
 
 
-def try_it(call: Call) -> Shown:
+def try_it(call: PageCall) -> Shown:
     """Ask the endpoint one row; it is logged as any other."""
     name = call.path["name"]
     project = call.project("endpoint", name)
@@ -262,16 +267,16 @@ def _value(text: str) -> Json:
         return text
 
 
-def prediction(call: Call) -> Shown:
+def prediction(call: PageCall) -> Shown:
     """One prediction: the row, the answer, what was said of it, and what made the model."""
     known = call.of_project
     if known is None:
         call.project("endpoint")
         raise AssertionError("there is no project")
-    found = known.events.get(PredictionEvent, [call.path["id"]])
-    if not found or not call.principal.reaches("endpoint", found[0].endpoint):
+    logged = known.events.get(PredictionEvent, [call.path["id"]])
+    if not logged or not call.principal.reaches("endpoint", logged[0].endpoint):
         raise NotFoundError(f"expected the id of a logged prediction, received {call.path['id'][:80]!r}")
-    event = found[0]
+    event = logged[0]
     version = find_version(known.records.versions, known.config.project.name, event.model_version)
     return Shown(
         template="prediction.html",
@@ -287,7 +292,7 @@ def prediction(call: Call) -> Shown:
     )
 
 
-def feedback(call: Call) -> Moved:
+def feedback(call: PageCall) -> Redirect:
     """Say what was true of a prediction."""
     known = call.of_project
     identity, label = call.path["id"], call.form.get("label", "").strip()
@@ -301,4 +306,4 @@ def feedback(call: Call) -> Moved:
     )
     if not recorded.accepted:
         raise UsageError(f"expected a label that this prediction can have, received {label[:80]!r}")
-    return Moved(url=f"/predictions/{quote(identity)}", done="Thank you: the label is logged.")
+    return Redirect(url=f"/predictions/{quote(identity)}", done="Thank you: the label is logged.")

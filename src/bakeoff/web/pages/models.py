@@ -9,14 +9,14 @@ from bakeoff.core.queries import Query, attribute
 from bakeoff.core.records import RegisteredChange, Version, VersionChange
 from bakeoff.registry.lineage import label, lineage
 from bakeoff.registry.register import CHAMPION, all_versions
-from bakeoff.web.pages.calls import Call, Moved, Shown
+from bakeoff.web.pages.calls import PageCall, Redirect, Shown
 
 __all__ = ["change", "listing", "one"]
 
 MOST_NAMES, MOST_ALIAS = 200, 80
 
 
-def listing(call: Call) -> Shown:
+def listing(call: PageCall) -> Shown:
     """The versions of the project's model, and the names of others."""
     project = call.project("model", None if call.of_project is None else call.of_project.config.project.name)
     name = call.query.get("name") or project.config.project.name
@@ -49,7 +49,7 @@ def _metric(wanted: str | None, versions: list[Version]) -> str | None:
     return wanted if wanted in known else (known[0] if known else None)
 
 
-def _version(call: Call) -> Version:
+def _version(call: PageCall) -> Version:
     name, number = call.path["name"], call.path["number"]
     if not call.principal.reaches("model", name):
         raise NotFoundError(f"expected a model version, found none called {name[:80]!r}")
@@ -58,7 +58,7 @@ def _version(call: Call) -> Version:
     return call.records.versions.get("model", name, int(number))
 
 
-def one(call: Call) -> Shown:
+def one(call: PageCall) -> Shown:
     """One version: what made it, how it was scored, where it answers, what can be done with it."""
     version = _version(call)
     project = call.project("model", version.name)
@@ -93,7 +93,7 @@ def _metrics(version: Version) -> Mapping[str, Any]:
     return version.model_origin.scorecard.get("metrics", {})
 
 
-def change(call: Call) -> Moved:
+def change(call: PageCall) -> Redirect:
     """Release a version, give it an alias or take it away, or archive it."""
     version, what = _version(call), call.form.get("what", "")
     project = call.project("model", version.name)
@@ -101,7 +101,7 @@ def change(call: Call) -> Moved:
     if what in {"release", "canary"}:
         endpoints = call.project("endpoint", project.endpoint).endpoints.by(call.who)
         status = (endpoints.release if what == "release" else endpoints.canary)(named, why=call.form.get("why", ""))
-        return Moved(url=url, done=f"{status!r}")
+        return Redirect(url=url, done=f"{status!r}")
     if what in {"alias", "unalias"}:
         alias = call.form.get("alias", "").strip()
         if not alias or len(alias) > MOST_ALIAS or alias.isdigit() or not alias.isprintable() or "/" in alias:
@@ -112,12 +112,12 @@ def change(call: Call) -> Moved:
         changes = RegisteredChange(kind="model", name=version.name, aliases={alias: to})
         call.records.versions.apply([changes])
         project.audit.add(f"alias {'set' if to else 'removed'}", f"model {named}", who=call.who, after={"alias": alias})
-        return Moved(url=url, done=f"{alias} {'now names' if to else 'no more names'} {named}.")
+        return Redirect(url=url, done=f"{alias} {'now names' if to else 'no more names'} {named}.")
     if what == "archive":
         stage = "None" if version.stage == "Archived" else "Archived"
         call.records.versions.apply(
             [VersionChange(kind="model", name=version.name, number=version.number, stage=stage)]
         )
         project.audit.add("stage", f"model {named}", who=call.who, before=version.stage, after=stage)
-        return Moved(url=url, done=f"{named} is {'archived' if stage == 'Archived' else 'no more archived'}.")
+        return Redirect(url=url, done=f"{named} is {'archived' if stage == 'Archived' else 'no more archived'}.")
     raise UsageError(f"what: expected release, canary, alias, unalias or archive, received {what[:40]!r}")

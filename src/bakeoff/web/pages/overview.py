@@ -1,22 +1,24 @@
 """The loop as a picture: each stage with its state, what answers, what was seen of it, and what comes next."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.records import Run
-from bakeoff.monitor.signals import reports
-from bakeoff.web.pages.calls import Call, Shown
-from bakeoff.web.pages.endpoints import sums, traffic_chart
+from bakeoff.loop.stored_outcome import LAST, PASSES
+from bakeoff.web.pages.calls import PageCall, Shown
+from bakeoff.web.pages.endpoints import TrafficSums, sums, traffic_chart
 from bakeoff.web.pages.site import ago
-from bakeoff.web.pages.traffic import Minute
+from bakeoff.web.pages.traffic import Minute, Traffic
 
 if TYPE_CHECKING:
     from bakeoff.actions.status import Status
+    from bakeoff.monitor.signals import MonitorReport
     from bakeoff.project.endpoints import EndpointStatus
     from bakeoff.project.project import Project
+    from bakeoff.security.audit import AuditRecord
 
-__all__ = ["StageState", "live", "overview"]
+__all__ = ["Picture", "StageState", "live", "overview", "picture"]
 
 AUDITED, RUNS = 8, 6
 HOUR_MS = 3_600_000
@@ -33,48 +35,70 @@ class StageState:
     mood: str = ""
 
 
-def overview(call: Call) -> Shown:
+def overview(call: PageCall) -> Shown:
     """The whole picture; without a project, the runs are all there is."""
     if call.of_project is None:
         return Shown(template="no_project.html", values={"title": "Records"})
     return Shown(template="overview.html", values={"title": call.of_project.config.project.name, **_values(call)})
 
 
-def live(call: Call) -> Shown:
+def live(call: PageCall) -> Shown:
     """The part of it that changes."""
     return Shown(template="overview_live.html", values=_values(call))
 
 
-def _values(call: Call) -> Mapping[str, Any]:
+def _values(call: PageCall) -> Mapping[str, Any]:
     project = call.project("endpoint", None if call.of_project is None else call.of_project.endpoint)
-    status = project.status()
     assert call.traffic is not None
-    minutes = call.traffic.of(project.endpoint)
-    known = {each.name for each in project.endpoints.all()}
-    endpoint = project.endpoints.show() if project.endpoint in known else None
-    signals = reports(project.records.documents, project.endpoint)[:1]
-    records = list(project.audit.records())[-AUDITED:]
+    now = picture(project, call.traffic, call.now_ms)
     return {
         "project": project,
-        "status": status,
-        "endpoint": endpoint,
-        "stages": _stages(call, status, endpoint, minutes),
-        "signals": signals[0] if signals else None,
-        "chart": traffic_chart(minutes),
-        "sums": sums(minutes),
-        "feedback": call.traffic.feedback(),
+        **{each.name: getattr(now, each.name) for each in fields(now)},
+        "chart": traffic_chart(now.minutes),
+        "sums": sums(now.minutes),
         "runs": project.runs(limit=RUNS),
-        "next": _next(project, call.now_ms),
-        "audit": list(reversed(records)),
     }
 
 
-def _stages(
-    call: Call, status: "Status", endpoint: "EndpointStatus | None", minutes: Sequence[Minute]
-) -> list[StageState]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """The project at a moment: its stages, what answers, the traffic of the last hour, what was seen, what comes next.
+
+    `next` are what would start a run, and what holds one back; `audit` are the last changes, newest first, `feedback`
+    how often somebody said what was true, in a day.
+    """
+
+    status: "Status"
+    endpoint: "EndpointStatus | None"
+    minutes: Sequence[Minute]
+    stages: Sequence[StageState]
+    signals: "MonitorReport | None"
+    next: Sequence[tuple[str, str]]
+    audit: "Sequence[AuditRecord]"
+    feedback: int
+
+
+def picture(project: "Project", traffic: Traffic, now_ms: int) -> Picture:
+    """The project now."""
+    status, minutes = project.status(), traffic.of(project.endpoint)
+    known = {each.name for each in project.endpoints.all()}
+    endpoint = project.endpoints.show() if project.endpoint in known else None
+    return Picture(
+        status=status,
+        endpoint=endpoint,
+        minutes=minutes,
+        stages=_stages(status, endpoint, sums(minutes), now_ms),
+        signals=status.signals,
+        next=_next(project, now_ms),
+        audit=list(reversed(list(project.audit.records())[-AUDITED:])),
+        feedback=traffic.feedback(),
+    )
+
+
+def _stages(status: "Status", endpoint: "EndpointStatus | None", seen: TrafficSums, now_ms: int) -> list[StageState]:
     last, newest = status.last_run, status.newest_run
     running = newest is not None and newest.status == "RUNNING"
-    made = [_run_stage(newest, call.now_ms, running=running)]
+    made = [_run_stage(newest, now_ms, running=running)]
     if last is not None:
         data, verdict = last.dataset, last.verdict
         made.append(
@@ -117,17 +141,16 @@ def _stages(
         )
     )
     made.append(_release_stage(endpoint))
-    rows, failed_rows = sum(each.rows for each in minutes), sum(each.failed for each in minutes)
     made.append(
         StageState(
             name="Traffic",
-            word=f"{rows:,} rows",
-            line=f"{failed_rows:,} not answered, in the last hour",
+            word=f"{seen.rows:,} rows",
+            line=f"{seen.failed:,} not answered, in the last hour",
             url=f"/endpoints/{status.endpoint}",
-            mood="bad" if failed_rows else "good" if rows else "",
+            mood="bad" if seen.failed else "good" if seen.rows else "",
         )
     )
-    made.append(_signal_stage(status, call.now_ms))
+    made.append(_signal_stage(status, now_ms))
     return made
 
 
@@ -170,17 +193,18 @@ def _signal_stage(status: "Status", now_ms: int) -> StageState:
 
 
 def _next(project: "Project", now_ms: int) -> list[tuple[str, str]]:
-    """What will start a run: each trigger of the policy, and what it waits for."""
-    loop = project.config.loop
-    last = project.records.documents.get("passes", "last")
-    due_ms = None if last is None else last.updated_ms + loop.schedule_hours * HOUR_MS
-    told = {
+    """What will start a run: each trigger of the policy, and what it waits for; and what holds one back."""
+    loop, status = project.config.loop, project.cycles.status()
+    triggers = {
         "quality": "measured quality falls by more than the limit",
         "drift": "inputs or answers drift over the limit",
         "feedback": f"{loop.feedback_rows:,} new labels are there",
         "data": "the source holds other rows",
-        "schedule": "it was never run"
-        if due_ms is None
-        else f"{max(0.0, (due_ms - now_ms) / HOUR_MS):.0f} hours from now",
     }
-    return [(each, told[each]) for each in loop.triggers]
+    listed = [(each, triggers[each]) for each in loop.triggers if each in triggers]
+    last, due_ms = project.records.documents.get(PASSES, LAST), status.due_ms
+    if due_ms is None and "schedule" in loop.triggers and last is not None:
+        due_ms = last.updated_ms + int(loop.schedule_hours * HOUR_MS)
+    if due_ms is not None:
+        listed.append(("schedule", f"in {max(0.0, (due_ms - now_ms) / HOUR_MS):.0f} hours"))
+    return [*listed, *([("held back", status.holding.reason)] if status.holding else [])]

@@ -111,7 +111,7 @@ document.addEventListener("submit", async (event) => {
     const url = form.method === "get" ? `${form.action}?${body}` : form.action;
     const answer = await fetch(url, form.method === "get" ? {} : { method: "POST", body });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    into.replaceChildren(...($(`#${form.dataset.into}`, page) || $("main", page)).childNodes);
+    into.replaceChildren(...($(`#${form.dataset.into}`, page) || $("main", page) || page.body).childNodes);
     localTimes(into);
     if (form.method === "get") history.replaceState(null, "", url);
   } finally {

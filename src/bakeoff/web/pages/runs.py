@@ -11,8 +11,8 @@ from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.filters import RUNS, filter_of, order_of, within
 from bakeoff.core.queries import Expr, Query, QueryField, attribute
 from bakeoff.core.records import Run, RunChange, RunGroup
-from bakeoff.web.pages.calls import Call, Moved, Shown, address
-from bakeoff.web.pages.drawing import Line, lines
+from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
+from bakeoff.web.pages.drawing import Curve, lines
 from bakeoff.web.pages.views import saved
 
 __all__ = ["RunView", "cell", "curve", "listing", "live", "note", "one", "rows", "titled"]
@@ -40,7 +40,7 @@ class RunView:
     limit: int = PAGE
 
     @classmethod
-    def of(cls, call: Call) -> "RunView":
+    def of(cls, call: PageCall) -> "RunView":
         """The one that a request asks for."""
         texts = {each.name: call.query.get(each.name, "").strip() for each in fields(cls) if each.name != "limit"}
         texts["order"] = texts["order"] or NEWEST
@@ -104,7 +104,7 @@ def field_of(name: str) -> QueryField:
     raise UsageError(f"expected params.NAME, tags.NAME, status, name or experiment_id, received {name[:80]!r}")
 
 
-def listing(call: Call) -> Shown:
+def listing(call: PageCall) -> Shown:
     """A page of runs, or their groups."""
     view = RunView.of(call)
     experiments = _experiments(call)
@@ -130,7 +130,7 @@ def listing(call: Call) -> Shown:
     return Shown(template="runs.html", values=values)
 
 
-def _paged(call: Call, view: RunView) -> dict[str, Any]:
+def _paged(call: PageCall, view: RunView) -> dict[str, Any]:
     page = call.records.runs.search(view.query)
     total = call.records.runs.groups(Query(where=view.where))
     columns = _columns(view, page.items)
@@ -146,7 +146,7 @@ def _paged(call: Call, view: RunView) -> dict[str, Any]:
     }
 
 
-def _grouped(call: Call, view: RunView) -> dict[str, Any]:
+def _grouped(call: PageCall, view: RunView) -> dict[str, Any]:
     by = field_of(view.group)
     first = call.records.runs.search(Query(where=view.where, limit=PAGE)).items
     columns = [each for each in _columns(view, first) if each.startswith("metrics.")]
@@ -232,7 +232,7 @@ def titled(column: str) -> str:
     return column.partition(".")[2] or column
 
 
-def rows(call: Call) -> Shown:
+def rows(call: PageCall) -> Shown:
     """Of runs that a page shows, those rows that may have changed; and how many runs began since."""
     view, ids = RunView.of(call), call.query.getlist("id")[:MOST_LIVE]
     wanted = Query(where=attribute("run_id", "in", tuple(ids)), lifecycle=None, limit=MOST_LIVE)
@@ -250,7 +250,7 @@ def rows(call: Call) -> Shown:
     )
 
 
-def run_of(call: Call, run_id: str) -> Run:
+def run_of(call: PageCall, run_id: str) -> Run:
     """The run of an id or how it begins; "latest" is the one that began last.
 
     Raises:
@@ -266,7 +266,7 @@ def run_of(call: Call, run_id: str) -> Run:
     return call.records.runs.get(run_id)
 
 
-def one(call: Call) -> Shown:
+def one(call: PageCall) -> Shown:
     """One run: what it is, its curves, metrics, parameters, tags, inputs, artifacts and children."""
     run = run_of(call, call.path["run_id"])
     children = Query(where=attribute("parent_id", "=", run.run_id), limit=MOST_CHILDREN)
@@ -285,7 +285,7 @@ def one(call: Call) -> Shown:
     )
 
 
-def live(call: Call) -> Shown | Response:
+def live(call: PageCall) -> Shown | Response:
     """The part of a run's page that changes; nothing is read when nothing changed."""
     run = run_of(call, call.path["run_id"])
     if call.query.get("seen") == _stamp(run):
@@ -299,16 +299,16 @@ def _stamp(run: Run) -> str:
     return f"{run.status}.{newest}.{sum(each.step for each in run.metrics.values())}.{len(run.metrics)}"
 
 
-def _curves(call: Call, run: Run) -> dict[str, Any]:
+def _curves(call: PageCall, run: Run) -> dict[str, Any]:
     moving = [key for key, metric in run.metrics.items() if metric.step > 0]
     curves = [(key, curve(call, [(run.run_id, run.name)], key)) for key in moving[:MOST_CURVES]]
     return {"curves": curves, "more_curves": len(moving) - len(curves), "stamp": _stamp(run)}
 
 
-def curve(call: Call, runs: Sequence[tuple[str, str]], key: str, *, baseline: str | None = None) -> Any:
+def curve(call: PageCall, runs: Sequence[tuple[str, str]], key: str, *, baseline: str | None = None) -> Any:
     """A metric over steps, of runs by id and name."""
     series = [
-        Line(
+        Curve(
             name=name,
             colour=at,
             points=[(each.step, each.value) for each in call.records.runs.history(run_id, key).items],
@@ -316,18 +316,18 @@ def curve(call: Call, runs: Sequence[tuple[str, str]], key: str, *, baseline: st
         )
         for at, (run_id, name) in enumerate(runs)
     ]
-    return lines(series, told=f"{key} by step: {', '.join(each.name for each in series)}", y=key)
+    return lines(series, description=f"{key} by step: {', '.join(each.name for each in series)}", y=key)
 
 
-def note(call: Call) -> Moved:
+def note(call: PageCall) -> Redirect:
     """Write the note of a run."""
     run, text = run_of(call, call.path["run_id"]), call.form.get("note", "")
     if len(text) > LONGEST_NOTE:
         raise UsageError(f"note: expected at most {LONGEST_NOTE} characters, received {len(text)}")
     call.records.runs.apply([RunChange(run_id=run.run_id, tags={NOTE: text})])
-    return Moved(url=call.form.get("back", f"/runs/{run.run_id}"), done="The note is saved.")
+    return Redirect(url=call.form.get("back", f"/runs/{run.run_id}"), done="The note is saved.")
 
 
-def _experiments(call: Call) -> list[tuple[str, str]]:
-    found = call.records.experiments.search(Query(limit=MOST_EXPERIMENTS)).items
-    return [(each.experiment_id, each.name) for each in found]
+def _experiments(call: PageCall) -> list[tuple[str, str]]:
+    listed = call.records.experiments.search(Query(limit=MOST_EXPERIMENTS)).items
+    return [(each.experiment_id, each.name) for each in listed]

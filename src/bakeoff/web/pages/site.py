@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from bakeoff.report import numbers
 from bakeoff.web.pages import drawing
-from bakeoff.web.pages.calls import Call, Shown, address
+from bakeoff.web.pages.calls import PageCall, Shown, address
 from bakeoff.web.pages.runs import cell
 
 __all__ = ["POLICY", "Site"]
@@ -40,11 +40,16 @@ PAGES = (
     ("v", "Verdict", "/verdict", True),
     ("e", "Endpoints", "/endpoints", True),
     ("m", "Models", "/models", True),
+    ("q", "Review", "/review", True),
     ("d", "Data", "/data", True),
     ("t", "Traces", "/traces", False),
     ("l", "Loop", "/loop", True),
 )
 """The key behind `g`, the name, the address, and whether it needs a project."""
+PARTS = ("compare_curves.html", "compare_paired.html", "compare_rows.html", "endpoint_answer.html")
+"""Templates of parts of pages that may be opened by themselves, where no script runs."""
+BELONGS = {"/compare": "/runs", "/predictions": "/endpoints", "/report": "/verdict"}
+"""Pages that are part of another one."""
 
 
 class Site:
@@ -63,15 +68,18 @@ class Site:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        environment.filters.update({name: getattr(numbers, name) for name in FILTERS})
-        environment.filters.update({"when": when, "day": day, "ago": ago, "clean": clean})
-        environment.globals.update(address=address, draw=drawing, cell=cell, style=self._hashed("pages.css"))
-        environment.globals.update(script=self._hashed("pages.js"))
+        filters: dict[str, Any] = {name: getattr(numbers, name) for name in FILTERS}
+        filters |= {"when": when, "day": day, "ago": ago, "clean": clean}
+        environment.filters.update(filters)
+        shared: dict[str, Any] = {"address": address, "draw": drawing, "cell": cell}
+        shared |= {"style": self._hashed("pages.css"), "script": self._hashed("pages.js")}
+        environment.globals.update(shared)
         return environment
 
-    def html(self, call: Call, shown: Shown) -> str:
+    def html(self, call: PageCall, shown: Shown) -> str:
         """A template as HTML."""
-        here = max((at for _, _, at, _ in PAGES if call.path["here"].startswith(at)), key=len, default="")
+        first = "/" + call.path["here"].split("/")[1]
+        here = BELONGS.get(first, first)
         listed = [page for page in PAGES if call.of_project is not None or not page[3]]
         values: Mapping[str, Any] = {
             "call": call,
@@ -81,9 +89,11 @@ class Site:
             "title": "",
             **shown.values,
         }
+        if call.alone and shown.template in PARTS:
+            return self._environment.get_template("part.html").render(values, part=shown.template)
         return self._environment.get_template(shown.template).render(values)
 
-    def response(self, call: Call, shown: Shown, *, status: int = 200, seen: str | None = None) -> Response:
+    def response(self, call: PageCall, shown: Shown, *, status: int = 200, seen: str | None = None) -> Response:
         """A template as an answer; one that the reader has already (`seen`) is not sent again."""
         body = self.html(call, shown).encode("utf-8", "surrogatepass")
         tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
@@ -135,8 +145,8 @@ def ago(time_ms: float | None, now_ms: float) -> str:
 
 def clean(text: object, longest: int = 200) -> str:
     """Text of a client: cut, and without what turns the direction of writing or is no character."""
-    kept = "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in str(text))
-    return numbers.cut(kept, longest)
+    shown = "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in str(text))
+    return numbers.cut(shown, longest)
 
 
 def numbers_last() -> int:

@@ -1,18 +1,18 @@
-"""The loop's story: every bake-off with what started it and how it ended, every move of the endpoint, every look."""
+"""The loop's story: its cycles with every decision and the evidence, runs, moves of the endpoint, alerts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from bakeoff.core.errors import BakeoffError
+from bakeoff.core.errors import BakeoffError, UsageError
 from bakeoff.monitor.signals import reports
-from bakeoff.web.pages.calls import Call, Shown
+from bakeoff.web.pages.calls import PageCall, Redirect, Shown
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["Chapter", "story"]
+__all__ = ["Chapter", "decide", "story"]
 
 MOST, MOST_RUNS = 100, 40
 
@@ -28,15 +28,32 @@ class Chapter:
     mood: str = ""
 
 
-def story(call: Call) -> Shown:
+def story(call: PageCall) -> Shown:
     """All of it, newest first, and the policy that drives it."""
     project = call.project("experiment")
+    status = project.cycles.status()
     chapters = sorted([*_runs(project), *_moves(project), *_alerts(project)], key=lambda each: -each.time_ms)
     settings = [each for each in project.settings() if each.key.startswith(("loop.", "monitor.", "endpoint.rollout"))]
     return Shown(
         template="story.html",
-        values={"title": "Loop", "chapters": list(islice(chapters, MOST)), "settings": settings, "project": project},
+        values={
+            "title": "Loop",
+            "chapters": list(islice(chapters, MOST)),
+            "settings": settings,
+            "status": status,
+            "waits": status.cycle is not None and status.cycle.state == "approval",
+        },
     )
+
+
+def decide(call: PageCall) -> Redirect:
+    """Say yes or no to the winner that waits for a person."""
+    project, what, why = call.project("experiment"), call.form.get("what", ""), call.form.get("why", "")
+    if what not in {"approve", "reject"}:
+        raise UsageError(f"what: expected approve or reject, received {what[:40]!r}")
+    cycles = project.cycles
+    cycle = (cycles.approve if what == "approve" else cycles.reject)(why=why, who=call.who)
+    return Redirect(url="/loop", done=f"{cycle.headline.capitalize()}.")
 
 
 def _runs(project: "Project") -> Iterator[Chapter]:
@@ -82,11 +99,11 @@ def _moves(project: "Project") -> Iterator[Chapter]:
 def _alerts(project: "Project") -> Iterator[Chapter]:
     for report in reports(project.records.documents, project.endpoint)[:MOST]:
         if report.alerts:
-            told = [str(each.detail.get("reason") or f"{each.name} {each.value}") for each in report.alerts]
+            reasons = [str(each.detail.get("reason") or f"{each.name} {each.value}") for each in report.alerts]
             yield Chapter(
                 time_ms=report.until_ms,
                 what=f"Alert: {', '.join(each.name for each in report.alerts)}",
-                why="; ".join(told),
+                why="; ".join(reasons),
                 url=f"/endpoints/{report.endpoint}#signals",
                 mood="bad",
             )

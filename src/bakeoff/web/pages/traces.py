@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.core.errors import UsageError
+from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.filters import filter_of, order_of, within
 from bakeoff.core.queries import Query
-from bakeoff.web.pages.calls import Call, Shown, address
+from bakeoff.web.pages.calls import PageCall, Shown, address
 from bakeoff.web.tracking.otlp import attributes_of
 from bakeoff.web.tracking.spans import spans_in
-from bakeoff.web.tracking.traces import COST, GRAMMAR, NAME, NEWEST, TRACES, USAGE, sums_in, trace_of
+from bakeoff.web.tracking.traces import COST, GRAMMAR, NAME, NEWEST, TRACES, USAGE, logged, sums_in
 
 __all__ = ["listing", "one"]
 
@@ -74,7 +74,7 @@ def row_of(body: Mapping[str, Any]) -> TraceRow:
     )
 
 
-def listing(call: Call) -> Shown:
+def listing(call: PageCall) -> Shown:
     """A page of traces."""
     text, order, page = (call.query.get(name, "") for name in ("filter", "order", "page"))
     order = order if order in ORDERS else "newest"
@@ -95,17 +95,20 @@ def listing(call: Call) -> Shown:
             limit=PAGE,
             page=page or None,
         )
-        found = call.records.documents.search(TRACES, query)
-        values["traces"] = [row_of(each.body) for each in found.items if "trace_id" in each.body]
-        values["next"] = found.following and address("/traces", filter=text, order=order, page=found.following)
+        page_of = call.records.documents.search(TRACES, query)
+        values["traces"] = [row_of(each.body) for each in page_of.items if "trace_id" in each.body]
+        values["next"] = page_of.following and address("/traces", filter=text, order=order, page=page_of.following)
     except UsageError as error:
         values["problem"] = str(error)
     return Shown(template="traces.html", values=values)
 
 
-def one(call: Call) -> Shown:
+def one(call: PageCall) -> Shown:
     """A trace: its spans as a waterfall, and what was said of it."""
-    body = trace_of(call.tracking, call.path["trace_id"])
+    stored = call.records.documents.get(TRACES, call.path["trace_id"])
+    if stored is None or not logged(stored.body):
+        raise NotFoundError(f"expected the id of a trace, received {call.path['trace_id'][:80]!r}")
+    body: Any = stored.body
     spans = spans_in(call.tracking, body["trace_id"])
     return Shown(
         template="trace.html",

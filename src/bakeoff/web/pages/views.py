@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from bakeoff.core import narrow
 from bakeoff.core.errors import UsageError
 from bakeoff.core.protocols import DocumentRecords
-from bakeoff.web.pages.calls import Call, Moved, address
+from bakeoff.web.pages.calls import PageCall, Redirect, address
 
 __all__ = ["SavedView", "delete", "save", "saved"]
 
@@ -35,7 +35,7 @@ def saved(documents: DocumentRecords) -> Sequence[SavedView]:
     ]
 
 
-def save(call: Call) -> Moved:
+def save(call: PageCall) -> Redirect:
     """Keep the view that a form names; one of the same name is replaced."""
     call.principal_reaches_all()
     name = call.form.get("name", "").strip()
@@ -48,12 +48,12 @@ def save(call: Call) -> Moved:
     if len(documents.find(VIEWS)) >= MOST and documents.get(VIEWS, name) is None:
         raise UsageError(f"expected at most {MOST} saved views; delete one first")
     documents.put(VIEWS, name, {"query": query})
-    return Moved(url=f"/runs?{query}", done=f"Saved as {name}.")
+    return Redirect(url=f"/runs?{query}", done=f"Saved as {name}.")
 
 
-def delete(call: Call) -> Moved:
+def delete(call: PageCall) -> Redirect:
     """Forget the view that a form names."""
     call.principal_reaches_all()
     name = call.form.get("name", "")
     call.records.documents.delete(VIEWS, name)
-    return Moved(url=address("/runs"), done=f"The view {name} is gone.")
+    return Redirect(url=address("/runs"), done=f"The view {name} is gone.")

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import Permission
+from bakeoff.core.protocols import Reporting
 from bakeoff.core.records import RunChange
 from bakeoff.core.types import Json
 from bakeoff.security.audited import audited
@@ -28,7 +29,7 @@ from bakeoff.web.auth import Authenticator, origin_of, principal_of, protect
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission
-from bakeoff.web.problems import HEADERS, HttpError, error_response
+from bakeoff.web.problems import HEADERS, UNAVAILABLE, HttpError, JsonResponse, error_response
 from bakeoff.web.request_ids import RequestIds, request_id
 from bakeoff.web.tracking import (
     aggregates,
@@ -621,6 +622,7 @@ class _Handlers:
             Route("/get-artifact", self._streaming(artifacts.run_file, "read", run_id=NEEDED, path=NEEDED)),
             Route("/model-versions/get-artifact", version),
             Route("/health", self.health),
+            Route("/health/ready", self.ready),
             Route("/version", self.version),
             Route("/metrics", self.metrics),
             Route("/openapi.json", self.described),
@@ -726,6 +728,15 @@ class _Handlers:
     async def health(self, _request: Request) -> Response:
         """OK while the process answers."""
         return PlainTextResponse("OK")
+
+    @permission("public")
+    async def ready(self, _request: Request) -> Response:
+        """200 while the records and blobs answer, as far as is known, else 503; the body says which do not."""
+        stores = {"records": self.tracking.records, "blobs": self.tracking.blobs}
+        lost = [name for name, each in stores.items() if isinstance(each, Reporting) and each.problem() is not None]
+        response = JsonResponse({"ready": not lost, "lost": lost}, UNAVAILABLE if lost else 200)
+        response.headers.update(HEADERS[UNAVAILABLE] if lost else {})
+        return response
 
     @permission("public")
     async def version(self, _request: Request) -> Response:
