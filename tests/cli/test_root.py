@@ -85,6 +85,7 @@ def test_what_the_readme_says_of_options_is_so():
         "export",
         "feedback",
     } | {
+        "people",
         "ci",
         "env",
         "lock",
