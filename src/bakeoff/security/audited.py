@@ -17,6 +17,7 @@ from bakeoff.core.protocols import (
     DocumentRecords,
     ExperimentRecords,
     RecordStore,
+    Reporting,
     RunRecords,
     Tabular,
     VersionRecords,
@@ -90,6 +91,10 @@ class AuditedRecords:
         self.runs: RunRecords = _Runs(inner.runs, note)
         self.versions: VersionRecords = _Versions(inner.versions, note)
         self.documents: DocumentRecords = _Documents(inner.documents, note)
+
+    def problem(self) -> str | None:
+        """Why the store cannot be used at the moment; None when it can, as far as is known."""
+        return self.inner.problem() if isinstance(self.inner, Reporting) else None
 
     def close(self) -> None:
         """Close the store."""
