@@ -1,5 +1,6 @@
 """Tokens, the audit log and certificates on the command line; servers that ask who calls."""
 
+import io
 import json
 import os
 
@@ -97,3 +98,30 @@ def test_a_public_address_is_refused_without_a_certificate(bakeoff, folder):
     assert ended.code == 1
     assert "bakeoff certs dev" in ended.errors[0]
     assert "tokens create" not in ended.errors[0]
+
+
+def test_people_are_added_listed_and_removed(bakeoff, folder, monkeypatch):
+    pytest.importorskip("argon2")
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\n"))
+    added = bakeoff("people", "add", "ada", "--role", "viewer", "-C", folder)
+    assert (added.code, added.out) == (0, "ada may sign in as viewer\n")
+    (ada,) = bakeoff("people", "list", "-C", folder, "--json").document["people"]
+    assert (ada["name"], ada["roles"], "hash" in ada) == ("ada", ["viewer"], False)
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    short = bakeoff("people", "add", "bo", "--role", "viewer", "-C", folder)
+    assert (short.code, "12 to 1024 characters, received 5" in short.errors[0]) == (2, True)
+    assert bakeoff("people", "remove", "ada", "-C", folder).code == 0
+    assert bakeoff("people", "remove", "ada", "-C", folder).code == 1
+    actions = [each["action"] for each in bakeoff("audit", "list", "-C", folder, "--json").document["records"]]
+    assert actions == ["person added", "person removed"]
+
+
+def test_a_person_is_forgotten_from_the_command_line(bakeoff, folder):
+    (folder / "a.csv").write_text("who,b\nzoe@planted.example,1\n")
+    looked = bakeoff("forget", "zoe@planted.example", "--look", "-C", folder)
+    assert (looked.code, looked.out) == (3, "still holds it: a.csv\n")
+    (folder / "a.csv").unlink()
+    ended = bakeoff("forget", "zoe@planted.example", "-C", folder)
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, "no file of the project holds it")
+    assert bakeoff("forget", "zoe@planted.example", "-C", folder, "--json").document["events"] == 0
+    assert bakeoff("forget", "zoe", "-C", folder).code == 2

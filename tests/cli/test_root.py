@@ -67,12 +67,25 @@ def test_what_the_readme_says_of_options_is_so():
         "schema",
         "tokens",
         "audit",
+        "people",
+        "deps",
         "certs",
         "dev",
         "env",
         "ci",
     }
-    assert lacking["--json"] == {"data", "completion", "schema", "tokens", "audit", "certs", "export", "feedback"} | {
+    assert lacking["--json"] == {
+        "data",
+        "completion",
+        "schema",
+        "tokens",
+        "people",
+        "audit",
+        "certs",
+        "export",
+        "feedback",
+    } | {
+        "people",
         "ci",
         "env",
         "lock",

@@ -3,7 +3,7 @@
 import pytest
 
 from bakeoff.core.errors import ConflictError, NotFoundError
-from bakeoff.core.protocols import Tabular
+from bakeoff.core.protocols import Reporting, Tabular
 from bakeoff.core.records import DocumentChange, ExperimentChange, RegisteredChange, RunChange, VersionChange
 from bakeoff.security.audit import AuditLog
 from bakeoff.security.audited import audited
@@ -145,6 +145,8 @@ def test_it_is_a_store_of_records_like_any_other(tmp_path):
     wrapped = audited(audited(inner, lambda: NOW, who="ada"), lambda: NOW, who="bo")
     assert isinstance(wrapped, Tabular)
     assert not isinstance(audited(MemoryRecords(lambda: NOW), lambda: NOW, who="ada"), Tabular)
+    assert wrapped.problem() is None
+    assert isinstance(wrapped, Reporting)
     wrapped.experiments.create("once")
     assert [each.who for each in AuditLog(inner.documents, lambda: NOW).records()] == ["bo"]
     wrapped.close()

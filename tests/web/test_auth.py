@@ -26,6 +26,7 @@ from bakeoff.web.auth import TokenAuthenticator, protect
 from bakeoff.web.pages.app import page_routes
 from bakeoff.web.permissions import permission_of
 from bakeoff.web.serving.app import create_app
+from bakeoff.web.sign_in import SignIn
 from bakeoff.web.tracking import reach
 from bakeoff.web.tracking.app import create_tracking_app
 from bakeoff.web.tracking.context import Tracking
@@ -57,8 +58,13 @@ class World:
                 authenticator=authenticator,
                 fine_tuning=self.fine_tuning,
             ),
-            "tracking": create_tracking_app(tracking, authenticator=authenticator, pages=page_routes(tracking)),
+            "tracking": create_tracking_app(
+                tracking, authenticator=authenticator, pages=[*page_routes(tracking), *self.signing_in()]
+            ),
         }
+
+    def signing_in(self):
+        return SignIn(sessions=AccessTokens(self.records.documents, Roles({}), lambda: NOW, kind="session")).routes()
 
     @staticmethod
     def engine(name, events) -> Engine:
@@ -81,7 +87,7 @@ def world(tmp_path_factory):
 @pytest.mark.parametrize("app", ["serving", "tracking"])
 def test_every_cell_of_roles_and_routes_is_as_declared(world, app):
     wrong, cells = [], 0
-    with TestClient(world.apps[app], raise_server_exceptions=False) as client:
+    with TestClient(world.apps[app], raise_server_exceptions=False, follow_redirects=False) as client:
         for route in world.apps[app].routes:
             assert isinstance(route, Route)
             needed = permission_of(route.endpoint)
@@ -93,6 +99,7 @@ def test_every_cell_of_roles_and_routes_is_as_declared(world, app):
                 status = client.request(method, path, headers=headers).status_code
                 allowed = needed == "public" or needed in ROLES.get(role, ())
                 cells += 1
+                assert status < 500 or app == "serving", (method, path, role)
                 if (status in REFUSED) is allowed or (not allowed and status != (401 if text is None else 403)):
                     wrong.append((role, method, path, needed, status))
     assert wrong == []

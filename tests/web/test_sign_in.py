@@ -279,7 +279,7 @@ def test_a_person_of_a_provider(provider, monkeypatch):
         assert not principal.may("administer")
         assert client.get(SEARCH).status_code == 200
         again = client.get(f"/sign-in/callback?{urlencode(back)}")  # the cookie of the beginning is gone
-        assert again.status_code == 403
+        assert again.status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_answers_that_are_not_of_this_sign_in(provider, monkeypatch):
             query = {key: value for key, value in {**back, **change}.items() if value is not None}
             assert client.get(f"/sign-in/callback?{urlencode(query)}").status_code == 403
         with world.client() as other:
-            assert other.get(f"/sign-in/callback?{urlencode(back)}").status_code == 403
+            assert other.get(f"/sign-in/callback?{urlencode(back)}").status_code == 400
         provider.key = OTHER
         assert client.get(f"/sign-in/callback?{urlencode(back)}").status_code == 403
         provider.key = KEY

@@ -75,8 +75,8 @@ def _holding(key: PersonKey, column: Any) -> Any:
 
     dtype = column.dtype
     if dtype in {pl.Categorical, pl.Enum} or dtype == pl.String:
-        found = {text for text in column.cast(pl.String).unique().drop_nulls().to_list() if key.in_text(text)}
-        return column.cast(pl.String).is_in(list(found)).fill_null(value=False)
+        matching = {text for text in column.cast(pl.String).unique().drop_nulls().to_list() if key.in_text(text)}
+        return column.cast(pl.String).is_in(list(matching)).fill_null(value=False)
     if dtype.is_integer():
         wanted = int(key.text) if key.text.isdigit() else None
         return (column == wanted).fill_null(value=False) if wanted is not None else pl.Series([False] * len(column))

@@ -20,6 +20,7 @@ from bakeoff.core.events import KINDS, Event
 from bakeoff.core.protocols import BlobStore, EventLog, RecordStore
 from bakeoff.core.types import Json
 from bakeoff.loop.references import references
+from bakeoff.security.audited import plain
 from bakeoff.stores.records import Records
 
 if TYPE_CHECKING:
@@ -92,13 +93,14 @@ def move(project: "Project", target: Opened, *, again: bool, progress: Callable[
         UsageError: the target holds something else. CorruptError: something did not come over as it was.
         NotFoundError: a record of the project lacks a blob.
     """
-    if not isinstance(project.records, Records) or not isinstance(target.records, Records):
+    source = plain(project.records)
+    if not isinstance(source, Records) or not isinstance(target.records, Records):
         raise UsageError("expected records on SQLite or PostgreSQL on both sides, received those of another store")
     # Blobs first, records last: whoever opens the target meanwhile sees no record whose blob is not there.
     blobs, already, size = _blobs(project, target.blobs, progress)
     events, events_already, checksum = _events(project.events, target.events, progress)
     progress("copying records")
-    tables = project.records.copy_to(target.records, again=again)
+    tables = source.copy_to(target.records, again=again)
     return Move(
         records=tuple(MovedTable(table=name, rows=each.rows, checksum=each.checksum) for name, each in tables.items()),
         blobs=blobs,

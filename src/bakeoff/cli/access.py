@@ -345,8 +345,10 @@ def add_person(
     """
     import sys
 
-    asked = sys.stdin.isatty()
-    password = typer.prompt("password", hide_input=True, confirmation_prompt=True) if asked else sys.stdin.readline()
+    if sys.stdin.isatty():
+        password = str(typer.prompt("password", hide_input=True, confirmation_prompt=True))
+    else:
+        password = sys.stdin.readline()
     with open_project(folder) as project:
         account = project.add_person(name, password.rstrip("\n"), roles=role, scopes=scope or ())
     if as_json:

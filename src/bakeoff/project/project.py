@@ -609,14 +609,13 @@ class Project:
         """
         from bakeoff.actions.forget import forget
         from bakeoff.core.erasure import PersonKey
-        from bakeoff.security.audited import Audited
+        from bakeoff.security.audited import plain
 
         person, state = PersonKey(key), self._state_folder()
         self.close()  # the log is written by nobody meanwhile
         with held(state / "run.lock"):
-            records = self.records
             result = forget(
-                records.inner if isinstance(records, Audited) else records,
+                plain(self.records),
                 self.blobs,
                 self.events,
                 person,

@@ -245,8 +245,8 @@ def as_cef(record: AuditRecord, version: str) -> str:
 
 def _erased(bodies: Iterable[Mapping[str, Json]]) -> frozenset[int]:
     """The numbers of records whose content was erased, as records of that say."""
-    told = [body.get("after") for body in bodies if body.get("action") == ERASURE and "salt" in body]
-    numbers = [narrow.json_array(after.get("numbers", ())) for after in told if isinstance(after, Mapping)]
+    bodies_of_erasure = [body.get("after") for body in bodies if body.get("action") == ERASURE and "salt" in body]
+    numbers = [narrow.json_array(after.get("numbers", ())) for after in bodies_of_erasure if isinstance(after, Mapping)]
     return frozenset(number for each in numbers for number in each if isinstance(number, int))
 
 

@@ -17,6 +17,7 @@ from bakeoff.core.protocols import (
     DocumentRecords,
     ExperimentRecords,
     RecordStore,
+    Reporting,
     RunRecords,
     Tabular,
     VersionRecords,
@@ -42,20 +43,26 @@ from bakeoff.security.audit import AuditLog
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Audited", "audited"]
+__all__ = ["AuditedRecords", "audited", "plain"]
 
-OF_ITSELF = frozenset({"audit", "audit_head", "tokens", "accounts", "sessions", "endpoints", "endpoint_changes"})
+OF_ITSELF = frozenset(
+    {"audit", "audit_head", "tokens", "accounts", "sessions", "endpoints", "endpoint_changes", "cycles"}
+)
 """Collections whose writers write the record themselves, in the same commit where it matters."""
-WORK = frozenset({"steps", "passes", "studies", "searches", "looks", "sums", "signals", "leases", "rollouts", "advice"})
+WORK = frozenset(
+    {"steps", "passes", "studies", "searches", "looks", "sums", "signals", "leases", "rollouts", "advice"}
+    | {"monitor", "monitor_hours", "monitor_daily"}
+)
 """What the loop notes for itself; it may be thrown away and made again."""
 DECLARED = frozenset(
-    {"anchors", "ingested", "releases", "scorers", "issues", "evaluation_datasets", "model_signatures"}
+    {"anchors", "ingested", "releases", "proposals", "scorers", "issues", "evaluation_datasets", "model_signatures"}
+    | {"review_batches", "views"}
 )
 """What people or the loop decide: every write is a change of state. Of other collections, removals are."""
 LONGEST, MOST = 200, 20
 
 
-def audited(store: RecordStore, clock: Clock, *, who: str, origin: str = "") -> "Audited":
+def audited(store: RecordStore, clock: Clock, *, who: str, origin: str = "") -> "AuditedRecords":
     """The store, whose changes are written into its audit log as those of somebody.
 
     Args:
@@ -64,12 +71,17 @@ def audited(store: RecordStore, clock: Clock, *, who: str, origin: str = "") -> 
         who: who changes things through it.
         origin: where they come from, such as an address.
     """
-    inner = store.inner if isinstance(store, Audited) else store
-    kind = _TabularAudited if isinstance(inner, Tabular) else Audited
+    inner = plain(store)
+    kind = _TabularRecords if isinstance(inner, Tabular) else AuditedRecords
     return kind(inner, AuditLog(inner.documents, clock), who=who, origin=origin)
 
 
-class Audited:
+def plain(store: RecordStore) -> RecordStore:
+    """The store behind an audited one: for copying and erasing, which no record could tell of in their order."""
+    return store.inner if isinstance(store, AuditedRecords) else store
+
+
+class AuditedRecords:
     """A `RecordStore` with an audit log; made by `audited`."""
 
     def __init__(self, inner: RecordStore, log: AuditLog, *, who: str, origin: str) -> None:
@@ -80,12 +92,16 @@ class Audited:
         self.versions: VersionRecords = _Versions(inner.versions, note)
         self.documents: DocumentRecords = _Documents(inner.documents, note)
 
+    def problem(self) -> str | None:
+        """Why the store cannot be used at the moment; None when it can, as far as is known."""
+        return self.inner.problem() if isinstance(self.inner, Reporting) else None
+
     def close(self) -> None:
         """Close the store."""
         self.inner.close()
 
 
-class _TabularAudited(Audited):
+class _TabularRecords(AuditedRecords):
     def tables(self) -> "AbstractContextManager[Callable[[str], Iterator[pl.DataFrame]]]":
         assert isinstance(self.inner, Tabular)
         return self.inner.tables()
@@ -164,7 +180,7 @@ class _Experiments:
 class _Runs:
     def __init__(self, inner: RunRecords, note: _Notes) -> None:
         self._inner, self._note = inner, note
-        self.get, self.search, self.start = inner.get, inner.search, inner.start
+        self.get, self.search, self.start, self.groups = inner.get, inner.search, inner.start, inner.groups
 
     def history(self, run_id: str, key: str, **more: Any) -> Page[Metric]:
         return self._inner.history(run_id, key, **more)

@@ -143,10 +143,10 @@ class OpenId:
         )
 
     def _metadata(self) -> Mapping[str, Any]:
-        found = self._remembered("metadata", f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
-        if found.get("issuer") != self._issuer:
-            raise SecurityError(f"expected metadata of {self._issuer!r}, received that of {found.get('issuer')!r}")
-        return found
+        metadata = self._remembered("metadata", f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
+        if metadata.get("issuer") != self._issuer:
+            raise SecurityError(f"expected metadata of {self._issuer!r}, received that of {metadata.get('issuer')!r}")
+        return metadata
 
     def _keys(self) -> Any:
         return self._remembered("keys", _secure(str(self._metadata()["jwks_uri"])))

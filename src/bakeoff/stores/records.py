@@ -54,7 +54,7 @@ class Records:
         """Erase a person's rows and values, and name blobs anew; how many by table."""
         from bakeoff.stores.record_erasure import erase
 
-        return erase(self._database, key, renamed)
+        return erase(self.database, key, renamed)
 
     def close(self) -> None:
         """Release the connections."""

@@ -103,7 +103,7 @@ class SignIn:
         """Come back from the provider."""
         secret, slash, rest = (cookie_of(request.headers, secure=self.secure, name=BEGUN) or "").partition("/")
         if self.openid is None or not secret:
-            raise HttpError(403, "SecurityError", "expected to come back from the sign-in that began here: begin again")
+            raise HttpError(400, "UsageError", "expected to come back from a sign-in that began here: begin again")
         answer = dict(request.query_params)
         try:
             person = await run_in_threadpool(self.openid.finish, secret, answer, self._callback(request))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,9 +13,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from bakeoff.core.errors import BakeoffError
-from bakeoff.core.principals import Permission
+from bakeoff.core.principals import ANONYMOUS, Permission
 from bakeoff.project.wiring import now_ms
-from bakeoff.web.auth import principal_of
+from bakeoff.security.audit import current_user
+from bakeoff.security.audited import audited
+from bakeoff.web.auth import origin_of, principal_of
 from bakeoff.web.pages import compare, data, endpoints, models, overview, review, runs, story, traces, verdict, views
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
 from bakeoff.web.pages.site import Site
@@ -24,6 +26,7 @@ from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, error_body, status_of
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.reach import within_reach
+from bakeoff.web.tracking.wire import TrackingError
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
@@ -138,13 +141,17 @@ class _Pages:
         return endpoint
 
     def _answered(self, page: PageRoute, request: Request, form: Mapping[str, str]) -> Response:
-        principal = principal_of(request)
+        principal, tracking = principal_of(request), self._tracking
+        if page.method == "POST":
+            who = principal.name if principal is not ANONYMOUS else current_user()
+            records = audited(tracking.records, tracking.clock, who=who, origin=origin_of(request))
+            tracking = replace(tracking, records=records)
         call = PageCall(
             query=request.query_params,
             form=form,
             path={**request.path_params, "here": request.url.path},
             principal=principal,
-            tracking=within_reach(self._tracking, principal),
+            tracking=within_reach(tracking, principal),
             now_ms=self._tracking.clock(),
             alone=request.headers.get("sec-fetch-dest") == "document",
             of_project=self._project,
@@ -158,6 +165,10 @@ class _Pages:
                 return self._site.response(call, made, seen=request.headers.get("if-none-match"))
         except (BakeoffError, HttpError) as error:
             return self._problem(call, error)
+        except TrackingError as error:  # of what pages and MLflow's protocol read alike
+            is_absent = error.code == "RESOURCE_DOES_NOT_EXIST"
+            kind = "NotFoundError" if is_absent else "UsageError"
+            return self._problem(call, HttpError(404 if is_absent else 400, kind, error.message))
         except Exception as error:
             logger.exception("unexpected error", extra={"path": request.url.path})
             return self._problem(call, error)
