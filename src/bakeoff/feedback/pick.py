@@ -97,8 +97,8 @@ def pick(frame: ReviewFrame, budget: int, shares: Mapping[ReasonKind, float], *,
     random = drawing.permutation(rows)[: round(budget * share) if wanted else budget].tolist()
     ranked = _ranked(frame, ways, wanted, budget - len(random), drawn=frozenset(random))
     order = _interleaved(ranked, random)
-    told = tuple(notes[kind] for kind in REASONS if kind in notes and shares.get(kind, 0.0) > 0)
-    return Picked(rows=tuple(order), counts=_counted(order), notes=told)
+    lacking = tuple(notes[kind] for kind in REASONS if kind in notes and shares.get(kind, 0.0) > 0)
+    return Picked(rows=tuple(order), counts=_counted(order), notes=lacking)
 
 
 def _counted(rows: Sequence[PickedRow]) -> dict[str, int]:
