@@ -324,9 +324,8 @@ def estimate(
     if as_json:
         emit(msgspec.to_builtins(measured))
         return
-    typer.echo(
-        f"{measured.metric} {measured.interval.value:.4f} {measured.interval.ends()} of {measured.population:,} predictions"
-    )
+    value = f"{measured.interval.value:.4f} {measured.interval.ends()}"
+    typer.echo(f"{measured.metric} {value} of {measured.population:,} predictions")
     typer.echo(
         f"  by {measured.rows:,} answers: {measured.random:,} drawn at random, {measured.certain:,} picked for a reason"
     )
