@@ -6,7 +6,6 @@ import polars as pl
 import pytest
 
 from bakeoff import Project
-from bakeoff.cli.render import lineage_page
 from bakeoff.cli.run_page import leaderboard
 from bakeoff.evaluate.decide import verdict
 from bakeoff.report.markdown import markdown
@@ -105,7 +104,7 @@ def test_the_winner_is_fitted_on_all_rows_and_its_twin_is_the_evidence(memory):
         assert project.release().model_version != evaluated
         assert project.lineage(evaluated).model.content == origin.evaluated_tree
         assert len(project.model().model.known) == 300
-        assert "fitted on 300 rows: its evaluated twin's 240 and 60 more" in lineage_page(project.lineage().to_json())
+        assert "fitted on 300 rows: its evaluated twin's 240 and 60 more" in str(project.lineage_of().nodes[0].facts)
         shown = markdown(project.report(None))
         assert project.run().unchanged
     assert "served: fitted with the same choices on all 300 rows" in leaderboard(finished.results)

@@ -25,10 +25,14 @@ from bakeoff.cli import (
     fine_tuning,
     for_programs,
     lifecycle,
+    lineage,
+    looping,
     models,
+    monitoring,
     moving,
     packaging,
     pipelines,
+    planning,
     questions,
     records,
     replaying,
@@ -36,6 +40,7 @@ from bakeoff.cli import (
     serving,
     together,
     tracking,
+    watching,
 )
 from bakeoff.cli.failures import INTERRUPTED, described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
@@ -85,17 +90,22 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
 
 for _module in (
     lifecycle,
+    looping,
     serving,
     feedback,
     reviewing,
+    monitoring,
     together,
     endpoints,
     replaying,
     packaging,
+    planning,
     tracking,
+    watching,
     moving,
     records,
     questions,
+    lineage,
 ):
     _module.add_to(app)
 for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):

@@ -1,4 +1,4 @@
-"""Commands that look things up: runs, lineage, config, doctor."""
+"""Commands that look things up: runs, config, doctor."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ MOST_RUNS = 20
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.add_typer(runs, name="runs")
-    for command in (explain, lineage, config, doctor, verify, gc):
+    for command in (explain, config, doctor, verify, gc):
         app.command()(command)
 
 
@@ -176,27 +176,6 @@ def explain(
         emit(asdict(explained))
     else:
         typer.echo(row_page(explained))
-
-
-def lineage(
-    version: Annotated[str | None, typer.Argument(help="NAME/2, 2 or an alias; the champion by default.")] = None,
-    *,
-    folder: Folder = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """What a model version was made from: data, code, environment, parameters.
-
-    For example: bakeoff lineage champion
-    """
-    with open_project(folder) as project:
-        found = project.lineage(version).to_json()
-    if as_json:
-        emit(found)
-    else:
-        from bakeoff.cli.render import lineage_page
-
-        typer.echo(lineage_page(found))
-        next_step("data card", folder)
 
 
 def config(*, folder: Folder = HERE, as_json: AsJson = False) -> None:

@@ -12,7 +12,6 @@ from bakeoff.cli.run_page import expectations, leaderboard
 from bakeoff.cli.tables import table
 from bakeoff.cli.terminal import write_text
 from bakeoff.config.file import Value
-from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Json
 from bakeoff.results.data import Dataset
@@ -37,7 +36,6 @@ __all__ = [
     "checks_page",
     "damages_page",
     "feedback_page",
-    "lineage_page",
     "markdown_report",
     "models_page",
     "runs_page",
@@ -202,8 +200,9 @@ def turn_page(turn: "LoopTurn") -> str:
     """One turn of the loop."""
     parts = [signals_page(turn.report)] if turn.report else [f"not monitored: {turn.unwatched}"]
     parts += [f"trigger {trigger.kind}: {trigger.reason}" for trigger in turn.triggers]
+    parts += [] if turn.cycle is None else [turn.cycle.headline, f"  {turn.cycle.last.sentence}"]
     if turn.outcome is None:
-        parts.append("no trigger fired: nothing was done")
+        parts += [] if turn.cycle else ["no trigger fired: nothing was done"]
         parts += [f"not released: {turn.blocked}"] if turn.blocked else []
     else:
         parts += [_joined(turn.taken_in, turn.outcome.results.dataset), "", leaderboard(turn.outcome.results)]
@@ -226,6 +225,7 @@ def turn_json(turn: "LoopTurn") -> dict[str, Json]:
         "blocked": turn.blocked,
         "unwatched": turn.unwatched,
         "run": turn.outcome.results.to_json() if turn.outcome else None,
+        "cycle": turn.cycle.to_json() if turn.cycle else None,
     }
 
 
@@ -263,43 +263,6 @@ def models_page(versions: Sequence[Version]) -> str:
         for v in versions
     ]
     return table(["version", "candidate", "family", "aliases", "registered", "run"], rows)
-
-
-def lineage_page(found: Doc) -> str:
-    """A version and what made it."""
-    from bakeoff.report.ledger import headline
-
-    made, data, around = found["made_from"], found["dataset"] or {}, found["environment"] or {}
-    dirty = {True: " (with uncommitted changes)", False: "", None: ""}[made["code_dirty"]]
-    ledger = Ledger.from_json(made["ledger"]) if made.get("ledger") else None
-    lines = [
-        f"model        {found['model_version']}  {' '.join(found['aliases'])}",
-        f"  content    {found['content']}",
-        f"  run        {found['run_id']}, {_time(found['created_ms'])}",
-        f"  candidate  {made['candidate']} ({made['family']}), seed {made['seed']}, fitted on {_fitted_on(made)}",
-        f"  params     {made['params']}",
-        f"  chosen     {made['chosen']}",
-        *([f"  prompt     {prompt['version']}  {prompt['digest'][:12]}"] if (prompt := made.get("prompt")) else []),
-        f"  steps      {', '.join(made['steps']) or 'none'}",
-        f"dataset      {made['dataset_version']}",
-        f"  rows       {data.get('rows', '?')} ({data.get('from_feedback', 0)} from feedback)",
-        *([f"  ledger     {headline(ledger)}"] if ledger else []),
-        f"  sources    {data.get('sources', '?')}",
-        f"code         {made['code_commit'] or 'not in a git repository'}{dirty}",
-        f"environment  {made['environment']}",
-        f"  python     {around.get('python', '?')} on {around.get('platform', '?')}",
-        f"  packages   {len(around.get('packages', {}))}",
-    ]
-    return "\n".join(lines)
-
-
-def _fitted_on(made: Doc) -> str:
-    """On how many rows it was fitted, and its evaluated twin on how many of them."""
-    rows, evaluated = made.get("fitted_rows"), made.get("evaluated_rows")
-    if not rows:  # registered before they were counted
-        return f"{made['rows']} rows"
-    twin = f": its evaluated twin's {evaluated:,} and {rows - evaluated:,} more" if rows != evaluated else ""
-    return f"{rows:,} rows{twin}"
 
 
 def damages_page(damages: "Sequence[Damage]") -> str:

@@ -20,6 +20,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "endpoints",
         "replay",
         "package",
+        "plan",
         "predict",
         "feedback",
         "review",
@@ -28,10 +29,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "ui",
         "up",
     ),
-    "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "env", "fine-tune"),
+    "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "reproduce", "env", "fine-tune"),
     "Before a merge": ("check", "ci"),
-    "Security": ("tokens", "audit", "certs"),
-    "Care": ("config", "verify", "gc", "import-mlflow", "export-mlflow"),
+    "Security": ("tokens", "people", "audit", "certs", "forget"),
+    "Care": ("config", "verify", "gc", "move", "import-mlflow", "export-mlflow"),
     "For programs": ("completion", "schema"),
 }
 """Each command stands in one of them."""

@@ -1,4 +1,4 @@
-"""Commands around the endpoint: serve, predict, monitor."""
+"""Commands around the endpoint: serve, predict."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
+from bakeoff.cli.options import AsJson, Folder, emit, open_project
 from bakeoff.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SWITCH_S = 0.0005
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for command in (serve, predict, monitor):
+    for command in (serve, predict):
         app.command()(command)
 
 
@@ -180,31 +180,3 @@ def predict(
 
     with answering(file, row, url, folder) as parts:
         show_answers(parts, as_json=as_json, folder=folder)
-
-
-def monitor(
-    *,
-    since_ms: Annotated[
-        int | None,
-        typer.Option(
-            metavar="MS", help="Start of the window, in milliseconds since 1970 (UTC); the live release's by default."
-        ),
-    ] = None,
-    until_ms: Annotated[int | None, typer.Option(metavar="MS", help="End of the window; now by default.")] = None,
-    folder: Folder = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Signals of the live release: drift, quality, latency, errors, volume.
-
-    For example: bakeoff monitor
-    """
-    from bakeoff.cli.render import signals_page
-    from bakeoff.monitor.signals import to_json
-
-    with open_project(folder) as project:
-        found = project.monitor(since_ms=since_ms, until_ms=until_ms)
-    if as_json:
-        emit(to_json(found))
-    else:
-        typer.echo(signals_page(found))
-        next_step("loop --once", folder)

@@ -69,6 +69,9 @@ class PredictionEvent(
         role: of the release that answered: "live", "canary" or "shadow". What a shadow says nobody gets.
         shadow_of: the id of the live answer to the same row, of a shadow's.
         trace_id: the caller's trace, in hexadecimal, if the call named one.
+        tokens_in, tokens_out: tokens read and written, of a language model.
+        cost_usd: what a service was paid for the answer, in dollars.
+        caller: who called, where callers are asked who they are.
         time_ms: when it was logged, in milliseconds since 1970.
     """
 
@@ -90,6 +93,10 @@ class PredictionEvent(
     role: Role = LIVE
     shadow_of: str | None = None
     trace_id: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost_usd: float | None = None
+    caller: str | None = None
     time_ms: int = NOW
 
     @property

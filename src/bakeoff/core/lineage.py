@@ -13,7 +13,17 @@ from bakeoff.core import narrow
 from bakeoff.core.refs import BlobRef, blobs_of, ref
 from bakeoff.core.types import Column, Json, Signature
 
-__all__ = ["DatasetOrigin", "EnvironmentOrigin", "ModelOrigin", "Origin", "PromptOrigin", "PromptUse", "origin_of"]
+__all__ = [
+    "CodeOrigin",
+    "DatasetOrigin",
+    "EnvironmentOrigin",
+    "ModelOrigin",
+    "Origin",
+    "PromptOrigin",
+    "PromptUse",
+    "SnapshotOrigin",
+    "origin_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +33,35 @@ class PromptUse:
     version: str
     file: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeOrigin:
+    """The project's own code: where git has it (None: nowhere), what differed from the commit, and its files.
+
+    `patch_blob` is what git applies to the commit, `tree_blob` the project's files without its data (`left_out`: those
+    that were too large), `notebook_blob` the cells that were run in the notebook that it was made in.
+    """
+
+    commit: str | None = None
+    dirty: bool | None = None
+    branch: str | None = None
+    remote: str | None = None
+    patch_blob: BlobRef | None = None
+    tree_blob: BlobRef | None = None
+    notebook_blob: BlobRef | None = None
+    left_out: tuple[str, ...] = ()
+
+    def refs(self) -> Iterator[BlobRef]:
+        """The blobs of its files."""
+        for blob in (self.patch_blob, self.tree_blob, self.notebook_blob):
+            yield from ref(blob)
+
+    @property
+    def artifacts(self) -> Mapping[str, str]:
+        """Its blobs under the names that they have as artifacts of a run."""
+        named = {"project": self.tree_blob, "changes.patch": self.patch_blob, "notebook.ipynb": self.notebook_blob}
+        return {f"code/{name}": blob for name, blob in named.items() if blob}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +95,7 @@ class ModelOrigin:
     environment: str = ""
     code_commit: str | None = None
     code_dirty: bool | None = None
+    code: CodeOrigin | None = None
     family_code: str = ""
     scorecard: Mapping[str, Any] = field(default_factory=dict[str, Any])
     evaluated_tree: BlobRef | None = None
@@ -70,6 +110,7 @@ class ModelOrigin:
         for blob in (self.rows_blob, self.hashes_blob, self.contract, self.evaluated_tree, self.fold_outcomes_blob):
             yield from ref(blob)
         yield from self.fold_trees
+        yield from self.code.refs() if self.code else ()
 
     def to_json(self) -> dict[str, Json]:
         """As records hold it."""
@@ -143,7 +184,12 @@ class EnvironmentOrigin:
     def from_json(cls, lineage: Mapping[str, Json]) -> Self:
         """From what records hold."""
         packages = narrow.json_object(lineage.get("packages") or {})
-        return cls(python=str(lineage.get("python", "")), platform=str(lineage.get("platform", "")), packages=packages)
+        return cls(
+            python=str(lineage.get("python", "")),
+            platform=str(lineage.get("platform", "")),
+            packages=packages,
+            local=tuple(narrow.texts(lineage.get("local") or ())),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,12 +213,36 @@ class PromptOrigin:
         return cls(file=str(lineage.get("file", "")), text=str(lineage.get("text", "")))
 
 
-Origin: TypeAlias = ModelOrigin | DatasetOrigin | EnvironmentOrigin | PromptOrigin
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotOrigin:
+    """The file or folder that a snapshot was taken of: its path then, how many files, their bytes."""
+
+    path: str = ""
+    is_file: bool = False
+    files: int = 0
+    size_bytes: int = 0
+
+    def refs(self) -> Iterator[BlobRef]:
+        """None: the version's content is the blob."""
+        yield from ()
+
+    def to_json(self) -> dict[str, Json]:
+        """As records hold it."""
+        return msgspec.to_builtins(self)
+
+    @classmethod
+    def from_json(cls, lineage: Mapping[str, Json]) -> Self:
+        """From what records hold."""
+        return msgspec.convert(lineage, cls)
+
+
+Origin: TypeAlias = ModelOrigin | DatasetOrigin | EnvironmentOrigin | PromptOrigin | SnapshotOrigin
 ORIGINS = {
     "model": ModelOrigin,
     "dataset": DatasetOrigin,
     "environment": EnvironmentOrigin,
     "prompt": PromptOrigin,
+    "snapshot": SnapshotOrigin,
 }
 
 

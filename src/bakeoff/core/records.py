@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from bakeoff.core.lineage import DatasetOrigin, ModelOrigin, origin_of
+from bakeoff.core.lineage import DatasetOrigin, ModelOrigin, SnapshotOrigin, origin_of
 from bakeoff.core.markup import facts, notebook, table
 from bakeoff.core.queries import Lifecycle, QueryField
 from bakeoff.core.refs import BlobRef, ref
@@ -19,10 +19,12 @@ __all__ = [
     "Experiment",
     "ExperimentChange",
     "Metric",
+    "MetricRange",
     "Registered",
     "RegisteredChange",
     "Run",
     "RunChange",
+    "RunGroup",
     "RunInput",
     "RunStatus",
     "Series",
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 RunStatus: TypeAlias = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
-VersionKind: TypeAlias = Literal["dataset", "model", "environment", "prompt"]
+VersionKind: TypeAlias = Literal["dataset", "model", "environment", "prompt", "snapshot"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,26 @@ class RunChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRange:
+    """The latest values of a metric over the `runs` that have one that is a number."""
+
+    runs: int
+    least: float
+    mean: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunGroup:
+    """Runs that have the same `value` of what they are grouped by (None: they have none), and when the newest began."""
+
+    value: str | None
+    runs: int
+    newest_ms: int
+    metrics: Mapping[str, MetricRange] = field(default_factory=dict[str, MetricRange])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
     """A name under which versions are registered (a registered model), with its aliases by version number."""
 
@@ -242,13 +264,18 @@ class Version:
         """What this dataset version was read from."""
         return DatasetOrigin.from_json(self.lineage)
 
+    @property
+    def snapshot_origin(self) -> SnapshotOrigin:
+        """What this snapshot was taken of."""
+        return SnapshotOrigin.from_json(self.lineage)
+
     def __repr__(self) -> str:
         aliases = f", {', '.join(self.aliases)}" if self.aliases else ""
         return f"Version({self.kind} {self.name}/{self.number}, {self.content[:8]}{aliases})"
 
     def refs(self) -> Iterator[BlobRef]:
         """The blobs that it is, and those that it was made of and is compared by."""
-        if self.kind == "model":
+        if self.kind in {"model", "snapshot"}:
             yield from ref(self.content)
         yield from origin_of(self.kind, self.lineage).refs()
 

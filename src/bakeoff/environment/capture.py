@@ -1,19 +1,15 @@
-"""Capture the environment and the code state that enter lineage and step keys."""
+"""Capture the environment that enters lineage and step keys."""
 
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
-from pathlib import Path
 
 from bakeoff.core.hashing import digest_json
 
-__all__ = ["CodeState", "Environment", "capture", "code_state", "versions_of"]
-
-GIT_TIMEOUT_S = 5.0
+__all__ = ["Environment", "capture", "versions_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +24,6 @@ class Environment:
     platform: str
     packages: Mapping[str, str]
     local: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeState:
-    """The git commit that the project folder is at; `dirty` when tracked or new files differ from it.
-
-    Both are None outside a repository (or without git).
-    """
-
-    commit: str | None = None
-    dirty: bool | None = None
 
 
 def capture() -> Environment:
@@ -74,17 +59,3 @@ def versions_of(requirements: Iterable[str]) -> dict[str, str | None]:
         except PackageNotFoundError:
             found[name] = None
     return found
-
-
-def code_state(folder: Path) -> CodeState:
-    """Commit and dirty state of the git repository that holds the folder."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, check=True, text=True, timeout=GIT_TIMEOUT_S).stdout
-
-    try:
-        commit = git("rev-parse", "HEAD").strip()
-        return CodeState(commit=commit, dirty=bool(git("status", "--porcelain", "--", ".").strip()))
-    except (OSError, subprocess.SubprocessError):
-        return CodeState()

@@ -16,7 +16,7 @@ from bakeoff.feedback.keys import by_prediction, predictions_of
 from bakeoff.feedback.resolve import Resolution, Resolved
 from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["FedRows", "Labelled", "PredictionFeedback", "as_rows", "judged", "labelled"]
+__all__ = ["FedRows", "Labelled", "PredictionFeedback", "as_rows", "comparable", "judged", "labelled"]
 
 
 class PredictionFeedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -205,14 +205,19 @@ def _name_given(pair: PredictionFeedback) -> str | None:
     return label_text(pair.given) if isinstance(pair.said, str) else None
 
 
+def comparable(pairs: Labelled, signature: Signature) -> list[PredictionFeedback]:
+    """The pairs whose truth can be compared with what was said: those of `judged`, in its order."""
+    text, classes = signature.task != "regression", frozenset(signature.classes)
+    return [pair for pair in pairs.pairs if _comparable(pair, classes, text=text)]
+
+
 def judged(pairs: Labelled, signature: Signature) -> tuple[list[str | float], Predictions]:
     """Truth and what was said, as measures take them: the pairs that have a label which fits the task.
 
     A number that was expected and a text that came (or the reverse) cannot be compared and is left out, as are
     answers of a release with other classes than the signature's.
     """
-    text, classes = signature.task != "regression", frozenset(signature.classes)
-    known = [pair for pair in pairs.pairs if _comparable(pair, classes, text=text)]
+    text, known = signature.task != "regression", comparable(pairs, signature)
     truth = [cast("str | float", pair.label) for pair in known]
     values_n = np.asarray([pair.said for pair in known], dtype=np.str_ if text else np.float64)
     if signature.task != "classification":

@@ -15,11 +15,12 @@ from bakeoff.core.errors import CandidateError, DataError
 from bakeoff.core.ledger import Loss
 from bakeoff.core.types import Column, Schema
 from bakeoff.data.turns import ConversationExample
-from bakeoff.environment.capture import capture, code_state
+from bakeoff.environment.capture import capture
 from bakeoff.loop.bake_off import compete
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import challenge
 from bakeoff.loop.classes import with_classes
+from bakeoff.loop.code import recorded_code
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays, load_table
 from bakeoff.loop.feedback_rows import conformed
@@ -75,7 +76,7 @@ def fine_tune(
     stage = with_classes(stage, gathered)
     tracker = Tracker(stage, plan=plan, trigger=TRIGGER)
     with tracker.running() as run_id:
-        origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=code_state(stage.folder))
+        origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=recorded_code(stage))
         register_dataset(stage, origin)
         tracker.dataset(gathered, origin)
         competition = compete(stage, steps, gathered)

@@ -14,6 +14,7 @@ from bakeoff.core.types import Json
 from bakeoff.environment.system import system
 from bakeoff.evaluate.score.worker import OUTCOMES
 from bakeoff.loop.champion import Contest
+from bakeoff.loop.code import own_code
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.evaluate import Judged
@@ -79,16 +80,19 @@ class Tracker:
 
     def dataset(self, gathered: Gathered, origin: RunOrigin) -> None:
         """What the pass works on."""
-        tags = {"bakeoff.environment": origin.environment.digest}
+        tags = {"bakeoff.environment": origin.environment.digest, "bakeoff.code": own_code()}
         tags |= {f"bakeoff.system.{name}": value for name, value in system().items()}
         if origin.code.commit is not None:
             tags["mlflow.source.git.commit"] = origin.code.commit
             tags["bakeoff.code_dirty"] = str(origin.code.dirty).lower()
+        where = {"branch": origin.code.branch, "repoURL": origin.code.remote}
+        tags |= {f"mlflow.source.git.{key}": value for key, value in where.items() if value}
         inputs = [
             RunInput(name=self._stage.config.project.name, version=gathered.version, context=context)
             for context in ("training", "validation", "test")
         ]
-        self._stage.records.runs.apply([RunChange(run_id=self._run_id, tags=tags, inputs=inputs)])
+        change = RunChange(run_id=self._run_id, tags=tags, inputs=inputs, artifacts=origin.code.artifacts)
+        self._stage.records.runs.apply([change])
 
     def candidates(self, judged: Sequence[Judged], versions: Mapping[str, Version]) -> None:
         """A child run for each candidate, with its parameters, metrics and model."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.duration import budget_seconds
-from bakeoff.config.file import Loaded, Value, load
+from bakeoff.config.file import Loaded, Value, load, load_store
 from bakeoff.config.sections import Config, ServedConfig
 from bakeoff.core.errors import DataError, NotFoundError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
@@ -31,6 +31,7 @@ from bakeoff.project.lock import held
 from bakeoff.project.progress import CountedJobs, ProgressBar, bar
 from bakeoff.project.requirements import require_all
 from bakeoff.registry.register import all_versions
+from bakeoff.security.model_files import require_safe
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,14 +43,21 @@ if TYPE_CHECKING:
     from bakeoff.actions.doctor import Diagnosis
     from bakeoff.actions.export import Exported
     from bakeoff.actions.feedback import AnnotatorAgreement, FeedbackHistory
+    from bakeoff.actions.forget import Forgotten
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.harness import HarnessReport
+    from bakeoff.actions.lineage import Direction
+    from bakeoff.actions.move import Move
+    from bakeoff.actions.near_rows import TrainingRow
     from bakeoff.actions.packages.check import PackageCheck
     from bakeoff.actions.packages.package import Form, Package
     from bakeoff.actions.replay import Replay
+    from bakeoff.actions.reproduce import EnvironmentChoice, Reproduction
     from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
+    from bakeoff.actions.what_if import GateLimits, WhatIf
     from bakeoff.core.damage import Damage
+    from bakeoff.core.graph import LineageGraph
     from bakeoff.core.releases import Release
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
@@ -59,6 +67,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.context import Stage
     from bakeoff.loop.retrain import LoopTurn
     from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.project.cycles import ProjectCycles
     from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
@@ -71,12 +80,15 @@ if TYPE_CHECKING:
     from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
     from bakeoff.results.candidate import Candidate
+    from bakeoff.results.capacity import CapacityPlan
     from bakeoff.results.explanation import RowExplanation
     from bakeoff.results.judged_runs import JudgedRuns
+    from bakeoff.security.accounts import Account, Accounts
     from bakeoff.security.audit import AuditLog
     from bakeoff.security.certificates import Tls
     from bakeoff.security.tokens import AccessToken, AccessTokens
     from bakeoff.serve.engine import Engine
+    from bakeoff.serve.gateway.gateway import Gateway
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
 
@@ -251,7 +263,7 @@ class Project:
             >>> project.records.runs.get(project.last().run_id).status
             'FINISHED'
         """
-        return self._store("records", lambda: wiring.open_records(self.loaded, self._clock))
+        return self._store("records", lambda: wiring.open_audited(self.loaded, self._clock))
 
     @property
     def blobs(self) -> BlobStore:
@@ -423,11 +435,26 @@ class Project:
         """
         from bakeoff.loop.retrain import turn
 
+        cycle = self.cycles.open()
+        if cycle is not None and cycle.state == "rollout":
+            self.endpoints.steer()  # where no server does so
         with self._stage(title="loop") as stage:
             looked = turn(stage)
         if looked.outcome is not None and not looked.outcome.unchanged:
             self._back_up()
         return looked
+
+    @property
+    def cycles(self) -> "ProjectCycles":
+        """What the loop did and why, what waits for a person, and what is proposed for archiving.
+
+        Example:
+            >>> project.cycles.status().cycle is None
+            True
+        """
+        from bakeoff.project.cycles import ProjectCycles
+
+        return ProjectCycles(self, clock=self._clock, stage=self._stage)
 
     def _back_up(self) -> None:
         """Keep a copy of the records after a run, for repairs."""
@@ -452,7 +479,16 @@ class Project:
         from bakeoff.actions.verify import verify
 
         self._state_folder()
-        return verify(self, wiring.sqlite_file(self.loaded), repair=repair)
+        damage = verify(self, wiring.sqlite_file(self.loaded), repair=repair)
+        if repair and damage:
+            self._note("stores repaired", "stores", {"damaged": len(damage)})
+        return damage
+
+    def _note(self, action: str, subject: str, after: Json) -> None:
+        """Write what this process's user did into the audit log."""
+        from bakeoff.security.audit import current_user
+
+        self.audit.add(action, subject, who=current_user(), after=after)
 
     def take_in(self) -> "pl.DataFrame":
         """Let all feedback join the data without a run: the next dataset's rows and the `part` that each is in.
@@ -486,6 +522,46 @@ class Project:
         with self._stage(lock=False) as stage:
             return observe(stage, since_ms=since_ms, until_ms=until_ms)
 
+    def silence(self, rule: str, *, hours: float) -> int:
+        """Tell nobody of alerts by a rule (or those like a pattern, "*") for so long; until when, in milliseconds.
+
+        Raises:
+            NotFoundError: there is no such rule.
+
+        Example:
+            >>> project.silence("drift", hours=8) > 0
+            True
+        """
+        from bakeoff.loop.retrain import alerts_of
+
+        with self._stage(lock=False) as stage:
+            until_ms = stage.clock() + int(hours * 3_600_000)
+            alerts_of(stage).silence(rule, until_ms)
+            return until_ms
+
+    def test_alerts(self) -> dict[str, str | None]:
+        """Tell all of `[alerts.to]` of an alert that is none: what went wrong by target, None where nothing did.
+
+        Example:
+            >>> project.test_alerts()
+            {}
+        """
+        from bakeoff.loop.retrain import alerts_of
+
+        with self._stage(lock=False) as stage:
+            return alerts_of(stage).test(stage.clock())
+
+    def signal_metrics(self) -> str:
+        """The newest signals of all endpoints, in Prometheus' text format.
+
+        Example:
+            >>> print(project.signal_metrics())  # doctest: +SKIP
+        """
+        from bakeoff.monitor.dashboards import exposition
+        from bakeoff.monitor.signals import newest
+
+        return exposition(newest(self.records.documents))
+
     def collect(self, *, grace_s: float = 86_400.0, delete: bool = False) -> "Collected":
         """What blobs no record needs any more, and with `delete`, their removal; events are archived then, too.
 
@@ -505,10 +581,87 @@ class Project:
         from bakeoff.actions.gc import collected
         from bakeoff.loop.references import references
 
-        with held(self._state_folder() / "run.lock"):
+        with self._alone():
             if delete:
                 self.events.compact()
-            return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
+            result = collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
+        if result.deleted:
+            self._note("blobs collected", "blobs", {"bytes": result.deleted})
+        return result
+
+    def forget(self, key: str, *, models: bool = False) -> "Forgotten":
+        """Erase a person from logs, feedback, datasets, records and caches; say which models learned from them.
+
+        Rows that hold the key as a whole word are erased: events and traces wholly, rows of datasets become null. The
+        free space of the database is overwritten. Files that are yours (sources, reports) are only looked at: what
+        holds the key still is `remaining`. Servers and loops of the project must not run meanwhile.
+
+        Args:
+            key: what tells the person's rows from others': an address, a customer's number, a name.
+            models: remove model versions whose files hold the key itself, too, unless an endpoint serves them.
+
+        Raises:
+            UsageError: the key is too short. ConflictError: a run is on, or another process writes to the log.
+
+        Example:
+            >>> project.forget("nobody@example.org").events
+            0
+        """
+        from bakeoff.actions.forget import forget
+        from bakeoff.core.erasure import PersonKey
+        from bakeoff.security.audited import Audited
+
+        person, state = PersonKey(key), self._state_folder()
+        self.close()  # the log is written by nobody meanwhile
+        with held(state / "run.lock"):
+            records = self.records
+            result = forget(
+                records.inner if isinstance(records, Audited) else records,
+                self.blobs,
+                self.events,
+                person,
+                folder=self.folder,
+                state=state,
+                clock=self._clock,
+                models=models,
+            )
+        self._back_up()
+        counts: dict[str, Json] = {"events": result.events, "blobs": result.blobs, "records": dict(result.records)}
+        self._note("person forgotten", "a person", {**counts, "remaining": len(result.remaining)})
+        return result
+
+    def move(self, config: str | Path, *, again: bool = False) -> "Move":
+        r"""Copy records, blobs and events to the stores that another file names, and check them there.
+
+        The project's own stores stay as they are, and it goes on using them until its `[store]` names the others. What
+        an earlier move copied is compared, and not copied again.
+
+        Args:
+            config: a file in TOML with a `[store]`, or a folder with a project file.
+            again: what the target's records hold is removed first.
+
+        Raises:
+            ConfigError: there is no such file, or it is wrong. UsageError: the target holds something else.
+            ConflictError: a run is on. CorruptError: something did not come over as it was.
+
+        Example:
+            >>> places = {"records": "sqlite:///new/records.db", "blobs": "file://new/blobs", "events": "file://new/log"}
+            >>> config = project.folder / "shared.toml"
+            >>> _ = config.write_text("[store]\n" + "\n".join(f'{key} = "{url}"' for key, url in places.items()))
+            >>> moved = project.move(config)
+            >>> moved.rows > 0, moved.blobs > 0, project.move(config).blobs_already == moved.blobs
+            (True, True, True)
+        """
+        from bakeoff.actions.move import move
+
+        store = load_store(Path(config))
+        same = [name for name in type(store).model_fields if getattr(store, name) == getattr(self.config.store, name)]
+        if same:
+            raise UsageError(
+                f"expected other stores than the project's own in {str(config)!r}, received the same {', '.join(same)}"
+            )
+        with self._alone(), wiring.opened_stores(self.folder, store, self._clock) as target:
+            return move(self, target, again=again, progress=self._pass_on)
 
     # --- the data -------------------------------------------------------------------------------
 
@@ -695,10 +848,28 @@ class Project:
             work.mkdir(exist_ok=True)
             yield stage
             return
-        with held(state / "run.lock"):
+        with self._alone() as require:
             shutil.rmtree(work, ignore_errors=True)  # what a killed run left
             work.mkdir()
-            yield stage
+
+            def progress(line: str) -> None:
+                require()
+                self._pass_on(line)
+
+            yield replace(stage, progress=progress)
+
+    @contextmanager
+    def _alone(self) -> "Generator[Callable[[], None]]":
+        """Within it nobody else runs: here by a lock, and where hosts share the records, by a lease in them."""
+        state = self._state_folder()
+        with held(state / "run.lock"):
+            if wiring.sqlite_file(self.loaded) is not None:
+                yield lambda: None
+                return
+            from bakeoff.project.lease import leased
+
+            with leased(self.records.documents, state, progress=self._pass_on) as lease:
+                yield lease.require
 
     # --- who may ----------------------------------------------------------------------------------
 
@@ -765,6 +936,58 @@ class Project:
         self.audit.add("token revoked", f"token {ended.id}", who=who or current_user(), after=after)
         return ended
 
+    def add_person(self, name: str, password: str, *, roles: Sequence[str], scopes: Sequence[str] = ()) -> "Account":
+        """An account by which a person signs in to pages; written into the audit log.
+
+        Args:
+            name: as the person signs in.
+            password: of 12 characters or more; its hash is stored (argon2id).
+            roles: as those of tokens.
+            scopes: as those of tokens.
+
+        Raises:
+            UsageError: the password is too short, or there is no such role or scope. ConflictError: the name is taken.
+            MissingExtraError: the extra `people` is not installed.
+
+        Example:
+            >>> project.add_person("ada", "correct horse battery", roles=["viewer"]).roles  # doctest: +SKIP
+            ('viewer',)
+        """
+        account = self._accounts.add(name, password, roles=roles, scopes=scopes)
+        self._note("person added", f"person {name}", {"roles": list(roles), "scopes": list(scopes)})
+        return account
+
+    def people(self) -> "list[Account]":
+        """All accounts, by name, without passwords.
+
+        Example:
+            >>> project.people()  # doctest: +SKIP
+            []
+        """
+        return self._accounts.all()
+
+    def remove_person(self, name: str) -> "Account":
+        """Take an account away and end its sessions, in every process within a second; written into the audit log.
+
+        Raises:
+            NotFoundError: there is none.
+
+        Example:
+            >>> project.remove_person("ada").name  # doctest: +SKIP
+            'ada'
+        """
+        account = self._accounts.remove(name)
+        sessions = wiring.open_sessions(self.config.auth, self.records.documents, self._clock)
+        for session in sessions.all():
+            if session.name == name and session.revoked_ms is None:
+                sessions.revoke(session.id)
+        self._note("person removed", f"person {name}", {"roles": list(account.roles)})
+        return account
+
+    @property
+    def _accounts(self) -> "Accounts":
+        return self._store("accounts", lambda: wiring.people(self.config.auth, self.records.documents, self._clock))
+
     @property
     def audit(self) -> "AuditLog":
         """Who changed what, chained so that an edited or missing record shows.
@@ -802,6 +1025,46 @@ class Project:
         """
         return wiring.certificate(self.config.tls, self.folder)
 
+    def sign_model(self, model: str = "champion", *, key: str | Path) -> str:
+        """Sign a model version with a private key (ECDSA P-256 or Ed25519, in PEM); the version that was signed.
+
+        The signature has the form of OpenSSF Model Signing. With `[security] require_signed`, a model is loaded to be
+        served only when one of `public_keys` has signed it.
+
+        Args:
+            model: a version ("name/2", "2") or an alias.
+            key: the file of the key; it is read and not stored.
+
+        Raises:
+            NotFoundError: there is no such model. UsageError: the key cannot be read.
+
+        Example:
+            >>> project.sign_model("films/1", key=key_file)  # doctest: +SKIP
+            'films/1'
+        """
+        from bakeoff.actions.sign import sign
+
+        return sign(self, model, Path(key))
+
+    def verify_model(self, model: str = "champion", *, keys: Sequence[str | Path] = ()) -> str:
+        """See that a model version is signed, and has exactly the files that were; the fingerprint of the key.
+
+        Args:
+            model: a version ("name/2", "2") or an alias.
+            keys: files of public keys; those of `[security] public_keys` by default.
+
+        Raises:
+            SecurityError: it is not signed by one of the keys, or a file is another.
+            NotFoundError: there is no such model. UsageError: there is no key, or one cannot be read.
+
+        Example:
+            >>> project.verify_model("films/1", keys=[public_key_file])  # doctest: +SKIP
+            '3f0c…'
+        """
+        from bakeoff.actions.sign import verify_version
+
+        return verify_version(self, model, [Path(each) for each in keys])
+
     # --- serving --------------------------------------------------------------------------------
 
     def plane(self) -> "DataPlane":
@@ -817,7 +1080,15 @@ class Project:
         def names() -> list[str]:
             return sorted({*self.config.endpoints, *endpoints(self.records.documents)})
 
-        return DataPlane(self.endpoint, names, self.engine)
+        return DataPlane(self.endpoint, names, self.engine, self._gateways())
+
+    def _gateways(self) -> "dict[str, Gateway]":
+        """The endpoints that services answer ([endpoints.NAME] upstreams)."""
+        if not any(served.upstreams for served in self.config.endpoints.values()):
+            return {}
+        from bakeoff.project.gateways import gateways
+
+        return gateways(self.config, self.records.documents, self.events, self._clock)
 
     def engine(self, endpoint: str | None = None) -> "Engine":
         """An engine that answers for one of the project's endpoints, by default its own, and follows its releases.
@@ -1060,7 +1331,17 @@ class Project:
         """
         from bakeoff.project.files import recorded
 
-        return recorded(self._record, self._batches(location, folder, ()))
+        return self._noted(location, recorded(self._record, self._batches(location, folder, ())))
+
+    def _noted(
+        self, location: str, parts: "Iterator[BatchResult[Mapping[str, Json]]]"
+    ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
+        """The parts of a file of feedback; the audit log has how many items there were."""
+        items = 0
+        for part in parts:
+            items += part.rows
+            yield part
+        self._note("feedback imported", f"feedback of {Path(location).name}", {"items": items})
 
     def import_feedback(
         self,
@@ -1102,10 +1383,8 @@ class Project:
 
         columns = TruthColumns(label=label, key=key, id=id, time=time, source=source)
         columns.check()
-        return recorded(
-            lambda items: self.feedback(items, endpoint=endpoint).to_json(),
-            truth_items(self._batches(location, folder, ()), columns),
-        )
+        items = truth_items(self._batches(location, folder, ()), columns)
+        return self._noted(location, recorded(lambda listed: self.feedback(listed, endpoint=endpoint).to_json(), items))
 
     def feedback_history(
         self, prediction: str, *, by_key: bool = False, endpoint: str | None = None
@@ -1265,6 +1544,11 @@ class Project:
                 self.blobs.fetch(blob_id, Path(apart) / "model")
                 with suppress(OSError):  # another process was faster
                     (Path(apart) / "model").rename(folder)
+        require_safe(folder)
+        if self.config.security.require_signed:
+            from bakeoff.actions.sign import verify
+
+            verify(self, blob_id, folder)
         with remote_calls(allowed=self.config.privacy.remote):
             return load_family(family).load(folder, self._compute(jobs=1).threads)
 
@@ -1329,6 +1613,37 @@ class Project:
 
         with self.own_metrics():
             return report(self, run_id)
+
+    def what_if(
+        self,
+        run_id: str | None = None,
+        *,
+        metric: str | None = None,
+        margin: float | None = None,
+        price_per_hour_usd: float | None = None,
+        gates: "Mapping[str, GateLimits] | None" = None,
+    ) -> "WhatIf":
+        """The verdict of a finished run by other rules, worked out again from its stored rows; nothing is stored.
+
+        Args:
+            run_id: the last run by default.
+            metric: another one that every candidate was scored by.
+            margin: by how much worse still counts as good; of another metric its default.
+            price_per_hour_usd: of the machine that serves.
+            gates: all of them, by metric or measurement, instead of the run's.
+
+        Raises:
+            NotFoundError: there is no such run. UsageError: no candidate has such a metric or measurement.
+
+        Example:
+            >>> project.what_if(metric="accuracy").verdict.metric
+            'accuracy'
+            >>> project.what_if().verdict.winner == project.last().verdict.winner
+            True
+        """
+        from bakeoff.actions.what_if import what_if
+
+        return what_if(self, run_id, metric=metric, margin=margin, price_per_hour_usd=price_per_hour_usd, gates=gates)
 
     def explain(
         self,
@@ -1609,6 +1924,27 @@ class Project:
 
         return check(self, package, self.endpoint if endpoint is None else endpoint)
 
+    def plan(self, *, rps: float, p99_ms: float, endpoint: str | None = None, seconds: float = 4.0) -> "CapacityPlan":
+        """Load the live release of an endpoint here, and say what it takes to bear a given load; about a minute.
+
+        Args:
+            rps: requests of one row a second.
+            p99_ms: within how many milliseconds 99 of 100 are to be answered.
+            endpoint: whose release; the project's own by default.
+            seconds: how long each step of the load lasts; of longer ones, numbers are surer.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint. UsageError: no such load.
+
+        Example:
+            >>> project.plan(rps=500, p99_ms=50)  # doctest: +SKIP
+            CapacityPlan('films', 500/s within 50 ms: 1 replicas)
+        """
+        from bakeoff.actions.plan import Goal, plan
+
+        of = self.endpoint if endpoint is None else endpoint
+        return plan(self, of, Goal(rps=rps, p99_ms=p99_ms), seconds=seconds, progress=self._pass_on)
+
     def _candidates(self) -> "Sequence[Candidate]":
         from bakeoff.loop.stored_outcome import last_outcome
 
@@ -1812,6 +2148,90 @@ class Project:
 
         versions = self.records.versions
         return lineage(versions, find_version(versions, self.config.project.name, which))
+
+    def lineage_of(self, thing: str | None = None, *, direction: "Direction" = "both") -> "LineageGraph":
+        """The graph around a thing: what it was made from ("up"), what came of it ("down"), or both.
+
+        Args:
+            thing: a model version, the id of a prediction, release or run, the beginning of a dataset's hash, the file
+                of a source or prompt, or KIND:NAME (`dataset:2`, `run:3f…`); the champion by default.
+            direction: "up", "down" or "both".
+
+        Raises:
+            NotFoundError: there is no such thing.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> graph = project.lineage_of(answer.id, direction="up")
+            >>> [node.label for node in graph.nodes if node.kind in {"model", "source"}]
+            ['films/1', 'films.csv']
+        """
+        from bakeoff.actions.lineage import lineage_of
+
+        return lineage_of(self, thing, direction)
+
+    def reproduce(
+        self, which: str | None = None, *, into: str | Path, environment: "EnvironmentChoice" = "auto"
+    ) -> "Reproduction":
+        """Make a model version again in a clean folder, from its recorded code, data and environment, and compare.
+
+        Args:
+            which: the version ("films/2", "2", an alias); the champion by default.
+            into: a new or empty folder; it becomes a project of its own.
+            environment: "new" makes the recorded environment by uv, "here" takes this one, "auto" makes it unless this
+                one is the same.
+
+        Raises:
+            NotFoundError: there is no such version. UsageError: the folder has files.
+            StoreError: the environment cannot be made here. CandidateError: the run failed.
+
+        Example:
+            >>> again = project.reproduce("champion", into="again")  # doctest: +SKIP
+            >>> again.result, again.differences  # doctest: +SKIP
+            ('bit-identical', ())
+        """
+        from bakeoff.actions.reproduce import reproduce
+
+        return reproduce(
+            self,
+            which,
+            Path(into).resolve(),
+            environment=environment,
+            opened=lambda folder: _opened(folder, self._frames),
+            progress=self._pass_on,
+        )
+
+    def open_lineage(self, graph: "LineageGraph") -> list[dict[str, Json]]:
+        """A graph of lineage as events of OpenLineage.
+
+        Example:
+            >>> events = project.open_lineage(project.lineage_of(direction="up"))
+            >>> [event["job"]["name"] for event in events]
+            ['bake-off', 'gather']
+        """
+        from bakeoff.actions.open_lineage import open_lineage
+
+        return open_lineage(graph, namespace=self.config.project.name)
+
+    def training_rows_near(self, prediction: str, *, most: int = 5) -> "list[TrainingRow]":
+        """The rows that a prediction's model learned from which are nearest to it, by Gower's distance.
+
+        Args:
+            prediction: its id.
+            most: how many.
+
+        Raises:
+            NotFoundError: there is no such prediction, or its model's rows are not there any more.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> rows = project.training_rows_near(answer.id, most=2)
+            >>> [row.model_version for row in rows], rows[0].distance <= rows[1].distance
+            (['films/1', 'films/1'], True)
+        """
+        from bakeoff.actions.near_rows import training_rows_near
+
+        return training_rows_near(self, prediction, most=most)
 
     def release(self) -> "Release | None":
         """What is live on the endpoint.

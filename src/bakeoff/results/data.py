@@ -109,7 +109,8 @@ class Dataset:
     """The dataset version and its split; counts are rows.
 
     With `folds` every row is a test row once, and one that the released model is fitted on. `imbalance` is how many
-    times as many training rows the most frequent class has as the rarest.
+    times as many training rows the most frequent class has as the rarest. Feedback that came until `feedback_until_ms`
+    is in it.
     """
 
     version: str
@@ -122,6 +123,7 @@ class Dataset:
     folds: int = 0
     rejected: int = 0
     from_feedback: int = 0
+    feedback_until_ms: int | None = None
     prepared_rows: int = 0
     set_aside: Mapping[str, int] = field(default_factory=dict[str, int])
     files: tuple[Mapping[str, str], ...] = ()

@@ -235,7 +235,7 @@ def _known(body: Mapping[str, Any]) -> dict[str, Any]:
 def _dataset(body: dict[str, Any]) -> dict[str, Any]:
     for warned in (body, body["contract"] or {"warnings": []}):
         warned["warnings"] = [_without(each, "value") for each in warned["warnings"]]
-    return _without(body, "classes", "imbalance", "contamination")
+    return _without(body, "classes", "imbalance", "contamination", "feedback_until_ms")
 
 
 def _candidate(body: dict[str, Any]) -> dict[str, Any]:

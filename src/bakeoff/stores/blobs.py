@@ -1,68 +1,69 @@
-"""Content-addressed blobs and trees in a folder.
+"""Content-addressed blobs and trees, in a folder or in an object store.
 
 whole/   blobs below 1 MiB, and chunks of larger ones
 lists/   of a larger blob: the ids and sizes of its chunks, so that near-identical blobs share bytes
 trees/   manifests of folders: path → id and size; a tree's id is the hash of its manifest
-tmp/     files being written
+tmp/     files being written, in a folder
 damaged/ what a repair put aside
-lock     held shared while putting, exclusively while collecting
+lock     of a folder: held shared while putting, exclusively while collecting
 """
 
-import fcntl
 import json
-import os
+import math
 import shutil
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from blake3 import blake3
 
 from bakeoff.core.damage import Damage
+from bakeoff.core.erasure import Rewritten
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
-from bakeoff.stores.files import durable_folder, file_url, storage, temporary, whole_write
-from bakeoff.stores.objects import Kind, Objects
+from bakeoff.stores.files import file_url, storage, temporary, whole_write
+from bakeoff.stores.objects import KINDS, Kind, Objects, StoredObjects
 
-__all__ = ["FileBlobs", "open_blobs"]
+__all__ = ["Blobs", "open_blobs"]
 
 _SMALL = 1 << 20  # blobs below this size are stored whole
 _PIECE = 1 << 20  # read at a time
 _ID_LENGTH = 64
 
 
-def open_blobs(url: str, *, folder: Path, clock: Clock) -> "FileBlobs":
+def open_blobs(url: str, *, folder: Path, clock: Clock) -> "Blobs":
     """Open the blobs at `file://PATH` (relative to `folder`); made by the first put.
 
     Raises:
         UsageError: another kind of URL.
     """
-    return FileBlobs(file_url(url, folder), clock)
+    return Blobs(Objects(file_url(url, folder), clock))
 
 
-class FileBlobs:
-    """A `BlobStore` in a folder; safe to use from several threads and processes."""
+class Blobs:
+    """A `BlobStore`; safe to use from several threads, processes and, where its objects are, hosts."""
 
-    def __init__(self, root: Path, clock: Clock) -> None:
-        self._root = root
-        self._objects = Objects(root, clock)
+    def __init__(self, objects: StoredObjects) -> None:
+        self._objects = objects
+        self._place = objects.where()
+        self.shared = "://" in self._place
+        """Whether other machines reach it as this one does."""
 
     def put(self, data: bytes | Path) -> str:
         """Store bytes, or a file's content; durable when it returns."""
-        with storage(f"store a blob in {self._root}"), self._locked(fcntl.LOCK_SH):
+        with storage(f"store a blob in {self._place}"), self._objects.locked(alone=False):
             return self._put(data)
 
     def get(self, blob_id: str) -> bytes:
         """Read and verify a blob (of a tree: its manifest)."""
-        with storage(f"read a blob in {self._root}"):
+        with storage(f"read a blob in {self._place}"):
             return b"".join(self._pieces(blob_id))
 
     def put_tree(self, folder: Path) -> str:
         """Store a folder's files; empty folders and permissions are not kept."""
         if not folder.is_dir():
             raise UsageError(f"expected a folder, received {str(folder)!r}")
-        with storage(f"store the folder {folder} in {self._root}"), self._locked(fcntl.LOCK_SH):
+        with storage(f"store the folder {folder} in {self._place}"), self._objects.locked(alone=False):
             manifest = tree_manifest({name: (self._put(path), path.stat().st_size) for name, path in _files(folder)})
             tree_id = digest(manifest)
             self._objects.put("trees", tree_id, manifest)
@@ -86,19 +87,19 @@ class FileBlobs:
         """Whether it is there with all its parts (not verified)."""
         if not _is_id(blob_id):
             return False
-        if self._objects.path("whole", blob_id).exists():
+        if self._objects.has("whole", blob_id):
             return True
         try:
             parts = self._list(blob_id) or list((self._tree(blob_id) or {}).values())
         except CorruptError:
             return False
         if not parts:  # nothing, or the tree of an empty folder
-            return self._objects.path("trees", blob_id).exists()
+            return self._objects.has("trees", blob_id)
         return all(self.contains(part) for part, _ in parts)
 
     def intact(self, blob_id: str) -> bool:
         """Whether it is there with all its parts, every byte as it was stored."""
-        with storage(f"read a blob in {self._root}"):
+        with storage(f"read a blob in {self._place}"):
             try:
                 for _ in self._pieces(blob_id):
                     pass
@@ -108,15 +109,12 @@ class FileBlobs:
 
     def check(self, *, repair: bool = False) -> Iterator[Damage]:
         """Objects that are not what their names say, and those that lack a part; a repair puts the former aside."""
-        with storage(f"check the blobs in {self._root}"):
-            if not self._root.is_dir():
-                return
-            with self._locked(fcntl.LOCK_EX if repair else fcntl.LOCK_SH):
-                for kind in ("whole", "lists", "trees"):
-                    for name in sorted(self._objects.names(kind)):
-                        problem = self._problem(kind, name)
-                        if problem is not None:
-                            yield self._damage(kind, name, problem, repair=repair)
+        with storage(f"check the blobs in {self._place}"), self._objects.locked(alone=repair):
+            for kind in KINDS:
+                for name in sorted(self._objects.names(kind)):
+                    problem = self._problem(kind, name)
+                    if problem is not None:
+                        yield self._damage(kind, name, problem, repair=repair)
 
     def _problem(self, kind: Kind, name: str) -> str | None:
         try:
@@ -133,15 +131,15 @@ class FileBlobs:
         return None
 
     def _damage(self, kind: Kind, name: str, problem: str, *, repair: bool) -> Damage:
-        path = self._objects.path(kind, name)
+        place = self._objects.where(kind, name)
         if not repair:
-            return Damage(place=str(path), problem=problem, blob=name)
+            return Damage(place=place, problem=problem, blob=name)
         aside = self._objects.put_aside(kind, name)
-        return Damage(place=str(path), problem=problem, remedy=f"put aside as {aside}", blob=name)
+        return Damage(place=place, problem=problem, remedy=f"put aside as {aside}", blob=name)
 
     def size_bytes(self, blob_id: str) -> int:
         """Logical size of a blob or of a tree's files."""
-        with storage(f"read a blob in {self._root}"):
+        with storage(f"read a blob in {self._place}"):
             if (files := self._tree(blob_id)) is not None:
                 return sum(size for _, size in files.values())
             if (chunks := self._list(blob_id)) is not None:
@@ -157,27 +155,55 @@ class FileBlobs:
         """
         if not roots:
             raise UsageError("expected at least one root to keep, received none: nothing was deleted")
-        with storage(f"collect blobs in {self._root}"), self._locked(fcntl.LOCK_EX):
+        with storage(f"collect blobs in {self._place}"), self._objects.locked(alone=True):
             kept = self._reached(roots)
-            doomed = (
-                self._objects.path(kind, name)
-                for kind in ("trees", "lists", "whole")
-                for name in self._objects.names(kind)
-                if name not in kept
-            )
+            doomed = (each for kind in reversed(KINDS) for each in self._named(kind) if each[1] not in kept)
             return self._objects.sweep(doomed, grace_s, delete=delete)
 
-    # --- writing ------------------------------------------------------------------------------
+    # --- forgetting ---------------------------------------------------------------------------
 
-    @contextmanager
-    def _locked(self, how: int) -> Generator[None]:
-        durable_folder(self._root)
-        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, how)
-            yield
-        finally:
-            os.close(descriptor)
+    def rewrite(self, change: Callable[[bytes], bytes | None]) -> Rewritten:
+        """Store again what `change` makes of blobs, beside them; which trees hold a file that it would change."""
+        with storage(f"write blobs in {self._place} again"), self._objects.locked(alone=True):
+            trees = {name: self._tree(name) or {} for name in self._objects.names("trees")}
+            in_trees = {blob_id for files in trees.values() for blob_id, _ in files.values()}
+            renamed, marked = dict[str, str](), set[str]()
+            for name in self._blobs():
+                new = change(b"".join(self._pieces(name)))
+                if new is not None and name in in_trees:
+                    marked.add(name)
+                elif new is not None:
+                    renamed[name] = self._put(new)
+        holding = (tree for tree, files in trees.items() if any(blob_id in marked for blob_id, _ in files.values()))
+        return Rewritten(renamed=renamed, trees=frozenset(holding))
+
+    def discard(self, ids: Iterable[str]) -> None:
+        """Delete blobs and trees now, with the chunks and files that no other has."""
+        with storage(f"delete blobs in {self._place}"), self._objects.locked(alone=True):
+            doomed = {*ids}
+            files = {each for tree in doomed for each, _ in (self._tree(tree) or {}).values()}
+            trees = [self._tree(name) or {} for name in self._objects.names("trees") if name not in doomed]
+            doomed |= files - {blob_id for tree in trees for blob_id, _ in tree.values()}
+            chunks = {chunk for name in doomed for chunk, _ in self._list(name) or ()}
+            others = [name for name in self._objects.names("lists") if name not in doomed]
+            doomed |= chunks - {chunk for name in others for chunk, _ in self._list(name) or ()}
+            there = [each for kind in reversed(KINDS) for each in self._named(kind) if each[1] in doomed]
+            self._objects.sweep(there, -math.inf)
+
+    def _blobs(self) -> list[str]:
+        """The ids of all blobs: what is a chunk of one alone is none."""
+        lists = list(self._objects.names("lists"))
+        chunks = {chunk for name in lists for chunk, _ in self._list(name) or ()}
+        return [*lists, *(name for name in self._objects.names("whole") if name not in chunks)]
+
+    def _named(self, kind: Kind) -> Iterator[tuple[Kind, str]]:
+        return ((kind, name) for name in self._objects.names(kind))
+
+    def problem(self) -> str | None:
+        """Why it cannot be used at the moment; None when it can, as far as is known."""
+        return self._objects.problem()
+
+    # --- writing ------------------------------------------------------------------------------
 
     def _put(self, data: bytes | Path) -> str:
         if isinstance(data, Path) and data.stat().st_size < _SMALL:
@@ -222,6 +248,10 @@ class FileBlobs:
 
     def _pieces(self, blob_id: str) -> Iterator[bytes]:
         """The content in pieces; the last one comes only after the whole has been verified."""
+        whole = self._objects.get("whole", blob_id) if _is_id(blob_id) else None
+        if whole is not None:  # looked for first: most blobs are small, and each look may be a call over the network
+            yield self._verified("whole", blob_id, whole)
+            return
         chunks = self._list(blob_id)
         if chunks is None:
             manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
@@ -233,7 +263,7 @@ class FileBlobs:
                 chunk = self._whole(chunk_id)
             except NotFoundError as error:
                 raise CorruptError(
-                    f"blob {blob_id} lacks its chunk {chunk_id} ({self._objects.path('whole', chunk_id)}): {_RESTORE}"
+                    f"blob {blob_id} lacks its chunk {chunk_id} ({self._objects.where('whole', chunk_id)}): {_RESTORE}"
                 ) from error
             hasher.update(chunk)
             if index == len(chunks) - 1 and hasher.hexdigest() != blob_id:
@@ -243,17 +273,17 @@ class FileBlobs:
     def _whole(self, blob_id: str) -> bytes:
         data = self._objects.get("whole", blob_id) if _is_id(blob_id) else None
         if data is None:
-            raise NotFoundError(f"expected the id of a blob stored in {self._root}, received {blob_id!r}")
+            raise NotFoundError(f"expected the id of a blob stored in {self._place}, received {blob_id!r}")
         return self._verified("whole", blob_id, data)
 
     def _verified(self, kind: Kind, blob_id: str, data: bytes) -> bytes:
         if digest(data) != blob_id:
-            path = self._objects.path(kind, blob_id)
+            path = self._objects.where(kind, blob_id)
             raise CorruptError(f"blob {blob_id} does not match its hash ({path}, {len(data)} bytes): {_RESTORE}")
         return data
 
     def _list_damaged(self, blob_id: str) -> CorruptError:
-        path = self._objects.path("lists", blob_id)
+        path = self._objects.where("lists", blob_id)
         return CorruptError(f"the list of chunks of blob {blob_id} is damaged ({path}): {_RESTORE}")
 
     def _list(self, blob_id: str) -> list[tuple[str, int]] | None:
@@ -279,7 +309,7 @@ class FileBlobs:
         reached: set[str] = set()
         for root in roots:
             if not self.contains(root):
-                raise NotFoundError(f"expected roots stored in {self._root}, received {root!r}: nothing was deleted")
+                raise NotFoundError(f"expected roots stored in {self._place}, received {root!r}: nothing was deleted")
             reached.add(root)
             reached.update(blob_id for blob_id, _ in (self._tree(root) or {}).values())
         for blob_id in tuple(reached):

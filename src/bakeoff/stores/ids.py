@@ -10,6 +10,7 @@ import threading
 import zlib
 from array import array
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -18,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.events import KINDS, Named
+from bakeoff.core.hashing import digest
+from bakeoff.stores.files import whole_write
 from bakeoff.stores.marks import read_mark
 from bakeoff.stores.segments import EventQuery, Numbered, frame_at, frames, gone, items, places, stems
 
@@ -28,6 +31,8 @@ Keys: TypeAlias = NDArray[np.uint32]
 _MAGIC = b"bki2"
 _HEAD = struct.Struct("<4s32s")
 _CRC = struct.Struct("<I")
+_LARGEST_SEGMENT = 1 << 32
+"""Where a frame starts is written with 32 bits."""
 
 
 def ids_path(archive: Path) -> Path:
@@ -74,23 +79,42 @@ def packed(keys: Iterable[int | None]) -> Packed:
     return Packed(ordered[:, 0].copy(), ordered[:, 1].copy())
 
 
-def encode(ids: Packed, digest: str) -> bytes:
+def encode(ids: Packed, content: str) -> bytes:
     """What the file holds, for an archive with this digest."""
-    body = _HEAD.pack(_MAGIC, bytes.fromhex(digest)) + b"".join(each.astype("<u4").tobytes() for each in ids)
+    body = _HEAD.pack(_MAGIC, bytes.fromhex(content)) + b"".join(each.astype("<u4").tobytes() for each in ids)
     return body + _CRC.pack(zlib.crc32(body))
 
 
 def read(archive: Path) -> Packed | None:
     """The keys of an archive as they were written; None when there are none, they are damaged, or another archive's."""
-    mark, path = read_mark(archive), ids_path(archive)
+    mark = read_mark(archive)
+    return None if mark is None or mark.digest is None else _read(archive, mark.digest)
+
+
+def _read(segment: Path, content: str) -> Packed | None:
+    path = ids_path(segment)
     data = path.read_bytes() if path.exists() else b""
-    if mark is None or mark.digest is None or len(data) < _HEAD.size + _CRC.size:
+    if len(data) < _HEAD.size + _CRC.size:
         return None
     if _CRC.pack(zlib.crc32(memoryview(data)[: -_CRC.size])) != data[-_CRC.size :]:
         return None
-    if _HEAD.unpack_from(data) != (_MAGIC, bytes.fromhex(mark.digest)):
+    if _HEAD.unpack_from(data) != (_MAGIC, bytes.fromhex(content)):
         return None
     return Packed(*np.split(np.frombuffer(data[_HEAD.size : -_CRC.size], dtype="<u4"), 2))
+
+
+def _sealed(segment: Path) -> Packed:
+    """The keys of a sealed segment, with where frames start in place of rows; written for the next process."""
+    state = segment.stat()
+    stamp = digest(f"{state.st_ino} {state.st_size} {state.st_mtime_ns}".encode())
+    if (known := _read(segment, stamp)) is not None:
+        return known
+    written = _Written(state.st_ino)
+    made = written.packed(segment)
+    if state.st_size < _LARGEST_SEGMENT:
+        with suppress(OSError):  # on a medium that cannot be written, each process looks for itself
+            whole_write(ids_path(segment), [encode(made, stamp)], staging=segment.parent)
+    return made
 
 
 class _Written:
@@ -101,16 +125,26 @@ class _Written:
         self._end = 0
         self._keys, self._starts = array("L"), array("Q")
 
+    def packed(self, path: Path) -> Packed:
+        """All keys in ascending order, and where the frame of each starts."""
+        self._look(path)
+        keys, starts = np.array(self._keys, dtype=np.uint32), np.array(self._starts, dtype=np.uint32)
+        order = np.argsort(keys, kind="stable")
+        return Packed(keys[order], starts[order])
+
     def starts(self, path: Path, wanted: Keys) -> list[int]:
         """Where the frames start that may hold one of the keys, after a look at what was added."""
+        self._look(path)
+        hit_n = np.isin(np.array(self._keys), wanted)
+        return np.unique(np.array(self._starts)[hit_n]).tolist()
+
+    def _look(self, path: Path) -> None:
         for frame in frames(path, self._end):
             for each in keys_of((item.kind, item.payload) for item in items(frame)):
                 if each is not None:
                     self._keys.append(each)
                     self._starts.append(self._end)
             self._end = frame.end
-        hit_n = np.isin(np.array(self._keys), wanted)
-        return np.unique(np.array(self._starts)[hit_n]).tolist()
 
 
 class Index:
@@ -122,6 +156,7 @@ class Index:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._archived: dict[str, Packed] = {}
+        self._logs: dict[str, tuple[int, Packed]] = {}
         self._written: dict[str, _Written] = {}
         self._lock = threading.Lock()
 
@@ -148,16 +183,25 @@ class Index:
         from bakeoff.stores import archive  # polars takes a while to import
 
         self._written.pop(path.stem, None)
+        self._logs.pop(path.stem, None)
         if (known := self._archived.get(path.stem)) is None:
             known = self._archived[path.stem] = archive.keys(path)
         if rows := known.rows_of(keys):
             yield from archive.events(path, wanted, rows=rows)
 
     def _in_segment(self, path: Path, wanted: EventQuery, keys: Keys) -> Iterator[Numbered]:
-        written, inode = self._written.get(path.stem), path.stat().st_ino
-        if written is None or written.inode != inode:  # a repair writes it anew
-            written = self._written[path.stem] = _Written(inode)
-        for start in written.starts(path, keys):
+        inode = path.stat().st_ino
+        if path.suffix == ".log":
+            known = self._logs.get(path.stem)
+            if known is None or known[0] != inode:  # a repair writes it anew
+                known = self._logs[path.stem] = (inode, _sealed(path))
+            starts = sorted(set(known[1].rows_of(keys)))
+        else:
+            written = self._written.get(path.stem)
+            if written is None or written.inode != inode:
+                written = self._written[path.stem] = _Written(inode)
+            starts = written.starts(path, keys)
+        for start in starts:
             frame = frame_at(path, start)
             for seq, item in enumerate(items(frame), frame.first_seq) if frame else ():
                 if (row := wanted.read(seq, item)) is not None:

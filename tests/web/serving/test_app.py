@@ -287,6 +287,8 @@ async def open_to_whom(_request) -> Response:
 def test_a_route_without_a_permission_stops_the_start():
     with pytest.raises(SecurityError, match="'/secret' does not"):
         require_permissions([Mount("/in", routes=[Route("/secret", open_to_whom)])])
+    with pytest.raises(SecurityError, match="'/files' does not"):
+        require_permissions([Mount("/files", app=open_to_whom)])
     require_permissions([Route("/open", permission("public")(open_to_whom))])
 
 

@@ -1,0 +1,65 @@
+"""The code that a run is made with: the project's own, kept with the run, and the hash of bakeoff's."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import bakeoff
+from bakeoff.core.hashing import digest_sources
+from bakeoff.core.lineage import CodeOrigin
+from bakeoff.core.refs import BlobRef
+from bakeoff.data.sources import GLOB, SCHEME
+from bakeoff.environment.code import ProjectFiles, code_state, notebook, project_files
+from bakeoff.loop.context import Stage
+
+__all__ = ["own_code", "recorded_code"]
+
+
+def own_code() -> str:
+    """The hash of bakeoff's sources."""
+    return digest_sources(Path(bakeoff.__file__).parent)
+
+
+def recorded_code(stage: Stage) -> CodeOrigin:
+    """The project's code as it is now, its files stored."""
+    data = tuple(_data_files(stage))
+    state, files, cells = code_state(stage.folder, without=data), project_files(stage.folder, without=data), notebook()
+    if files.left_out:
+        some = ", ".join(files.left_out[:3])
+        stage.progress(f"code: {len(files.left_out)} files are not recorded, being too large or too many: {some}")
+    return CodeOrigin(
+        commit=state.commit,
+        dirty=state.dirty,
+        branch=state.branch,
+        remote=state.remote,
+        patch_blob=BlobRef(stage.blobs.put(state.patch)) if state.patch else None,
+        tree_blob=_tree(stage, files),
+        notebook_blob=BlobRef(stage.blobs.put(cells)) if cells else None,
+        left_out=files.left_out,
+    )
+
+
+def _tree(stage: Stage, files: ProjectFiles) -> BlobRef:
+    with tempfile.TemporaryDirectory(dir=stage.work) as scratch:
+        for name, path in files.files.items():
+            target = Path(scratch) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        return BlobRef(stage.blobs.put_tree(Path(scratch)))
+
+
+def _data_files(stage: Stage) -> Iterator[Path]:
+    """The files here that the sources name."""
+    data = stage.config.data
+    for location in [each for listed in data.sources.values() for each in listed] or data.source:
+        if SCHEME.match(location):
+            continue
+        for place in (location, location.partition("!")[0]):
+            path = stage.folder / place
+            if path.is_dir():
+                yield from path.rglob("*")
+            elif GLOB.search(place) and not Path(place).is_absolute():
+                yield from stage.folder.glob(place)
+            else:
+                yield path

@@ -1,0 +1,115 @@
+"""A model made again in a clean folder, by a process of its own: the same, or why not."""
+
+import json
+import shutil
+import sqlite3
+import tomllib
+from contextlib import closing
+
+import pytest
+
+from bakeoff import Project
+from bakeoff.actions import reproduce
+from bakeoff.config.toml_text import toml_text
+from bakeoff.core.errors import CandidateError, NotFoundError, UsageError
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
+
+
+def test_the_champion_comes_out_the_same(ran, tmp_path):
+    with Project(ran) as project:
+        again = project.reproduce(into=tmp_path / "again", environment="here")
+        assert (again.result, again.model_version, again.changes) == ("bit-identical", again.made, ())
+        assert again.metrics["accuracy"][0] == again.metrics["accuracy"][1] > 0.8
+        assert again.differences == ()
+        assert again.same
+        assert (tmp_path / "again" / "films.csv").read_bytes() == (ran / "films.csv").read_bytes()
+        with pytest.raises(UsageError, match="new or empty folder"):
+            project.reproduce(into=tmp_path / "again")
+        with pytest.raises(NotFoundError):
+            project.reproduce("films/9", into=tmp_path / "other")
+
+
+def test_files_that_changed_are_replaced_by_the_rows_as_they_were_read_and_settings_are_those_of_then(ran, tmp_path):
+    recorded = tomllib.loads((ran / "bakeoff.toml").read_text())
+    (ran / "films.csv").write_text("review,year,liked\ngood,1999,yes\n")
+    (ran / "bakeoff.toml").write_text((ran / "bakeoff.toml").read_text() + "[split]\ntest = 0.5\n")
+    with Project(ran) as project:
+        dataset = project.datasets()[0]
+        again = project.reproduce(into=tmp_path / "again", environment="here")
+    assert again.result == "bit-identical"
+    assert [each.partition(":")[0] for each in again.changes] == [
+        "[data] source is dataset.parquet, the rows as they were read then"
+    ]
+    assert "films.csv is not what it was" in again.changes[0]
+    with Project(tmp_path / "again") as made:
+        assert made.datasets()[0].content == dataset.content
+        assert made.config.data.source == ("dataset.parquet",)
+        assert made.config.split.test != 0.5
+    assert not (tmp_path / "again" / "films.csv").exists()
+    assert recorded["candidates"] == tomllib.loads((tmp_path / "again" / "bakeoff.toml").read_text())["candidates"]
+
+
+def edited(folder, kind, **changes):
+    """Change the lineage in the records, as another machine would have written it."""
+    with closing(sqlite3.connect(folder / ".bakeoff" / "records.db")) as records:
+        for rowid, lineage in records.execute("SELECT rowid, lineage FROM versions WHERE kind = ?", (kind,)).fetchall():
+            new = json.dumps({**json.loads(lineage), **changes})
+            records.execute("UPDATE versions SET lineage = ? WHERE rowid = ?", (new, rowid))
+        records.commit()
+
+
+def test_what_differs_is_explained(ran, tmp_path):
+    """Made on another Python with another seed: the metrics differ, and both are named."""
+    toml = (ran / "bakeoff.toml").read_text()
+    with Project(ran) as project:
+        packages = dict(project.environment("champion").packages)
+        code = project.lineage().model.model_origin.code.tree_blob
+        other = tmp_path / "code"
+        project.blobs.fetch(code, other)
+        (other / "bakeoff.toml").write_text(toml.replace('name = "films"', 'name = "films"\nseed = 7'))
+        origin = dict(project.lineage().model.lineage["code"]) | {"tree_blob": project.blobs.put_tree(other)}
+    edited(ran, "environment", python="3.12.1", packages=packages | {"numpy": "2.0.0"})
+    edited(ran, "model", code=origin)
+    with Project(ran) as project:
+        again = project.reproduce(into=tmp_path / "again", environment="here")
+    assert again.result == "different"
+    assert not again.same
+    differences = "\n".join(again.differences)
+    assert "Python: 3.12.1 then, 3." in differences
+    assert "1 packages: numpy 2.0.0 → " in differences
+    assert "metrics differ, such as" in again.reasons[0]
+    assert "not the one that was recorded" in again.environment
+
+
+def test_a_run_that_fails_says_why(ran, tmp_path):
+    with Project(ran) as project:
+        tree = project.lineage().model.model_origin.code.tree_blob
+        shutil.rmtree(project.blobs.fetch(tree, tmp_path / "code"))
+        (tmp_path / "code").mkdir()
+        (tmp_path / "code" / "bakeoff.toml").write_text('[project]\nname = "films"\n[data]\ntarget = "liked"\n')
+        origin = dict(project.lineage().model.lineage["code"]) | {
+            "tree_blob": project.blobs.put_tree(tmp_path / "code")
+        }
+    edited(ran, "model", code=origin)
+    with Project(ran) as project, pytest.raises(CandidateError, match=r"ended with 2: .*data.source"):
+        project.reproduce(into=tmp_path / "again", environment="here")
+
+
+def test_the_environment_has_what_the_project_needs(ran):
+    with Project(ran) as project:
+        recorded = project.environment("champion")
+        needed = reproduce._needed(project, recorded)
+    assert {"polars", "numpy", "bakeoff"} <= needed.packages.keys() < recorded.packages.keys()
+    assert "ruff" not in needed.packages
+    assert all(recorded.packages[name] == version for name, version in needed.packages.items())
+
+
+def test_settings_come_back_from_their_text():
+    tree = {
+        "project": {"name": 'a "quoted" \\ name\n', "seed": 3},
+        "data": {"source": ["a.csv", "ü.csv"], "sources": {}, "max_lost": 0.5},
+        "candidates": {"linear": {}, "my.own": {"family": "linear", "balanced": True, "x": [{"a": 1.5}, {}]}},
+        "decide": {"gates": {"f1": {"min": float("inf")}}},
+    }
+    assert tomllib.loads(toml_text(tree)) == tree
