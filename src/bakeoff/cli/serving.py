@@ -1,6 +1,7 @@
 """Commands around the endpoint: serve, predict."""
 
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -108,6 +109,7 @@ def serve(
             )
 
             def ready() -> None:
+                gc.freeze()  # modules and routes live as long as the process: no collection has to look at them
                 if as_json:
                     emit({"endpoint": project.endpoint, "url": server.url, **ports})
                     return

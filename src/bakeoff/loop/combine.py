@@ -172,7 +172,7 @@ def _row_inputs(stage: Stage, gathered: Gathered) -> "RowInputs | None":
     columns, rows = gathered.schema.input_columns, load_arrays(stage.blobs, gathered.rows_blob)
     table = load_table(stage.blobs, gathered.table_blob, [column.name for column in columns])
     test = table[rows["test"]]
-    return RowInputs(columns=columns, held=test if gathered.folds else table[rows["validation"]], test=test)
+    return RowInputs(columns=columns, validation=test if gathered.folds else table[rows["validation"]], test=test)
 
 
 def held_out(content: bytes) -> tuple[Any, Predictions]:

@@ -58,7 +58,7 @@ def world(*, telling=True, folds=False):
         "dear": part(held[3], test[3], names(test[1]), cost=1.0, latency=100.0),
     }
     fold_n = np.arange(N) % 5 if folds else None
-    inputs = RowInputs(columns=COLUMNS, held=held[0], test=test[0])
+    inputs = RowInputs(columns=COLUMNS, validation=held[0], test=test[0])
     return parts, HeldTruth(held_n=names(held[1]), test_n=names(test[1]), fold_n=fold_n, inputs=inputs)
 
 

@@ -7,7 +7,6 @@
 3. It enters as a candidate when no single candidate makes it needless (`bakeoff.evaluate.combine.pareto`).
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, pairwise
@@ -51,6 +50,8 @@ Found = TypeVar("Found")
 
 MOST_PARTS = 6
 """Candidates, the best on validation rows, of which combinations are tried."""
+NEVER = 1e9
+"""A threshold over every score of a router; finite, as JSON knows no other numbers."""
 SEARCH_ROWS = 10_000
 """Validation rows that are enough to find thresholds on."""
 
@@ -442,26 +443,28 @@ class _Search:
     def _router(self, inputs: RowInputs, routing_usd_per_1k: float) -> tuple[Combination, Predictions | None]:
         if next(self._chains(2), None) is None:
             return self._none("router", 2, [])
-        features = RowFeatures.of(inputs.columns, inputs.held)
-        held_nd, test_nd = features.matrix(inputs.held), features.matrix(inputs.test)
+        features = RowFeatures.of(inputs.columns, inputs.validation)
+        held_nd, test_nd = features.matrix(inputs.validation), features.matrix(inputs.test)
 
         def best_of(among: "NDArray[np.intp] | None" = None) -> _Choice[Routed] | None:
             choices: list[_Choice[Routed]] = []
             folded = FoldedFeatures(held_nd[self._rows_searched(among)], self.seed)
             for members in self._chains(2, among):
-                truth_n, held, costs = self._searched(members, among)
-                known = RoutedRows(features=folded, truth_n=truth_n, parts=held, costs=costs)
-                routed = find_router(features, known, self.measure)
-                if routed is not None:
-                    choices.append(_Choice(members=members, found=routed, value=routed.value))
+                truth_n, parts, costs = self._searched(members, among)
+                known = RoutedRows(features=folded, truth_n=truth_n, parts=parts, costs=costs)
+                rule = find_router(features, known, self.measure)
+                if rule is not None:
+                    choices.append(_Choice(members=members, found=rule, value=rule.value))
             return self._best(choices)
 
         chosen = best_of()
         if chosen is None:
-            told = [f"no row says of itself that {' or '.join(chain[1:])} would be right" for chain in self._chains(2)]
-            return self._none("router", 2, told)
+            reasons = [
+                f"no row says of itself that {' or '.join(chain[1:])} would be right" for chain in self._chains(2)
+            ]
+            return self._none("router", 2, reasons)
         # Where the rows of other folds gain nothing, the first model answers all.
-        alone = replace(chosen.found, router=replace(chosen.found.router, threshold=math.inf))
+        alone = replace(chosen.found, router=replace(chosen.found.router, threshold=NEVER))
         turns = self._turns(chosen, lambda rows: best_of(rows) or replace(chosen, found=alone))
         answers = [
             turn.choice.found.answers(
@@ -469,18 +472,18 @@ class _Search:
             )
             for turn in turns
         ]
-        said = in_order([turn.rows for turn in turns], [answer for answer, _ in answers])
+        predictions = in_order([turn.rows for turn in turns], [answer for answer, _ in answers])
         share = sum(float(second_n.sum()) for _, second_n in answers) / len(self.test_rows_n)
-        found = self._scored(
+        routed = self._scored(
             "router",
             chosen.members,
             _router_params(chosen.found),
             value=chosen.value,
             shares=(1 - share, share),
-            said=said,
+            said=predictions,
             more_usd_per_1k=routing_usd_per_1k,
         )
-        return self._with_folds(found, turns, _router_params), said
+        return self._with_folds(routed, turns, _router_params), predictions
 
     # --- scorecards -------------------------------------------------------------------------------
 

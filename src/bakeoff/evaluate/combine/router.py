@@ -37,10 +37,10 @@ FEWEST = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowInputs:
-    """The inputs of validation (`held`) and test rows, in their order."""
+    """The inputs of validation and test rows, in their order."""
 
     columns: tuple[Column, ...]
-    held: "pl.DataFrame"
+    validation: "pl.DataFrame"
     test: "pl.DataFrame"
 
 

@@ -188,12 +188,12 @@ class Allowances:
                 account.begin(now_ms)
                 starts: dict[Span, int] = {span: window.start_ms for span, window in account.windows.items()}
                 own: dict[Span, Used] = {span: window.own for span, window in account.windows.items()}
-            shared = _read({} if document is None else document.body, starts)
+            shared: dict[Span, Used] = _read({} if document is None else document.body, starts)
             if any(own[span] != Used() for span in own):
                 shared = {span: used + own[span] for span, used in shared.items()}
-                body: dict[str, Json] = {
-                    span: {"start_ms": starts[span], **msgspec.to_builtins(used)} for span, used in shared.items()
-                }
+                body = dict[str, Json]()
+                for span, used in shared.items():
+                    body[span] = {"start_ms": starts[span], **msgspec.to_builtins(used)}
                 try:
                     self._documents.put(COLLECTION, key, body, expected=document.revision if document else 0)
                 except ConflictError:

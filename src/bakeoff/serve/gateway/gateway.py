@@ -115,14 +115,12 @@ class Gateway:
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
-        """Be ready for calls within the block."""
+        """Be there for calls within the block; then let go of all connections."""
         try:
-            for each in self.upstreams:
-                await each.open()
             yield
         finally:
             for each in self.upstreams:
-                await each.close()
+                each.close()
 
     def now_ms(self) -> int:
         """The gateway's clock."""

@@ -1,7 +1,5 @@
 """An upstream: one service, with its connections, its rests after failures, and what was counted of it.
 
-The client is aiohttp: docs/decisions/0050-gateway.md has what others cost.
-
 Source: Nygard, "Release It!", chapter "Stability Patterns", for the circuit breaker; RFC 9110, 10.2.3, for Retry-After.
 """
 
@@ -11,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -21,11 +19,14 @@ from bakeoff.chat.meter import Prices
 from bakeoff.config.file import secret
 from bakeoff.config.sections import UpstreamConfig
 from bakeoff.core import tracing
-from bakeoff.core.addresses import is_local_url, without_password
-from bakeoff.core.errors import MissingExtraError
-
-if TYPE_CHECKING:
-    import aiohttp
+from bakeoff.core.addresses import without_password
+from bakeoff.serve.gateway.connections import (
+    CallTimeouts,
+    NoConnectionError,
+    ServiceConnections,
+    ServiceResponse,
+    SilenceError,
+)
 
 __all__ = ["FailureKind", "Upstream", "UpstreamError", "UpstreamReply"]
 
@@ -100,7 +101,7 @@ class UpstreamCounts:
 
 
 class Upstream:
-    """One service; to be used on the loop's thread, between `open` and `close`.
+    """One service; to be used on the loop's thread, until `close`.
 
     Args:
         config: which, and how.
@@ -128,8 +129,10 @@ class Upstream:
         """Why it did not answer the last time; None when it did."""
         self._url = re.sub(r"(/chat/completions|/responses|/messages)?/*$", "", config.url)
         self._key = None if config.key_env is None else secret(config.key_env, environ)
-        self._headers = self._made_headers()
-        self._session: aiohttp.ClientSession | None = None
+        timeouts = CallTimeouts(
+            connect_s=config.connect_timeout_s, silence_s=config.first_byte_timeout_s, whole_s=config.timeout_s
+        )
+        self._connections = ServiceConnections(self._url, self._made_headers(), timeouts)
         self._in_a_row, self._rests_until, self._is_probed = 0, 0.0, False
 
     @property
@@ -137,34 +140,9 @@ class Upstream:
         """The protocol that it speaks."""
         return self.dialect.api
 
-    async def open(self) -> None:
-        """Be ready for calls.
-
-        Raises:
-            MissingExtraError: aiohttp is not installed.
-        """
-        try:
-            import aiohttp
-        except ModuleNotFoundError as error:
-            raise MissingExtraError.of("An endpoint with upstreams", "gateway", "aiohttp") from error
-        timeout = aiohttp.ClientTimeout(
-            total=self.config.timeout_s,
-            connect=self.config.connect_timeout_s,
-            sock_connect=self.config.connect_timeout_s,
-            sock_read=self.config.first_byte_timeout_s,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-            timeout=timeout,
-            headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=not is_local_url(self._url),  # a proxy is another machine
-        )
-
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let go of the connections."""
-        if self._session is not None:
-            await self._session.close()
+        self._connections.close()
 
     def resting(self) -> UpstreamError | None:
         """Why it is left alone now, and until when; None when it may be asked."""
@@ -197,64 +175,54 @@ class Upstream:
         return reply
 
     async def _answer(self, path: str, body: bytes) -> UpstreamReply:
-        import aiohttp
-
-        assert self._session is not None, "the upstream is not open"
         trace = tracing.traceparent()
-        headers = None if trace is None else {"traceparent": trace}
+        response: ServiceResponse | None = None
+        streams = False
         try:
-            response = await self._session.post(self._url + path, data=body, headers=headers, allow_redirects=False)
-            if response.status < 400 and response.content_type == EVENTS:  # noqa: PLR2004 - HTTP's
-                return await self._streamed(response)
+            response = await self._connections.post(path, body, {} if trace is None else {"traceparent": trace})
+            if response.status < 300 and response.media_type == EVENTS:  # noqa: PLR2004 - HTTP's
+                first = await response.part()
+                if not first:
+                    raise UpstreamError("broken", f"{self._shown_url}: expected a stream, received an empty one")
+                streams = True
+                parts = self._parts(response, first)
+                return UpstreamReply(status=response.status, media_type=EVENTS, parts=parts)
             content = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except OSError as error:
             raise self._lost(error) from error
+        finally:
+            if response is not None and not streams:
+                response.close()
+        assert response is not None, "what has no response was raised"
         failure = self._failure(response, content)
         if failure is not None:
             raise failure
         if response.status >= 400:  # noqa: PLR2004 - HTTP's
             content = self._without_key(content)
-        return UpstreamReply(status=response.status, media_type=response.content_type, body=content)
+        return UpstreamReply(status=response.status, media_type=response.media_type, body=content)
 
-    async def _streamed(self, response: "aiohttp.ClientResponse") -> UpstreamReply:
-        """The stream, once its first part is there: until then another one can be asked."""
-        try:
-            first = await response.content.readany()
-        except BaseException:
-            response.close()
-            raise
-        if not first:
-            response.close()
-            raise UpstreamError("broken", f"{self._shown_url}: expected a stream, received an empty one")
-        return UpstreamReply(status=response.status, media_type=EVENTS, parts=self._parts(response, first))
-
-    async def _parts(self, response: "aiohttp.ClientResponse", first: bytes) -> AsyncGenerator[bytes]:
-        import aiohttp
-
+    async def _parts(self, response: ServiceResponse, first: bytes) -> AsyncGenerator[bytes]:
+        """The stream, whose first part is there: until then another one could be asked."""
         try:
             yield first
-            while part := await response.content.readany():
+            while part := await response.part():
                 yield part
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except OSError as error:
             failure = self._lost(error)
             self._note_failure(failure)
             raise failure from error
         finally:
-            response.close() if not response.content.is_eof() else response.release()
+            response.close()
 
-    def _lost(self, error: Exception) -> UpstreamError:
-        import aiohttp
+    def _lost(self, error: OSError) -> UpstreamError:
+        kind: FailureKind = "broken"
+        if isinstance(error, NoConnectionError):
+            kind = "unreachable"
+        elif isinstance(error, SilenceError):
+            kind = "silent"
+        return UpstreamError(kind, f"{self._shown_url}: expected an answer, received none: {error}")
 
-        if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerConnectionError):
-            return UpstreamError("silent", f"{self._shown_url}: expected a whole answer in time, received none")
-        if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError):
-            return UpstreamError("unreachable", f"{self._shown_url}: no connection ({error})")
-        if isinstance(error, aiohttp.ServerTimeoutError):
-            message = f"{self._shown_url}: expected a byte within {self.config.first_byte_timeout_s:g} s, received none"
-            return UpstreamError("silent", message)
-        return UpstreamError("broken", f"{self._shown_url}: the answer broke off ({type(error).__name__}: {error})")
-
-    def _failure(self, response: "aiohttp.ClientResponse", content: bytes) -> UpstreamError | None:
+    def _failure(self, response: ServiceResponse, content: bytes) -> UpstreamError | None:
         """What is wrong with an answer by its status; None for an answer, and for what is the caller's fault."""
         status = response.status
         callers = status in CALLERS_FAULT or (status == NOT_FOUND and self.config.model is None)

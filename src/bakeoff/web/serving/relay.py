@@ -6,8 +6,8 @@ means something to their service (`previous_response_id`): theirs stands in the 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,23 +102,26 @@ class Relay:
         return principal if principal is not None and principal.may("predict") else None
 
     @staticmethod
-    async def _while_connected(receive: Receive, answering: Any) -> None:
+    async def _while_connected(receive: Receive, answering: Coroutine[Any, Any, None]) -> None:
         """Answer, unless the caller goes away: then the call to the service ends, too."""
-        task = asyncio.ensure_future(answering)
-        watching = asyncio.ensure_future(receive())
-        watching.add_done_callback(lambda _: task.cancel())
+        task, watching = asyncio.current_task(), asyncio.ensure_future(receive())
+        assert task is not None, "a request has a task"
         gone = False
+
+        def leave(_: object) -> None:
+            nonlocal gone
+            gone = True
+            task.cancel()
+
+        watching.add_done_callback(leave)
         try:
-            await task
+            await answering
         except asyncio.CancelledError:
-            gone = watching.done() and not watching.cancelled()
-            if not gone:
-                task.cancel()
+            if not gone or task.uncancel():  # somebody else cancelled it, too
                 raise
         finally:
+            watching.remove_done_callback(leave)
             watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
 
     async def _answer(self, answering: _Answering) -> None:
         gateway, call = answering.gateway, answering.call
