@@ -31,8 +31,13 @@ def test_shares_and_what_cannot_be_had():
     assert len(picked.rows) == 20
     assert picked.notes == ("drift: there are no training rows",)
     assert sum(pick(frame(), 20, {"drift": 1}, seed=1).counts.values()) == 20  # nothing to go by: drawn
-    with pytest.raises(UsageError, match="expected shares"):
-        pick(frame(), 20, {"random": 0}, seed=1)
+    for budget, shares, message in (
+        (20, {"random": 0}, "and one above"),
+        (20, {"odd": 1}, "odd"),
+        (0, {"random": 1}, "0"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            pick(frame(), budget, shares, seed=1)
 
 
 def test_ranks_do_not_depend_on_what_is_drawn():

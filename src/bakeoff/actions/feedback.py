@@ -96,7 +96,7 @@ def agreement(project: "Project", endpoint: str, *, shown: int = 100) -> Annotat
     feedback = list(project.events.read(FeedbackEvent))
     named = predictions_of(project.events, {item.id for item in feedback})
     grouped = by_prediction(feedback, named)
-    several = {name: said for name, items in grouped.items() if len(said := opinions(items)) >= PAIR}
+    several = {name: latest for name, items in grouped.items() if len(latest := opinions(items)) >= PAIR}
     units: dict[str, dict[str, str | float]] = {}
     for event in project.events.get(PredictionEvent, several.keys()):
         if event.endpoint == endpoint and event.served:

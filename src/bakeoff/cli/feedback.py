@@ -77,9 +77,9 @@ def give(
 
     item: dict[str, Any] | None = None
     if prediction_id is not None:
-        said = {"label": label, "correction": correction, "rating": rating, "comment": comment}
+        given_kinds = {"label": label, "correction": correction, "rating": rating, "comment": comment}
         item = {"key" if key else "id": prediction_id} | {
-            kind: value for kind, value in said.items() if value is not None
+            kind: value for kind, value in given_kinds.items() if value is not None
         }
     if (file is None) == (item is None) or (item is not None and len(item) == 1):
         expected = "a prediction's id with its label, --correction, --rating or --comment, or --file"
@@ -138,9 +138,9 @@ def history(
     from bakeoff.feedback.resolve import known_at
 
     with open_project(folder) as project:
-        found = project.feedback_history(prediction, by_key=key, endpoint=endpoint)
+        known = project.feedback_history(prediction, by_key=key, endpoint=endpoint)
     if as_json:
-        emit(found.to_json())
+        emit(known.to_json())
         return
     rows = [
         [
@@ -148,10 +148,10 @@ def history(
             item.source or "",
             *("" if value is None else str(value) for value in (item.truth, item.rating, item.comment)),
         ]
-        for item in found.items
+        for item in known.items
     ]
     typer.echo(table(["known (UTC)", "source", "label", "rating", "comment"], rows, right=["rating"]))
-    counts = found.resolved
+    counts = known.resolved
     if counts.rule is not None:
         means = "no class or value of the model" if counts.label is None else repr(counts.label)
         typer.echo(f"counts as {means} ({counts.rule}; {counts.agreeing} of {counts.annotators} annotators)")
@@ -165,19 +165,20 @@ def agreement(*, endpoint: On = None, folder: Folder = HERE, as_json: AsJson = F
     from bakeoff.cli.tables import table
 
     with open_project(folder) as project:
-        found = project.agreement(endpoint)
+        measured = project.agreement(endpoint)
     if as_json:
-        emit(found.to_json())
+        emit(measured.to_json())
         return
-    measures = [("Krippendorff's alpha", found.alpha), ("Fleiss' kappa", found.fleiss)]
+    measures = [("Krippendorff's alpha", measured.alpha), ("Fleiss' kappa", measured.fleiss)]
     rows = [
-        [name, "undefined" if value is None else f"{value:.3f}", f"{found.predictions:,}"] for name, value in measures
+        [name, "undefined" if value is None else f"{value:.3f}", f"{measured.predictions:,}"]
+        for name, value in measures
     ]
     rows += [
         [f"Cohen's kappa, {pair}", "undefined" if value is None else f"{value:.3f}", f"{count:,}"]
-        for pair, (value, count) in found.cohen.items()
+        for pair, (value, count) in measured.cohen.items()
     ]
     typer.echo(table(["measure", "value", "predictions"], rows, right=["value", "predictions"]))
-    typer.echo(f"{len(found.disputed):,} predictions are disputed")
-    if found.disputed:
-        next_step(f"feedback history {found.disputed[0]}", folder)
+    typer.echo(f"{len(measured.disputed):,} predictions are disputed")
+    if measured.disputed:
+        next_step(f"feedback history {measured.disputed[0]}", folder)

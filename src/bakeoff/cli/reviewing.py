@@ -148,9 +148,10 @@ def pick(
 
     For example: bakeoff review pick 200 --share uncertain=0.5 --share random=0.5
     """
+    shares = _shares(share or [])
     with open_project(folder) as project:
         batch = project.review.pick(
-            budget, shares=_shares(share or []), annotators=annotators, assignees=assignee or (), endpoint=endpoint
+            budget, shares=shares, annotators=annotators, assignees=assignee or (), endpoint=endpoint
         )
     if as_json:
         emit({"batch": batch.to_json()})
@@ -319,9 +320,12 @@ def estimate(
     import msgspec
 
     with open_project(folder) as project:
-        found = project.review.estimate(batch, metric=metric)
+        measured = project.review.estimate(batch, metric=metric)
     if as_json:
-        emit(msgspec.to_builtins(found))
+        emit(msgspec.to_builtins(measured))
         return
-    typer.echo(f"{found.metric} {found.interval.value:.4f} {found.interval.ends()} of {found.population:,} predictions")
-    typer.echo(f"  by {found.rows:,} answers: {found.random:,} drawn at random, {found.certain:,} picked for a reason")
+    value = f"{measured.interval.value:.4f} {measured.interval.ends()}"
+    typer.echo(f"{measured.metric} {value} of {measured.population:,} predictions")
+    typer.echo(
+        f"  by {measured.rows:,} answers: {measured.random:,} drawn at random, {measured.certain:,} picked for a reason"
+    )

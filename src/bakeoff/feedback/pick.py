@@ -82,8 +82,12 @@ def pick(frame: ReviewFrame, budget: int, shares: Mapping[ReasonKind, float], *,
         seed: of all that is drawn.
 
     Raises:
-        UsageError: no share, or one below 0.
+        UsageError: no row is wanted; no share, one below 0, or one of a reason that there is not.
     """
+    if budget < 1:
+        raise UsageError(f"expected a budget of 1 row or more, received {budget}")
+    if unknown := sorted(set(shares) - set(REASONS)):
+        raise UsageError(f"expected shares of {', '.join(REASONS)}, received {', '.join(unknown)}")
     if not all(np.isfinite(share) and share >= 0 for share in shares.values()) or sum(shares.values()) <= 0:
         raise UsageError(
             f"expected shares of {', '.join(REASONS)} of at least 0, and one above, received {dict(shares)}"
@@ -97,8 +101,8 @@ def pick(frame: ReviewFrame, budget: int, shares: Mapping[ReasonKind, float], *,
     random = drawing.permutation(rows)[: round(budget * share) if wanted else budget].tolist()
     ranked = _ranked(frame, ways, wanted, budget - len(random), drawn=frozenset(random))
     order = _interleaved(ranked, random)
-    told = tuple(notes[kind] for kind in REASONS if kind in notes and shares.get(kind, 0.0) > 0)
-    return Picked(rows=tuple(order), counts=_counted(order), notes=told)
+    lacking = tuple(notes[kind] for kind in REASONS if kind in notes and shares.get(kind, 0.0) > 0)
+    return Picked(rows=tuple(order), counts=_counted(order), notes=lacking)
 
 
 def _counted(rows: Sequence[PickedRow]) -> dict[str, int]:
