@@ -115,6 +115,9 @@ bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own serv
 bench-serving: $(INSTALLED)  ## Requests a second and latencies beside mlflow, BentoML, LitServe, Ray Serve and the bare framework
 	$(BIN)/python benchmarks/serving.py
 
+bench-gateway: $(INSTALLED)  ## What a gateway adds to a call of a service, LiteLLM beside it
+	$(BIN)/python benchmarks/gateway.py
+
 bench-overload: $(INSTALLED)  ## Three times the load that can be answered
 	$(BIN)/python benchmarks/overload.py
 
@@ -156,6 +159,18 @@ bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML 
 
 bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = out + told
 	$(BIN)/python benchmarks/streams.py
+
+bench-review: $(INSTALLED)  ## Labels from the review queue beside random ones, after a shift from tweets to reviews and editorials
+	$(BIN)/python benchmarks/review.py build/review
+
+bench-monitor: $(INSTALLED)  ## A drift report beside Evidently's; what a look costs as the log grows
+	$(BIN)/python benchmarks/monitor.py
+
+bench-monitor-alarms: $(INSTALLED)  ## False alarms of drift in weeks without any, and how soon shifts are seen (EVIDENTLY=python, NANNYML=python beside)
+	$(BIN)/python benchmarks/monitor_alarms.py $(if $(EVIDENTLY),--evidently $(EVIDENTLY)) $(if $(NANNYML),--nannyml $(NANNYML))
+
+bench-monitor-domains: $(INSTALLED)  ## A sentiment model of tweets serves films, products and news: is it seen, is quality foreseen?
+	$(BIN)/python benchmarks/monitor_domains.py
 
 bench-rollouts: $(INSTALLED)  ## 10,000 canaries as good as the live release, bad ones of seven kinds, 50 rollouts under 30 clients
 	$(BIN)/python benchmarks/rollouts.py

@@ -76,8 +76,8 @@ class _Connection:
             self.left -= len(part)
             return self.left <= 0
         self.text += part
-        head, found, body = self.text.partition(b"\r\n\r\n")
-        if not found:
+        head, end, body = self.text.partition(b"\r\n\r\n")
+        if not end:
             return False
         self.status = head[9:12]
         length = next((line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b"0")

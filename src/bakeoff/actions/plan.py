@@ -162,7 +162,7 @@ def plan(
             law = scalability({each.callers or 0: replica.windows[each.callers or 0] for each in callers}, seed=seed)
             saturates = _saturated(replica, callers[-1], seconds)
             loads = tuple(
-                _told(replica.at(share * law.peak_s.value, seed + at), progress) for at, share in enumerate(SHARES)
+                _reported(replica.at(share * law.peak_s.value, seed + at), progress) for at, share in enumerate(SHARES)
             )
             memory_mib, starved = replica.memory_mib, replica.starved
     sizing = _sizing(goal, law, loads)
@@ -203,7 +203,7 @@ def _ladder(replica: _Replica, progress: Callable[[str], None]) -> tuple[LoadSte
     replica.with_callers(1)  # it warms up: threads, caches, the first answers
     steps: list[LoadStep] = []
     for callers in CALLERS:
-        step = _told(replica.with_callers(callers), progress)
+        step = _reported(replica.with_callers(callers), progress)
         if not step.answered:
             raise DataError(f"expected answers to {callers} callers, received {step.failed} refusals")
         if step.failed > MOST_FAILED * step.answered and len(steps) >= LEAST_STEPS - 1:
@@ -215,7 +215,7 @@ def _ladder(replica: _Replica, progress: Callable[[str], None]) -> tuple[LoadSte
     return tuple(steps)
 
 
-def _told(step: LoadStep, progress: Callable[[str], None]) -> LoadStep:
+def _reported(step: LoadStep, progress: Callable[[str], None]) -> LoadStep:
     what = f"{step.callers} callers" if step.offered_s is None else f"{step.offered_s:.4g} requests a second"
     progress(f"{what}: {step.answered_s:.4g} answers a second, p99 {step.p99_ms:.3g} ms, {step.failed} failed")
     return step

@@ -270,7 +270,7 @@ def estimate(project: "Project", batch: ReviewBatch, rows: Sequence[ReviewRow], 
     all others. Rows that were looked at and have no label are taken to be like those that have one.
 
     Raises:
-        NotFoundError: no row has a label yet, or there is no such metric.
+        NotFoundError: no random row has a label yet, or there is no such metric.
     """
     pairs = {pair.id: pair for pair in labelled(project.events, batch.endpoint, truth_of=project.truth_of).pairs}
     looked_at = {row.name for row in rows if row.done or (row.id in pairs and pairs[row.id].given is not None)}
@@ -288,8 +288,11 @@ def estimate(project: "Project", batch: ReviewBatch, rows: Sequence[ReviewRow], 
         for part, count in zip(answered, (len(certain), batch.population - len(certain)), strict=True)
     ]
     known = [*answered[0], *answered[1]]
-    if not known:
-        raise NotFoundError(f"expected answers to rows of batch {batch.id}, found none that can be compared yet")
+    if not answered[1] and len(certain) < batch.population:
+        raise NotFoundError(
+            f"expected answers to the {batch.random} rows of batch {batch.id} that were drawn at random, found none "
+            "that can be compared yet: only they tell of rows that nobody looked at"
+        )
     truth, predictions = judged(Labelled(pairs=tuple(known), unmatched=0), signature)
     task = signature.task
     rated = outcome(truth, predictions, task)

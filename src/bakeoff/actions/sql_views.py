@@ -151,11 +151,12 @@ VIEWS: Mapping[str, View] = {
     "feedback": View(
         about="what somebody says of a prediction",
         columns={
-            "id": "of the prediction",
+            "id": "of the prediction; by the caller's own key, key:ENDPOINT:KEY",
             "label": "the truth, as JSON",
             "rating": "from -1 to 1",
             "correction": "what should have been said",
             "comment": "any text",
+            "implicit": "what was seen of the user, as JSON",
             "source": "who says so",
             "known_ms": "since when it is known, in milliseconds since 1970",
             "trace_id": "that of the prediction, or of the call that brought it",

@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the group `loop` to the app; alone, it is the daemon."""
     group = typer.Typer(name="loop", cls=CommandGroup, invoke_without_command=True, rich_markup_mode=None)
     group.callback()(loop)
-    for command in (status, explain, approve, reject):
+    for command in (status, explain, approve, reject, replay):
         group.command()(command)
     app.add_typer(group)
 
@@ -129,6 +129,47 @@ def reject(*, why: Why = "", folder: Folder = HERE, as_json: AsJson = False) -> 
     with open_project(folder) as project:
         cycle = project.cycles.reject(why=why)
     _print(cycle, as_json=as_json)
+
+
+def replay(
+    data: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATA]", help="The past, with the project's columns; its own source by default."),
+    ] = None,
+    *,
+    by: Annotated[str, typer.Option(metavar="COLUMN", help="A column of times; or one whose values are the periods.")],
+    every: Annotated[str, typer.Option(metavar="PERIOD", help="How long a period of times is.")] = "1mo",
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="PERIOD", help="The first that is replayed; by default half are known before."),
+    ] = None,
+    truth: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Score answers by it instead of the target; no model sees it."),
+    ] = None,
+    tune: Annotated[bool, typer.Option("--tune", help="Propose a policy for this past.")] = False,
+    png: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the chart of quality over time.")] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Run the policy over the past, beside never retraining, always, and the best in hindsight: quality, cost, alarms.
+
+    For example: bakeoff loop replay --by departure --every 1mo --start 2013-08
+    """
+    with open_project(folder) as project:
+        result = project.cycles.replay(data, by=by, every=every, start=start, truth=truth, tune=tune)
+    if png is not None:
+        from bakeoff.actions.loop_replay import chart
+
+        chart(result).save(png)
+    if as_json:
+        emit({**result.to_json(), "files": [str(png)] if png else []})
+        return
+    from bakeoff.cli.loop_replay_page import replay_page
+
+    typer.echo(replay_page(result))
+    if png is not None:
+        typer.echo(f"wrote {png}", err=True)
 
 
 def _print(cycle: "Cycle", *, as_json: bool) -> None:

@@ -31,6 +31,8 @@ def add_to(app: typer.Typer) -> None:
     group.command()(retire)
     group.command()(harness)
     group.command()(export)
+    group.command()(sign)
+    group.command()(verify)
     app.add_typer(group)
 
 
@@ -52,6 +54,49 @@ def models(context: typer.Context, *, folder: Folder = HERE, as_json: AsJson = F
 
         typer.echo(models_page(found))
         next_step(f"lineage {found[0].name}/{found[0].number}" if found else "run", folder)
+
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A version (name/2, 2) or an alias.")]
+
+
+def sign(
+    model: Model = "champion",
+    *,
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="A private key in PEM; it is not stored.")],
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a model version (OpenSSF Model Signing), so that servers with require_signed load it.
+
+    For example: bakeoff models sign champion --key release.pem
+    """
+    with open_project(folder) as project:
+        signed = project.sign_model(model, key=key)
+    if as_json:
+        emit({"model": signed})
+    else:
+        typer.echo(f"{signed} is signed")
+
+
+def verify(
+    model: Model = "champion",
+    *,
+    key: Annotated[
+        list[Path] | None, typer.Option("--key", metavar="FILE", help="A public key in PEM; else those of [security].")
+    ] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """See that a model version has exactly the files that a trusted key has signed.
+
+    For example: bakeoff models verify champion --key release.pub.pem
+    """
+    with open_project(folder) as project:
+        signer = project.verify_model(model, keys=key or ())
+    if as_json:
+        emit({"signer": signer})
+    else:
+        typer.echo(f"{model} is as it was signed, by the key {signer[:16]}")
 
 
 def retire(

@@ -23,6 +23,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "plan",
         "predict",
         "feedback",
+        "review",
         "monitor",
         "loop",
         "ui",
@@ -30,7 +31,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Data and models": ("data", "models", "runs", "compare", "sql", "lineage", "reproduce", "env", "fine-tune"),
     "Before a merge": ("check", "ci"),
-    "Security": ("tokens", "audit", "certs"),
+    "Security": ("tokens", "people", "audit", "certs", "forget"),
     "Care": ("config", "verify", "gc", "move", "import-mlflow", "export-mlflow"),
     "For programs": ("completion", "schema"),
 }

@@ -38,9 +38,9 @@ def ui(
     For example: bakeoff ui --port 5000
     """
     from bakeoff.project import wiring
-    from bakeoff.web.auth import TokenAuthenticator
     from bakeoff.web.pages.app import page_routes, warm
-    from bakeoff.web.server import Server, local_hosts
+    from bakeoff.web.people import access, hosts
+    from bakeoff.web.server import Server
     from bakeoff.web.tracking.app import create_tracking_app
     from bakeoff.web.tracking.context import PROXIED, Tracking
     from bakeoff.web.tracking.prices import PriceTable
@@ -59,14 +59,14 @@ def ui(
             prices=PriceTable.standard(opened.config),
         )
         tracking.prepare()
-        tokens = wiring.authenticator(opened.auth, opened.records.documents, wiring.now_ms)
+        encrypted = wiring.certificate(opened.tls, opened.folder)
+        tokens, people = access(opened, secure=encrypted is not None)
         app = create_tracking_app(
             tracking,
-            hosts=local_hosts(host),
-            authenticator=tokens and TokenAuthenticator(tokens),
-            pages=page_routes(tracking, opened.project),
+            hosts=hosts(host, opened.auth),
+            authenticator=tokens,
+            pages=[*page_routes(tracking, opened.project), *([] if people is None else people.routes())],
         )
-        encrypted = wiring.certificate(opened.tls, opened.folder)
         server = Server(app, host, port, authenticated=tokens is not None, tls=encrypted)
 
         def ready() -> None:

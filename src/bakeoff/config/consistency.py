@@ -51,6 +51,15 @@ def problems(config: Config, file: str) -> Iterator[Problem]:
     yield from _judge_problems(config, problem)
     yield from _split_problems(config, problem)
     yield from _upstream_problems(config, problem)
+    yield from _alert_problems(config, problem)
+
+
+def _alert_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+    for name, target in config.alerts.to.items():
+        if target.kind in {"webhook", "slack"} and (target.url is None) == (target.url_env is None):
+            yield problem(f"alerts.to.{name}", "either url or url_env", "neither" if target.url is None else "both")
+        if target.kind == "email" and not (target.server and target.sender and target.recipients):
+            yield problem(f"alerts.to.{name}", "server, sender and recipients", "not all of them")
 
 
 def _task_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:

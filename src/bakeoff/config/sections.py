@@ -1,7 +1,7 @@
 """What a project file may say: its sections, their keys and defaults."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
@@ -343,7 +343,7 @@ class CostConfig(_Section):
 
 
 class CombineConfig(_Section):
-    """`[combine]`: whether blends and cascades of the candidates are tried, and of how many at most.
+    """`[combine]`: whether blends and cascades (with routers) of the candidates are tried, and of how many at most.
 
     With blends goes a stack: a blend of as many as are needed, where these are more than `max_members`.
 
@@ -502,14 +502,36 @@ class RoleConfig(_Section):
     deny: tuple[Permission, ...] = ()
 
 
+class OpenIdConfig(_Section):
+    """`[auth.openid]`: a provider of OpenID Connect by which people sign in to pages.
+
+    `secret_env` names the environment variable with the client's secret, if it has one. Of the claim `claim` (a text or
+    a list), `roles` says which role each value has; who has none of them gets `default_role`, or is refused where there
+    is none.
+    """
+
+    issuer: str
+    client_id: str
+    secret_env: str | None = None
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    claim: str = "groups"
+    roles: dict[str, str] = {}
+    default_role: str | None = None
+
+
 class AuthConfig(_Section):
     """`[auth]`: whether callers of servers need a token ("bakeoff tokens create"), and the project's own roles.
 
-    Without `required`, a server listens on loopback alone, and whoever can call it may do everything.
+    Without `required`, a server listens on loopback alone, and whoever can call it may do everything. People sign in to
+    pages with an account ("bakeoff people add") or by `openid`; a session ends after `session_hours`. `public_url` is
+    where browsers reach the pages: then no other name is answered.
     """
 
     required: bool = False
     roles: dict[Name, RoleConfig] = {}
+    openid: OpenIdConfig | None = None
+    session_hours: float = Field(default=12, gt=0)
+    public_url: str | None = None
 
 
 class TlsConfig(_Section):
@@ -521,6 +543,16 @@ class TlsConfig(_Section):
     certificate: str | None = None
     key: str | None = None
     client_authority: str | None = None
+
+
+class SecurityConfig(_Section):
+    """`[security]`: what a model must be before it is loaded to serve.
+
+    `require_signed`: signed by one of `public_keys` (files in PEM, relative to the project) with "bakeoff models sign".
+    """
+
+    require_signed: bool = False
+    public_keys: tuple[str, ...] = ()
 
 
 def _as_baseline(text: str) -> str:
@@ -582,6 +614,26 @@ class LoopBudget(_Section):
     usd: float | None = Field(default=None, gt=0)
 
 
+SignalName: TypeAlias = Literal[
+    "volume",
+    "latency",
+    "errors",
+    "contract",
+    "inputs",
+    "drift",
+    "quality",
+    "estimated",
+    "calibration",
+    "slices",
+    "joint",
+    "outliers",
+    "answers",
+    "cost",
+]
+SIGNAL_NAMES: tuple[SignalName, ...] = get_args(SignalName)
+"""Signals of monitoring (docs/monitoring.md)."""
+
+
 class AlertRule(_Section):
     """`[alerts.rules.NAME]`: what is an alert beside the signals' own limits, or other than these.
 
@@ -589,7 +641,7 @@ class AlertRule(_Section):
     that is so for `after` looks, and ends when for `until` looks the value is back by `margin` at least.
     """
 
-    signal: str
+    signal: SignalName
     above: float | None = None
     below: float | None = None
     margin: float = Field(default=0.0, ge=0)
@@ -605,7 +657,7 @@ class AlertTarget(_Section):
     `X-Bakeoff-Signature`, HMAC-SHA256 of time, dot and body), "slack" (JSON as Slack's incoming webhooks take it), or
     "email" (by SMTP with TLS at `server`, from `sender` to `recipients`; user and password from the variables
     `user_env` and `key_env`). The URL of a webhook may be secret: `url_env` names a variable that holds it. `least`:
-    told of no lesser one.
+    the least severity that is told.
     """
 
     kind: Literal["log", "webhook", "slack", "email"]
@@ -693,7 +745,7 @@ class ReviewConfig(_Section):
     window_rows: int = Field(default=5000, ge=1, le=1_000_000)
     shares: dict[
         Literal["uncertain", "typical", "disagreement", "drift", "random"], Annotated[float, Field(ge=0, le=1)]
-    ] = {"uncertain": 0.3, "typical": 0.2, "disagreement": 0.15, "drift": 0.15, "random": 0.2}
+    ] = {"uncertain": 0.3, "typical": 0.1, "disagreement": 0.1, "drift": 0.3, "random": 0.2}
     annotators: int = Field(default=1, ge=1, le=20)
     lease_minutes: float = Field(default=15.0, gt=0, le=10_080)
 
@@ -761,6 +813,7 @@ class Config(_Section):
     limits: dict[Name, LimitConfig] = {}
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig = TlsConfig()
+    security: SecurityConfig = SecurityConfig()
     monitor: MonitorConfig = MonitorConfig()
     alerts: AlertsConfig = AlertsConfig()
     loop: LoopConfig = LoopConfig()

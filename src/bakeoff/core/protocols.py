@@ -54,6 +54,7 @@ __all__ = [
     "Progress",
     "Recalling",
     "RecordStore",
+    "Reporting",
     "RowWise",
     "RunRecords",
     "Tabular",
@@ -555,6 +556,15 @@ class Tabular(Protocol):
 
     def tables(self) -> "AbstractContextManager[Callable[[str], Iterator[pl.DataFrame]]]":
         """Within it, a table by its name, in batches of rows, all tables of one state; see `bakeoff.stores.tables`."""
+        ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A store that knows whether its server answers; others are taken to be there until a call fails."""
+
+    def problem(self) -> str | None:
+        """Why it cannot be used at the moment; None when it can, as far as is known."""
         ...
 
 

@@ -25,6 +25,7 @@ from bakeoff.loop.stored_outcome import LAST, PASSES, keep, keep_baselines
 from bakeoff.loop.track import Tracker
 from bakeoff.registry.lineage import label
 from bakeoff.results.outcome import Paid, RunOutcome
+from bakeoff.security.audit import AuditLog, current_user
 
 __all__ = ["tracked"]
 
@@ -46,7 +47,18 @@ def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> RunOutco
         body["labelled"] = (ingested(stage) or {}).get("labelled", 0)
         body |= {"outcome_blob": keep(stage, results, gathered), "gathered": msgspec.to_builtins(gathered)}
         stage.records.documents.put(PASSES, LAST, body)
+        _note(stage, results, trigger)
     return results
+
+
+def _note(stage: Stage, results: RunOutcome, trigger: str) -> None:
+    """Write what was decided into the audit log."""
+    verdict, release = results.verdict, results.release
+    after: dict[str, Json] = {"trigger": trigger, "winner": verdict.winner, "blocked": results.blocked}
+    after["release"] = None if release is None else f"{release.model_version} {release.status}"
+    AuditLog(stage.records.documents, stage.clock).add(
+        "run decided", f"run {results.run_id}", who=current_user(), after=after
+    )
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:

@@ -30,7 +30,8 @@ from bakeoff.security.audit import AuditLog
 from bakeoff.serve.endpoints import Endpoints
 from bakeoff.serve.releases import current, make_release
 
-__all__ = ["ReadyWinner", "RunOrigin", "make_ready", "register_dataset", "register_model", "register_models", "route"]
+__all__ = ["ReadyWinner", "RunOrigin", "make_ready", "monitoring_reference", "register_dataset", "register_model"]
+__all__ += ["register_models", "route"]
 
 REFERENCE_FORMAT = 2
 """Of what monitoring compares with; of another one it is made anew."""
@@ -180,7 +181,7 @@ def make_ready(
         blob_id=made.content,
         clock=stage.clock,
         steps=stage.config.prepare.specs,
-        reference_id=_reference(stage, steps, origin.gathered, winner, value),
+        reference_id=monitoring_reference(stage, steps, origin.gathered, winner, value),
         contract_id=stage.contract.version if stage.contract else None,
         derived=narrow.json_object(found.get("files") or {}),
         columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
@@ -217,7 +218,7 @@ def route(stage: Stage, winner: ReadyWinner, *, who: str = "bakeoff run", why: s
     return next(each for each in endpoints.routed(name) if each.release_id == ready.release_id)
 
 
-def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, value: Interval | None) -> str:
+def monitoring_reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, value: Interval | None) -> str:
     """What monitoring compares with: the test rows as they came, what the winner said of them and how well."""
     assert winner.scorecard is not None
     measured = winner.scorecard.metrics[stage.live_metric].value

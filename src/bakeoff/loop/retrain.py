@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from bakeoff.feedback.join import Labelled
+    from bakeoff.monitor.alerts import Alerts
     from bakeoff.monitor.signals import MonitorReport
     from bakeoff.monitor.triggers import Trigger
 
 HOUR_MS = 3_600_000
 
-__all__ = ["LoopTurn", "observe", "take_in", "turn"]
+__all__ = ["LoopTurn", "alerts_of", "observe", "take_in", "turn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +226,21 @@ def _observe(
         losses=mine.losses(),
     )
     store(stage.records.documents, report)
+    if since_ms is None and until_ms is None:
+        for event in alerts_of(stage).see(report):
+            stage.progress(f"alert {event.kind}: {event.title}: {event.reason}")
     return report
+
+
+def alerts_of(stage: Stage) -> "Alerts":
+    """The alerts of the project's endpoint, with who is told."""
+    from bakeoff.monitor.alerts import Alerts
+    from bakeoff.monitor.deliver import deliver
+
+    to = stage.config.alerts.to
+    return Alerts(
+        stage.records.documents, stage.endpoint, stage.config.alerts, lambda name, event: deliver(to[name], event)
+    )
 
 
 def _recent(labelled: "Labelled", stage: Stage, until_ms: int) -> "Labelled":

@@ -61,6 +61,8 @@ TWO_SAMPLES = 2.16863
 EVEN_ROWS = 20.0
 """How many degrees of freedom the belief is worth that rows are independent."""
 LEAST_EXPECTED = 5.0
+LEAST_LEVEL = 10
+"""Rows of the reference that a level of its own has."""
 SMOOTHING = 0.5
 """Rows added to every bin of both sides (Jeffreys), so that an empty bin gives no infinity."""
 
@@ -71,7 +73,7 @@ class Drift:
 
     `psi` ≥ 0 is bias-corrected (0.1 is customarily "some", 0.2 "much"). `measures` holds, as far as the
     column's kind has them: `psi_raw`, `missing_change` (share of rows, window minus reference), `ks` (0 to
-    1; of numbers, or of the lengths of texts), `js` (Jensen-Shannon distance of the bins, base 2, 0 to 1), `chi2`
+    1; of numbers, or of the lengths of texts), `js` (Jensen-Shannon distance of the bins, natural logarithm), `chi2`
     (Pearson's statistic of the two samples' bins), `wasserstein` (of numbers, in standard deviations of the reference,
     from the points of its distribution), `length_psi` and `oov_change` (share of words outside the reference's
     vocabulary; texts). `p`: how likely so much is without drift, at most.
@@ -302,7 +304,7 @@ def _bin_distances(reference_b: Sequence[int], window_b: Sequence[int]) -> dict[
         return {}
     p, q = a / a.sum(), b / b.sum()
     middle = (p + q) / 2
-    parts = [(x * np.log2(np.divide(x, middle, out=np.ones_like(x), where=x > 0))).sum() / 2 for x in (p, q)]
+    parts = [(x * np.log(np.divide(x, middle, out=np.ones_like(x), where=x > 0))).sum() / 2 for x in (p, q)]
     both = (a + b) / (a.sum() + b.sum())
     used = both > 0
     chi2 = sum(float(((x - x.sum() * both)[used] ** 2 / (x.sum() * both)[used]).sum()) for x in (a, b))
@@ -370,9 +372,8 @@ def _levels(table: "pl.DataFrame", name: str) -> tuple[dict[str, int], int]:
     import polars as pl
 
     values = table[name].cast(pl.String).drop_nulls()
-    names, counts = np.unique(values.to_numpy().astype(np.str_), return_counts=True) if len(values) else ([], [])
-    ordered = sorted(zip(map(str, names), map(int, counts), strict=True), key=lambda pair: (-pair[1], pair[0]))
-    return dict(ordered), table.height - len(values)
+    counted: dict[str, int] = dict(values.value_counts(name="rows").iter_rows())
+    return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))), table.height - len(values)
 
 
 def _level_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
@@ -390,8 +391,21 @@ def _level_tally(known: Mapping[str, Any], table: "pl.DataFrame", name: str) -> 
     return Tally(rows=table.height, missing=missing, bins=(*frequent, sum(counts.values()) - sum(frequent)))
 
 
+def _level_bins(known: Mapping[str, Any], seen: Tally) -> tuple[list[int], list[int]]:
+    """Rows of both sides by levels, others, missing. A level of few reference rows is one of the others.
+
+    Which of the rare ones the reference happens to have is chance: alone, they would look lost, and what it lacks new.
+    """
+    pairs = list(zip(known["levels"].values(), seen.bins, strict=False))
+    frequent = [pair for pair in pairs if pair[0] >= LEAST_LEVEL]
+    others = [pair for pair in pairs if pair[0] < LEAST_LEVEL]
+    rare = (known["rare"] + sum(a for a, _ in others), seen.bins[-1] + sum(b for _, b in others))
+    both = [*frequent, rare, (known["missing"], seen.missing)]
+    return [a for a, _ in both], [b for _, b in both]
+
+
 def _level_drift(name: str, known: Mapping[str, Any], seen: Tally, factor: float) -> Drift:
-    before, window = [*known["levels"].values(), known["rare"], known["missing"]], [*seen.bins, seen.missing]
+    before, window = _level_bins(known, seen)
     corrected, raw = _corrected(before, window)
     measures = {"psi_raw": raw, "missing_change": _missing_change(known, seen), **_bin_distances(before, window)}
     return Drift(column=name, psi=corrected, measures=measures, p=_shares_p(before, window, factor))

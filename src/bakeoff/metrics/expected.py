@@ -5,7 +5,7 @@ probability; with more, the calibrated probabilities by label. It is right as lo
 what it means: a model does not know what it has not learned.
 
 Source: confidence-based performance estimation, as in J. Białek and others, "Estimating Model Performance Under
-Covariate Shift Without Labels" (2024); C. Guo and others, "On Calibration of Modern Neural Networks", ICML 2017;
+Covariate Shift Without Labels" (2024); C. Guo and others, "On ConfidenceScale of Modern Neural Networks", ICML 2017;
 J. Platt, "Probabilistic outputs for support vector machines" (1999).
 """
 
@@ -19,27 +19,28 @@ from numpy.typing import NDArray
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import Outcome
 
-__all__ = ["Beliefs", "Calibration", "added", "beliefs_of", "expected_value"]
+__all__ = ["Beliefs", "ConfidenceScale", "added", "beliefs_of", "expected_value"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Beliefs: TypeAlias = dict[str, list[float]]
-"""By label: rows by bins of the second class's probability, or sums of calibrated probabilities by class."""
+"""By label: rows by bins of the second class's log-odds, or sums of calibrated probabilities by class."""
 
-BINS = 100
+BINS, ODDS = 160, 10.0
+"""Bins of the log-odds of two classes, which are taken to lie between so much and its opposite."""
 BINARY = 2
 MOST_CLASSES = 200
 LEAST_ROWS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
+class ConfidenceScale:
     """What makes probabilities of them: their log-odds times `slope`, plus `intercept` (of two classes)."""
 
     slope: float = 1.0
     intercept: float = 0.0
 
     @classmethod
-    def of(cls, truth_n: NDArray[np.int64], probabilities_nk: Floats) -> "Calibration":
+    def of(cls, truth_n: NDArray[np.int64], probabilities_nk: Floats) -> "ConfidenceScale":
         """The likeliest one, held to 1 and 0 as by one row of doubt; as it is with few rows."""
         from scipy.optimize import minimize
 
@@ -65,10 +66,10 @@ class Calibration:
         return shares / shares.sum(axis=1, keepdims=True)
 
 
-def beliefs_of(labels: Sequence[str], probabilities_nk: Floats, calibration: Calibration) -> Beliefs:
+def beliefs_of(labels: Sequence[str], probabilities_nk: Floats, calibration: ConfidenceScale) -> Beliefs:
     """Sums of n rows of what is believed of them; nothing with more than `MOST_CLASSES` classes.
 
-    >>> beliefs_of(["a", "b"], np.array([[0.5, 0.2, 0.3]] * 2), Calibration())["a"]
+    >>> beliefs_of(["a", "b"], np.array([[0.5, 0.2, 0.3]] * 2), ConfidenceScale())["a"]
     [0.5, 0.2, 0.3]
     """
     if probabilities_nk.shape[1] > MOST_CLASSES:
@@ -78,7 +79,8 @@ def beliefs_of(labels: Sequence[str], probabilities_nk: Floats, calibration: Cal
     for label in dict.fromkeys(labels):
         of_label_mk = known_nk[label_n == label]
         if of_label_mk.shape[1] == BINARY:
-            at = np.minimum((of_label_mk[:, 1] * BINS).astype(np.int64), BINS - 1)
+            second = np.clip(of_label_mk[:, 1], 1e-9, 1 - 1e-9)
+            at = np.clip((np.log(second / (1 - second)) / ODDS + 1) / 2 * BINS, 0, BINS - 1).astype(np.int64)
             beliefs[label] = np.bincount(at, minlength=BINS).astype(np.float64).tolist()
         else:
             beliefs[label] = of_label_mk.sum(axis=0).round(9).tolist()
@@ -94,7 +96,7 @@ def added(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float
 
 
 def expected_value(
-    measure: Measure, beliefs: Mapping[str, Sequence[float]], classes: Sequence[str], calibration: Calibration
+    measure: Measure, beliefs: Mapping[str, Sequence[float]], classes: Sequence[str], calibration: ConfidenceScale
 ) -> float | None:
     """What a measure is expected to be; None where beliefs do not tell it.
 
@@ -108,7 +110,7 @@ def expected_value(
     known = {label: np.asarray(each) for label, each in beliefs.items() if label in classes}
     if not known or measure.needs not in ({"labels", "probabilities"} if two else {"labels"}):
         return None
-    centre_b1 = (np.arange(BINS) + 0.5) / BINS
+    centre_b1 = 1 / (1 + np.exp(-ODDS * (2 * (np.arange(BINS) + 0.5) / BINS - 1)))
     shown_bk = np.column_stack([1 - centre_b1, centre_b1])
     true_bk = calibration(shown_bk)
     weights: list[Floats] = []

@@ -19,7 +19,8 @@ Floats = NDArray[np.float64]
 WEIGHABLE = frozenset({"labels", "values"})
 """What a metric may need of predictions so that rows can be weighed by any number."""
 STEP = 1e-4
-FEWEST = 2
+FEWEST = 10
+"""Rows drawn at random, for an interval of what is no share."""
 
 
 def sampled_estimate(measure: Measure, rows: Outcome, probabilities_n: ArrayLike, *, level: float = LEVEL) -> Interval:
@@ -41,9 +42,9 @@ def sampled_estimate(measure: Measure, rows: Outcome, probabilities_n: ArrayLike
     Source: J. Hájek, "Asymptotic Theory of Rejective Sampling with Varying Probabilities", Annals of Mathematical
     Statistics 35 (1964), for the variance of a sum over rows drawn without putting back (exact for simple random
     sampling); J.-C. Deville, "Variance Estimation for Complex Statistics and Estimators: Linearization and Residual
-    Techniques", Survey Methodology 25 (1999), for that of other measures; E. L. Korn and B. I. Graubard, "Confidence
-    Intervals for Proportions with Small Expected Number of Positive Counts Estimated from Survey Data", Survey
-    Methodology 24 (1998), for shares by their effective number of rows.
+    Techniques", Survey Methodology 25 (1999), for that of other measures; L. Kish, "Survey Sampling" (1965), for how
+    many rows weighted ones are worth; G. Y. Zou and A. Donner, "Construction of Confidence Limits about Effect
+    Measures", Statistics in Medicine 27 (2008), for the interval of a sum of shares.
 
     >>> from bakeoff.core.types import Predictions
     >>> from bakeoff.metrics.outcome import outcome
@@ -62,13 +63,12 @@ def sampled_estimate(measure: Measure, rows: Outcome, probabilities_n: ArrayLike
     if not math.isfinite(value):
         return Interval(value=value, reason=f"{measure.name} is undefined on these {len(rows)} rows")
     drawn = int((pi_n < 1).sum())
-    if len(rows) < FEWEST or drawn == 1:
-        return Interval(value=value, reason=f"{drawn or len(rows)} row drawn at random says nothing of others")
-    variance = _variance(slope_n, pi_n)
     if measure.share:
-        effective = value * (1 - value) / variance if variance > 0 and 0 < value < 1 else float(drawn or len(rows))
-        low, high = mid_p(value * effective, effective, level)
+        low, high = _of_share(measure, rows, pi_n, level)
         return Interval(value=value, low=low, high=high, method="inverse probability")
+    if (drawn or len(rows)) < FEWEST:
+        return Interval(value=value, reason=f"{drawn or len(rows)} rows drawn at random, {FEWEST} needed")
+    variance = _variance(slope_n, pi_n)
     scale = Scale(*measure.bounds)
     if variance <= 0 or not scale.inside(value):
         return Interval(value=value, reason=f"all {len(rows)} rows are alike")
@@ -76,6 +76,22 @@ def sampled_estimate(measure: Measure, rows: Outcome, probabilities_n: ArrayLike
     known = spread(carrying_m)
     low, high = student(value, Spread(se=math.sqrt(variance), freedom=known.freedom, units=known.units), scale, level)
     return Interval(value=value, low=low, high=high, method="inverse probability")
+
+
+def _of_share(measure: Measure, rows: Outcome, pi_n: Floats, level: float) -> tuple[float, float]:
+    """The interval of a share: those of the rows that stand for themselves and of the drawn ones, put together."""
+    whole = float((1 / pi_n).sum())
+    ends: list[tuple[float, float, float, float]] = []
+    for part_n in (pi_n == 1, pi_n < 1):
+        if part_n.any():
+            weight_n = 1 / pi_n[part_n]
+            share, _ = _linear(measure, rows.take(np.flatnonzero(part_n)), weight_n)
+            effective = float(weight_n.sum() ** 2 / (weight_n**2).sum())
+            ends.append((float(weight_n.sum()) / whole, share, *mid_p(share * effective, effective, level)))
+    value = sum(part * share for part, share, _, _ in ends)
+    below = math.sqrt(sum((part * (share - low)) ** 2 for part, share, low, _ in ends))
+    above = math.sqrt(sum((part * (high - share)) ** 2 for part, share, _, high in ends))
+    return max(0.0, value - below), min(1.0, value + above)
 
 
 def _linear(measure: Measure, rows: Outcome, weight_n: Floats) -> tuple[float, Floats]:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TypeAlias
 
 import msgspec
+import numpy as np
 
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.events import Cursor, FailureEvent, PredictionEvent, Reading
@@ -24,6 +25,8 @@ from bakeoff.monitor.sums import PredictionSums
 __all__ = ["HOUR_MS", "Hours", "Watched"]
 
 STATES, HOURS = "monitor", "monitor_hours"
+EARLIER = "sums"
+"""Where versions without hours had their sums."""
 FORMAT = 1
 HOUR_MS = 3_600_000
 KEPT_HOURS = 24 * 36
@@ -168,12 +171,13 @@ class Hours:
 
     def _add(self, part: Sequence[Served], state: _State, by_hour: dict[int, PredictionSums]) -> None:
         first, last = self._watched.since_ms, max(self._watched.since_ms, self._watched.until_ms - 1)
-        grouped: dict[int, list[Served]] = {}
-        for event in part:
-            state.early += event.time_ms < first
-            state.ahead += event.time_ms > last
-            grouped.setdefault(min(max(event.time_ms, first), last) // HOUR_MS, []).append(event)
-        for hour, events in grouped.items():
+        time_n = np.asarray([event.time_ms for event in part])
+        state.early += int((time_n < first).sum())
+        state.ahead += int((time_n > last).sum())
+        hour_n = np.clip(time_n, first, last) // HOUR_MS
+        for hour in np.unique(hour_n).tolist():
+            inside = np.flatnonzero(hour_n == hour)
+            events = part if len(inside) == len(part) else [part[at] for at in inside.tolist()]
             sums = self._watched.sums(events)
             by_hour[hour] = by_hour[hour] + sums if hour in by_hour else sums
 
@@ -201,6 +205,7 @@ class Hours:
 
     def _make_room(self) -> None:
         """A release that is new makes room for itself: the hours of the oldest ones go."""
+        self._documents.delete(EARLIER, self._key)
         known = sorted(self._documents.find(STATES, f"{self._watched.endpoint}/"), key=lambda each: each.updated_ms)
         for old in known[: -(RELEASES - 1)]:
             for document in self._documents.find(HOURS, f"{old.key}/"):

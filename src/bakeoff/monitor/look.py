@@ -9,11 +9,11 @@ from bakeoff.metrics.discoveries import look_level
 from bakeoff.monitor.reference import MonitoringReference
 from bakeoff.monitor.signals import Signal, SignalName
 
-__all__ = ["Labels", "Look", "top"]
+__all__ = ["LabelledRows", "MonitorLook", "top"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
+class LabelledRows:
     """Rows whose truth is known: what it is, what was predicted, the rows themselves, and what groups they are of.
 
     `predicted` is None when there are none.
@@ -26,7 +26,7 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class MonitorLook:
     """What every signal is made with: `number` is the how-manieth look with news it is in its hour."""
 
     signature: Signature
@@ -36,7 +36,7 @@ class Look:
     until_ms: int
     seed: int
     number: int = 1
-    labels: Labels = field(default_factory=Labels)
+    labels: LabelledRows = field(default_factory=LabelledRows)
 
     @property
     def level(self) -> float:

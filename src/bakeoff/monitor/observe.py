@@ -9,7 +9,7 @@ from bakeoff.core.types import Json, Predictions, Signature
 from bakeoff.monitor import quality as of_quality
 from bakeoff.monitor import shift, traffic
 from bakeoff.monitor.hours import HOUR_MS, Hours, Watched
-from bakeoff.monitor.look import Labels, Look, top
+from bakeoff.monitor.look import LabelledRows, MonitorLook, top
 from bakeoff.monitor.reference import MonitoringReference
 from bakeoff.monitor.signals import MonitorReport, Signal, signal_of
 from bakeoff.monitor.sums import Lack, PredictionSums
@@ -68,8 +68,8 @@ def observe(
         since_ms=since_ms,
         until_ms=until_ms,
     )
-    labels = Labels(truth=truth, predicted=said, rows=rows, groups=groups)
-    look = Look(
+    labels = LabelledRows(truth=truth, predicted=said, rows=rows, groups=groups)
+    look = MonitorLook(
         signature=signature,
         reference=reference,
         config=config,
@@ -91,7 +91,7 @@ def observe(
     hours = Hours(watched, events, documents, labelled=len(truth))
     end = (until_ms - 1) // HOUR_MS + 1
     start_ms = max(since_ms, (end - config.windows[0]) * HOUR_MS)
-    look = Look(
+    look = MonitorLook(
         signature=signature,
         reference=reference,
         config=config,
@@ -116,7 +116,7 @@ def observe(
 def _report(
     endpoint: str,
     release_id: str | None,
-    look: Look,
+    look: MonitorLook,
     windows: Sequence[shift.Window],
     *,
     losses: Sequence[Loss],
@@ -125,18 +125,20 @@ def _report(
     joint: "shift.Joint | None" = None,
 ) -> MonitorReport:
     sums = windows[0].sums
+    drift = shift.drift(windows, look)
+    jointly = joint(sums) if joint else shift.joint(sums, look)
     signals = (
         traffic.volume(sums, look, out_of_time),
         traffic.latency(sums, look),
         traffic.errors(sums, look),
         traffic.contract(sums, look),
         traffic.inputs(sums, look),
-        shift.drift(windows, look),
+        drift,
         of_quality.quality(look),
-        of_quality.estimated(sums, look),
+        of_quality.estimated(sums, look, is_shifted=drift.alert or jointly.alert),
         of_quality.calibration(look),
         of_quality.slices(look),
-        joint(sums) if joint else shift.joint(sums, look),
+        jointly,
         shift.outliers(sums, look),
         shift.answers(sums, look),
         traffic.cost(sums, look, usd_per_1000),
@@ -151,7 +153,7 @@ def _report(
     )
 
 
-def _once_a_day(documents: DocumentRecords, key: str, sums: PredictionSums, look: Look) -> Signal:
+def _once_a_day(documents: DocumentRecords, key: str, sums: PredictionSums, look: MonitorLook) -> Signal:
     """The joint drift of the day: worked out by the first look that has rows enough."""
     day = look.until_ms // DAY_MS
     known = documents.get(DAILY, key)

@@ -2,7 +2,7 @@
 
 What labels say is compared with what the reference's rows give when as many of them are drawn of each class as came
 with labels. So both have the same classes in the same shares, as few rows, and the reference's own chance: rows are
-drawn by weights of a Bayesian bootstrap. Equal rows count once; rows of a group are worth as many as their errors show.
+drawn by weights of a Bayesian bootstrap. Equal rows, and rows of a group, are worth as many as their errors show.
 
 Source: D. Rubin, "The Bayesian Bootstrap", Annals of Statistics 9 (1981); L. Kish, "Survey Sampling" (1965), 8.2.
 """
@@ -19,7 +19,7 @@ from bakeoff.core import narrow
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.types import Json, Signature
 from bakeoff.metrics.bootstrap import replicate
-from bakeoff.metrics.dependence import group_codes
+from bakeoff.metrics.dependence import group_codes, united
 from bakeoff.metrics.discoveries import discovered
 from bakeoff.metrics.expected import beliefs_of, expected_value
 from bakeoff.metrics.intervals import LEVEL, wilson
@@ -29,7 +29,7 @@ from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.positive import BINARY
 from bakeoff.metrics.rare import why_undefined
 from bakeoff.metrics.registry import bind, find, with_class
-from bakeoff.monitor.look import Labels, Look
+from bakeoff.monitor.look import LabelledRows, MonitorLook
 from bakeoff.monitor.reference import PREDICTION, slice_names
 from bakeoff.monitor.signals import Signal
 from bakeoff.monitor.sums import PredictionSums
@@ -52,14 +52,13 @@ class _Compared:
     classes: int | None = None
 
 
-def quality(look: Look) -> Signal:
+def quality(look: MonitorLook) -> Signal:
     """The metric on rows with a known truth; an alert when surely worse than the reference, and by `quality_drop`."""
     labels, limit = look.labels, look.config.quality_drop
     if labels.predicted is None or len(labels.truth) < look.config.min_feedback:
         reason = f"{len(labels.truth)} rows with feedback, at least {look.config.min_feedback} needed"
         return look.signal("quality", None, limit=limit, rows=len(labels.truth), detail={"reason": reason})
     measure = _measure(look)
-    labels, repeated = _once(labels)
     compared = _compared(measure, labels, look)
     if compared is None or not np.isfinite([compared.value, compared.expected, compared.deviation]).all():
         reason = f"{measure.name} is undefined on these {len(labels.truth)} rows ({why_undefined(measure.name)})"
@@ -72,7 +71,8 @@ def quality(look: Look) -> Signal:
     surely = drop > -NormalDist().inv_cdf(look.level) * compared.deviation
     among = "" if compared.classes is None else f" over the {compared.classes} classes that have feedback"
     reason = (
-        f"{measure.name}{among} is {compared.value:.4f} [{low:.4f}, {high:.4f}] on {compared.rows} rows with feedback, "
+        f"{measure.name}{among} is {compared.value:.4f} [{low:.4f}, {high:.4f}] on {len(labels.truth)} rows "
+        "with feedback, "
         f"{abs(drop):.4f} {'worse' if drop > 0 else 'better'} than the reference {compared.expected:.4f}"
     )
     detail: dict[str, Json] = {
@@ -81,14 +81,13 @@ def quality(look: Look) -> Signal:
         "high": high,
         "reference": compared.expected,
         "drop": drop,
-        "repeated": repeated,
         "reason": reason,
     }
     alert = drop > limit and surely
-    return look.signal("quality", compared.value, limit=limit, rows=compared.rows, alert=alert, detail=detail)
+    return look.signal("quality", compared.value, limit=limit, rows=len(labels.truth), alert=alert, detail=detail)
 
 
-def _measure(look: Look) -> Measure:
+def _measure(look: MonitorLook) -> Measure:
     """The metric with its class; releases made before names had one meant the second of two."""
     metric, classes = look.reference.metric, look.signature.classes
     if "[" not in metric and len(classes) == BINARY:
@@ -96,29 +95,21 @@ def _measure(look: Look) -> Measure:
     return find(metric, look.signature.task)
 
 
-def _once(labels: Labels) -> tuple[Labels, int]:
-    """Equal rows with the same truth and answer count once: who asks the same again learns nothing new."""
-    assert labels.predicted is not None
-    if len(labels.rows) != len(labels.truth):
-        return labels, 0
-    said = labels.predicted.values_n.tolist()
-    first: dict[bytes, int] = {}
-    for at, (row, truth, answer) in enumerate(zip(labels.rows, labels.truth, said, strict=True)):
-        first.setdefault(canonical_json([row, truth, answer]), at)
-    there = np.asarray(list(first.values()), dtype=np.intp)
-    if len(there) == len(labels.truth):
-        return labels, 0
-    groups = [labels.groups[at] for at in there] if labels.groups else ()
-    return replace(
-        labels,
-        truth=[labels.truth[at] for at in there],
-        predicted=labels.predicted.take(there),
-        rows=[labels.rows[at] for at in there],
-        groups=groups,
-    ), len(labels.truth) - len(there)
+def _together(labels: LabelledRows) -> NDArray[np.intp] | None:
+    """Which rows go together: those of a group, and equal ones (who asks the same again tells nothing new)."""
+    known: list[NDArray[np.intp]] = []
+    if len(labels.groups) == len(labels.truth):
+        known.append(group_codes(np.asarray(labels.groups, dtype=object)))
+    if len(labels.rows) == len(labels.truth):
+        codes: dict[bytes, int] = {}
+        same = [codes.setdefault(canonical_json(dict(row)), len(codes)) for row in labels.rows]
+        known.append(np.asarray(same, dtype=np.intp))
+    if not known:
+        return None
+    return known[0] if len(known) == 1 else united(known[0], known[1])
 
 
-def _compared(measure: Measure, labels: Labels, look: Look) -> _Compared | None:
+def _compared(measure: Measure, labels: LabelledRows, look: MonitorLook) -> _Compared | None:
     task, known = look.signature.task, look.reference.predicted
     assert labels.predicted is not None
     window = outcome(labels.truth, labels.predicted, task, positive=_positive(look.signature))
@@ -144,11 +135,12 @@ def _compared(measure: Measure, labels: Labels, look: Look) -> _Compared | None:
     names = shared if task == "classification" and len(shared) < len(before.classes) else None
     value = _value(measure, window, np.ones((1, len(window))), names)[0]
     wanted = {name: int((strata_w == name).sum()) for name in shared}
-    drawn_r = _value(measure, before, _draws(strata_r, wanted, look.seed), names)
+    before, strata_r, rows_u = _collapsed(measure, before, strata_r)
+    drawn_r = _value(measure, before, _draws(strata_r, rows_u, wanted, look.seed), names)
     drawn_r = drawn_r[np.isfinite(drawn_r)]
     if not len(drawn_r):
         return None
-    corrected = look.reference.value - _value(measure, before, np.ones((1, len(before))), None)[0]
+    corrected = look.reference.value - _value(measure, before, rows_u[None, :], None)[0]
     expected = float(drawn_r.mean()) + (float(corrected) if np.isfinite(corrected) else 0.0)
     return _Compared(
         value=float(value),
@@ -171,14 +163,27 @@ def _strata(window: Outcome, before: Outcome) -> tuple[NDArray[Any], NDArray[Any
     return of_window, of_before, sorted({*of_window.tolist()} & {*of_before.tolist()})
 
 
-def _draws(strata_n: NDArray[Any], wanted: dict[str, int], seed: int) -> NDArray[np.float64]:
-    """How often each row is drawn (r, n): so many of each stratum, by weights that are drawn, too."""
+def _collapsed(
+    measure: Measure, before: Outcome, strata_n: NDArray[Any]
+) -> tuple[Outcome, NDArray[Any], NDArray[np.float64]]:
+    """Rows that are alike for the measure as one unit, and how many each is."""
+    key_n = measure.gather(before).key_n if before.classes else None
+    if key_n is None:
+        return before, strata_n, np.ones(len(before))
+    _, first_u, rows_u = np.unique(key_n, return_index=True, return_counts=True)
+    return before.take(first_u), strata_n[first_u], rows_u.astype(np.float64)
+
+
+def _draws(
+    strata_u: NDArray[Any], rows_u: NDArray[np.float64], wanted: dict[str, int], seed: int
+) -> NDArray[np.float64]:
+    """How often each unit is drawn (r, u): so many of each stratum, by weights that are drawn, too."""
     rng = np.random.default_rng(seed)
-    drawn = np.zeros((DRAWS, len(strata_n)))
+    drawn = np.zeros((DRAWS, len(strata_u)))
     for name, count in wanted.items():
-        rows = np.flatnonzero(strata_n == name)
-        shares = rng.standard_exponential((DRAWS, len(rows)))
-        drawn[:, rows] = rng.multinomial(count, shares / shares.sum(axis=1, keepdims=True))
+        units = np.flatnonzero(strata_u == name)
+        shares = rng.standard_gamma(np.broadcast_to(rows_u[units], (DRAWS, len(units))))
+        drawn[:, units] = rng.multinomial(count, shares / shares.sum(axis=1, keepdims=True))
     return drawn
 
 
@@ -199,11 +204,11 @@ def _value(
     return np.asarray(measure.finish(sums), dtype=np.float64)
 
 
-def _spread(labels: Labels, window: Outcome) -> float:
-    """By how much more a mean over groups deviates than over as many rows: 1 where rows are of no groups."""
-    if not labels.groups or len(labels.groups) != len(window):
+def _spread(labels: LabelledRows, window: Outcome) -> float:
+    """By how much more a mean deviates than over as many rows that have nothing to do with each other: 1 or more."""
+    group_n = _together(labels)
+    if group_n is None or not len(window):
         return 1.0
-    group_n = group_codes(np.asarray(labels.groups, dtype=object))
     if window.classes or window.truth_n.dtype == object:
         loss_n = (window.truth_n != window.predicted_n).astype(np.float64)
     else:
@@ -215,11 +220,12 @@ def _spread(labels: Labels, window: Outcome) -> float:
     return max(1.0, together / alone) ** 0.5 if alone else 1.0
 
 
-def estimated(sums: PredictionSums, look: Look) -> Signal:
+def estimated(sums: PredictionSums, look: MonitorLook, *, is_shifted: bool = False) -> Signal:
     """What the metric is expected to be before labels come, from calibrated probabilities or past errors of numbers.
 
-    `error` is how far it was off on the rows whose labels came since. An alert never: what has changed in meaning, it
-    cannot see.
+    `error` is how far it was off on the rows whose labels came since, `corrected` the value without it. Never an alert:
+    what has changed in meaning, it cannot see. Where rows have become unlike those that it was calibrated on
+    (`is_shifted`), it is mostly too high, and the reason says so.
     """
     measure, reference = _measure(look), look.reference
     classes, made = look.signature.classes, reference.calibrated
@@ -240,12 +246,15 @@ def estimated(sums: PredictionSums, look: Look) -> Signal:
         if of_labelled is not None and np.isfinite(true):
             of_labelled += 0.0 if before is None else reference.value - before
             detail |= {"error": of_labelled - true, "labelled": len(labels.truth)}
+            detail["corrected"] = float(np.clip(value - (of_labelled - true), *measure.bounds))
     off = f"; off by {detail['error']:+.4f} on the labelled ones" if "error" in detail else ""
-    detail["reason"] = f"{measure.name} is expected to be {value:.4f} (reference {reference.value:.4f}){off}"
+    unlike = "; rows are unlike the reference's: it may be well off" if is_shifted else ""
+    detail |= {"is_shifted": is_shifted}
+    detail["reason"] = f"{measure.name} is expected to be {value:.4f} (reference {reference.value:.4f}){off}{unlike}"
     return look.signal("estimated", value, rows=sums.rows, detail=detail)
 
 
-def _of_numbers(sums: PredictionSums, look: Look, measure: Measure) -> float | None:
+def _of_numbers(sums: PredictionSums, look: MonitorLook, measure: Measure) -> float | None:
     """Mean errors of the reference's rows, weighted as predictions are now; of `mae` and `rmse`."""
     known = narrow.json_object(look.reference.predictions.get(PREDICTION) or {})
     predicted = look.reference.predicted
@@ -265,7 +274,7 @@ def _of_numbers(sums: PredictionSums, look: Look, measure: Measure) -> float | N
     return float((now_b[usable] * error_b[usable]).sum() / now_b[usable].sum()) ** (1 / power)
 
 
-def calibration(look: Look) -> Signal:
+def calibration(look: MonitorLook) -> Signal:
     """By how much the model's confidence exceeds its accuracy on labelled rows; never an alert by itself."""
     labels = look.labels
     shares = None if labels.predicted is None else labels.predicted.probabilities_nk
@@ -283,15 +292,13 @@ def calibration(look: Look) -> Signal:
     return look.signal("calibration", sure - float(right.mean()), rows=len(right), detail=detail)
 
 
-def slices(look: Look) -> Signal:
+def slices(look: MonitorLook) -> Signal:
     """The part of the data that has become worse most: an alert when surely, and by more than `slice_drop`."""
     from scipy.stats import hypergeom
 
     labels, limit, known = look.labels, look.config.slice_drop, look.reference.slices
     if labels.predicted is None or not known or len(labels.rows) != len(labels.truth):
         return look.signal("slices", None, limit=limit, rows=0, detail={"reason": "no labelled rows to compare"})
-    labels, _ = _once(labels)
-    assert labels.predicted is not None
     wrong_n = labels.predicted.values_n.astype(np.str_) != np.asarray(labels.truth, dtype=np.str_)
     tested: list[tuple[float, float, str, int]] = []
     for name, before in known.items():

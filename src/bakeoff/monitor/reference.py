@@ -13,7 +13,7 @@ from bakeoff.core.hashing import canonical_json
 from bakeoff.core.types import Column, Json, Predictions, Task
 from bakeoff.metrics.answers import signs
 from bakeoff.metrics.drift import profile
-from bakeoff.metrics.expected import Beliefs, Calibration, beliefs_of
+from bakeoff.metrics.expected import Beliefs, ConfidenceScale, beliefs_of
 from bakeoff.metrics.outcome import outcome
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ class MonitoringReference:
     slices: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
-    def calibrated(self) -> Calibration:
+    def calibrated(self) -> ConfidenceScale:
         """What makes the model's probabilities calibrated ones."""
-        return Calibration(**self.calibration)
+        return ConfidenceScale(**self.calibration)
 
     @property
     def predicted(self) -> Predictions | None:
@@ -133,15 +133,15 @@ def make(
     )
 
 
-def _calibration(truth: ArrayLike | None, predictions: Predictions, task: Task) -> Calibration:
+def _calibration(truth: ArrayLike | None, predictions: Predictions, task: Task) -> ConfidenceScale:
     if task != "classification" or truth is None or predictions.probabilities_nk is None:
-        return Calibration()
+        return ConfidenceScale()
     seen = outcome(truth, predictions, task)
     assert seen.probabilities_nk is not None
     if seen.classes != tuple(sorted(predictions.classes)):  # a class that the model does not know
-        return Calibration()
+        return ConfidenceScale()
     place = np.argsort(np.argsort(np.asarray(predictions.classes)))
-    return Calibration.of(np.argsort(place)[seen.truth_n], predictions.probabilities_nk)
+    return ConfidenceScale.of(np.argsort(place)[seen.truth_n], predictions.probabilities_nk)
 
 
 def _outcomes(truth_n: NDArray[Any], predictions: Predictions, task: Task) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def answers_column(task: Task, *, confidence: bool = False) -> list[Column]:
 
 
 def answers_table(
-    answers: Sequence[str | float | None], task: Task, confidence: Sequence[float | None] | None = None
+    answers: Sequence[str | float | None], task: Task, confidence: ArrayLike | None = None
 ) -> "pl.DataFrame":
     """Predictions as a table: of one column, or two where they have probabilities."""
     import polars as pl
@@ -244,7 +244,7 @@ def answers_table(
     dtype = pl.Float64 if task == "regression" else pl.String
     made = {PREDICTION: pl.Series(answers, dtype=dtype)}
     if confidence is not None:
-        made[CONFIDENCE] = pl.Series(confidence, dtype=pl.Float64)
+        made[CONFIDENCE] = pl.Series(np.asarray(confidence, dtype=np.float64))
     return pl.DataFrame(made)
 
 

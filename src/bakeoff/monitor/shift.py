@@ -12,7 +12,7 @@ from bakeoff.metrics.domain import separation
 from bakeoff.metrics.drift import Drift, calendar, dispersion, drifts, rebased
 from bakeoff.metrics.intervals import wilson
 from bakeoff.monitor.hours import HOUR_MS
-from bakeoff.monitor.look import Look
+from bakeoff.monitor.look import MonitorLook
 from bakeoff.monitor.signals import Signal
 from bakeoff.monitor.sums import PredictionSums
 
@@ -39,7 +39,7 @@ class Window:
     days: tuple[PredictionSums, ...] = ()
 
 
-def windows(span: Span, look: Look) -> list[Window]:
+def windows(span: Span, look: MonitorLook) -> list[Window]:
     """The windows that a look is about, up to the present hour."""
     end = (look.until_ms - 1) // HOUR_MS + 1
     made: list[Window] = []
@@ -56,7 +56,7 @@ def windows(span: Span, look: Look) -> list[Window]:
     return made
 
 
-def _baseline(span: Span, first: int, end: int, look: Look) -> PredictionSums | None:
+def _baseline(span: Span, first: int, end: int, look: MonitorLook) -> PredictionSums | None:
     """What the window is compared with; None where that is the training data, also for want of another."""
     match look.config.baseline:
         case "training":
@@ -74,7 +74,7 @@ def _baseline(span: Span, first: int, end: int, look: Look) -> PredictionSums | 
     return before if before.rows >= look.config.min_rows else None
 
 
-def drift(windows: Sequence[Window], look: Look) -> Signal:
+def drift(windows: Sequence[Window], look: MonitorLook) -> Signal:
     """The largest PSI over input columns and predictions; an alert when one has surely moved, and more than the limit.
 
     Of several windows the one that raises an alert is shown, else the first.
@@ -89,7 +89,7 @@ def drift(windows: Sequence[Window], look: Look) -> Signal:
     return next((signal for signal in signals if signal.alert), signals[0])
 
 
-def _of_window(window: Window, look: Look, level: float) -> Signal:
+def _of_window(window: Window, look: MonitorLook, level: float) -> Signal:
     limit, rows = look.config.drift_psi, window.sums.rows
     moving = calendar(look.reference.inputs) | {*look.config.calendar}
     compared = [each for each in _drifts(window, look) if each.column not in moving]
@@ -118,7 +118,7 @@ def _of_window(window: Window, look: Look, level: float) -> Signal:
     return look.signal("drift", shown.psi, limit=limit, rows=rows, alert=bool(over), detail=detail)
 
 
-def _drifts(window: Window, look: Look) -> list[Drift]:
+def _drifts(window: Window, look: MonitorLook) -> list[Drift]:
     """Drift of all columns; `prediction` and `confidence` after the inputs."""
     compared: list[Drift] = []
     for part in ("inputs", "predictions"):
@@ -133,7 +133,7 @@ def _drifts(window: Window, look: Look) -> list[Drift]:
     return compared
 
 
-def joint(sums: PredictionSums, look: Look) -> Signal:
+def joint(sums: PredictionSums, look: MonitorLook) -> Signal:
     """How well a classifier tells rows of the window from those of the reference (ROC AUC): 0.5 where nothing differs.
 
     It sees what no single column shows. Meant to be worked out once a day.
@@ -157,7 +157,7 @@ def joint(sums: PredictionSums, look: Look) -> Signal:
     return look.signal("joint", auc, limit=limit, rows=len(rows), alert=alert, detail=detail)
 
 
-def outliers(sums: PredictionSums, look: Look) -> Signal:
+def outliers(sums: PredictionSums, look: MonitorLook) -> Signal:
     """The share of rows with a number far outside of the reference's; never an alert by itself."""
     if not sums.rows:
         return look.signal("outliers", None, rows=0, detail={"reason": "no rows"})
@@ -166,7 +166,7 @@ def outliers(sums: PredictionSums, look: Look) -> Signal:
     return look.signal("outliers", sums.outlying / sums.rows, rows=sums.rows, detail=detail)
 
 
-def answers(sums: PredictionSums, look: Look) -> Signal:
+def answers(sums: PredictionSums, look: MonitorLook) -> Signal:
     """The share of generated answers with the sign that became more frequent most; an alert over `answer_share`."""
     from scipy.stats import hypergeom
 

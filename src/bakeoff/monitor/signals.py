@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import msgspec
 
+from bakeoff.config.sections import SIGNAL_NAMES, SignalName
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.markup import Html, notebook, paragraph, table
 from bakeoff.core.protocols import DocumentRecords
@@ -18,29 +19,12 @@ __all__ = [
     "SignalName",
     "from_json",
     "latest",
+    "newest",
     "reports",
     "signal_of",
     "store",
     "to_json",
 ]
-
-SignalName: TypeAlias = Literal[
-    "volume",
-    "latency",
-    "errors",
-    "contract",
-    "inputs",
-    "drift",
-    "quality",
-    "estimated",
-    "calibration",
-    "slices",
-    "joint",
-    "outliers",
-    "answers",
-    "cost",
-]
-SIGNAL_NAMES: tuple[SignalName, ...] = get_args(SignalName)
 
 SIGNALS = "signals"
 KEPT = 500
@@ -138,6 +122,12 @@ def store(documents: DocumentRecords, report: MonitorReport) -> None:
 def reports(documents: DocumentRecords, endpoint: str) -> list[MonitorReport]:
     """The reports kept, newest window first."""
     return [from_json(document.body) for document in reversed(documents.find(SIGNALS, f"{endpoint}/"))]
+
+
+def newest(documents: DocumentRecords) -> list[MonitorReport]:
+    """The report of the newest window of each endpoint."""
+    last = {document.key.rpartition("/")[0]: document.body for document in documents.find(SIGNALS)}
+    return [from_json(body) for body in last.values()]
 
 
 def latest(documents: DocumentRecords, endpoint: str) -> MonitorReport | None:

@@ -6,10 +6,12 @@ They are of an hour and a release (`bakeoff.monitor.hours`), and small whatever 
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.core.errors import DataError
 from bakeoff.core.events import FailureEvent, PredictionEvent
@@ -176,34 +178,48 @@ class PredictionSums(msgspec.Struct, kw_only=True):
         table, self.misfits = _table([event.row for event in events], signature)
         self.inputs = tally(reference.inputs, table)
         self.outlying = outlying(reference.inputs, table)
-        shares = [event.probabilities for event in events]
-        sure = [None if each is None else max(each.values(), default=None) for each in shares]
+        known, shares_nk = _probabilities(events, signature.classes)
+        sure = np.full(len(events), np.nan)
+        sure[known] = shares_nk.max(axis=1, initial=0.0)
         answers = answers_table([event.answer for event in events], signature.task, sure)
         described = reference.predictions
-        if all(each is None for each in sure):  # a model that gives none, or events of an earlier version
+        if not len(known):  # a model that gives none, or events of an earlier version
             described = {name: known for name, known in described.items() if name != CONFIDENCE}
         self.predictions = tally(described, answers)
         if signature.task == "generation":
             of_json = bool(reference.json_expected)
             texts = [event.answer if isinstance(event.answer, str) else None for event in events]
             self.signs = dict(Counter(sign for text in texts for sign in signs(text, json_expected=of_json)))
-        known = [(event.label, each) for event, each in zip(events, shares, strict=True) if each is not None]
-        if signature.classes and known:
-            rows = [[each.get(name, 0.0) for name in signature.classes] for _, each in known]
-            labels = [label or "" for label, _ in known]
-            self.beliefs = beliefs_of(labels, np.asarray(rows, dtype=np.float64), reference.calibrated)
+        if len(known):
+            labels = [events[at].label or "" for at in known]
+            self.beliefs = beliefs_of(labels, shares_nk, reference.calibrated)
         self._draw(events)
 
     def _draw(self, events: Sequence[PredictionEvent]) -> None:
-        drawn = sorted((zlib.crc32(event.id.encode()), at) for at, event in enumerate(events))
-        self.sample = [Sampled(draw=draw, row=dict(events[at].row)) for draw, at in drawn[:SAMPLE]]
-        self.drawn_below = drawn[SAMPLE][0] if len(drawn) > SAMPLE else 2**32
+        draw_n = np.asarray([zlib.crc32(event.id.encode()) for event in events])
+        first = np.argsort(draw_n, kind="stable")[: SAMPLE + 1].tolist()
+        self.sample = [Sampled(draw=int(draw_n[at]), row=dict(events[at].row)) for at in first[:SAMPLE]]
+        self.drawn_below = int(draw_n[first[SAMPLE]]) if len(first) > SAMPLE else 2**32
 
     def shortened(self) -> "PredictionSums":
         """The same with no more rows in the sample than an hour may have."""
         drawn = sorted(self.sample, key=lambda each: each.draw)
         below = drawn[SAMPLE].draw if len(drawn) > SAMPLE else self.drawn_below
         return msgspec.structs.replace(self, sample=[each for each in drawn if each.draw < below], drawn_below=below)
+
+
+def _probabilities(
+    events: Sequence[PredictionEvent], classes: Sequence[str]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Which events have probabilities of the classes, and these."""
+    shares = [event.probabilities for event in events]
+    known = [at for at, each in enumerate(shares) if each is not None] if classes else []
+    there = [each for each in shares if each is not None] if classes else []
+    try:
+        rows = list(map(itemgetter(*classes), there)) if len(classes) > 1 else [(1.0,)] * len(there)
+    except KeyError:  # of a release with other classes
+        rows = [[each.get(name, 0.0) for name in classes] for each in there]
+    return np.asarray(known, dtype=np.intp), np.asarray(rows, dtype=np.float64).reshape(len(there), len(classes))
 
 
 def _table(rows: Sequence[Mapping[str, Json]], signature: Signature) -> tuple[Any, int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bakeoff.core.types import Json
 from bakeoff.metrics.intervals import wilson
-from bakeoff.monitor.look import Look, top
+from bakeoff.monitor.look import MonitorLook, top
 from bakeoff.monitor.signals import Signal
 from bakeoff.monitor.sums import LACKS, PredictionSums
 
@@ -15,7 +15,7 @@ SLOW = 0.05
 """Of rows that may take longer than the limit of their 95th percentile."""
 
 
-def volume(sums: PredictionSums, look: Look, out_of_time: int) -> Signal:
+def volume(sums: PredictionSums, look: MonitorLook, out_of_time: int) -> Signal:
     """Rows answered; never an alert by itself."""
     detail: dict[str, Json] = {"calls": round(sums.calls), "by_model_version": top(sums.versions)}
     if sums.misfits:
@@ -29,7 +29,7 @@ def volume(sums: PredictionSums, look: Look, out_of_time: int) -> Signal:
     return look.signal("volume", float(sums.rows), rows=sums.rows, detail=detail)
 
 
-def latency(sums: PredictionSums, look: Look) -> Signal:
+def latency(sums: PredictionSums, look: MonitorLook) -> Signal:
     """The 95th percentile; an alert when surely more than 5% of rows take longer than the limit."""
     limit, rows = look.config.latency_p95_ms, sums.rows
     if not rows:
@@ -41,7 +41,7 @@ def latency(sums: PredictionSums, look: Look) -> Signal:
     return look.signal("latency", p95, limit=limit, rows=rows, alert=alert, detail=detail)
 
 
-def errors(sums: PredictionSums, look: Look) -> Signal:
+def errors(sums: PredictionSums, look: MonitorLook) -> Signal:
     """The share of failed calls; an alert when it is surely over its limit."""
     failed, limit = sum(sums.failed.values()), look.config.error_share
     calls = failed + round(sums.calls)
@@ -54,7 +54,7 @@ def errors(sums: PredictionSums, look: Look) -> Signal:
     return look.signal("errors", failed / calls, limit=limit, rows=calls, alert=alert, detail=detail)
 
 
-def contract(sums: PredictionSums, look: Look) -> Signal:
+def contract(sums: PredictionSums, look: MonitorLook) -> Signal:
     """The share of rows that violate the released data contract, served or refused."""
     rows, limit, broken = sums.rows + sums.refused, look.config.contract_share, sums.violating + sums.refused
     if not rows:
@@ -66,7 +66,7 @@ def contract(sums: PredictionSums, look: Look) -> Signal:
     return look.signal("contract", broken / rows, limit=limit, rows=rows, alert=alert, detail=detail)
 
 
-def inputs(sums: PredictionSums, look: Look) -> Signal:
+def inputs(sums: PredictionSums, look: MonitorLook) -> Signal:
     """The share of answered rows that lacked something, by name; never an alert."""
     if not sums.rows:
         return look.signal("inputs", None, rows=0, detail={"reason": "no rows"})
@@ -78,7 +78,7 @@ def inputs(sums: PredictionSums, look: Look) -> Signal:
     return look.signal("inputs", sums.lacking / sums.rows, rows=sums.rows, detail=detail)
 
 
-def cost(sums: PredictionSums, look: Look, usd_per_1000: Mapping[str, float]) -> Signal:
+def cost(sums: PredictionSums, look: MonitorLook, usd_per_1000: Mapping[str, float]) -> Signal:
     """What the answers of the window cost, by the measured price of each model version; never an alert by itself."""
     priced = {version: rows for version, rows in sums.versions.items() if version in usd_per_1000}
     if not priced:
@@ -88,7 +88,7 @@ def cost(sums: PredictionSums, look: Look, usd_per_1000: Mapping[str, float]) ->
     return look.signal("cost", usd, rows=sum(priced.values()), detail=detail)
 
 
-def _surely_over(count: int, n: int, limit: float, look: Look) -> bool:
+def _surely_over(count: int, n: int, limit: float, look: MonitorLook) -> bool:
     """Whether so many of n are too unlikely at a share of `limit`."""
     from scipy.stats import binom
 

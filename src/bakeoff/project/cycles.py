@@ -8,9 +8,12 @@ from bakeoff.core.protocols import Clock
 from bakeoff.security.audit import current_user
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from bakeoff.loop.context import Stage
     from bakeoff.loop.cycle import Cycle, Cycles
     from bakeoff.loop.person import LoopStatus
+    from bakeoff.loop.replay import ReplayResult
     from bakeoff.loop.retire import Retirement
     from bakeoff.project.project import Project
 
@@ -88,6 +91,36 @@ class ProjectCycles:
 
         with self._stage() as stage:
             return reject(stage, who=who or current_user(), why=why)
+
+    def replay(
+        self,
+        data: "str | pl.DataFrame | None" = None,
+        *,
+        by: str,
+        every: str = "1mo",
+        start: str | None = None,
+        truth: str | None = None,
+        tune: bool = False,
+    ) -> "ReplayResult":
+        """Run the policy over the past, beside never retraining, always retraining and the best in hindsight.
+
+        Candidates are trained once for each period of the past; nothing is registered or released.
+
+        Args:
+            data: the past: a file or a table with the project's columns; by default the project's own source.
+            by: a column of times, cut `every` so often; or one whose values are the periods, in their order.
+            every: a period such as "1mo", "7d".
+            start: the first period that is replayed; half of them are known before by default.
+            truth: a column to score answers by instead of the target, which no model sees.
+            tune: propose settings that have most of what retraining gains at the least cost.
+
+        Raises:
+            UsageError, DataError: there is no such column or period, or too few periods.
+        """
+        from bakeoff.actions.loop_replay import replay
+
+        with self._stage() as stage:
+            return replay(stage, data, by=by, every=every, start=start, truth=truth, tune=tune)
 
     def retire(self, *, after_days: float = 30.0, apply: bool = False, who: str | None = None) -> "list[Retirement]":
         """Model versions that are used for nothing and proposed for archiving, with why.

@@ -12,7 +12,7 @@ import msgspec
 
 from bakeoff.config.file import Loaded
 from bakeoff.config.search import Choices, Range, Search, space
-from bakeoff.config.sections import AuthConfig, Config, SearchConfig, StoreConfig, TlsConfig
+from bakeoff.config.sections import AuthConfig, Config, OpenIdConfig, SearchConfig, StoreConfig, TlsConfig
 from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import BakeoffError, ConfigError, Problem, UsageError
@@ -34,11 +34,13 @@ from bakeoff.train.params import check_params
 if TYPE_CHECKING:
     from bakeoff.actions.move import Opened
     from bakeoff.data.contract import Contract
+    from bakeoff.security.accounts import Accounts
     from bakeoff.security.certificates import Tls
+    from bakeoff.security.openid import OpenId
     from bakeoff.security.tokens import AccessTokens
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
-__all__ += ["authenticator", "certificate", "open_tokens"]
+__all__ += ["authenticator", "certificate", "open_audited", "open_sessions", "open_tokens", "people", "provider"]
 __all__ += ["now_ms", "open_records", "open_stores", "opened_stores", "others", "sqlite_file"]
 
 PREPARED = "prepared"
@@ -56,6 +58,14 @@ def new_id() -> str:
 def open_records(loaded: Loaded, clock: Clock) -> RecordStore:
     """The project's records."""
     return _open("records", loaded.config.store.records, loaded.folder, clock)
+
+
+def open_audited(loaded: Loaded, clock: Clock) -> RecordStore:
+    """The project's records, whose changes are audited as those of this process's user."""
+    from bakeoff.security.audit import current_user
+    from bakeoff.security.audited import audited
+
+    return audited(open_records(loaded, clock), clock, who=current_user())
 
 
 def open_blobs(loaded: Loaded, clock: Clock) -> BlobStore:
@@ -84,6 +94,40 @@ def open_tokens(config: AuthConfig, documents: DocumentRecords, clock: Clock) ->
 def authenticator(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "AccessTokens | None":
     """What says who calls a server; None where nobody is asked."""
     return open_tokens(config, documents, clock) if config.required else None
+
+
+def people(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "Accounts":
+    """The accounts of people.
+
+    Raises:
+        MissingExtraError: what accounts need is not installed.
+    """
+    from bakeoff.security.accounts import Accounts
+    from bakeoff.security.roles import Roles
+
+    return Accounts(documents, Roles(config.roles), clock)
+
+
+def open_sessions(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "AccessTokens":
+    """What browsers have of people who signed in."""
+    from bakeoff.security.roles import Roles
+    from bakeoff.security.tokens import AccessTokens
+
+    return AccessTokens(documents, Roles(config.roles), clock, kind="session")
+
+
+def provider(config: OpenIdConfig, environ: Mapping[str, str], clock: Clock) -> "OpenId":
+    """The provider that people sign in with.
+
+    Raises:
+        UsageError: the variable of its secret is not set, or its address is none.
+    """
+    from bakeoff.security.openid import OpenId
+
+    if config.secret_env is not None and config.secret_env not in environ:
+        raise UsageError(f"auth.openid.secret_env: expected the variable {config.secret_env!r} to be set, it is not")
+    secret = None if config.secret_env is None else environ[config.secret_env]
+    return OpenId(config.issuer, config.client_id, secret=secret, scopes=config.scopes, claim=config.claim, clock=clock)
 
 
 def certificate(config: TlsConfig, folder: Path) -> "Tls | None":
@@ -134,9 +178,13 @@ def _open(what: str, url: str, folder: Path, clock: Clock) -> Any:
 
 def compute(config: Config, blobs: BlobStore, *, work: Path, cache: Path, jobs: int) -> Compute:
     """The project's compute backend; by default as many workers as there are jobs and cores."""
-    backend: Callable[..., Compute] = plugins.load("bakeoff.compute", config.compute.backend.partition(":")[0])
     wanted = config.compute
-    return backend(blobs=blobs, work=work, cache=cache, workers=wanted.workers, threads=wanted.threads, jobs=jobs)
+    name, _, place = wanted.backend.partition(":")
+    backend: Callable[..., Compute] = plugins.load("bakeoff.compute", name)
+    where = {"address": wanted.backend} if place else {}
+    return backend(
+        blobs=blobs, work=work, cache=cache, workers=wanted.workers, threads=wanted.threads, jobs=jobs, **where
+    )
 
 
 def contenders(loaded: Loaded) -> tuple[Contender, ...]:

@@ -155,6 +155,11 @@ class Recorder:
         return self._events.problem() if self.is_required else None
 
     @property
+    def logs(self) -> bool:
+        """Whether anything is logged."""
+        return self._log != "off"
+
+    @property
     def is_required(self) -> bool:
         """Whether no answer is told before its record is durable."""
         return self._log == "required"

@@ -9,13 +9,15 @@ lock     of a folder: held shared while putting, exclusively while collecting
 """
 
 import json
+import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from blake3 import blake3
 
 from bakeoff.core.damage import Damage
+from bakeoff.core.erasure import Rewritten
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
@@ -44,6 +46,8 @@ class Blobs:
     def __init__(self, objects: StoredObjects) -> None:
         self._objects = objects
         self._place = objects.where()
+        self.shared = "://" in self._place
+        """Whether other machines reach it as this one does."""
 
     def put(self, data: bytes | Path) -> str:
         """Store bytes, or a file's content; durable when it returns."""
@@ -156,8 +160,48 @@ class Blobs:
             doomed = (each for kind in reversed(KINDS) for each in self._named(kind) if each[1] not in kept)
             return self._objects.sweep(doomed, grace_s, delete=delete)
 
+    # --- forgetting ---------------------------------------------------------------------------
+
+    def rewrite(self, change: Callable[[bytes], bytes | None]) -> Rewritten:
+        """Store again what `change` makes of blobs, beside them; which trees hold a file that it would change."""
+        with storage(f"write blobs in {self._place} again"), self._objects.locked(alone=True):
+            trees = {name: self._tree(name) or {} for name in self._objects.names("trees")}
+            in_trees = {blob_id for files in trees.values() for blob_id, _ in files.values()}
+            renamed, marked = dict[str, str](), set[str]()
+            for name in self._blobs():
+                new = change(b"".join(self._pieces(name)))
+                if new is not None and name in in_trees:
+                    marked.add(name)
+                elif new is not None:
+                    renamed[name] = self._put(new)
+        holding = (tree for tree, files in trees.items() if any(blob_id in marked for blob_id, _ in files.values()))
+        return Rewritten(renamed=renamed, trees=frozenset(holding))
+
+    def discard(self, ids: Iterable[str]) -> None:
+        """Delete blobs and trees now, with the chunks and files that no other has."""
+        with storage(f"delete blobs in {self._place}"), self._objects.locked(alone=True):
+            doomed = {*ids}
+            files = {each for tree in doomed for each, _ in (self._tree(tree) or {}).values()}
+            trees = [self._tree(name) or {} for name in self._objects.names("trees") if name not in doomed]
+            doomed |= files - {blob_id for tree in trees for blob_id, _ in tree.values()}
+            chunks = {chunk for name in doomed for chunk, _ in self._list(name) or ()}
+            others = [name for name in self._objects.names("lists") if name not in doomed]
+            doomed |= chunks - {chunk for name in others for chunk, _ in self._list(name) or ()}
+            there = [each for kind in reversed(KINDS) for each in self._named(kind) if each[1] in doomed]
+            self._objects.sweep(there, -math.inf)
+
+    def _blobs(self) -> list[str]:
+        """The ids of all blobs: what is a chunk of one alone is none."""
+        lists = list(self._objects.names("lists"))
+        chunks = {chunk for name in lists for chunk, _ in self._list(name) or ()}
+        return [*lists, *(name for name in self._objects.names("whole") if name not in chunks)]
+
     def _named(self, kind: Kind) -> Iterator[tuple[Kind, str]]:
         return ((kind, name) for name in self._objects.names(kind))
+
+    def problem(self) -> str | None:
+        """Why it cannot be used at the moment; None when it can, as far as is known."""
+        return self._objects.problem()
 
     # --- writing ------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,29 @@ class Database:
         """A transaction that is committed, or undone by an exception."""
         with self.errors(), self._writing.begin() as connection:
             yield connection
+
+    @contextmanager
+    def alone(self) -> Generator[Callable[[str], Any]]:
+        """What runs a statement outside of any transaction, for those that must be.
+
+        Raises:
+            StoreError: another process uses the database.
+        """
+        with self.errors():
+            if self.dialect == "postgresql":
+                with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                    yield connection.exec_driver_sql
+                return
+            raw = self._engine.raw_connection()
+            try:
+                yield raw.cursor().execute
+            except sqlite_driver().module.OperationalError as error:
+                raise StoreError(
+                    f"expected the records at {self._where} for ourselves: {error}; stop servers and loops of the "
+                    "project, then try again"
+                ) from error
+            finally:
+                raw.close()
 
     @property
     def place(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bakeoff.core.damage import Damage
+from bakeoff.core.erasure import PersonKey
 from bakeoff.core.events import LARGEST_MS, Cursor, E, Event, Named, Reading
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.appending import Appender
@@ -134,6 +135,17 @@ class FileEvents:
                 return sum(archive(segment) for segment in sealed if segment.exists())
             finally:
                 os.close(descriptor)
+
+    def erase(self, key: PersonKey) -> int:
+        """Erase the events that hold a person's key, and the feedback on them; how many.
+
+        Raises:
+            ConflictError: this log or another process has a segment open for writing.
+        """
+        from bakeoff.stores.event_erasure import erase  # polars takes a while to import
+
+        with storage(f"erase events in {self._root}"):
+            return erase(self._root, key)
 
     def check(self, *, repair: bool = False) -> Iterator[Damage]:
         """Damaged, cut and lost segments; a repair keeps what is good of them and puts the damaged file aside."""

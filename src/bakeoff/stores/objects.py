@@ -44,6 +44,10 @@ class StoredObjects(Protocol):
         """Within it nobody collects what is being put; with `alone`, nobody puts."""
         ...
 
+    def problem(self) -> str | None:
+        """Why nothing can be put or had at the moment, as far as is known."""
+        ...
+
     def put_aside(self, kind: Kind, name: str) -> str:
         """Move a damaged object where nothing looks for it; where that is."""
         ...
@@ -104,6 +108,10 @@ class Objects:
             yield
         finally:
             os.close(descriptor)
+
+    def problem(self) -> str | None:
+        """None: a folder's errors are told by each call."""
+        return None
 
     def staging(self) -> Path:
         """The folder of temporary files."""

@@ -71,7 +71,7 @@ class S3Objects:
         """Put it, unless the same is there and young; what is damaged or old is put anew."""
         import obstore
 
-        with self._told():
+        with self._errors():
             there = self._head(self._key(kind, name))
             if there is None or not _same(there, data) or self._now() - there["last_modified"] > FRESH:
                 obstore.put(self._store, self._key(kind, name), data, use_multipart=False)
@@ -80,7 +80,7 @@ class S3Objects:
         """Its bytes, or None."""
         import obstore
 
-        with self._told():
+        with self._errors():
             try:
                 return bytes(obstore.get(self._store, self._key(kind, name)).bytes())
             except FileNotFoundError:
@@ -88,7 +88,7 @@ class S3Objects:
 
     def has(self, kind: Kind, name: str) -> bool:
         """Whether it is there."""
-        with self._told():
+        with self._errors():
             return self._head(self._key(kind, name)) is not None
 
     def where(self, kind: Kind | None = None, name: str = "") -> str:
@@ -99,7 +99,7 @@ class S3Objects:
         """Names of all objects of a kind."""
         import obstore
 
-        with self._told():
+        with self._errors():
             for page in obstore.list(self._store, prefix=self._path(kind)):
                 yield from (each["path"].rpartition("/")[2] for each in page)
 
@@ -114,7 +114,7 @@ class S3Objects:
         import obstore
 
         target = self._path("damaged", f"{kind}-{name}")
-        with self._told():
+        with self._errors():
             obstore.copy(self._store, self._key(kind, name), target)
             obstore.delete(self._store, self._key(kind, name))
         return f"s3://{self._bucket}/{target}"
@@ -124,7 +124,7 @@ class S3Objects:
         import obstore
 
         freed, doomed_paths = 0, list[str]()
-        with self._told():
+        with self._errors():
             now = self._now()
             for kind, name in doomed:
                 there = self._head(self._key(kind, name))
@@ -165,7 +165,7 @@ class S3Objects:
         return clock + timedelta(seconds=time.monotonic())
 
     @contextmanager
-    def _told(self) -> Generator[None]:
+    def _errors(self) -> Generator[None]:
         """The client's errors in our words."""
         from obstore.exceptions import BaseError
 

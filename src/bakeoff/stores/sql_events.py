@@ -8,7 +8,7 @@ say, and a cursor is a number. Nothing is moved: `compact` has nothing to do.
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
 
@@ -110,7 +110,8 @@ class SqlEvents:
 
         def events() -> Iterator[E]:
             for row in self._rows(wanted, at):
-                yield cast("E", row.event)
+                if isinstance(row.event, kinds):
+                    yield row.event
 
         return Reading(events(), lambda: Cursor(str(at[0])))
 
@@ -147,7 +148,7 @@ class SqlEvents:
         with self._database.read() as connection:
             rows = connection.exec_driver_sql(_GET, (keys, KINDS[kind])).all() if keys else []
         events = (wanted.read(seq, StoredEvent(name, time_ms, bytes(payload))) for seq, name, time_ms, payload in rows)
-        return cast("list[Named]", [row.event for row in events if row is not None])
+        return [row.event for row in events if row is not None and isinstance(row.event, kind)]
 
     def scan(self, kind: type[Event]) -> "pl.LazyFrame":
         """All events of this class as a table in no order: its fields, and `seq`."""

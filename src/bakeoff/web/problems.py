@@ -25,7 +25,16 @@ from bakeoff.core.explain import explained
 from bakeoff.serve.gateway.allowances import LimitError
 from bakeoff.serve.gateway.upstream import FailureKind, UpstreamError
 
-__all__ = ["HEADERS", "HttpError", "JsonResponse", "anthropic_error", "error_body", "error_response", "openai_error"]
+__all__ = [
+    "HEADERS",
+    "UNAVAILABLE",
+    "HttpError",
+    "JsonResponse",
+    "anthropic_error",
+    "error_body",
+    "error_response",
+    "openai_error",
+]
 __all__ += ["status_of"]
 
 UNAVAILABLE = 503

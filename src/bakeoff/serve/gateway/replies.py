@@ -22,6 +22,7 @@ __all__ = ["EventReader", "Protocol", "WholeReply", "events_in", "renamed"]
 Protocol: TypeAlias = Literal["chat", "completions", "responses", "messages", "embeddings"]
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*")')
 _DONE = b"[DONE]"
 _LAST = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
 
@@ -34,10 +35,11 @@ def renamed(content: bytes, before: str, after: str) -> bytes:
     >>> renamed(b'{"id": "chatcmpl-1", "choices": []}', "chatcmpl-1", "a1")
     b'{"id": "a1", "choices": []}'
     """
-    if not before:
-        return content
-    old = re.escape(json.dumps(before, ensure_ascii=False).encode())
-    return re.sub(rb'("id"\s*:\s*)' + old, lambda match: match[1] + json.dumps(after).encode(), content, count=1)
+    own = json.dumps(before, ensure_ascii=False).encode()
+    for match in _ID.finditer(content) if before else ():
+        if match[1] == own:
+            return content[: match.start(1)] + json.dumps(after).encode() + content[match.end(1) :]
+    return content
 
 
 class WholeReply:

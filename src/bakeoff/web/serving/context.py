@@ -24,6 +24,7 @@ from bakeoff.serve.gateway.allowances import Allowances
 from bakeoff.serve.gateway.gateway import Gateway
 from bakeoff.serve.plane import DataPlane
 from bakeoff.serve.recorder import Recorder
+from bakeoff.serve.runtime import Answer
 from bakeoff.web.auth import principal_of
 from bakeoff.web.generation_measures import GenerationMeasures
 from bakeoff.web.measures import Measures
@@ -67,8 +68,10 @@ async def _ended_task(task: "asyncio.Task[None]") -> None:
 class TakesFeedback(Protocol):
     """Logs feedback items."""
 
-    def __call__(self, items: Sequence[dict[str, Json]], /, *, reaches: Callable[[str], bool] = ...) -> Recorded:
-        """What of it counts; `reaches` says whether a caller knows of an endpoint, where not all know of all."""
+    def __call__(
+        self, items: Sequence[dict[str, Json]], /, *, endpoint: str = ..., reaches: Callable[[str], bool] = ...
+    ) -> Recorded:
+        """What of it counts, with keys of an endpoint; `reaches` says whether a caller knows of an endpoint."""
         ...
 
 
@@ -267,12 +270,16 @@ class Serving:
         """The endpoint that a request names as its model; see `Names.engine`."""
         return self.known.engine(principal_of(request), name)
 
-    def record_feedback(self, request: Request, items: Sequence[dict[str, Json]]) -> Recorded:
+    def record_feedback(self, request: Request, endpoint: str, items: Sequence[dict[str, Json]]) -> Recorded:
         """Log feedback; for the caller, predictions of endpoints out of reach are as those that there are not."""
         principal = principal_of(request)
         if principal.everything("endpoint"):
-            return self._record(items)
-        return self._record(items, reaches=lambda name: principal.reaches("endpoint", name))
+            return self._record(items, endpoint=endpoint)
+        return self._record(items, endpoint=endpoint, reaches=lambda name: principal.reaches("endpoint", name))
+
+    def record_keys(self, endpoint: str, keys: Sequence[str], answers: Sequence[Answer]) -> None:
+        """Log the callers' own keys of answers."""
+        self._record([{"id": each.id, "key": key} for each, key in zip(answers, keys, strict=True)], endpoint=endpoint)
 
 
 def caller_key(request: Request, user: str | None = None) -> str | None:

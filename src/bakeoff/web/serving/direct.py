@@ -93,7 +93,12 @@ class Direct:
         if made is None or made[0] is not path:
             body = msgspec.defstruct(
                 "Body",
-                [("row", path.row_type | None, None), ("rows", list[path.row_type] | None, None)],
+                [
+                    ("row", path.row_type | None, None),
+                    ("rows", list[path.row_type] | None, None),
+                    ("key", Any, None),
+                    ("keys", Any, None),
+                ],
                 bases=(_Body,),
             )
             made = self._decoders[engine.endpoint] = path, msgspec.json.Decoder(body)
@@ -118,7 +123,9 @@ class _Body(msgspec.Struct):
     """A request's body; `row` and `rows` are declared where the type of a row is known."""
 
     def read(self) -> list[msgspec.Struct] | None:
-        """Its rows, if it has either of them."""
+        """Its rows, if it has either of them, and no keys, which the routes log."""
+        if getattr(self, "key", None) is not None or getattr(self, "keys", None) is not None:
+            return None
         row: msgspec.Struct | None = getattr(self, "row", None)
         rows: list[msgspec.Struct] | None = getattr(self, "rows", None)
         if row is not None:
