@@ -166,7 +166,7 @@ def test_an_alias_moves_and_is_written_down(client, filled):
     named = filled.project.records.versions.by_alias("films", "best")
     assert f"/{named.number}/" in second
     record = list(filled.project.audit.records())[-1]
-    assert (record.action, record.after) == ("alias set", {"alias": "best"})
+    assert (record.action, record.after["aliases"]) == ("model alias moved", {"best": named.number})
     refused = client.post(second, data={"what": "alias", "alias": "champion"}, headers=OWN)
     assert (refused.status_code, "release the version" in refused.text) == (400, True)
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,15 +13,18 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from bakeoff.core.errors import BakeoffError
-from bakeoff.core.principals import Permission
+from bakeoff.core.principals import ANONYMOUS, Permission
 from bakeoff.project.wiring import now_ms
-from bakeoff.web.auth import principal_of
+from bakeoff.security.audit import current_user
+from bakeoff.security.audited import audited
+from bakeoff.web.auth import origin_of, principal_of
 from bakeoff.web.pages import compare, data, endpoints, models, overview, review, runs, story, traces, verdict, views
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
 from bakeoff.web.pages.site import Site
 from bakeoff.web.pages.traffic import Traffic
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, error_body, status_of
+from bakeoff.web.sessions import require_form, require_same_origin
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.reach import within_reach
 
@@ -131,20 +134,25 @@ class _Pages:
         async def endpoint(request: Request) -> Response:
             form: Mapping[str, str] = {}
             if page.method == "POST":
-                _require_own_form(request)
+                require_same_origin(request.headers, request.url.scheme)
                 form = await _form_of(request)
+                require_form(principal_of(request), form.get("csrf"))
             return await run_in_threadpool(self._answered, page, request, form)
 
         return endpoint
 
     def _answered(self, page: PageRoute, request: Request, form: Mapping[str, str]) -> Response:
-        principal = principal_of(request)
+        principal, tracking = principal_of(request), self._tracking
+        if page.needs != "read":
+            who = current_user() if principal is ANONYMOUS else principal.name
+            records = audited(tracking.records, tracking.clock, who=who, origin=origin_of(request))
+            tracking = replace(tracking, records=records)
         call = PageCall(
             query=request.query_params,
             form=form,
             path={**request.path_params, "here": request.url.path},
             principal=principal,
-            tracking=within_reach(self._tracking, principal),
+            tracking=within_reach(tracking, principal),
             now_ms=self._tracking.clock(),
             alone=request.headers.get("sec-fetch-dest") == "document",
             of_project=self._project,
@@ -166,22 +174,6 @@ class _Pages:
     def _problem(self, call: PageCall, error: Exception) -> Response:
         values = {"title": "That did not work", **error_body(error)}
         return self._site.response(call, Shown(template="problem.html", values=values), status=status_of(error))
-
-
-def _require_own_form(request: Request) -> None:
-    """Refuse what no page of this site sent: a browser always says where a form is from, and the guard compares it.
-
-    Raises:
-        HttpError: it does not say so (403).
-    """
-    own = request.headers.get("origin") is not None or request.headers.get("sec-fetch-site") == "same-origin"
-    if not own:
-        raise HttpError(
-            403,
-            "ForeignOrigin",
-            "expected a form of one of these pages (a request with Origin); programs use the API, the commands or "
-            "the Python SDK",
-        )
 
 
 async def _form_of(request: Request) -> Mapping[str, str]:

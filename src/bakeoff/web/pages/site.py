@@ -86,6 +86,7 @@ class Site:
             "pages": listed,
             "here": here,
             "done": call.query.get("done", ""),
+            "csrf": _csrf(call),
             "title": "",
             **shown.values,
         }
@@ -112,6 +113,12 @@ class Site:
 
     def _hashed(self, name: str) -> str:
         return f"/pages/{name}?{hashlib.blake2b(self._assets[name], digest_size=6).hexdigest()}"
+
+
+def _csrf(call: PageCall) -> Markup | str:
+    """What each form of somebody who signed in holds, so that no other site's page can send one."""
+    token = call.principal.form_token
+    return "" if token is None else Markup('<input type="hidden" name="csrf" value="{}">').format(token)
 
 
 def when(time_ms: float | None) -> Markup | str:
