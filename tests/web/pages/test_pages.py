@@ -1,6 +1,7 @@
 """Pages without a browser: what each shows, what it never lets through, who may change what."""
 
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
@@ -240,3 +241,32 @@ def test_who_says_yes_to_a_winner_where_none_waits_is_told_so(client):
     answer = client.post("/loop/decide", data={"what": "approve"}, headers=OWN)
     assert answer.status_code == 409
     assert "expected approve or reject" in client.post("/loop/decide", data={"what": "x"}, headers=OWN).text
+
+
+def test_people_who_sign_in_send_forms_of_their_session(filled):
+    pytest.importorskip("argon2")
+    from bakeoff.config.sections import AuthConfig
+    from bakeoff.project import wiring
+    from bakeoff.web.people import access
+
+    auth, documents = AuthConfig(required=True, public_url="https://pages.example"), filled.project.records.documents
+    wiring.people(auth, documents, wiring.now_ms).add("ada", "correct horse battery", roles=["contributor"])
+    here = SimpleNamespace(records=filled.project.records, auth=auth)
+    authenticator, people = access(here, secure=True)
+    pages = [*page_routes(filled.tracking, filled.project), *people.routes()]
+    app = create_tracking_app(filled.tracking, authenticator=authenticator, pages=pages)
+    same, browses = {"origin": "https://pages.example"}, {"sec-fetch-dest": "document"}
+    with TestClient(app, base_url="https://pages.example", follow_redirects=False) as client:
+        sent = client.get("/runs?group=status", headers=browses)
+        assert (sent.status_code, sent.headers["location"]) == (303, "/sign-in?next=/runs%3Fgroup%3Dstatus")
+        client.post("/sign-in", data={"name": "ada", "password": "correct horse battery"}, headers=same)
+        page = client.get(f"/runs/{filled.nasty_run}").text
+        assert "Sign out ada" in page
+        token = page.split('name="csrf" value="')[1].split('"')[0]
+        note = f"/runs/{filled.nasty_run}/note"
+        assert client.post(note, data={"note": "x"}, headers=same).status_code == 403
+        assert client.post(note, data={"note": "by ada", "csrf": token}, headers=same).status_code == 303
+        tags = filled.project.records.runs.get(filled.nasty_run).tags
+        assert tags["mlflow.note.content"] == "by ada"
+        refused = client.post("/endpoints/films/change", data={"what": "pause", "csrf": token}, headers=same)
+        assert refused.status_code == 403  # a contributor moves no routes
