@@ -88,6 +88,7 @@ def test_runs_are_filtered_sorted_paged_and_grouped(client, filled):
     assert [name.split()[-1] for name in rows_of(hundred)] == ["50", "51", "52", "53", "54"]
     following = hundred.text.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
     assert [name.split()[-1] for name in rows_of(client.get(following))] == ["55", "56", "57", "58", "59"]
+    assert client.get(address("/runs/count", filter="metrics.loss > 50")).text.strip() == "10"
     wrong = client.get(address("/runs", filter="metrics.loss >"))
     assert (wrong.status_code, "Invalid clause" in wrong.text) == (200, True)
     groups = client.get(address("/runs", group="params.depth", filter="tags.team = 't1'"))

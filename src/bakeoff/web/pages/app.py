@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import ANONYMOUS, Permission
-from bakeoff.project.wiring import now_ms
 from bakeoff.security.audit import current_user
 from bakeoff.security.audited import audited
 from bakeoff.web.auth import origin_of, principal_of
@@ -31,7 +30,7 @@ from bakeoff.web.tracking.reach import within_reach
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["PAGES", "PageRoute", "page_routes", "warm"]
+__all__ = ["PAGES", "PageRoute", "Pages", "page_routes"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +62,7 @@ PAGES: tuple[PageRoute, ...] = (
     _get("/overview/live", overview.live),
     _get("/runs", runs.listing),
     _get("/runs/rows", runs.rows),
+    _get("/runs/count", runs.count),
     _get("/runs/{run_id}", runs.one),
     _get("/runs/{run_id}/live", runs.live),
     _post("/runs/{run_id}/note", runs.note, "track"),
@@ -98,26 +98,29 @@ PAGES: tuple[PageRoute, ...] = (
 )
 
 
-def warm(project: "Project") -> None:
-    """Import and look up what the first page needs, so that its reader does not wait for it."""
-    with suppress(BakeoffError):
-        overview.picture(project, Traffic(project.events, now_ms), now_ms())
-
-
 def page_routes(tracking: Tracking, project: "Project | None" = None) -> list[Route]:
     """The routes of all pages; without a project, those of the records show something."""
-    site = Site()
-    traffic = None if project is None else Traffic(project.events, tracking.clock)
-    shared = _Pages(site, tracking, project, traffic)
-    return [
-        Route("/pages/{name}", shared.asset),
-        *(Route(page.path, shared.endpoint(page), methods=[page.method]) for page in PAGES),
-    ]
+    return Pages(tracking, project).routes()
 
 
-class _Pages:
-    def __init__(self, site: Site, tracking: Tracking, project: "Project | None", traffic: Traffic | None) -> None:
-        self._site, self._tracking, self._project, self._traffic = site, tracking, project, traffic
+class Pages:
+    """The pages of records, and of their project if they are of one."""
+
+    def __init__(self, tracking: Tracking, project: "Project | None" = None) -> None:
+        self._site, self._tracking, self._project = Site(), tracking, project
+        self._traffic = None if project is None else Traffic(project.events, tracking.clock)
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        listed = [Route(page.path, self.endpoint(page), methods=[page.method]) for page in PAGES]
+        return [Route("/pages/{name}", self.asset), *listed]
+
+    def warm(self) -> None:
+        """Read templates, imports and records that the first pages need, so that their reader does not wait for it."""
+        self._site.warm()
+        with suppress(BakeoffError):
+            if self._project is not None and self._traffic is not None:
+                overview.picture(self._project, self._traffic, self._tracking.clock())
 
     @permission("public")
     async def asset(self, request: Request) -> Response:

@@ -76,6 +76,11 @@ class Site:
         environment.globals.update(shared)
         return environment
 
+    def warm(self) -> None:
+        """Compile all templates."""
+        for name in self._environment.list_templates(extensions=["html"]):
+            self._environment.get_template(name)
+
     def html(self, call: PageCall, shown: Shown) -> str:
         """A template as HTML."""
         first = "/" + call.path["here"].split("/")[1]
