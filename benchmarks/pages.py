@@ -72,10 +72,13 @@ def pages() -> dict[str, str]:
     }
 
 
-def timed(server: Server, path: str) -> tuple[float, float, int]:
-    """Milliseconds of the first request and the median of the others, and the bytes of the answer."""
+def timed(server: Server, path: str) -> tuple[float, float, float, int]:
+    """Milliseconds of the first request, the median of the others, their processor time, and the answer's bytes."""
+    process, spent = psutil.Process(server.process.pid), 0.0
     connection, took, size = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120), [], 0
-    for _ in range(TIMES + 1):
+    for number in range(TIMES + 1):
+        if number == 1:
+            spent = sum(process.cpu_times()[:2])
         began = time.perf_counter()
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -83,7 +86,8 @@ def timed(server: Server, path: str) -> tuple[float, float, int]:
         assert answer.status == 200, (path, answer.status)
         took.append((time.perf_counter() - began) * 1000)
     connection.close()
-    return took[0], statistics.median(took[1:]), size
+    spent = (sum(process.cpu_times()[:2]) - spent) * 1000 / TIMES
+    return took[0], statistics.median(took[1:]), spent, size
 
 
 def large(folder: Path) -> None:
@@ -94,10 +98,10 @@ def large(folder: Path) -> None:
             HISTORY["bakeoff"](folder, f"{EXPERIMENT}{at:028x}", POINTS)
         seed_traces(folder, TRACES)
         print(f"{RUNS:,} runs, {CURVES * POINTS:,} points of curves, {TRACES:,} traces\n")
-        print("| page | first, ms | median, ms | kB |\n|---|---|---|---|")
+        print("| page | first, ms | median, ms | processor, ms | kB |\n|---|---|---|---|---|")
         for name, path in pages().items():
-            first, median, size = timed(server, path)
-            print(f"| {name} | {first:.0f} | {median:.0f} | {size / 1000:.0f} |", flush=True)
+            first, median, spent, size = timed(server, path)
+            print(f"| {name} | {first:.0f} | {median:.0f} | {spent:.0f} | {size / 1000:.0f} |", flush=True)
         process, seconds = psutil.Process(server.process.pid), 30
         with browser() as (chromium, _):
             page = chromium.new_page()

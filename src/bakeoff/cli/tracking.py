@@ -38,7 +38,7 @@ def ui(
     For example: bakeoff ui --port 5000
     """
     from bakeoff.project import wiring
-    from bakeoff.web.pages.app import page_routes, warm
+    from bakeoff.web.pages.app import Pages
     from bakeoff.web.people import access, hosts
     from bakeoff.web.server import Server
     from bakeoff.web.tracking.app import create_tracking_app
@@ -61,11 +61,12 @@ def ui(
         tracking.prepare()
         encrypted = wiring.certificate(opened.tls, opened.folder)
         tokens, people = access(opened, secure=encrypted is not None)
+        pages = Pages(tracking, opened.project)
         app = create_tracking_app(
             tracking,
             hosts=hosts(host, opened.auth),
             authenticator=tokens,
-            pages=[*page_routes(tracking, opened.project), *([] if people is None else people.routes())],
+            pages=[*pages.routes(), *([] if people is None else people.routes())],
         )
         server = Server(app, host, port, authenticated=tokens is not None, tls=encrypted)
 
@@ -76,7 +77,6 @@ def ui(
                 typer.echo(
                     f"pages and tracking at {server.url} (Ctrl-C ends it): export MLFLOW_TRACKING_URI={server.url}"
                 )
-            if opened.project is not None:
-                warm(opened.project)
+            pages.warm()
 
         server.serve_forever(on_ready=ready)

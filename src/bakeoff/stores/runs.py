@@ -144,34 +144,19 @@ class Runs:
 
     def groups(self, query: Query, by: QueryField | None = None, *, metrics: Sequence[str] = ()) -> Sequence[RunGroup]:
         """The runs that a query finds, by their value of an attribute, param or tag; the largest groups first."""
-        number, newest = func.count(), func.max(runs.c.start_ms)
+        number, latest = func.count(), [latest_metrics.alias() for _ in metrics]
         with self._database.search() as connection:
             value, chosen = grouped(connection, ENTITY, query, by)
-            one = by is None
-            largest = chosen.add_columns(value, number, newest)
-            largest = largest if one else largest.group_by(value).order_by(number.desc(), value.is_not(None), value)
+            for key, of in zip(metrics, latest, strict=True):
+                mine = and_(of.c.run_id == runs.c.run_id, of.c.key == key, of.c.is_nan.is_(False))
+                chosen = chosen.outerjoin(of, mine)
+            columns = [value, number, func.max(runs.c.start_ms)]
+            columns += [use(of.c.value) for of in latest for use in (func.count, func.min, func.avg, func.max)]
+            largest = chosen.add_columns(*columns)
+            if by is not None:
+                largest = largest.group_by(value).order_by(number.desc(), value.is_not(None), value)
             rows = [row for row in connection.execute(largest.limit(query.limit)).all() if row[1]]
-            ranges: dict[str, dict[Any, MetricRange]] = {}
-            for key in metrics:
-                latest = latest_metrics.alias()
-                numeric = and_(latest.c.run_id == runs.c.run_id, latest.c.key == key, latest.c.is_nan.is_(False))
-                spread = (func.count(), func.min(latest.c.value), func.avg(latest.c.value), func.max(latest.c.value))
-                joined = chosen.add_columns(value, *spread).join(latest, numeric)
-                joined = joined if one else joined.group_by(value)
-                ranges[key] = {
-                    of: MetricRange(runs=count, least=least, mean=float(mean), most=most)
-                    for of, count, least, mean, most in connection.execute(joined)
-                    if count
-                }
-        return [
-            RunGroup(
-                value=None if of is None else str(of),
-                runs=count,
-                newest_ms=newest_ms,
-                metrics={key: ranges[key][of] for key in metrics if of in ranges[key]},
-            )
-            for of, count, newest_ms in rows
-        ]
+        return [_group(row, metrics) for row in rows]
 
     def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
         """The values of one metric in the order of (step, time_ms)."""
@@ -251,6 +236,17 @@ class Runs:
             insert = self._database.insert(artifacts).values(run_id=run_id, path=path, blob_id=blob_id)
             keys = ["run_id", "path"]
             connection.execute(insert.on_conflict_do_update(index_elements=keys, set_={"blob_id": blob_id}))
+
+
+def _group(row: Any, metrics: Sequence[str]) -> RunGroup:
+    """A row of groups: the value, how many runs, when the newest began, and four numbers of each metric."""
+    of, count, newest_ms, *numbers = row
+    ranges: dict[str, MetricRange] = {}
+    for at, key in enumerate(metrics):
+        known, least, mean, most = numbers[4 * at : 4 * at + 4]
+        if known:
+            ranges[key] = MetricRange(runs=known, least=least, mean=float(mean), most=most)
+    return RunGroup(value=None if of is None else str(of), runs=count, newest_ms=newest_ms, metrics=ranges)
 
 
 def _require(connection: Connection, *run_ids: str, active: bool = False) -> None:

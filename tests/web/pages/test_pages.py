@@ -1,6 +1,7 @@
 """Pages without a browser: what each shows, what it never lets through, who may change what."""
 
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
@@ -87,6 +88,7 @@ def test_runs_are_filtered_sorted_paged_and_grouped(client, filled):
     assert [name.split()[-1] for name in rows_of(hundred)] == ["50", "51", "52", "53", "54"]
     following = hundred.text.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
     assert [name.split()[-1] for name in rows_of(client.get(following))] == ["55", "56", "57", "58", "59"]
+    assert client.get(address("/runs/count", filter="metrics.loss > 50")).text.strip() == "10"
     wrong = client.get(address("/runs", filter="metrics.loss >"))
     assert (wrong.status_code, "Invalid clause" in wrong.text) == (200, True)
     groups = client.get(address("/runs", group="params.depth", filter="tags.team = 't1'"))
@@ -166,7 +168,7 @@ def test_an_alias_moves_and_is_written_down(client, filled):
     named = filled.project.records.versions.by_alias("films", "best")
     assert f"/{named.number}/" in second
     record = list(filled.project.audit.records())[-1]
-    assert (record.action, record.after) == ("alias set", {"alias": "best"})
+    assert (record.action, record.after["aliases"]) == ("model alias moved", {"best": named.number})
     refused = client.post(second, data={"what": "alias", "alias": "champion"}, headers=OWN)
     assert (refused.status_code, "release the version" in refused.text) == (400, True)
 
@@ -240,3 +242,32 @@ def test_who_says_yes_to_a_winner_where_none_waits_is_told_so(client):
     answer = client.post("/loop/decide", data={"what": "approve"}, headers=OWN)
     assert answer.status_code == 409
     assert "expected approve or reject" in client.post("/loop/decide", data={"what": "x"}, headers=OWN).text
+
+
+def test_people_who_sign_in_send_forms_of_their_session(filled):
+    pytest.importorskip("argon2")
+    from bakeoff.config.sections import AuthConfig
+    from bakeoff.project import wiring
+    from bakeoff.web.people import access
+
+    auth, documents = AuthConfig(required=True, public_url="https://pages.example"), filled.project.records.documents
+    wiring.people(auth, documents, wiring.now_ms).add("ada", "correct horse battery", roles=["contributor"])
+    here = SimpleNamespace(records=filled.project.records, auth=auth)
+    authenticator, people = access(here, secure=True)
+    pages = [*page_routes(filled.tracking, filled.project), *people.routes()]
+    app = create_tracking_app(filled.tracking, authenticator=authenticator, pages=pages)
+    same, browses = {"origin": "https://pages.example"}, {"sec-fetch-dest": "document"}
+    with TestClient(app, base_url="https://pages.example", follow_redirects=False) as client:
+        sent = client.get("/runs?group=status", headers=browses)
+        assert (sent.status_code, sent.headers["location"]) == (303, "/sign-in?next=/runs%3Fgroup%3Dstatus")
+        client.post("/sign-in", data={"name": "ada", "password": "correct horse battery"}, headers=same)
+        page = client.get(f"/runs/{filled.nasty_run}").text
+        assert "Sign out ada" in page
+        token = page.split('name="csrf" value="')[1].split('"')[0]
+        note = f"/runs/{filled.nasty_run}/note"
+        assert client.post(note, data={"note": "x"}, headers=same).status_code == 403
+        assert client.post(note, data={"note": "by ada", "csrf": token}, headers=same).status_code == 303
+        tags = filled.project.records.runs.get(filled.nasty_run).tags
+        assert tags["mlflow.note.content"] == "by ada"
+        refused = client.post("/endpoints/films/change", data={"what": "pause", "csrf": token}, headers=same)
+        assert refused.status_code == 403  # a contributor moves no routes

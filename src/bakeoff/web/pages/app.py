@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import ANONYMOUS, Permission
-from bakeoff.project.wiring import now_ms
 from bakeoff.security.audit import current_user
 from bakeoff.security.audited import audited
 from bakeoff.web.auth import origin_of, principal_of
@@ -24,6 +23,7 @@ from bakeoff.web.pages.site import Site
 from bakeoff.web.pages.traffic import Traffic
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, error_body, status_of
+from bakeoff.web.sessions import require_form, require_same_origin
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.reach import within_reach
 from bakeoff.web.tracking.wire import TrackingError
@@ -31,7 +31,7 @@ from bakeoff.web.tracking.wire import TrackingError
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["PAGES", "PageRoute", "page_routes", "warm"]
+__all__ = ["PAGES", "PageRoute", "Pages", "page_routes"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ PAGES: tuple[PageRoute, ...] = (
     _get("/overview/live", overview.live),
     _get("/runs", runs.listing),
     _get("/runs/rows", runs.rows),
+    _get("/runs/count", runs.count),
     _get("/runs/{run_id}", runs.one),
     _get("/runs/{run_id}/live", runs.live),
     _post("/runs/{run_id}/note", runs.note, "track"),
@@ -98,26 +99,29 @@ PAGES: tuple[PageRoute, ...] = (
 )
 
 
-def warm(project: "Project") -> None:
-    """Import and look up what the first page needs, so that its reader does not wait for it."""
-    with suppress(BakeoffError):
-        overview.picture(project, Traffic(project.events, now_ms), now_ms())
-
-
 def page_routes(tracking: Tracking, project: "Project | None" = None) -> list[Route]:
     """The routes of all pages; without a project, those of the records show something."""
-    site = Site()
-    traffic = None if project is None else Traffic(project.events, tracking.clock)
-    shared = _Pages(site, tracking, project, traffic)
-    return [
-        Route("/pages/{name}", shared.asset),
-        *(Route(page.path, shared.endpoint(page), methods=[page.method]) for page in PAGES),
-    ]
+    return Pages(tracking, project).routes()
 
 
-class _Pages:
-    def __init__(self, site: Site, tracking: Tracking, project: "Project | None", traffic: Traffic | None) -> None:
-        self._site, self._tracking, self._project, self._traffic = site, tracking, project, traffic
+class Pages:
+    """The pages of records, and of their project if they are of one."""
+
+    def __init__(self, tracking: Tracking, project: "Project | None" = None) -> None:
+        self._site, self._tracking, self._project = Site(), tracking, project
+        self._traffic = None if project is None else Traffic(project.events, tracking.clock)
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        listed = [Route(page.path, self.endpoint(page), methods=[page.method]) for page in PAGES]
+        return [Route("/pages/{name}", self.asset), *listed]
+
+    def warm(self) -> None:
+        """Read templates, imports and records that the first pages need, so that their reader does not wait for it."""
+        self._site.warm()
+        with suppress(BakeoffError):
+            if self._project is not None and self._traffic is not None:
+                overview.picture(self._project, self._traffic, self._tracking.clock())
 
     @permission("public")
     async def asset(self, request: Request) -> Response:
@@ -134,16 +138,17 @@ class _Pages:
         async def endpoint(request: Request) -> Response:
             form: Mapping[str, str] = {}
             if page.method == "POST":
-                _require_own_form(request)
+                require_same_origin(request.headers, request.url.scheme)
                 form = await _form_of(request)
+                require_form(principal_of(request), form.get("csrf"))
             return await run_in_threadpool(self._answered, page, request, form)
 
         return endpoint
 
     def _answered(self, page: PageRoute, request: Request, form: Mapping[str, str]) -> Response:
         principal, tracking = principal_of(request), self._tracking
-        if page.method == "POST":
-            who = principal.name if principal is not ANONYMOUS else current_user()
+        if page.needs != "read":
+            who = current_user() if principal is ANONYMOUS else principal.name
             records = audited(tracking.records, tracking.clock, who=who, origin=origin_of(request))
             tracking = replace(tracking, records=records)
         call = PageCall(
@@ -177,22 +182,6 @@ class _Pages:
     def _problem(self, call: PageCall, error: Exception) -> Response:
         values = {"title": "That did not work", **error_body(error)}
         return self._site.response(call, Shown(template="problem.html", values=values), status=status_of(error))
-
-
-def _require_own_form(request: Request) -> None:
-    """Refuse what no page of this site sent: a browser always says where a form is from, and the guard compares it.
-
-    Raises:
-        HttpError: it does not say so (403).
-    """
-    own = request.headers.get("origin") is not None or request.headers.get("sec-fetch-site") == "same-origin"
-    if not own:
-        raise HttpError(
-            403,
-            "ForeignOrigin",
-            "expected a form of one of these pages (a request with Origin); programs use the API, the commands or "
-            "the Python SDK",
-        )
 
 
 async def _form_of(request: Request) -> Mapping[str, str]:

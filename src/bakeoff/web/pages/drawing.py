@@ -13,8 +13,8 @@ from bakeoff.report.numbers import number
 
 __all__ = ["Bar", "Curve", "Dot", "columns", "dots", "interval", "lines", "sampled", "span_of"]
 
-MOST_POINTS = 300
-"""Of a line: more than a screen tells apart."""
+MOST_POINTS, MOST_TOTAL = 300, 6000
+"""Of a line: more than a screen tells apart; and of all lines of a chart."""
 COLOURS = 8
 TICKS = 4
 EDGE = 0.05
@@ -99,9 +99,10 @@ def interval(value: float, low: float | None, high: float | None, span: tuple[fl
 def lines(series: Sequence[Curve], *, description: str, x: str = "step", y: str = "") -> Markup:
     """Lines over a common x."""
     finite = [(line, [p for p in line.points if math.isfinite(p[0]) and math.isfinite(p[1])]) for line in series]
+    most = max(80, min(MOST_POINTS, MOST_TOTAL // max(1, len(series))))
     across = _exact(p[0] for _, points in finite for p in points)
     up = span_of(p[1] for _, points in finite for p in points)
-    drawn = Markup("").join(_polyline(line, sampled(points), across, up) for line, points in finite if points)
+    drawn = Markup("").join(_polyline(line, sampled(points, most), across, up) for line, points in finite if points)
     box = Markup(
         '<svg width="100%" height="100%" viewBox="0 0 {0} {0}" preserveAspectRatio="none" overflow="visible">{1}</svg>'
     ).format(BOX, drawn)

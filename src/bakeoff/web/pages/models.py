@@ -111,13 +111,11 @@ def change(call: PageCall) -> Redirect:
         to = version.number if what == "alias" else None
         changes = RegisteredChange(kind="model", name=version.name, aliases={alias: to})
         call.records.versions.apply([changes])
-        project.audit.add(f"alias {'set' if to else 'removed'}", f"model {named}", who=call.who, after={"alias": alias})
         return Redirect(url=url, done=f"{alias} {'now names' if to else 'no more names'} {named}.")
     if what == "archive":
         stage = "None" if version.stage == "Archived" else "Archived"
         call.records.versions.apply(
             [VersionChange(kind="model", name=version.name, number=version.number, stage=stage)]
         )
-        project.audit.add("stage", f"model {named}", who=call.who, before=version.stage, after=stage)
         return Redirect(url=url, done=f"{named} is {'archived' if stage == 'Archived' else 'no more archived'}.")
     raise UsageError(f"what: expected release, canary, alias, unalias or archive, received {what[:40]!r}")

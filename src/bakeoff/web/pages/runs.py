@@ -15,7 +15,7 @@ from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
 from bakeoff.web.pages.drawing import Curve, lines
 from bakeoff.web.pages.views import saved
 
-__all__ = ["RunView", "cell", "curve", "listing", "live", "note", "one", "rows", "titled"]
+__all__ = ["RunView", "cell", "count", "curve", "listing", "live", "note", "one", "rows", "titled"]
 
 PAGE, MOST_PAGE, MOST_GROUPS = 50, 500, 200
 MOST_COLUMNS, FIRST_METRICS, FIRST_PARAMS = 40, 4, 3
@@ -132,18 +132,27 @@ def listing(call: PageCall) -> Shown:
 
 def _paged(call: PageCall, view: RunView) -> dict[str, Any]:
     page = call.records.runs.search(view.query)
-    total = call.records.runs.groups(Query(where=view.where))
     columns = _columns(view, page.items)
     return {
         "runs": page.items,
         "columns": columns,
-        "total": total[0].runs if total else 0,
-        "newest_ms": total[0].newest_ms if total else 0,
+        "total": None if view.filter else total_of(call, view),
         "following": page.following,
         "first": int(view.page.partition(".")[2] or 0) + 1 if view.page else 1,
         "keys": _keys(page.items),
         "best": _best(page.items, columns),
     }
+
+
+def total_of(call: PageCall, view: RunView) -> int:
+    """How many runs a view has."""
+    groups = call.records.runs.groups(Query(where=view.where))
+    return groups[0].runs if groups else 0
+
+
+def count(call: PageCall) -> Shown:
+    """How many runs a view has: it comes after the page where a filter makes counting as long as finding."""
+    return Shown(template="runs_count.html", values={"total": total_of(call, RunView.of(call))})
 
 
 def _grouped(call: PageCall, view: RunView) -> dict[str, Any]:

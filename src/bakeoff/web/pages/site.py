@@ -76,6 +76,11 @@ class Site:
         environment.globals.update(shared)
         return environment
 
+    def warm(self) -> None:
+        """Compile all templates."""
+        for name in self._environment.list_templates(extensions=["html"]):
+            self._environment.get_template(name)
+
     def html(self, call: PageCall, shown: Shown) -> str:
         """A template as HTML."""
         first = "/" + call.path["here"].split("/")[1]
@@ -86,6 +91,7 @@ class Site:
             "pages": listed,
             "here": here,
             "done": call.query.get("done", ""),
+            "csrf": _csrf(call),
             "title": "",
             **shown.values,
         }
@@ -112,6 +118,12 @@ class Site:
 
     def _hashed(self, name: str) -> str:
         return f"/pages/{name}?{hashlib.blake2b(self._assets[name], digest_size=6).hexdigest()}"
+
+
+def _csrf(call: PageCall) -> Markup | str:
+    """What each form of somebody who signed in holds, so that no other site's page can send one."""
+    token = call.principal.form_token
+    return "" if token is None else Markup('<input type="hidden" name="csrf" value="{}">').format(token)
 
 
 def when(time_ms: float | None) -> Markup | str:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -94,6 +95,7 @@ def _many(kind: Any) -> Want:
 PAIRS = _many(KeyValue)
 MOST_UPLOAD = 1 << 40
 BINARY = ("application/octet-stream",)
+UNKNOWN = 401
 REFUSED = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 """What MLflow calls that a caller is not known, or not allowed to."""
 THREADS, SEARCH_THREADS = 16, 6
@@ -784,7 +786,16 @@ def _foreseen(endpoint: Endpoint) -> Endpoint:
     return foreseen
 
 
+def _signs_in(request: Request) -> bool:
+    """Whether people sign in here."""
+    return any(isinstance(each, Route) and each.path == "/sign-in" for each in request.app.routes)
+
+
 async def _on_http_error(request: Request, error: Exception) -> Response:
+    browses = request.headers.get("sec-fetch-dest") == "document"
+    if isinstance(error, HttpError) and error.status == UNKNOWN and browses and _signs_in(request):
+        target = quote(f"{request.url.path}?{request.url.query}".removesuffix("?"))
+        return RedirectResponse(f"/sign-in?next={target}", status_code=303)
     if isinstance(error, HttpError) and error.status in REFUSED:
         refused = rejected(TrackingError(REFUSED[error.status], error.message))
         refused.headers.update(HEADERS.get(error.status, {}))
