@@ -237,6 +237,25 @@ def _reproduced() -> Types:
     return (Reproduction,)
 
 
+def _snapshot() -> Types:
+    from bakeoff.core.records import Version
+
+    return (_with(Version, lineage=dict[str, Any]),)
+
+
+def _files_differ() -> Types:
+    from bakeoff.data.table_difference import TableDifference
+    from bakeoff.project.snapshots import FilesDifference
+
+    return (_with(FilesDifference, table=TableDifference | None),)
+
+
+def _transferred() -> Types:
+    from bakeoff.project.snapshots import Transferred
+
+    return (Transferred,)
+
+
 def _environment() -> type[Any]:
     from bakeoff.core.lineage import EnvironmentOrigin
 
@@ -455,6 +474,15 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "check": _check,
     "advise": _advice,
     "data show": lambda: _versions("versions"),
+    "data snapshot": _snapshot,
+    "data tag": _snapshot,
+    "data list": lambda: (_typed("Listed", snapshots=list[dict[str, Any]], datasets=list[dict[str, Any]]),),
+    "data status": _files_differ,
+    "data diff": _files_differ,
+    "data checkout": lambda: (_typed("CheckedOut", written=str),),
+    "data verify": lambda: (_typed("DamagedFiles", damaged=list[str]),),
+    "data push": _transferred,
+    "data pull": _transferred,
     "data contract": lambda: (_Contract,),
     "data card": _card,
     "data prepare": _prepare,

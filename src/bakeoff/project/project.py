@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from bakeoff.project.fine_tuning import ProjectFineTuning
     from bakeoff.project.frames import DataFrame, Library
     from bakeoff.project.outcome import ProjectOutcome
+    from bakeoff.project.snapshots import ProjectSnapshots
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
     from bakeoff.report.checks import ModelCheck
@@ -513,6 +514,18 @@ class Project:
             return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
 
     # --- the data -------------------------------------------------------------------------------
+
+    @cached_property
+    def snapshots(self) -> "ProjectSnapshots":
+        """Snapshots of files and folders: taken, listed, compared, checked out, sent to others.
+
+        Example:
+            >>> project.snapshots
+            ProjectSnapshots(0)
+        """
+        from bakeoff.project.snapshots import ProjectSnapshots
+
+        return ProjectSnapshots(self, self._clock)
 
     def write_contract(self, *, force: bool = False) -> "WrittenContract":
         """Write a commented `contract.toml` (or what `[data] contract` names), inferred from the present data.

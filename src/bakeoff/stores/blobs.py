@@ -1,19 +1,22 @@
 """Content-addressed blobs and trees in a folder.
 
-whole/   blobs below 1 MiB, and chunks of larger ones
+whole/   blobs below 1 MiB
+packs/   chunks of larger blobs, and the small files of folders, many in a file (see `bakeoff.stores.packs`)
 lists/   of a larger blob: the ids and sizes of its chunks, so that near-identical blobs share bytes
-trees/   manifests of folders: path → id and size; a tree's id is the hash of its manifest
+trees/   manifests of folders: path → id and size, and links; a tree's id is the hash of its manifest
 tmp/     files being written
 damaged/ what a repair put aside
 lock     held shared while putting, exclusively while collecting
 """
 
+import errno
 import fcntl
+import io
 import json
 import os
 import shutil
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 
 from blake3 import blake3
@@ -21,15 +24,20 @@ from blake3 import blake3
 from bakeoff.core.damage import Damage
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
-from bakeoff.core.protocols import Clock
+from bakeoff.core.protocols import Clock, FileTree
 from bakeoff.stores.files import durable_folder, file_url, storage, temporary, whole_write
+from bakeoff.stores.folder_files import folder_files, link_inside, read_unchanged, require_unchanged
 from bakeoff.stores.objects import Kind, Objects
+from bakeoff.stores.packs import PackWriter
 
 __all__ = ["FileBlobs", "open_blobs"]
 
 _SMALL = 1 << 20  # blobs below this size are stored whole
-_PIECE = 1 << 20  # read at a time
+_LOOSE = 16  # of a folder with fewer small files, each is a file of its own
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT})
 _ID_LENGTH = 64
+LISTED: tuple[Kind, Kind] = ("lists", "trees")
+"""Kinds of objects that name others."""
 
 
 def open_blobs(url: str, *, folder: Path, clock: Clock) -> "FileBlobs":
@@ -51,7 +59,7 @@ class FileBlobs:
     def put(self, data: bytes | Path) -> str:
         """Store bytes, or a file's content; durable when it returns."""
         with storage(f"store a blob in {self._root}"), self._locked(fcntl.LOCK_SH):
-            return self._put(data)
+            return self._put(data)[0]
 
     def get(self, blob_id: str) -> bytes:
         """Read and verify a blob (of a tree: its manifest)."""
@@ -63,10 +71,21 @@ class FileBlobs:
         if not folder.is_dir():
             raise UsageError(f"expected a folder, received {str(folder)!r}")
         with storage(f"store the folder {folder} in {self._root}"), self._locked(fcntl.LOCK_SH):
-            manifest = tree_manifest({name: (self._put(path), path.stat().st_size) for name, path in _files(folder)})
-            tree_id = digest(manifest)
-            self._objects.put("trees", tree_id, manifest)
-            return tree_id
+            files = {file.name: file.path for file in folder_files(folder)}
+            return self._put_files(files, {}).id
+
+    def put_files(self, files: Mapping[str, str | tuple[str, int]], links: Mapping[str, str] | None = None) -> FileTree:
+        """Store files as a tree, small ones together: name → path of the file, or id and size of one that is stored.
+
+        Args:
+            files: what the tree holds; an id that is not there any more is an error.
+            links: name → target of links, which stay within the tree.
+
+        Raises:
+            DataError: a file changed while it was read. NotFoundError: an id that is not stored.
+        """
+        with storage(f"store files in {self._root}"), self._locked(fcntl.LOCK_SH):
+            return self._put_files(files, {name: link_inside(name, to) for name, to in (links or {}).items()})
 
     def fetch(self, blob_id: str, target: Path) -> Path:
         """Write a blob to the file `target` (replaced), or a tree into the folder `target` (new or empty).
@@ -79,14 +98,14 @@ class FileBlobs:
             if files is None:
                 whole_write(target, self._pieces(blob_id), staging=target.parent, private=False)
             else:
-                self._fetch_tree(files, target)
+                self._fetch_tree(files, self.links(blob_id), target)
         return target
 
     def contains(self, blob_id: str) -> bool:
         """Whether it is there with all its parts (not verified)."""
         if not _is_id(blob_id):
             return False
-        if self._objects.path("whole", blob_id).exists():
+        if self._objects.exists("whole", blob_id):
             return True
         try:
             parts = self._list(blob_id) or list((self._tree(blob_id) or {}).values())
@@ -111,17 +130,36 @@ class FileBlobs:
         with storage(f"check the blobs in {self._root}"):
             if not self._root.is_dir():
                 return
-            with self._locked(fcntl.LOCK_EX if repair else fcntl.LOCK_SH):
+            with self._locked(fcntl.LOCK_EX if repair else fcntl.LOCK_SH, reads=not repair):
+                yield from self._check_packs(repair=repair)
                 for kind in ("whole", "lists", "trees"):
                     for name in sorted(self._objects.names(kind)):
                         problem = self._problem(kind, name)
                         if problem is not None:
-                            yield self._damage(kind, name, problem, repair=repair)
+                            yield self._damage(kind, name, problem, self._objects.path(kind, name), repair=repair)
+
+    def _check_packs(self, *, repair: bool) -> Iterator[Damage]:
+        packs = self._objects.packs
+        packs.forget()
+        for path in packs.unreadable():
+            problem = "does not match its name: none of its objects can be found"
+            yield self._damage("whole", "", problem, path, repair=repair)
+        damaged = [(name, place) for name, place in packs.listed() if digest(place.read()) != name]
+        for name, place in damaged:
+            yield Damage(
+                place=str(place.path),
+                problem="does not match its hash",
+                remedy=f"put aside as {self._objects.aside('whole', name, place.read())}" if repair else "",
+                blob=name,
+            )
+        for path in {place.path for _, place in damaged} if repair else ():
+            packs.without(path, {name for name, place in damaged if place.path == path})
+        packs.forget()
 
     def _problem(self, kind: Kind, name: str) -> str | None:
         try:
             if kind == "whole":
-                self._whole(name)
+                self._verified(kind, name, self._objects.path(kind, name).read_bytes())
             elif kind == "lists":
                 for _ in self._pieces(name):
                     pass
@@ -132,12 +170,11 @@ class FileBlobs:
             return "lacks a part" if "lacks its chunk" in str(error) else "does not match its hash"
         return None
 
-    def _damage(self, kind: Kind, name: str, problem: str, *, repair: bool) -> Damage:
-        path = self._objects.path(kind, name)
+    def _damage(self, kind: Kind, name: str, problem: str, path: Path, *, repair: bool) -> Damage:
         if not repair:
-            return Damage(place=str(path), problem=problem, blob=name)
-        aside = self._objects.put_aside(kind, name)
-        return Damage(place=str(path), problem=problem, remedy=f"put aside as {aside}", blob=name)
+            return Damage(place=str(path), problem=problem, blob=name or None)
+        aside = self._objects.put_aside(path, f"{kind}-{name}" if name else path.name)
+        return Damage(place=str(path), problem=problem, remedy=f"put aside as {aside}", blob=name or None)
 
     def size_bytes(self, blob_id: str) -> int:
         """Logical size of a blob or of a tree's files."""
@@ -158,61 +195,145 @@ class FileBlobs:
         if not roots:
             raise UsageError("expected at least one root to keep, received none: nothing was deleted")
         with storage(f"collect blobs in {self._root}"), self._locked(fcntl.LOCK_EX):
-            kept = self._reached(roots)
-            doomed = (
-                self._objects.path(kind, name)
-                for kind in ("trees", "lists", "whole")
-                for name in self._objects.names(kind)
-                if name not in kept
+            return self._objects.sweep(self._reached(roots), grace_s, delete=delete)
+
+    def send(self, other: "FileBlobs", roots: Sequence[str]) -> int:
+        """Copy what these roots reach and another store lacks, verified; bytes that were sent.
+
+        Raises:
+            NotFoundError, CorruptError: something of it is not here, or damaged. Nothing that names it is sent.
+        """
+        with storage(f"copy blobs from {self._root} to {other.root}"):
+            reached = sorted(self._reached(roots))
+            lists, trees = ([each for each in reached if self._objects.path(kind, each).exists()] for kind in LISTED)
+            listed = {*lists, *trees}
+            return other.receive(
+                ((name, lambda name=name: self._whole(name)) for name in reached if name not in listed),
+                {name: self._objects.get("lists", name) or b"" for name in lists},
+                {name: self._verified("trees", name, self._objects.get("trees", name) or b"") for name in trees},
             )
-            return self._objects.sweep(doomed, grace_s, delete=delete)
+
+    def receive(
+        self,
+        parts: Iterable[tuple[str, Callable[[], bytes]]],
+        lists: Mapping[str, bytes],
+        trees: Mapping[str, bytes],
+    ) -> int:
+        """Store what another store has: what is here already is not asked for; bytes of the others."""
+        received = 0
+        with storage(f"store blobs in {self._root}"), self._locked(fcntl.LOCK_SH):
+            with self._objects.packs.writer() as pack:
+                for name, read in parts:
+                    if not self._objects.exists("whole", name):
+                        data = read()
+                        pack.add(name, data)
+                        received += len(data)
+            for name, data in lists.items():
+                self._objects.put("lists", name, data)
+            for name, data in trees.items():
+                self._objects.put("trees", name, data)
+        return received
+
+    @property
+    def root(self) -> Path:
+        """The folder that it is in."""
+        return self._root
 
     # --- writing ------------------------------------------------------------------------------
 
     @contextmanager
-    def _locked(self, how: int) -> Generator[None]:
-        durable_folder(self._root)
-        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    def _locked(self, how: int, *, reads: bool = False) -> Generator[None]:
+        """Hold the lock; who only reads needs none on a medium that cannot be written: nobody writes there."""
+        try:
+            durable_folder(self._root)
+            descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            if not reads or error.errno not in _READ_ONLY:
+                raise
+            yield
+            return
         try:
             fcntl.flock(descriptor, how)
             yield
         finally:
             os.close(descriptor)
 
-    def _put(self, data: bytes | Path) -> str:
+    def _put(self, data: bytes | Path, pack: PackWriter | None = None) -> tuple[str, int]:
+        """Store bytes or a file; the id and the size."""
         if isinstance(data, Path) and data.stat().st_size < _SMALL:
-            data = data.read_bytes()
+            data = read_unchanged(str(data))
         if isinstance(data, Path) or len(data) >= _SMALL:
-            return self._put_large(data)
-        return self._put_whole(bytes(data))
-
-    def _put_whole(self, data: bytes) -> str:
+            with nullcontext(pack) if pack else self._objects.packs.writer() as writer:
+                blob_id, listed = self._cut(data, writer)
+            self._objects.put("lists", blob_id, canonical_json(listed))
+            return blob_id, sum(size for _, size in listed)
         blob_id = digest(data)
-        self._objects.put("whole", blob_id, data)
-        return blob_id
+        self._objects.put("whole", blob_id, bytes(data), pack)
+        return blob_id, len(data)
 
-    def _put_large(self, data: bytes | Path) -> str:
-        from bakeoff.stores.chunking import chunks  # numpy takes a while to import
+    def _cut(self, data: bytes | Path, pack: PackWriter) -> tuple[str, list[tuple[str, int]]]:
+        """Put the chunks of a large blob into the pack; its id, and theirs with their sizes."""
+        from bakeoff.stores.chunking import chunks
 
-        hasher = blake3()
-        listed: list[tuple[str, int]] = []
-        for chunk in chunks(_read(data)):
-            hasher.update(chunk)
-            listed.append((self._put_whole(chunk), len(chunk)))
-        blob_id = hasher.hexdigest()
-        self._objects.put("lists", blob_id, canonical_json(listed))
-        return blob_id
+        hasher, listed = blake3(), list[tuple[str, int]]()
+        with data.open("rb", buffering=0) if isinstance(data, Path) else io.BytesIO(data) as stream:
+            before = os.fstat(stream.fileno()) if isinstance(data, Path) else None
+            for chunk in chunks(stream):
+                hasher.update(chunk)
+                listed.append((digest(chunk), len(chunk)))
+                self._objects.put("whole", listed[-1][0], chunk, pack)
+            if before is not None:
+                require_unchanged(str(data), before, os.fstat(stream.fileno()), sum(size for _, size in listed))
+        return hasher.hexdigest(), listed
 
-    def _fetch_tree(self, files: dict[str, tuple[str, int]], target: Path) -> None:
+    def _put_files(self, files: Mapping[str, str | tuple[str, int]], links: Mapping[str, str]) -> FileTree:
+        """Lists and the manifest are written after the pack whose objects they name."""
+        stored: dict[str, tuple[str, int]] = {}
+        lists: list[tuple[str, list[tuple[str, int]]]] = []
+        with self._objects.packs.writer() as pack:
+            loose = sum(isinstance(each, str) for each in files.values()) < _LOOSE
+            for name, file in files.items():
+                if not isinstance(file, str):
+                    stored[name] = self._renewed(*file)
+                elif os.stat(file).st_size < _SMALL:  # noqa: PTH116 - as above: a million of them
+                    data = read_unchanged(file)
+                    stored[name] = digest(data), len(data)
+                    self._objects.put("whole", stored[name][0], data, None if loose else pack)
+                else:
+                    blob_id, listed = self._cut(Path(file), pack)
+                    lists.append((blob_id, listed))
+                    stored[name] = blob_id, sum(size for _, size in listed)
+        for blob_id, listed in lists:
+            self._objects.put("lists", blob_id, canonical_json(listed))
+        manifest = tree_manifest(stored, links)
+        self._objects.put("trees", digest(manifest), manifest)
+        return FileTree(id=digest(manifest), files=stored)
+
+    def _renewed(self, blob_id: str, size: int) -> tuple[str, int]:
+        """Something that is stored, whose time is renewed: what was put long ago may be about to be collected."""
+        if not self.contains(blob_id):
+            raise NotFoundError(f"expected the id of a blob stored in {self._root}, received {blob_id!r}")
+        self._objects.renew([blob_id, *(chunk for chunk, _ in self._list(blob_id) or ())])
+        return blob_id, size
+
+    def _fetch_tree(self, files: dict[str, tuple[str, int]], links: Mapping[str, str], target: Path) -> None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(f"expected a folder that is new or empty, received {str(target)!r}")
         staging = temporary(target.parent)
         try:
             staging.mkdir()
+            made: set[Path] = {staging}
             for name, (blob_id, _) in files.items():
                 path = staging / _safe(name)
+                if path.parent not in made:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    made.add(path.parent)
+                with path.open("xb", buffering=0) as file:
+                    _write(file, self._pieces(blob_id))
+            for name, to in links.items():
+                path = staging / _safe(name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                whole_write(path, self._pieces(blob_id), staging=path.parent, private=False)
+                path.symlink_to(link_inside(name, to))
             staging.replace(target)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
@@ -241,10 +362,16 @@ class FileBlobs:
             yield chunk
 
     def _whole(self, blob_id: str) -> bytes:
-        data = self._objects.get("whole", blob_id) if _is_id(blob_id) else None
-        if data is None:
+        damaged: tuple[Path, bytes] | None = None
+        for path, data in self._objects.copies("whole", blob_id) if _is_id(blob_id) else ():
+            if digest(data) == blob_id:
+                return data
+            damaged = path, data
+        if damaged is None:
             raise NotFoundError(f"expected the id of a blob stored in {self._root}, received {blob_id!r}")
-        return self._verified("whole", blob_id, data)
+        raise CorruptError(
+            f"blob {blob_id} does not match its hash ({damaged[0]}, {len(damaged[1])} bytes): {_RESTORE}"
+        )
 
     def _verified(self, kind: Kind, blob_id: str, data: bytes) -> bytes:
         if digest(data) != blob_id:
@@ -275,6 +402,11 @@ class FileBlobs:
         files = json.loads(self._verified("trees", blob_id, manifest))["files"]
         return {name: (file["id"], file["size"]) for name, file in files.items()}
 
+    def links(self, tree_id: str) -> Mapping[str, str]:
+        """Links in a tree: name → target."""
+        manifest = self._objects.get("trees", tree_id) if _is_id(tree_id) else None
+        return {} if manifest is None else json.loads(self._verified("trees", tree_id, manifest)).get("links", {})
+
     def _reached(self, roots: Sequence[str]) -> set[str]:
         reached: set[str] = set()
         for root in roots:
@@ -296,27 +428,11 @@ def _is_id(blob_id: str) -> bool:
     return len(blob_id) == _ID_LENGTH and set(blob_id) <= set("0123456789abcdef")
 
 
-def _read(data: bytes | Path) -> Iterator[bytes]:
-    if isinstance(data, bytes):
-        yield from (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
-        return
-    with data.open("rb") as file:
-        while piece := file.read(_PIECE):
-            yield piece
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Relative names and paths of the files, sorted."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise UsageError(f"expected regular files only, received {str(path)!r}: copy its content instead")
-        if path.is_file():
-            name = path.relative_to(folder).as_posix()
-            try:
-                name.encode()
-            except UnicodeEncodeError as error:
-                raise UsageError(f"expected file names in UTF-8, received {str(path)!r}: rename it") from error
-            yield name, path
+def _write(file: io.RawIOBase | io.FileIO, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            view = view[file.write(view) or 0 :]
 
 
 def _safe(name: str) -> Path:
