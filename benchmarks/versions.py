@@ -41,7 +41,7 @@ RESULTS = CACHE / "versions.json"
 TOML = '[project]\nname = "bench"\n[data]\nsource = "none.csv"\ntarget = "y"\n[candidates.linear]\n'
 STATE = {"bakeoff": ".bakeoff/blobs", "dvc": ".dvc/cache", "oxen": ".oxen"}
 OXEN = {
-    "init": "repo.init()",
+    "init": "from oxen.user import config_user; config_user('bench', 'bench@example.org'); repo.init()",
     "add": "repo.add('data'); repo.commit('a')",
     "checkout": "repo.restore('data')",
     "status": "print(repo.status())",

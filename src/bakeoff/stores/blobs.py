@@ -323,13 +323,13 @@ class FileBlobs:
         try:
             staging.mkdir()
             made: set[Path] = {staging}
-            for name, (blob_id, _) in files.items():
+            for name, (blob_id, size) in files.items():
                 path = staging / _safe(name)
                 if path.parent not in made:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     made.add(path.parent)
                 with path.open("xb", buffering=0) as file:
-                    _write(file, self._pieces(blob_id))
+                    _write(file, self._pieces(blob_id) if size >= _SMALL else [self._whole(blob_id)])
             for name, to in links.items():
                 path = staging / _safe(name)
                 path.parent.mkdir(parents=True, exist_ok=True)

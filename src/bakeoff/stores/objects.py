@@ -63,16 +63,16 @@ class Objects:
 
     def copies(self, kind: Kind, name: str) -> Iterator[tuple[Path, bytes]]:
         """Where it is, with its bytes, not verified; it may be in several places."""
-        path = self.path(kind, name)
-        with suppress(FileNotFoundError):
-            yield path, path.read_bytes()
         for place in self.packs.places(name) if kind == "whole" else ():
             try:
                 yield place.path, place.read()
             except FileNotFoundError:  # written anew meanwhile
                 self.packs.forget()
                 yield from ((again.path, again.read()) for again in self.packs.places(name))
-                return
+                break
+        with suppress(FileNotFoundError):
+            path = self.path(kind, name)
+            yield path, path.read_bytes()
 
     def get(self, kind: Kind, name: str) -> bytes | None:
         """Its bytes as they lie in the first place, or None."""

@@ -57,7 +57,8 @@ class Packs:
         self._paths: list[Path] = []
         self._firsts: NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
         self._owners: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)
-        self._all: NDArray[Any] = np.zeros(0, dtype=_ENTRY)
+        self._hashes: NDArray[np.uint8] = np.zeros((0, 32), dtype=np.uint8)
+        self._starts = self._lengths = np.zeros(0, dtype=np.uint64)
 
     def places(self, name: str) -> list[Place]:
         """Where the object is; in several packs if it was written twice."""
@@ -71,14 +72,13 @@ class Packs:
             return self._places(name)
 
     def _places(self, name: str) -> list[Place]:
-        wanted = np.frombuffer(bytes.fromhex(name), dtype=np.uint8)
-        first = np.uint64(int(name[:16], 16))
-        start, end = (int(np.searchsorted(self._firsts, first, side=side)) for side in ("left", "right"))
-        return [
-            Place(self._paths[self._owners[at]], int(self._all["start"][at]), int(self._all["length"][at]))
-            for at in range(start, end)
-            if (self._all["hash"][at] == wanted).all()
-        ]
+        wanted, places = bytes.fromhex(name), list[Place]()
+        at = int(self._firsts.searchsorted(np.uint64(int(name[:16], 16))))
+        while at < len(self._hashes) and (hash_ := self._hashes[at].tobytes())[:8] == wanted[:8]:
+            if hash_ == wanted:
+                places.append(Place(self._paths[self._owners[at]], int(self._starts[at]), int(self._lengths[at])))
+            at += 1
+        return places
 
     def listed(self) -> Iterator[tuple[str, Place]]:
         """All objects, pack by pack, in the order in which they lie there."""
@@ -151,11 +151,12 @@ class Packs:
             except CorruptError:
                 self._unreadable.add(path)
         self._entries, self._paths = entries, list(entries)
-        self._all = np.concatenate([np.zeros(0, dtype=_ENTRY), *entries.values()])
-        firsts = self._all["hash"][:, :8].copy().view(">u8").reshape(-1).astype(np.uint64)
+        every = np.concatenate([np.zeros(0, dtype=_ENTRY), *entries.values()])
+        firsts = every["hash"][:, :8].copy().view(">u8").reshape(-1).astype(np.uint64)
         order = np.argsort(firsts, kind="stable")
         owners = np.repeat(np.arange(len(entries), dtype=np.uint32), [len(each) for each in entries.values()])
-        self._all, self._firsts, self._owners = self._all[order], firsts[order], owners[order]
+        self._firsts, self._owners = firsts[order], owners[order]
+        self._hashes, self._starts, self._lengths = (every[each][order] for each in ("hash", "start", "length"))
         self._state = (state.st_ino, state.st_mtime_ns)
 
     def forget(self) -> None:
