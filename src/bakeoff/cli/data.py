@@ -97,6 +97,9 @@ def card(
         typer.Option(metavar="[FILE]", help=f"Write one self-contained page; {PAGE} when no file is named."),
     ] = None,
     png: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the charts as PNG files.")] = None,
+    croissant: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the rows with Croissant 1.1 metadata.")
+    ] = None,
     version: Which = None,
     tokenizer: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A tokenizer.json: tell lengths in tokens too.")
@@ -114,7 +117,8 @@ def card(
 
     with open_project(folder) as project:
         found = project.data_card(version=version, show_personal=show_pii, tokenizer=tokenizer)
-    written = data_pages.write_card(found, html=html, png=png)
+        files = project.write_croissant(croissant, version=version) if croissant is not None else []
+    written = [*files, *data_pages.write_card(found, html=html, png=png)]
     if as_json:
         emit({**to_json(found), "files": written} if written else to_json(found))
     elif written:

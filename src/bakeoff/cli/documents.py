@@ -256,6 +256,24 @@ def _transferred() -> Types:
     return (Transferred,)
 
 
+def _model_card() -> type[Any]:
+    from bakeoff.report.model_card import ModelCard
+
+    return ModelCard
+
+
+def _model_difference() -> type[Any]:
+    from bakeoff.actions.model_card import ModelDifference
+
+    return ModelDifference
+
+
+def _branch_changes() -> type[Any]:
+    from bakeoff.actions.git_changes import BranchChanges
+
+    return BranchChanges
+
+
 def _environment() -> type[Any]:
     from bakeoff.core.lineage import EnvironmentOrigin
 
@@ -489,6 +507,15 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "data prepare --explain": _explained,
     "data labels": _labels,
     "models": lambda: _versions("models"),
+    "models card": lambda: (_model_card(), _Written),
+    "models diff": lambda: (_model_difference(),),
+    "prompts list": lambda: _versions("prompts"),
+    "prompts show": _snapshot,
+    "prompts tag": _snapshot,
+    "prompts diff": lambda: (_typed("PromptDifference", diff=str),),
+    "diff": lambda: (_branch_changes(),),
+    "hook install": lambda: (_typed("Hook", hook=str),),
+    "hook run": lambda: (_typed("RefusedFiles", refused=list[dict[str, str]]),),
     "models available": lambda: (_Available,),
     "models harness": _harness,
     "models export": _export,

@@ -35,6 +35,7 @@ from bakeoff.cli import (
     serving,
     together,
     tracking,
+    versions,
 )
 from bakeoff.cli.failures import INTERRUPTED, described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
@@ -82,21 +83,9 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (
-    lifecycle,
-    serving,
-    together,
-    endpoints,
-    replaying,
-    packaging,
-    tracking,
-    moving,
-    records,
-    questions,
-    lineage,
-):
+for _module in (lifecycle, serving, together, endpoints, replaying, packaging, tracking, moving, records, questions):
     _module.add_to(app)
-for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):
+for _module in (data, models, lineage, versions, fine_tuning, environments, checking, pipelines, access, for_programs):
     _module.add_to(app)
 
 
