@@ -123,8 +123,8 @@ def _run_of(project: "Project", commit: str) -> Run | None:
     tag = Predicate(field=QueryField(kind="tag", key=COMMIT), operator="=", value=commit)
     kind = Predicate(field=QueryField(kind="tag", key="bakeoff.kind"), operator="=", value="pass")
     where = AllOf(parts=(tag, kind, attribute("status", "=", "FINISHED")))
-    found = project.records.runs.search(Query(where=where, limit=1)).items
-    return found[0] if found else None
+    runs = project.records.runs.search(Query(where=where, limit=1)).items
+    return runs[0] if runs else None
 
 
 def install_hook(folder: Path) -> Path:

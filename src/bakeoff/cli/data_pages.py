@@ -12,8 +12,8 @@ from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Version
 
 if TYPE_CHECKING:
-    from bakeoff.data.table_difference import TableDifference
     from bakeoff.project.snapshots import FilesDifference
+    from bakeoff.registry.table_difference import TableDifference
     from bakeoff.report.card import DataCard
 
 __all__ = ["card_page", "dataset_page", "difference_page", "write_card"]
@@ -122,9 +122,9 @@ def difference_page(difference: "FilesDifference") -> str:
         lines.append(f"… and {len(difference.files) - MOST_COLUMNS:,} more")
     lines += _table_lines(difference.table) if difference.table else []
     counts = {how: sum(each.how == how for each in difference.files) for how in signs}
-    told = ", ".join(f"{count:,} {how}" for how, count in counts.items() if count)
+    changes = ", ".join(f"{count:,} {how}" for how, count in counts.items() if count)
     ends = f"{difference.first} and {difference.second}"
-    lines.append(f"{ends}: {told or ('other rows' if difference.table else 'no difference')}")
+    lines.append(f"{ends}: {changes or ('other rows' if difference.table else 'no difference')}")
     return "\n".join(lines)
 
 

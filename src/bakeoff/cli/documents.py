@@ -244,16 +244,16 @@ def _snapshot() -> Types:
 
 
 def _files_differ() -> Types:
-    from bakeoff.data.table_difference import TableDifference
     from bakeoff.project.snapshots import FilesDifference
+    from bakeoff.registry.table_difference import TableDifference
 
     return (_with(FilesDifference, table=TableDifference | None),)
 
 
 def _transferred() -> Types:
-    from bakeoff.project.snapshots import Transferred
+    from bakeoff.project.snapshots import SnapshotTransfer
 
-    return (Transferred,)
+    return (SnapshotTransfer,)
 
 
 def _model_card() -> type[Any]:

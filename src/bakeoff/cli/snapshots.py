@@ -10,7 +10,7 @@ from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 
 if TYPE_CHECKING:
     from bakeoff.core.records import Version
-    from bakeoff.project.snapshots import FilesDifference, Transferred
+    from bakeoff.project.snapshots import FilesDifference, SnapshotTransfer
 
 __all__ = ["SNAPSHOT_COMMANDS"]
 
@@ -216,7 +216,7 @@ def _line(version: "Version") -> str:
     return f"snapshot {version.name}/{version.number}  {version.content[:12]}  {size}{tags}"
 
 
-def _transferred(transferred: "Transferred", *, as_json: bool) -> None:
+def _transferred(transferred: "SnapshotTransfer", *, as_json: bool) -> None:
     if as_json:
         emit(asdict(transferred))
         return

@@ -27,10 +27,10 @@ from bakeoff.stores.folder_index import FolderIndex
 if TYPE_CHECKING:
     import polars as pl
 
-    from bakeoff.data.table_difference import TableDifference
     from bakeoff.project.project import Project
+    from bakeoff.registry.table_difference import TableDifference
 
-__all__ = ["FileChange", "FilesDifference", "ProjectSnapshots", "Transferred"]
+__all__ = ["FileChange", "FilesDifference", "ProjectSnapshots", "SnapshotTransfer"]
 
 STATE = frozenset({".bakeoff"})
 """Folders that are never part of a snapshot."""
@@ -70,7 +70,7 @@ class FilesDifference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transferred:
+class SnapshotTransfer:
     """Snapshots that were sent or fetched, and the bytes that the other side lacked."""
 
     snapshots: tuple[str, ...]
@@ -111,6 +111,8 @@ class ProjectSnapshots:
         if not source.exists():
             raise NotFoundError(f"expected a file or folder, received {str(path)!r}, where there is nothing")
         name = name or source.name
+        if "/" in name or name.startswith("."):
+            raise UsageError(f"expected a name without '/' that begins with no '.', received {name!r}: use --name")
         if source.is_file():
             content, files, size = self._project.blobs.put(source), 1, source.stat().st_size
         else:
@@ -265,7 +267,7 @@ class ProjectSnapshots:
             >>> differs.table.rows, differs.table.added == differs.table.removed
             ((300, 300), True)
         """
-        from bakeoff.data.table_difference import table_difference
+        from bakeoff.registry.table_difference import table_difference
 
         sides = [self._side(each) for each in (first, second)]
         changes = tuple(_changes(*sides)) if all(sides) else ()
@@ -276,7 +278,7 @@ class ProjectSnapshots:
         differs = table_difference(*pair, key)
         return FilesDifference(first=first, second=second, unchanged=unchanged, files=changes, table=differs)
 
-    def push(self, remote: str, *which: str) -> Transferred:
+    def push(self, remote: str, *which: str) -> SnapshotTransfer:
         """Send snapshots (all without a name) to a folder that others reach; what is there already is not sent.
 
         Raises:
@@ -295,9 +297,9 @@ class ProjectSnapshots:
             known = {"name": version.name, "content": version.content, "tags": list(version.aliases)}
             body = {**known, "created_ms": version.created_ms, "lineage": dict(version.lineage)}
             durable_write(place, [json.dumps(body, ensure_ascii=False).encode()], staging=folder)
-        return Transferred(snapshots=tuple(label(each) for each in versions), bytes_sent=sent)
+        return SnapshotTransfer(snapshots=tuple(label(each) for each in versions), bytes_sent=sent)
 
-    def pull(self, remote: str, *names: str) -> Transferred:
+    def pull(self, remote: str, *names: str) -> SnapshotTransfer:
         """Fetch all snapshots of a remote (or those of these names) that are not here.
 
         Example:
@@ -321,7 +323,7 @@ class ProjectSnapshots:
             if body["tags"]:
                 self.tag(label(version), *map(str, body["tags"]))
             fetched.append(label(version))
-        return Transferred(snapshots=tuple(fetched), bytes_sent=sent)
+        return SnapshotTransfer(snapshots=tuple(fetched), bytes_sent=sent)
 
     # --- within ---------------------------------------------------------------------------------
 

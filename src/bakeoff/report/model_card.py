@@ -105,10 +105,10 @@ def _metrics(card: ModelCard) -> tuple[Sequence[str], Sequence[str], Rows]:
         [name, f"{each.value:.4f}", each.ends() if each.low is not None else "-"]
         for name, each in card.card.metrics.items()
     ]
-    told = f"On {card.card.n_test:,} test rows that it did not learn from, with 95% intervals."
+    tested = f"On {card.card.n_test:,} test rows that it did not learn from, with 95% intervals."
     latency = card.card.latency_ms.get("p95")
     more = f" One prediction takes {latency:.2g} ms (95th percentile)." if latency else ""
-    return [f"{told}{more}"], ("metric", "value", "95% interval"), rows
+    return [f"{tested}{more}"], ("metric", "value", "95% interval"), rows
 
 
 def to_markdown(card: ModelCard) -> str:

@@ -16,7 +16,7 @@ def shift_chart(shifts: Sequence[Drift], first: str, second: str) -> Chart:
     """The population stability index of each column that moved most, with the customary limits."""
     shown = sorted(shifts, key=lambda each: -each.psi)[:MOST]
     moved = [each.column for each in shown if each.psi >= SOME]
-    told = f"{len(moved)} of {len(shifts)} columns moved: {', '.join(moved)}" if moved else "no column moved"
+    sentence = f"{len(moved)} of {len(shifts)} columns moved: {', '.join(moved)}" if moved else "no column moved"
 
     def draw(palette: Palette, width: int) -> Spec:
         del width
@@ -49,4 +49,4 @@ def shift_chart(shifts: Sequence[Drift], first: str, second: str) -> Chart:
             ],
         }
 
-    return Chart(title=f"How far columns moved from {first} to {second}", told=told, draw=draw)
+    return Chart(title=f"How far columns moved from {first} to {second}", told=sentence, draw=draw)

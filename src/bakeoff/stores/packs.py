@@ -21,7 +21,7 @@ from bakeoff.core.hashing import digest
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.files import durable_folder, sync_folder, temporary
 
-__all__ = ["PackWriter", "Packs", "Place"]
+__all__ = ["PackPlace", "PackWriter", "Packs"]
 
 _MAGIC = b"bkp1"
 _TAIL = struct.Struct("<Q4s")
@@ -31,7 +31,7 @@ _FULL = 128 << 20
 _BUFFER = 4 << 20
 
 
-class Place(NamedTuple):
+class PackPlace(NamedTuple):
     """Where an object is: its pack, where it begins there, its length."""
 
     path: Path
@@ -60,7 +60,7 @@ class Packs:
         self._hashes: NDArray[np.uint8] = np.zeros((0, 32), dtype=np.uint8)
         self._starts = self._lengths = np.zeros(0, dtype=np.uint64)
 
-    def places(self, name: str) -> list[Place]:
+    def places(self, name: str) -> list[PackPlace]:
         """Where the object is; in several packs if it was written twice."""
         with self._lock:
             self._look()
@@ -71,23 +71,23 @@ class Packs:
             self._look()
             return self._places(name)
 
-    def _places(self, name: str) -> list[Place]:
-        wanted, places = bytes.fromhex(name), list[Place]()
+    def _places(self, name: str) -> list[PackPlace]:
+        wanted, places = bytes.fromhex(name), list[PackPlace]()
         at = int(self._firsts.searchsorted(np.uint64(int(name[:16], 16))))
         while at < len(self._hashes) and (hash_ := self._hashes[at].tobytes())[:8] == wanted[:8]:
             if hash_ == wanted:
-                places.append(Place(self._paths[self._owners[at]], int(self._starts[at]), int(self._lengths[at])))
+                places.append(PackPlace(self._paths[self._owners[at]], int(self._starts[at]), int(self._lengths[at])))
             at += 1
         return places
 
-    def listed(self) -> Iterator[tuple[str, Place]]:
+    def listed(self) -> Iterator[tuple[str, PackPlace]]:
         """All objects, pack by pack, in the order in which they lie there."""
         with self._lock:
             self._look()
             entries = dict(self._entries)
         for path, index in entries.items():
             for entry in np.sort(index, order="start"):
-                yield bytes(entry["hash"]).hex(), Place(path, int(entry["start"]), int(entry["length"]))
+                yield bytes(entry["hash"]).hex(), PackPlace(path, int(entry["start"]), int(entry["length"]))
 
     def unreadable(self) -> list[Path]:
         """Packs of which nothing can be read."""
@@ -113,7 +113,7 @@ class Packs:
         with self.writer() as writer:
             for entry in np.sort(_index(path), order="start"):
                 if (name := bytes(entry["hash"]).hex()) not in doomed:
-                    writer.add(name, Place(path, int(entry["start"]), int(entry["length"])).read())
+                    writer.add(name, PackPlace(path, int(entry["start"]), int(entry["length"])).read())
         for written in writer.written:
             os.utime(written, ns=(time_ns, time_ns))
         if path not in writer.written:
