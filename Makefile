@@ -55,7 +55,7 @@ $(DEMO): $(VENV)/pins.txt pyproject.toml
 # After the demos' part, not beside it (make -j).
 $(INSTALLED): $(DEMO)
 	@echo "installing the rest: language models, checkers"
-	$(INSTALL) '.[chat,embedding,llm,nlp,text,report,sql,postgres,tracking,dev]'
+	$(INSTALL) '.[chat,embedding,llm,nlp,tabicl,text,report,sql,postgres,tracking,dev]'
 	@touch $@
 
 install dev: $(INSTALLED)  ## Make the whole virtual environment from pinned versions, with what tests need
@@ -93,6 +93,7 @@ collected: $(INSTALLED)  ## Tests are the same ones in every process
 docs: $(INSTALLED)  ## The documentation as a site, in build/site
 	$(PIP) '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python tools/llms.py build/site
 	@echo "build/site/index.html"
 
 format: $(INSTALLED)  ## Format the sources
@@ -114,11 +115,17 @@ bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own serv
 bench-serving: $(INSTALLED)  ## Requests a second and latencies beside mlflow, BentoML, LitServe, Ray Serve and the bare framework
 	$(BIN)/python benchmarks/serving.py
 
+bench-gateway: $(INSTALLED)  ## What a gateway adds to a call of a service, LiteLLM beside it
+	$(BIN)/python benchmarks/gateway.py
+
 bench-overload: $(INSTALLED)  ## Three times the load that can be answered
 	$(BIN)/python benchmarks/overload.py
 
 bench-restarts: $(INSTALLED)  ## 50 rolling restarts under 30 callers: FOLDER=a project of numbers with a release
 	$(BIN)/python benchmarks/restarts.py $(FOLDER)
+
+bench-plan: $(INSTALLED)  ## What bakeoff plan predicts, beside what a separate load run measures (FOLDER=a project with a release)
+	$(BIN)/python benchmarks/plan.py $(if $(FOLDER),--folder $(FOLDER))
 
 tour: $(INSTALLED)  ## The tour of docs/language-models.md: one question set, four ways
 	$(BIN)/python benchmarks/tour.py
@@ -134,6 +141,9 @@ bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on
 
 bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (half an hour; SCALE=0.1 for a tenth of all sizes)
 	$(BIN)/python benchmarks/tracking.py
+
+bench-pages: $(INSTALLED)  ## The pages of bakeoff ui on 100,000 runs, and beside MLflow's UI (ten minutes; SCALE=0.1 for a tenth)
+	$(BIN)/python benchmarks/pages.py
 
 bench-tracking-kills: $(INSTALLED)  ## bakeoff ui killed 50 times while 16 clients write: nothing acknowledged is missing (RECORDS=postgresql://... for another store)
 	$(BIN)/python tests/web/tracking/kills.py 50 $(RECORDS)
@@ -155,6 +165,18 @@ bench-text-quality: $(INSTALLED)  ## Personal data, duplicates, languages, HTML 
 
 bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = out + told
 	$(BIN)/python benchmarks/streams.py
+
+bench-review: $(INSTALLED)  ## Labels from the review queue beside random ones, after a shift from tweets to reviews and editorials
+	$(BIN)/python benchmarks/review.py build/review
+
+bench-monitor: $(INSTALLED)  ## A drift report beside Evidently's; what a look costs as the log grows
+	$(BIN)/python benchmarks/monitor.py
+
+bench-monitor-alarms: $(INSTALLED)  ## False alarms of drift in weeks without any, and how soon shifts are seen (EVIDENTLY=python, NANNYML=python beside)
+	$(BIN)/python benchmarks/monitor_alarms.py $(if $(EVIDENTLY),--evidently $(EVIDENTLY)) $(if $(NANNYML),--nannyml $(NANNYML))
+
+bench-monitor-domains: $(INSTALLED)  ## A sentiment model of tweets serves films, products and news: is it seen, is quality foreseen?
+	$(BIN)/python benchmarks/monitor_domains.py
 
 bench-rollouts: $(INSTALLED)  ## 10,000 canaries as good as the live release, bad ones of seven kinds, 50 rollouts under 30 clients
 	$(BIN)/python benchmarks/rollouts.py

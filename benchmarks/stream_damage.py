@@ -58,7 +58,7 @@ def start(folder: Path, files: list[str], out: str, *, most_blocks: int = 0) -> 
     command = ["data", "prepare", *files, "--out", out, "--steps", STEPS, "--workers", "2", "--json"]
     limit = ["sh", "-c", f'ulimit -f {most_blocks}; exec "$@"', "sh"] if most_blocks else []
     return subprocess.Popen(
-        [*limit, sys.executable, "-c", COMMAND, *command],
+        [*limit, sys.executable, "-B", "-c", COMMAND, *command],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

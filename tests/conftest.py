@@ -4,11 +4,13 @@ import contextlib
 import importlib.util
 import os
 import random
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import urllib.request
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -256,6 +258,37 @@ def postgresql(tmp_path_factory):
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """The process and URL of an S3 server of our own; its keys stand in the environment."""
+    if importlib.util.find_spec("moto") is None or importlib.util.find_spec("obstore") is None:
+        pytest.skip('needs moto and obstore: pip install "bakeoff[dev]"')
+    log = (tmp_path_factory.mktemp("s3") / "log").open("w")
+    script = Path(__file__).with_name("s3_server.py")
+    server = subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+    )
+    assert server.stdout is not None
+    url = server.stdout.readline().strip()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "key")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        yield server, url
+    server.kill()
+    server.communicate()
+    log.close()
+
+
+@pytest.fixture
+def bucket(s3_server):
+    """The URL of an empty bucket."""
+    name = f"bucket-{secrets.token_hex(6)}"
+    request = urllib.request.Request(f"{s3_server[1]}/{name}", method="PUT")
+    with urllib.request.urlopen(request, timeout=30):
+        return f"s3://{name}"
+
+
 @pytest.fixture
 def empty_postgresql(postgresql, tmp_path):
     """Its URL, with tables in which nothing is."""
@@ -263,5 +296,6 @@ def empty_postgresql(postgresql, tmp_path):
     engine = create_engine(postgresql.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {', '.join(schema.metadata.tables)} RESTART IDENTITY CASCADE"))
+        connection.execute(text("DROP TABLE IF EXISTS bakeoff_events"))
     engine.dispose()
     return postgresql

@@ -3,6 +3,7 @@
 import shutil
 import tomllib
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -32,10 +33,41 @@ def test_files_are_written_once_and_are_what_they_say(repository, kind):
         assert (repository / path).read_text() == text
         assert text.endswith("\n")
         if path.endswith((".yml", ".yaml")):
-            assert yaml.safe_load(text)
+            assert all(yaml.safe_load_all(text))
     with pytest.raises(UsageError, match="--force writes over it"):
         written(repository, kind)
     assert written(repository, kind, force=True) == files
+
+
+def test_a_cluster_takes_the_manifests_of_a_project(repository):
+    files = {path.rpartition("/")[2]: text for path, text in written(repository, "kubernetes").items()}
+    kustomization = yaml.safe_load(files.pop("kustomization.yaml"))
+    assert sorted(kustomization["resources"]) == sorted(files) == ["loop.yaml", "serve.yaml", "ui.yaml"]
+    objects = [each for text in files.values() for each in yaml.safe_load_all(text)]
+    kinds = sorted((each["kind"], each["metadata"]["name"]) for each in objects)
+    assert kinds == [
+        ("Deployment", "bakeoff-films-loop"),
+        ("Deployment", "bakeoff-films-serve"),
+        ("Deployment", "bakeoff-films-ui"),
+        ("HorizontalPodAutoscaler", "bakeoff-films-serve"),
+        ("PodDisruptionBudget", "bakeoff-films-serve"),
+        ("Service", "bakeoff-films-serve"),
+        ("Service", "bakeoff-films-ui"),
+    ]
+    for each in objects:
+        for version in ("1.29", "1.37"):
+            kubernetes_validate.validate(each, version, strict=True)
+    pods = {each["metadata"]["name"]: each["spec"]["template"] for each in objects if each["kind"] == "Deployment"}
+    for each in objects:
+        if each["kind"] == "Service":
+            labels = pods[each["metadata"]["name"]]["metadata"]["labels"]
+            assert each["spec"]["selector"].items() <= labels.items()
+    for pod in pods.values():
+        (container,) = pod["spec"]["containers"]
+        assert container["image"] == kustomization["images"][0]["name"] == "films"
+        mounted = {each["name"] for each in container["volumeMounts"]}
+        assert mounted == {each["name"] for each in pod["spec"]["volumes"]}
+        assert container["envFrom"] == [{"secretRef": {"name": "bakeoff-store"}}]
 
 
 def test_a_kind_that_there_is_not(repository):

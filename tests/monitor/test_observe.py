@@ -99,6 +99,13 @@ def test_an_empty_window_is_calm(reference):
         ("inputs", False),
         ("drift", False),
         ("quality", False),
+        ("estimated", False),
+        ("calibration", False),
+        ("slices", False),
+        ("joint", False),
+        ("outliers", False),
+        ("answers", False),
+        ("cost", False),
     ]
     assert (report.since_ms, report.until_ms) == (0, 10_000)
 
@@ -145,7 +152,7 @@ def test_a_new_category_is_seen(reference):
 def test_few_rows_say_nothing(reference):
     events = log()
     predict(events, table(np.random.default_rng(4), 199, shift=3.0))
-    signal = look(events, reference).signal("drift")
+    signal = look(events, reference, MonitorConfig(min_rows=200)).signal("drift")
     assert (signal.value, signal.alert, signal.detail["reason"]) == (None, False, "199 rows, at least 200 needed")
 
 

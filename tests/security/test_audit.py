@@ -5,13 +5,15 @@ import random
 import threading
 
 import pytest
+from blake3 import blake3
 
 from bakeoff.core.errors import UsageError
+from bakeoff.core.hashing import canonical_json
 from bakeoff.core.records import DocumentChange
 from bakeoff.security.audit import AuditHead, AuditLog, as_cef
 from bakeoff.testing.memory import MemoryRecords
 
-COUNT = 30
+COUNT = 12
 
 
 @pytest.fixture
@@ -37,16 +39,27 @@ def test_what_was_written_is_read_and_whole(log):
 
 
 def test_every_edit_deletion_and_truncation_is_named(log, records):
-    """1,000 of each would take the same time a thousand times: here 90, drawn at random."""
     draw = random.Random(0)
     stored = {each.key: each.body for each in records.documents.find("audit")}
     head = records.documents.get("audit_head", "head").body
-    for _ in range(90):
+    for _ in range(1_000):
         number, kind = draw.randint(1, COUNT), draw.choice(("edit", "delete", "truncate"))
         key = f"{number:012}"
         if kind == "edit":
             field = draw.choice(
-                ("who", "action", "subject", "origin", "before", "after", "time_ms", "previous", "hash")
+                (
+                    "who",
+                    "action",
+                    "subject",
+                    "origin",
+                    "before",
+                    "after",
+                    "time_ms",
+                    "previous",
+                    "hash",
+                    "content",
+                    "salt",
+                )
             )
             changes = [DocumentChange(collection="audit", key=key, body=stored[key] | {field: "mallory"})]
         else:
@@ -58,8 +71,42 @@ def test_every_edit_deletion_and_truncation_is_named(log, records):
         records.documents.apply(
             [DocumentChange(collection="audit", key=key, body=body) for key, body in stored.items()]
         )
-        assert log.verify() == []
+    assert log.verify() == []
     records.documents.apply([DocumentChange(collection="audit_head", key="head", body=head)])
+
+
+def test_what_was_erased_is_named_by_a_later_record(log, records):
+    log.add("route moved", "endpoint of zoe", who="ada", after={"note": ["zoe said so"]})
+    assert log.erase(lambda value: "zoe" in str(value), who="bo") == 1
+    assert log.erase(lambda value: "zoe" in str(value), who="bo") == 0
+    *_, gone, named = log.records()
+    assert (gone.subject, gone.before, gone.after, gone.who) == ("[erased]", None, None, "ada")
+    assert (named.action, named.after, named.who) == ("audit content erased", {"numbers": [COUNT + 1]}, "bo")
+    assert log.verify() == []
+    body = dict(records.documents.get("audit", f"{3:012}").body)
+    del body["salt"]
+    hidden = body | {"subject": "[erased]", "before": None, "after": None}
+    records.documents.apply([DocumentChange(collection="audit", key=f"{3:012}", body=hidden)])
+    (fault,) = log.verify()
+    assert "record 3 was edited" in fault
+
+
+def test_records_of_before_are_verified_as_they_were_written(records):
+    """Their hash was of all that they say."""
+    fields = {
+        "number": 1, "time_ms": 5, "who": "ada", "action": "a", "subject": "s", "origin": "", "before": None,
+        "after": {"x": 1}, "previous": "0" * 64,
+    }  # fmt: skip
+    digest = blake3(canonical_json(fields)).hexdigest()
+    records.documents.put("audit", f"{1:012}", {**fields, "hash": digest})
+    records.documents.put("audit_head", "head", {"count": 1, "hash": digest})
+    log = AuditLog(records.documents, lambda: 9)
+    log.add("b", "t", who="bo")
+    assert log.verify() == []
+    assert log.erase(lambda _: True, who="bo") == 1  # of the new one alone
+    records.documents.put("audit", f"{1:012}", {**fields, "after": {"x": 2}, "hash": digest})
+    (fault,) = log.verify()
+    assert "record 1 was edited" in fault
 
 
 def test_a_log_that_is_cut_with_its_head_does_not_follow_one_kept_elsewhere(log, records):

@@ -13,12 +13,15 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start Python code in a child process, in `tmp_path`; it is killed at the end."""
+    """Start Python code in a child process, in `tmp_path`; it is killed at the end.
+
+    It writes no bytecode: Python 3.11 keeps what a limit of its size cut short, and reads it ever after.
+    """
     children: list[subprocess.Popen[str]] = []
 
     def start(code: str, *arguments: object) -> "subprocess.Popen[str]":
         child = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+            [sys.executable, "-B", "-c", textwrap.dedent(code), *map(str, arguments)],
             cwd=tmp_path,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -193,7 +193,7 @@ def test_a_list_that_tells_of_other_chunks_is_seen(store, root):
 def test_a_missing_chunk_is_seen(store, root):
     blob_id = store.put(noise(3 * MEBIBYTE))
     chunk_id, _ = json.loads(next((root / "lists").rglob(blob_id)).read_bytes())[1]
-    store._objects.packs.without(next((root / "packs").iterdir()), {chunk_id})
+    store._objects._packs.without(next((root / "packs").iterdir()), {chunk_id})
     with pytest.raises(CorruptError, match=chunk_id):
         store.get(blob_id)
 

@@ -132,9 +132,13 @@ def test_what_is_put_again_is_young_again(store, tmp_path, clock):
 
 
 def test_a_killed_writer_leaves_nothing_that_is_read(store, tmp_path):
-    pack = store._objects.packs.writer()
-    pack.add(digest(b"x"), b"x")
-    pack.__exit__(RuntimeError)
+    def killed():
+        with store._objects.together() as put:
+            put("whole", digest(b"x"), b"x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        killed()
     assert not (tmp_path / "blobs" / "packs").exists()
     assert list((tmp_path / "blobs" / "tmp").iterdir()) == []
     assert not store.contains(digest(b"x"))
@@ -192,4 +196,16 @@ def test_a_store_that_cannot_be_written_is_read_and_checked(store, tmp_path, mon
 
     monkeypatch.setattr(os, "open", read_only)
     assert store.intact(tree)
+    assert list(store.check()) == []
+
+
+def test_what_is_discarded_is_in_no_file_any_more(store, tmp_path):
+    first, second = folder(tmp_path / "first"), folder(tmp_path / "second", seed=1)
+    (first / "person").write_bytes(b"planted string")
+    (first / "large").write_bytes(b"planted string" + random.Random(5).randbytes(2 << 20))
+    lost, kept = store.put_tree(first), store.put_tree(second)
+    store.discard([lost])
+    assert not any(b"planted string" in path.read_bytes() for path in (tmp_path / "blobs").rglob("*") if path.is_file())
+    assert not store.contains(lost)
+    assert content(store.fetch(kept, tmp_path / "again")) == content(second)
     assert list(store.check()) == []

@@ -50,7 +50,9 @@ def serve(folder: Path, seconds: float, **pace: float) -> None:
         clock=now_ms,
     )
     paced = Pace(**pace)
-    server = Server(create_app(DataPlane.of(engine), lambda items: record(events, items), pace=lambda _: paced))
+    server = Server(
+        create_app(DataPlane.of(engine), lambda items, **within: record(events, items, **within), pace=lambda _: paced)
+    )
     try:
         server.serve_forever(on_ready=lambda: print(server.url, flush=True))
     finally:

@@ -23,6 +23,7 @@ from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.memory import MemoryEvents, MemoryRecords
 from bakeoff.web.auth import TokenAuthenticator, protect
+from bakeoff.web.pages.app import page_routes
 from bakeoff.web.permissions import permission_of
 from bakeoff.web.serving.app import create_app
 from bakeoff.web.tracking import reach
@@ -56,7 +57,7 @@ class World:
                 authenticator=authenticator,
                 fine_tuning=self.fine_tuning,
             ),
-            "tracking": create_tracking_app(tracking, authenticator=authenticator),
+            "tracking": create_tracking_app(tracking, authenticator=authenticator, pages=page_routes(tracking)),
         }
 
     @staticmethod
@@ -87,7 +88,8 @@ def test_every_cell_of_roles_and_routes_is_as_declared(world, app):
             path = re.sub(r"{[^}]*}", "x", route.path)
             method = next(iter(sorted(set(route.methods) - {"HEAD"})))
             for role, text in [*world.texts.items(), ("nobody", None)]:
-                headers = {} if text is None else {"authorization": f"Bearer {text}"}
+                headers = {"origin": "http://testserver"}  # of a page of the same site, as forms of pages must be
+                headers |= {} if text is None else {"authorization": f"Bearer {text}"}
                 status = client.request(method, path, headers=headers).status_code
                 allowed = needed == "public" or needed in ROLES.get(role, ())
                 cells += 1
@@ -95,6 +97,28 @@ def test_every_cell_of_roles_and_routes_is_as_declared(world, app):
                     wrong.append((role, method, path, needed, status))
     assert wrong == []
     assert cells > 100
+
+
+def test_every_cell_of_roles_and_calls_of_grpc_is_as_declared(world):
+    grpc = pytest.importorskip("grpc")
+    from bakeoff.web.serving.inference_grpc import SERVICE, GrpcServer
+
+    refusals = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+    with GrpcServer(world.plane, tokens=world.tokens) as server:
+        channel = grpc.insecure_channel(f"127.0.0.1:{server.port}")
+        for name, (needed, _) in server._calls().items():
+            for role, text in [*world.texts.items(), ("nobody", None)]:
+                metadata = [] if text is None else [("authorization", f"Bearer {text}")]
+                code = grpc.StatusCode.OK
+                try:
+                    channel.unary_unary(f"/{SERVICE}/{name}")(b"", metadata=metadata, timeout=20)
+                except grpc.RpcError as error:
+                    code = error.code()
+                allowed = needed == "public" or needed in ROLES.get(role, ())
+                refusal = grpc.StatusCode.UNAUTHENTICATED if text is None else grpc.StatusCode.PERMISSION_DENIED
+                assert (code in refusals) is not allowed, (role, name)
+                assert allowed or code == refusal
+        channel.close()
 
 
 def test_a_route_without_permission_stops_the_start():
@@ -296,6 +320,52 @@ def test_what_is_out_of_reach_is_not_there(world):
         assert [each["trace_id"] for each in traces] == ["tr-mine"]
         fetched = mine.get("3.0/mlflow/traces/tr-mine")["trace"]["trace_info"]
         assert fetched["trace_id"] == "tr-mine"
+
+
+def test_the_lineage_of_a_version_leads_to_no_run_out_of_reach(world):
+    with TestClient(world.apps["tracking"], raise_server_exceptions=False) as client:
+        every, mine = Tracked(world, client), Tracked(world, client, "model:shared")
+        experiment = every.post("2.0/mlflow/experiments/create", name="hidden")["experiment_id"]
+        run = every.post("2.0/mlflow/runs/create", experiment_id=experiment)["run"]["info"]["run_id"]
+        every.post("2.0/mlflow/registered-models/create", name="shared")
+        source = f"mlflow-artifacts:/{experiment}/{run}/artifacts/model"
+        made = {"name": "shared", "source": source, "run_id": run, "run_link": f"https://here/#/{run}"}
+        every.post("2.0/mlflow/model-versions/create", **made)
+        every.post("2.0/mlflow/registered-models/alias", name="shared", alias="best", version="1")
+        for caller, shown in ((every, run), (mine, "")):
+            got = caller.get("2.0/mlflow/model-versions/get", name="shared", version="1")["model_version"]
+            by_alias = caller.get("2.0/mlflow/registered-models/alias", name="shared", alias="best")["model_version"]
+            listed = caller.get("2.0/mlflow/model-versions/search", max_results=9)["model_versions"]
+            searched = next(each for each in listed if each["name"] == "shared")
+            assert {each["run_id"] for each in (got, by_alias, searched)} == {shown}
+            assert all(bool(each.get("run_link")) is bool(shown) for each in (got, by_alias, searched))
+
+
+def test_what_others_load_by_name_is_moved_by_who_may_release(world):
+    with TestClient(world.apps["tracking"], raise_server_exceptions=False) as client:
+        contributor, operator = Tracked(world, client, role="contributor"), Tracked(world, client, role="operator")
+        contributor.post("2.0/mlflow/registered-models/create", name="moved")
+        contributor.post("2.0/mlflow/model-versions/create", name="moved", source="mlflow-artifacts:/models/moved/1")
+        alias = {"name": "moved", "alias": "champion", "version": "1"}
+        stage = {"name": "moved", "version": "1", "stage": "Production"}
+        contributor.post("2.0/mlflow/registered-models/alias", 403, **alias)
+        contributor.post("2.0/mlflow/model-versions/transition-stage", 403, **stage)
+        contributor.post("2.0/mlflow/registered-models/rename", 403, name="moved", new_name="taken")
+        operator.post("2.0/mlflow/registered-models/alias", **alias)
+        operator.post("2.0/mlflow/model-versions/transition-stage", **stage)
+
+
+def test_callers_with_tokens_name_no_folder_of_the_server(world, tmp_path):
+    """With a folder as its place, an experiment's artifacts would be written wherever its maker likes."""
+    with TestClient(world.apps["tracking"], raise_server_exceptions=False) as client:
+        every = Tracked(world, client)
+        for place in (str(tmp_path), f"file://{tmp_path}", "relative"):
+            every.post("2.0/mlflow/experiments/create", 400, name=f"in {place}", artifact_location=place)
+        stored = world.records.experiments.create("of before", location=str(tmp_path)).experiment_id
+        run = every.post("2.0/mlflow/runs/create", experiment_id=stored)["run"]["info"]["run_id"]
+        path = f"/api/2.0/mlflow/upload-artifact?run_uuid={run}&path=planted.txt"
+        assert client.post(path, content=b"x", headers=every.headers).status_code == 400
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_links_may_come_before_the_trace_of_a_caller_with_scopes(world):

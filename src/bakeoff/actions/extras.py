@@ -45,6 +45,12 @@ def needs_of_settings(config: Config) -> Iterator[SettingNeed]:
         yield SettingNeed("a source on PostgreSQL", "postgres", "psycopg")
     if _scheme(store.records) in SERVER_SCHEMES:
         yield SettingNeed("records on PostgreSQL", "postgres", "psycopg")
+    if _scheme(store.events) in SERVER_SCHEMES:
+        yield SettingNeed("events on PostgreSQL", "postgres", "psycopg")
+    if _scheme(store.blobs) == "s3":
+        yield SettingNeed("blobs on S3", "s3", "obstore")
+    if config.compute.backend.partition(":")[0] == "ray":
+        yield SettingNeed("[compute] backend", "ray", "ray")
 
 
 def _scheme(location: str) -> str:

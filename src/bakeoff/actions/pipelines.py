@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bakeoff.actions.cluster_files import cluster_files
 from bakeoff.actions.extras import extras_of
 from bakeoff.core.errors import UsageError
 from bakeoff.core.plugins import suggestion
@@ -293,6 +294,10 @@ CMD ["status"]
     return {"Containerfile": text, ".containerignore": ignore}
 
 
+def _kubernetes(facts: _Facts) -> Mapping[str, str]:
+    return cluster_files(f"bakeoff-{facts.name}".replace("_", "-").replace(".", "-").lower()[:50], facts.name)
+
+
 KINDS: Mapping[str, Callable[[_Facts], Mapping[str, str]]] = {
     "github": _github,
     "gitlab": _gitlab,
@@ -302,4 +307,5 @@ KINDS: Mapping[str, Callable[[_Facts], Mapping[str, str]]] = {
     "cron": _cron,
     "systemd": _systemd,
     "cronjob": _cronjob,
+    "kubernetes": _kubernetes,
 }

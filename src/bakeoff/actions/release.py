@@ -1,7 +1,7 @@
 """Make a registered model version ready to serve on an endpoint."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.protocols import Clock
@@ -9,6 +9,8 @@ from bakeoff.registry.lineage import find_version, label
 from bakeoff.serve.releases import Release, all_releases, make_release
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from bakeoff.core.records import Version
     from bakeoff.core.refs import BlobRef
     from bakeoff.project.project import Project
@@ -74,6 +76,13 @@ def named_version(
     return find_version(project.records.versions, name, released or candidates.get(which, which))
 
 
+def _truth(rows: "pl.DataFrame", target: str, classes: tuple[str, ...]) -> "list[Any] | None":
+    """What is true of the rows, where all of it means something to the model."""
+    known: list[Any] = rows[target].to_list() if target in rows.columns else [None]
+    fits = None not in known and (not classes or {*map(str, known)} <= {*classes})
+    return known if fits else None
+
+
 def _reference(project: "Project", version: "Version") -> "BlobRef | None":
     """What monitoring compares with: what the version says of the test rows of its run; None where they are gone.
 
@@ -108,5 +117,6 @@ def _reference(project: "Project", version: "Version") -> "BlobRef | None":
         task=origin.signature.task,
         metric=metric,
         value=measured[metric]["value"],
+        truth=_truth(rows, project.config.data.target, origin.signature.classes),
     )
     return BlobRef(project.blobs.put(to_bytes(reference)))

@@ -23,7 +23,7 @@ from bakeoff.chat.privacy import may_call
 from bakeoff.chat.streaming import chunk_of, events, text_of, tokens_of
 from bakeoff.config.file import secret
 from bakeoff.core import narrow
-from bakeoff.core.errors import CandidateError, MissingExtraError, UsageError
+from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError, UsageError
 from bakeoff.core.generation import Token
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.types import Json
@@ -64,6 +64,7 @@ SHOWN = 300
 TEXTS_PER_CALL = 64
 CHARACTERS_PER_TOKEN = 4
 DONE = "[DONE]"
+TOO_LONG = re.compile("context_length_exceeded|maximum context length|exceed_context_size")
 
 logger = logging.getLogger(__name__)
 
@@ -182,6 +183,11 @@ class Refusal:
 
     status: int
     message: str
+
+    def error(self, who: str) -> ContextLengthError | RefusedError:
+        """The same as an error, for who wants an answer to this one request."""
+        kind = ContextLengthError if TOO_LONG.search(self.message) else RefusedError
+        return kind(f"{who} refuses (HTTP {self.status}): {self.message}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

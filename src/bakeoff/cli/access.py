@@ -11,6 +11,10 @@ from bakeoff.cli.root import CommandGroup
 from bakeoff.cli.tables import table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bakeoff.actions.forget import Forgotten
+    from bakeoff.security.accounts import Account
     from bakeoff.security.tokens import AccessToken
 
 __all__ = ["add_to"]
@@ -31,6 +35,10 @@ def add_to(app: typer.Typer) -> None:
             "Who changed what: list it, verify that it is whole, export it.\n\nFor example: bakeoff audit list",
             AUDIT,
         ),
+        "people": (
+            "Accounts of people who sign in to pages.\n\nFor example: bakeoff people add ada --role viewer",
+            PEOPLE,
+        ),
         "certs": ("Certificates for TLS (dev: a local authority, to try it).\n\nFor example: bakeoff certs dev", CERTS),
     }
     for name, (help_text, commands) in groups.items():
@@ -38,6 +46,7 @@ def add_to(app: typer.Typer) -> None:
         for command_name, command in commands.items():
             group.command(command_name)(command)
         app.add_typer(group)
+    app.command()(forget)
 
 
 def create(
@@ -188,6 +197,50 @@ def export(
             typer.echo(json.dumps(record.to_json()) if shape == "jsonl" else as_cef(record, bakeoff.__version__))
 
 
+def deps(
+    *,
+    database: Annotated[
+        Path | None,
+        typer.Option("--database", metavar="PATH", help="OSV records: a folder, or PyPI's all.zip of osv.dev."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="PACKAGE", help="Whose licence was looked at and is accepted."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Packages that are installed here: files that were changed, licences, known vulnerabilities. Ends with 3 for any.
+
+    For example: bakeoff audit deps --database all.zip
+    """
+    from dataclasses import asdict
+
+    from bakeoff.environment.distributions import installed
+    from bakeoff.environment.vulnerabilities import audited
+
+    packages, accepted = installed(), set(allow or ())
+    changed = [each for each in packages if each.changed]
+    strict = [each for each in packages if each.terms in {"strong", "unknown"} and each.name not in accepted]
+    versions = {each.name: each.version for each in packages}
+    known = () if database is None else audited(versions, database).vulnerabilities
+    if as_json:
+        emit({"packages": [asdict(each) for each in packages], "vulnerabilities": [asdict(each) for each in known]})
+    else:
+        rows = [(each.name, each.version, "changed", ", ".join(each.changed[:3])) for each in changed]
+        rows += [(each.name, each.version, f"licence: {each.terms}", each.licence or "none stated") for each in strict]
+        rows += [(each.package, each.version, each.id, each.summary) for each in known]
+        if rows:
+            typer.echo(table(("package", "version", "what", "which"), rows))
+        unrecorded = sum(not each.recorded for each in packages)
+        looked = "vulnerabilities were not looked for (--database)" if database is None else f"{len(known)} vulnerable"
+        typer.echo(
+            f"{len(packages)} packages: {len(changed)} with changed files, {len(strict)} with a licence to look at, "
+            f"{looked}; {unrecorded} have no record of their files"
+        )
+    if changed or strict or known:
+        raise typer.Exit(FAULTY)
+
+
 def dev(
     into: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder for the files.")] = Path("certificates"),
     *,
@@ -211,6 +264,61 @@ def dev(
         typer.echo(f"clients trust it by {authority}, for example: curl --cacert {authority} …", err=True)
 
 
+def forget(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="What the person's rows hold: an address, a number.")],
+    *,
+    models: Annotated[
+        bool, typer.Option("--models", help="Remove models whose files hold the key, unless an endpoint serves them.")
+    ] = False,
+    look: Annotated[bool, typer.Option("--look", help="Erase nothing: list the files that hold the key.")] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person from log, feedback, datasets, records and caches; ends with 3 when files hold the key still.
+
+    For example: bakeoff forget ada@example.org
+    """
+    from dataclasses import asdict
+
+    from bakeoff.actions.forget import places
+    from bakeoff.core.erasure import PersonKey
+
+    with open_project(folder) as project:
+        if look:
+            remaining = tuple(places(PersonKey(key), project.folder))
+            result = None
+        else:
+            result = project.forget(key, models=models)
+            remaining = result.remaining
+    if as_json:
+        emit({"remaining": list(remaining)} if result is None else asdict(result))
+    else:
+        _show_forgotten(result, remaining)
+    if remaining:
+        raise typer.Exit(FAULTY)
+
+
+def _show_forgotten(result: "Forgotten | None", remaining: "Sequence[str]") -> None:
+    if result is not None:
+        rows = sum(result.records.values())
+        typer.echo(
+            f"erased {result.events} events, {rows} rows and values of records, parts of {result.blobs} blobs and "
+            f"{result.files} files of caches"
+        )
+        if result.models:
+            marks = [("version", "its files hold the key", "an endpoint serves it", "removed")]
+            cells = [
+                (m.version, *("yes" if each else "" for each in (m.holds, m.live, m.removed))) for m in result.models
+            ]
+            typer.echo("learned from this person:")
+            typer.echo(table(marks[0], cells))
+            typer.echo("'bakeoff run' makes models of the rows that are left")
+    for path in remaining:
+        typer.echo(f"still holds it: {path}")
+    if not remaining:
+        typer.echo("no file of the project holds it")
+
+
 def _facts(token: "AccessToken") -> dict[str, object]:
     from dataclasses import asdict
 
@@ -221,6 +329,74 @@ def _moment(time_ms: int | None) -> str:
     return "" if time_ms is None else f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def add_person(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As the person signs in.")],
+    *,
+    role: Annotated[list[str], typer.Option("--role", metavar="ROLE", help="As those of tokens.")],
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", metavar="KIND:NAME", help="What is within reach, as of tokens.")
+    ] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Make an account; the password is asked for, or read from stdin where that is no terminal.
+
+    For example: bakeoff people add ada --role viewer
+    """
+    import sys
+
+    asked = sys.stdin.isatty()
+    password = typer.prompt("password", hide_input=True, confirmation_prompt=True) if asked else sys.stdin.readline()
+    with open_project(folder) as project:
+        account = project.add_person(name, password.rstrip("\n"), roles=role, scopes=scope or ())
+    if as_json:
+        emit({"person": _person(account)})
+    else:
+        typer.echo(f"{account.name} may sign in as {', '.join(account.roles)}")
+
+
+def list_people(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """All accounts.
+
+    For example: bakeoff people list
+    """
+    with open_project(folder) as project:
+        people = project.people()
+    if as_json:
+        emit({"people": [_person(each) for each in people]})
+        return
+    rows = [
+        (each.name, ", ".join(each.roles), ", ".join(each.scopes) or "everything", _moment(each.created_ms))
+        for each in people
+    ]
+    typer.echo(table(("name", "roles", "scopes", "since"), rows) if rows else "no accounts yet")
+
+
+def remove_person(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose account.")],
+    *,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Take an account away; its sessions end within a second.
+
+    For example: bakeoff people remove ada
+    """
+    with open_project(folder) as project:
+        account = project.remove_person(name)
+    if as_json:
+        emit({"person": _person(account)})
+    else:
+        typer.echo(f"{account.name} may not sign in any more")
+
+
+def _person(account: "Account") -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(account)
+
+
+PEOPLE = {"add": add_person, "list": list_people, "remove": remove_person}
 TOKENS = {"create": create, "list": list_tokens, "revoke": revoke}
-AUDIT = {"list": list_audit, "verify": verify, "export": export}
+AUDIT = {"list": list_audit, "verify": verify, "export": export, "deps": deps}
 CERTS = {"dev": dev}

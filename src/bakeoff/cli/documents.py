@@ -220,6 +220,7 @@ def _loop() -> Types:
         blocked=str | None,
         unwatched=str | None,
         run=RunOutcome | None,
+        cycle=NotRequired[_cycle() | None],
     )
     return (turn,)
 
@@ -272,6 +273,47 @@ def _branch_changes() -> type[Any]:
     from bakeoff.actions.git_changes import BranchChanges
 
     return BranchChanges
+
+
+def _cycle() -> Any:
+    from bakeoff.loop.cycle import CycleDecision, CycleReason
+
+    return _typed(
+        "LoopCycle",
+        number=int,
+        triggers=list[CycleReason],
+        decisions=list[CycleDecision],
+        state=str,
+        open=bool,
+    )
+
+
+def _loop_status() -> Types:
+    from bakeoff.loop.policy import Hold, Spent
+
+    cycle = _cycle()
+    status = _typed(
+        "LoopStanding",
+        cycle=cycle | None,
+        holding=Hold | None,
+        spent=Spent,
+        period=str,
+        due_ms=int | None,
+        recent=list[cycle],
+    )
+    return (status,)
+
+
+def _loop_replay() -> Types:
+    from bakeoff.loop.replay import ReplayResult
+
+    return (ReplayResult, _Written)
+
+
+def _retired() -> Types:
+    from bakeoff.loop.retire import Retirement
+
+    return (_typed("RetiredModels", models=list[Retirement], archived=bool),)
 
 
 def _environment() -> type[Any]:
@@ -386,6 +428,41 @@ def _export() -> Types:
     return (Exported,)
 
 
+def _history() -> Types:
+    from bakeoff.actions.feedback import FeedbackHistory
+
+    return (FeedbackHistory,)
+
+
+def _agreement() -> Types:
+    from bakeoff.actions.feedback import AnnotatorAgreement
+
+    return (AnnotatorAgreement,)
+
+
+def _review_status() -> Types:
+    from bakeoff.feedback.review import ReviewBatch
+
+    progress = _typed("ReviewStatus", batch=ReviewBatch, done=int, open=int, leased=int, skipped=int, by=dict[str, int])
+    return (_typed("ReviewBatches", batches=list[progress]),)
+
+
+def _review_batch() -> Types:
+    from bakeoff.feedback.review import ReviewBatch
+
+    return (_typed("OneReviewBatch", batch=ReviewBatch),)
+
+
+def _review_row() -> Types:
+    return (_typed("OneReviewRow", row=dict[str, Any] | None),)
+
+
+def _review_estimate() -> Types:
+    from bakeoff.actions.review import ReviewEstimate
+
+    return (ReviewEstimate,)
+
+
 def _endpoint_status() -> Any:
     from bakeoff.core.releases import EndpointChange, Release
     from bakeoff.loop.rollout import Rollout
@@ -417,6 +494,18 @@ def _package() -> Types:
     return (Package, _typed("CheckedPackage", check=PackageCheck | None))
 
 
+def _planned() -> Types:
+    from bakeoff.results.capacity import CapacityPlan
+
+    return (CapacityPlan,)
+
+
+def _moved() -> Types:
+    from bakeoff.actions.move import Move
+
+    return (Move,)
+
+
 def _steered() -> Types:
     from bakeoff.loop.rollout import Rollout
 
@@ -442,12 +531,38 @@ CHANGES_OF_ENDPOINTS = (
     "undo",
 )
 
+
+def _account() -> Any:
+    from bakeoff.security.accounts import Account
+
+    return Account
+
+
+def _deps() -> Types:
+    from bakeoff.environment.distributions import Installed
+    from bakeoff.environment.vulnerabilities import Vulnerability
+
+    return (_typed("InstalledPackages", packages=list[Installed], vulnerabilities=list[Vulnerability]),)
+
+
+def _forgotten() -> Types:
+    from bakeoff.actions.forget import Forgotten
+
+    return [Forgotten, _typed("KeyLeft", remaining=list[str])]
+
+
 COMMANDS: Mapping[str, Callable[[], Types]] = {
     "init": lambda: (_Init,),
     "run": lambda: (*_run(), _Unchanged),
     "report": lambda: (*_run(), _Written),
     "status": _status,
     "loop": _loop,
+    "loop status": _loop_status,
+    "loop explain": lambda: (_cycle(),),
+    "loop approve": lambda: (_cycle(),),
+    "loop reject": lambda: (_cycle(),),
+    "loop replay": _loop_replay,
+    "models retire": _retired,
     "demo": lambda: (*_run(), _Unchanged, _Traffic),
     "serve": lambda: (_Endpoint,),
     "endpoints": _endpoints,
@@ -456,16 +571,38 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "endpoints steer": _steered,
     "replay": _replay,
     "package": _package,
+    "plan": _planned,
+    "move": _moved,
     "predict": lambda: (_Predictions,),
-    "feedback": lambda: (_Feedback,),
+    "feedback give": lambda: (_Feedback,),
+    "feedback import": lambda: (_Feedback,),
+    "feedback history": _history,
+    "feedback agreement": _agreement,
+    "review": _review_status,
+    "review status": _review_status,
+    "review pick": _review_batch,
+    "review close": _review_batch,
+    "review next": _review_row,
+    "review skip": _review_row,
+    "review answer": lambda: (_Feedback,),
+    "review import": lambda: (_typed("ReviewImport", accepted=int, problems=list[str]),),
+    "review estimate": _review_estimate,
     "ui": lambda: (_Ui,),
     "explain": _explained_run_or_row,
-    "monitor": lambda: (_report(),),
+    "monitor": lambda: (_report(), _typed("TestedAlerts", targets=dict[str, str | None])),
+    "monitor silence": lambda: (_typed("SilencedAlert", rule=str, until_ms=int),),
+    "monitor compare": lambda: (_typed("ComparedColumns", columns=dict[str, dict[str, Any]]),),
+    "monitor export-dashboards": lambda: (_typed("DashboardFiles", files=list[str]),),
     "tokens create": lambda: (_typed("MadeToken", token=_token(), text=str),),
     "tokens list": lambda: (_typed("AllTokens", tokens=list[_token()]),),
     "tokens revoke": lambda: (_typed("OneToken", token=_token()),),
+    "people add": lambda: (_typed("OnePerson", person=_account()),),
+    "people list": lambda: (_typed("AllPeople", people=list[_account()]),),
+    "people remove": lambda: (_typed("OnePerson", person=_account()),),
     "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
     "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
+    "audit deps": _deps,
+    "forget": _forgotten,
     "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),
     "fine-tune": lambda: (
         _typed("TunedModel", job=str, status=str, model_version=str | None, verdict=str | None, takes_over=bool | None),
@@ -519,6 +656,8 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "models available": lambda: (_Available,),
     "models harness": _harness,
     "models export": _export,
+    "models sign": lambda: (_typed("SignedModel", model=str),),
+    "models verify": lambda: (_typed("VerifiedModel", signer=str),),
 }
 """The types of each command's document."""
 

@@ -64,7 +64,12 @@ def list_endpoints(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
         for status in statuses
         for route in status.routes
     ]
-    rows += [[status.name, "", "nothing released", "", ""] for status in statuses if not status.routes]
+    rows += [[status.name, "upstream", each, "", ""] for status in statuses for each in status.upstreams]
+    rows += [
+        [status.name, "", "nothing released", "", ""]
+        for status in statuses
+        if not status.routes and not status.upstreams
+    ]
     typer.echo(table(["endpoint", "role", "model", "share", ""], rows, right=["share"]) if rows else "no endpoint yet")
     next_step("endpoints show" if rows else "run", folder)
 
@@ -224,7 +229,8 @@ def _page(status: "EndpointStatus") -> str:
 
     head = f"endpoint {status.name!r}{': paused' if status.paused else ''}"
     routes = [[each.status, each.model_version, each.percent, each.release_id] for each in status.routes]
-    parts = [table(["role", "model", "share", "release"], routes, right=["share"]) if routes else "nothing released"]
+    upstreams = f"asks {', then '.join(status.upstreams)}" if status.upstreams else "nothing released"
+    parts = [table(["role", "model", "share", "release"], routes, right=["share"]) if routes else upstreams]
     parts += map(_of_rollout, status.rollouts)
     changes = [
         [f"{datetime.fromtimestamp(each.time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}", each.what, each.who, each.why]

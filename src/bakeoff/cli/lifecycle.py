@@ -1,4 +1,4 @@
-"""Commands of the lifecycle: init, run, report, status, loop, demo."""
+"""Commands of the lifecycle: init, run, report, status, demo."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ from bakeoff.config.duration import budget_seconds
 if TYPE_CHECKING:
     from bakeoff.results.outcome import RunOutcome
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "end_of_run"]
 
 HERE = Path()
 GATE_FAILED = 3
@@ -34,7 +34,7 @@ PAGE = "report.html"
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for command in (init, run, status, loop, demo):
+    for command in (init, run, status, demo):
         app.command()(command)
     app.command(cls=optional_value("--html", PAGE))(report)
 
@@ -105,7 +105,7 @@ def run(
 
         typer.echo(leaderboard(outcome.results, unchanged=outcome.unchanged))
         next_step("report", folder)
-    _end(outcome, allow_missing=allow_missing)
+    end_of_run(outcome, allow_missing=allow_missing)
 
 
 def report(
@@ -168,41 +168,7 @@ def status(
         next_step("serve" if found["release"] else "run", folder)
 
 
-def loop(
-    *,
-    once: Annotated[bool, typer.Option("--once", help="Take one turn and end.")] = False,
-    every_s: Annotated[float, typer.Option(metavar="SECONDS", help="Seconds between turns.", min=1.0)] = 60.0,
-    folder: Folder = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Watch what is served; when there is reason to, take the feedback in and run again.
-
-    For example: bakeoff loop --once
-    """
-    import time
-
-    from bakeoff.cli.render import turn_json, turn_page
-
-    while True:
-        with open_project(folder) as project:
-            turn = project.loop_once()
-        if as_json:
-            emit(turn_json(turn))
-        else:
-            typer.echo(turn_page(turn))
-        if once:
-            break
-        time.sleep(every_s)
-    if not as_json:
-        next_step("status", folder)
-    if turn.blocked is not None:
-        typer.echo(f"not released: {turn.blocked}", err=True)
-        raise typer.Exit(GATE_FAILED)
-    if turn.outcome is not None:
-        _end(turn.outcome.results, allow_missing=True)
-
-
-def _end(outcome: "RunOutcome", *, allow_missing: bool) -> None:
+def end_of_run(outcome: "RunOutcome", *, allow_missing: bool) -> None:
     """Exit with 1 when a candidate failed that may not, or all did; with 3 when none won."""
     failed = [each.name for each in outcome.failed]
     if not outcome.fine:

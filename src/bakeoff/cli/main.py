@@ -21,21 +21,27 @@ from bakeoff.cli import (
     data,
     endpoints,
     environments,
+    feedback,
     fine_tuning,
     for_programs,
     lifecycle,
     lineage,
+    looping,
     models,
+    monitoring,
     moving,
     packaging,
     pipelines,
+    planning,
     questions,
     records,
     replaying,
+    reviewing,
     serving,
     together,
     tracking,
     versions,
+    watching,
 )
 from bakeoff.cli.failures import INTERRUPTED, described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
@@ -83,7 +89,24 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (lifecycle, serving, together, endpoints, replaying, packaging, tracking, moving, records, questions):
+for _module in (
+    lifecycle,
+    looping,
+    serving,
+    feedback,
+    reviewing,
+    monitoring,
+    together,
+    endpoints,
+    replaying,
+    packaging,
+    planning,
+    tracking,
+    watching,
+    moving,
+    records,
+    questions,
+):
     _module.add_to(app)
 for _module in (data, models, lineage, versions, fine_tuning, environments, checking, pipelines, access, for_programs):
     _module.add_to(app)

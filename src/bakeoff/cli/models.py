@@ -29,10 +29,13 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(name="models", cls=CommandGroup, invoke_without_command=True, rich_markup_mode=None)
     group.callback()(models)
     group.command()(available)
+    group.command()(retire)
     group.command()(harness)
     group.command()(export)
     group.command("card")(model_card)
     group.command("diff")(model_diff)
+    group.command()(sign)
+    group.command()(verify)
     app.add_typer(group)
 
 
@@ -54,6 +57,78 @@ def models(context: typer.Context, *, folder: Folder = HERE, as_json: AsJson = F
 
         typer.echo(models_page(found))
         next_step(f"lineage {found[0].name}/{found[0].number}" if found else "run", folder)
+
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A version (name/2, 2) or an alias.")]
+
+
+def sign(
+    model: Model = "champion",
+    *,
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="A private key in PEM; it is not stored.")],
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a model version (OpenSSF Model Signing), so that servers with require_signed load it.
+
+    For example: bakeoff models sign champion --key release.pem
+    """
+    with open_project(folder) as project:
+        signed = project.sign_model(model, key=key)
+    if as_json:
+        emit({"model": signed})
+    else:
+        typer.echo(f"{signed} is signed")
+
+
+def verify(
+    model: Model = "champion",
+    *,
+    key: Annotated[
+        list[Path] | None, typer.Option("--key", metavar="FILE", help="A public key in PEM; else those of [security].")
+    ] = None,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """See that a model version has exactly the files that a trusted key has signed.
+
+    For example: bakeoff models verify champion --key release.pub.pem
+    """
+    with open_project(folder) as project:
+        signer = project.verify_model(model, keys=key or ())
+    if as_json:
+        emit({"signer": signer})
+    else:
+        typer.echo(f"{model} is as it was signed, by the key {signer[:16]}")
+
+
+def retire(
+    *,
+    after: Annotated[str, typer.Option(metavar="TIME", help="How long a version must have been unused.")] = "30d",
+    apply: Annotated[bool, typer.Option("--apply", help="Archive them; nothing is deleted.")] = False,
+    propose: Annotated[bool, typer.Option("--propose", help="Only name them, as without any option.")] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Model versions that nothing serves, compares with or may go back to: proposed for archiving.
+
+    For example: bakeoff models retire --after 90d
+    """
+    from dataclasses import asdict
+
+    from bakeoff.config.duration import seconds
+    from bakeoff.core.errors import UsageError
+
+    if apply and propose:
+        raise UsageError("expected --propose or --apply, received both")
+    with open_project(folder) as project:
+        proposed = project.cycles.retire(after_days=seconds(after) / 86_400, apply=apply)
+    if as_json:
+        emit({"models": [asdict(each) for each in proposed], "archived": apply})
+        return
+    from bakeoff.cli.loop_page import retirements_page
+
+    typer.echo(retirements_page(proposed, archived=apply))
 
 
 def available(

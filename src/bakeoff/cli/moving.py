@@ -1,4 +1,4 @@
-"""Commands that move what was tracked between bakeoff and MLflow."""
+"""Commands that move what is stored: to other stores, and between bakeoff and MLflow."""
 
 import tempfile
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, next_step, show_progress
+from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, show_progress
 from bakeoff.cli.stores import stores
 from bakeoff.cli.tables import table
 from bakeoff.results.transfer import Transferred
@@ -22,8 +22,34 @@ Uri = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for command in (import_mlflow, export_mlflow):
+    for command in (move, import_mlflow, export_mlflow):
         app.command(name=command.__name__.replace("_", "-"))(command)
+
+
+def move(
+    *,
+    to: Annotated[Path, typer.Option(metavar="CONFIG", help="A file in TOML with the [store] to copy to.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Remove what the target's records hold, and copy them anew.")
+    ] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Copy records, blobs and events to other stores, and check them there; the project's own stay as they are.
+
+    For example: bakeoff move --to shared.toml
+    """
+    with open_project(folder) as project:
+        done = project.move(to, again=again)
+    if as_json:
+        emit(done.to_json())
+        return
+    rows = [[each.table, f"{each.rows:,}", each.checksum] for each in done.records if each.rows]
+    rows.append(["events", f"{done.events:,}", done.events_checksum])
+    typer.echo(table(["table", "rows", "checksum on both sides"], rows, right=["rows"]))
+    there = f"there already were {done.blobs_already:,} of them and {done.events_already:,} events"
+    typer.echo(f"{done.blobs:,} blobs ({done.blob_bytes / 1e6:,.1f} MB) read back; {there}")
+    typer.echo(f"now put the [store] of {to} into bakeoff.toml; the old stores are as they were")
 
 
 def import_mlflow(uri: Uri, *, folder: Folder = HERE, as_json: AsJson = False) -> None:

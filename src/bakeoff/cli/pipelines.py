@@ -32,7 +32,7 @@ def init(
         str,
         typer.Argument(
             metavar="KIND",
-            help="github, gitlab, jenkins, pre-commit, container, cron, systemd or cronjob.",
+            help="github, gitlab, jenkins, pre-commit, container, cron, systemd, cronjob or kubernetes.",
         ),
     ],
     *,

@@ -200,8 +200,9 @@ def turn_page(turn: "LoopTurn") -> str:
     """One turn of the loop."""
     parts = [signals_page(turn.report)] if turn.report else [f"not monitored: {turn.unwatched}"]
     parts += [f"trigger {trigger.kind}: {trigger.reason}" for trigger in turn.triggers]
+    parts += [] if turn.cycle is None else [turn.cycle.headline, f"  {turn.cycle.last.sentence}"]
     if turn.outcome is None:
-        parts.append("no trigger fired: nothing was done")
+        parts += [] if turn.cycle else ["no trigger fired: nothing was done"]
         parts += [f"not released: {turn.blocked}"] if turn.blocked else []
     else:
         parts += [_joined(turn.taken_in, turn.outcome.results.dataset), "", leaderboard(turn.outcome.results)]
@@ -224,6 +225,7 @@ def turn_json(turn: "LoopTurn") -> dict[str, Json]:
         "blocked": turn.blocked,
         "unwatched": turn.unwatched,
         "run": turn.outcome.results.to_json() if turn.outcome else None,
+        "cycle": turn.cycle.to_json() if turn.cycle else None,
     }
 
 

@@ -20,8 +20,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "endpoints",
         "replay",
         "package",
+        "plan",
         "predict",
         "feedback",
+        "review",
         "monitor",
         "loop",
         "ui",
@@ -40,8 +42,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "fine-tune",
     ),
     "Before a merge": ("check", "ci", "diff", "hook"),
-    "Security": ("tokens", "audit", "certs"),
-    "Care": ("config", "verify", "gc", "import-mlflow", "export-mlflow"),
+    "Security": ("tokens", "people", "audit", "certs", "forget"),
+    "Care": ("config", "verify", "gc", "move", "import-mlflow", "export-mlflow"),
     "For programs": ("completion", "schema"),
 }
 """Each command stands in one of them."""

@@ -1,4 +1,4 @@
-"""Commands around the endpoint: serve, predict, feedback, monitor."""
+"""Commands around the endpoint: serve, predict."""
 
 import contextlib
 import json
@@ -7,11 +7,11 @@ import socket
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
+from bakeoff.cli.options import AsJson, Folder, emit, open_project
 from bakeoff.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SWITCH_S = 0.0005
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for command in (serve, predict, feedback, monitor):
+    for command in (serve, predict):
         app.command()(command)
 
 
@@ -180,71 +180,3 @@ def predict(
 
     with answering(file, row, url, folder) as parts:
         show_answers(parts, as_json=as_json, folder=folder)
-
-
-def feedback(
-    prediction_id: Annotated[str | None, typer.Argument(help="The id of a prediction.")] = None,
-    label: Annotated[str | None, typer.Argument(help="What was true.")] = None,
-    *,
-    correction: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The answer that should have been given.")
-    ] = None,
-    rating: Annotated[float | None, typer.Option(metavar="NUMBER", help="How good the answer was: -1 or +1.")] = None,
-    comment: Annotated[str | None, typer.Option(metavar="TEXT", help="Anything to say about it.")] = None,
-    file: Annotated[
-        str | None,
-        typer.Option(
-            "--file",
-            "-f",
-            metavar="FILE",
-            help="A file of items: anything that [data] source may name, or JSON; - reads JSON from stdin.",
-        ),
-    ] = None,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="Send to a running endpoint.")] = None,
-    folder: Folder = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Say what was true (or better) for predictions, by id; exit 1 when some of it does not count.
-
-    For example: bakeoff feedback ID fresh
-    """
-    from bakeoff.cli.answering import recording, show_recorded
-
-    item: dict[str, Any] | None = None
-    if prediction_id is not None:
-        said = {"label": label, "correction": correction, "rating": rating, "comment": comment}
-        item = {"id": prediction_id} | {kind: value for kind, value in said.items() if value is not None}
-    if (file is None) == (item is None) or (item is not None and len(item) == 1):
-        expected = "a prediction's id with its label, --correction, --rating or --comment, or --file"
-        given = "neither" if file is None and item is None else "both" if file and item else "an id alone"
-        raise UsageError(f"expected {expected}; received {given}")
-    with recording(file, item, url, folder) as parts:
-        show_recorded(parts, as_json=as_json, folder=folder)
-
-
-def monitor(
-    *,
-    since_ms: Annotated[
-        int | None,
-        typer.Option(
-            metavar="MS", help="Start of the window, in milliseconds since 1970 (UTC); the live release's by default."
-        ),
-    ] = None,
-    until_ms: Annotated[int | None, typer.Option(metavar="MS", help="End of the window; now by default.")] = None,
-    folder: Folder = HERE,
-    as_json: AsJson = False,
-) -> None:
-    """Signals of the live release: drift, quality, latency, errors, volume.
-
-    For example: bakeoff monitor
-    """
-    from bakeoff.cli.render import signals_page
-    from bakeoff.monitor.signals import to_json
-
-    with open_project(folder) as project:
-        found = project.monitor(since_ms=since_ms, until_ms=until_ms)
-    if as_json:
-        emit(to_json(found))
-    else:
-        typer.echo(signals_page(found))
-        next_step("loop --once", folder)

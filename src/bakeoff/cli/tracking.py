@@ -33,13 +33,14 @@ def ui(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Serve tracking to MLflow clients and OpenTelemetry exporters until interrupted.
+    """Serve the project's pages, and tracking to MLflow clients and OpenTelemetry exporters, until interrupted.
 
     For example: bakeoff ui --port 5000
     """
     from bakeoff.project import wiring
-    from bakeoff.web.auth import TokenAuthenticator
-    from bakeoff.web.server import Server, local_hosts
+    from bakeoff.web.pages.app import page_routes, warm
+    from bakeoff.web.people import access, hosts
+    from bakeoff.web.server import Server
     from bakeoff.web.tracking.app import create_tracking_app
     from bakeoff.web.tracking.context import PROXIED, Tracking
     from bakeoff.web.tracking.prices import PriceTable
@@ -58,17 +59,24 @@ def ui(
             prices=PriceTable.standard(opened.config),
         )
         tracking.prepare()
-        tokens = wiring.authenticator(opened.auth, opened.records.documents, wiring.now_ms)
-        app = create_tracking_app(
-            tracking, hosts=local_hosts(host), authenticator=tokens and TokenAuthenticator(tokens)
-        )
         encrypted = wiring.certificate(opened.tls, opened.folder)
+        tokens, people = access(opened, secure=encrypted is not None)
+        app = create_tracking_app(
+            tracking,
+            hosts=hosts(host, opened.auth),
+            authenticator=tokens,
+            pages=[*page_routes(tracking, opened.project), *([] if people is None else people.routes())],
+        )
         server = Server(app, host, port, authenticated=tokens is not None, tls=encrypted)
 
         def ready() -> None:
             if as_json:
                 emit({"url": server.url})
             else:
-                typer.echo(f"tracking at {server.url} (Ctrl-C ends it): export MLFLOW_TRACKING_URI={server.url}")
+                typer.echo(
+                    f"pages and tracking at {server.url} (Ctrl-C ends it): export MLFLOW_TRACKING_URI={server.url}"
+                )
+            if opened.project is not None:
+                warm(opened.project)
 
         server.serve_forever(on_ready=ready)

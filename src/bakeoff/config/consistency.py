@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from bakeoff.config.sections import Config, SearchConfig
 from bakeoff.core import narrow
+from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import Problem
 
 __all__ = ["problems", "shown"]
@@ -49,6 +50,16 @@ def problems(config: Config, file: str) -> Iterator[Problem]:
     yield from _decide_problems(config, problem)
     yield from _judge_problems(config, problem)
     yield from _split_problems(config, problem)
+    yield from _upstream_problems(config, problem)
+    yield from _alert_problems(config, problem)
+
+
+def _alert_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+    for name, target in config.alerts.to.items():
+        if target.kind in {"webhook", "slack"} and (target.url is None) == (target.url_env is None):
+            yield problem(f"alerts.to.{name}", "either url or url_env", "neither" if target.url is None else "both")
+        if target.kind == "email" and not (target.server and target.sender and target.recipients):
+            yield problem(f"alerts.to.{name}", "server, sender and recipients", "not all of them")
 
 
 def _task_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
@@ -163,3 +174,25 @@ def _split_problems(config: Config, problem: Callable[[str, str, str], Problem])
         yield problem("split.folds", "at least 2 folds, or 0 for one test part", "1")
     if split.asks_folds and "test" in split.model_fields_set:
         yield problem("split.test", "nothing beside split.folds, which make every row a test row", repr(split.test))
+
+
+def _upstream_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+    if config.endpoint.upstreams:
+        yield problem("endpoint.upstreams", "none: the project's winner answers there; [endpoints.NAME] may", "some")
+    names = [config.endpoint.name or config.project.name, *config.endpoints]
+    paid = any(limit.usd_per_minute or limit.usd_per_day for limit in config.limits.values())
+    for endpoint, served in config.endpoints.items():
+        where = f"endpoints.{endpoint}.upstreams"
+        if served.upstreams and names.count(endpoint) > 1:
+            yield problem(where, "another name than the project's own endpoint has", repr(endpoint))
+        called = [each.name or each.model or each.url for each in served.upstreams]
+        if len(set(called)) < len(called):
+            yield problem(where, "names (or models) that differ", shown(called))
+        for at, each in enumerate(served.upstreams):
+            if not config.privacy.remote and not is_local_url(each.url):
+                why = "true, because what callers send goes to another machine"
+                yield problem("privacy.remote", f"{why} ({where}[{at}].url)", "false")
+            if paid and (each.price_in is None or each.price_out is None):
+                yield problem(
+                    f"{where}[{at}].price_in", "price_in and price_out, because [limits] names dollars", "less"
+                )

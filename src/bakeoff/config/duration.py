@@ -1,10 +1,10 @@
-"""Times as people write them: "90s", "30m", "1.5h", and "none" for a budget without an end."""
+"""Times as people write them: "90s", "30m", "1.5h", "50ms", and "none" for a budget without an end."""
 
 import re
 
 from bakeoff.core.errors import UsageError
 
-__all__ = ["NONE", "budget_seconds", "seconds"]
+__all__ = ["NONE", "budget_seconds", "milliseconds", "pause_seconds", "seconds"]
 
 NONE = "none"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -33,3 +33,29 @@ def budget_seconds(text: str) -> float:
     inf
     """
     return float("inf") if text.strip().lower() == NONE else seconds(text)
+
+
+def milliseconds(text: str) -> float:
+    """Milliseconds of a short duration: "50ms", or one of `seconds`.
+
+    Raises:
+        UsageError: it is none, or not longer than nothing.
+
+    >>> milliseconds("50ms"), milliseconds("1.5s")
+    (50.0, 1500.0)
+    """
+    matched = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)ms", text.strip().lower())
+    if matched and float(matched[1]):
+        return float(matched[1])
+    if matched or not re.fullmatch(r"[\d.]+s", text.strip().lower()):
+        raise UsageError(f"expected a time such as 50ms or 0.2s, received {text!r}")
+    return seconds(text) * 1000
+
+
+def pause_seconds(text: str) -> float:
+    """The same, and no time at all for "none".
+
+    >>> pause_seconds("none"), pause_seconds("12h")
+    (0.0, 43200.0)
+    """
+    return 0.0 if text.strip().lower() == NONE else seconds(text)

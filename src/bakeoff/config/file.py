@@ -15,14 +15,14 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from bakeoff.config.consistency import problems, shown
-from bakeoff.config.sections import Config, Gate
+from bakeoff.config.sections import Config, Gate, StoreConfig
 from bakeoff.core import narrow
 from bakeoff.core.addresses import without_password
 from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.types import Json
 
-__all__ = ["FILE_NAME", "Loaded", "Value", "load", "loads", "secret"]
+__all__ = ["FILE_NAME", "Loaded", "Value", "load", "load_store", "loads", "secret"]
 
 FILE_NAME = "bakeoff.toml"
 ENVIRONMENT_PREFIX = "BAKEOFF_"
@@ -79,8 +79,29 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
         ConfigError: it is missing, is not TOML, or anything in it is wrong; all problems at once.
     """
     file = path / FILE_NAME if path.is_dir() else path
+    return loads(_text(file), folder=file.parent.resolve(), file=file.name, environ=environ)
+
+
+class _StoreFile(BaseModel):
+    store: StoreConfig
+
+
+def load_store(path: Path) -> StoreConfig:
+    """The `[store]` of a file, which need hold nothing else; the environment does not change it.
+
+    Raises:
+        ConfigError: it is missing, is not TOML, or wrong.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
     try:
-        text = file.read_bytes().decode("utf-8-sig")  # some editors put a byte order mark first
+        return _StoreFile.model_validate(_tree(_text(file), file.name)).store
+    except ValidationError as error:
+        raise ConfigError(tuple(_problems(error, file.name, {}))) from None
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")  # some editors put a byte order mark first
     except FileNotFoundError:
         raise ConfigError(
             (
@@ -97,15 +118,18 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
         raise ConfigError(
             (Problem(file=str(file), key="", expected="a readable UTF-8 file", found=str(error)),)
         ) from None
-    return loads(text, folder=file.parent.resolve(), file=file.name, environ=environ)
+
+
+def _tree(text: str, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also of numbers and nesting that Python cannot take
+        raise ConfigError((Problem(file=file, key="", expected="valid TOML", found=str(error)),)) from None
 
 
 def loads(text: str, *, folder: Path, file: str = FILE_NAME, environ: Mapping[str, str] | None = None) -> Loaded:
     """Check a project file given as text; the same errors as `load`."""
-    try:
-        tree: dict[str, Any] = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also of numbers and nesting that Python cannot take
-        raise ConfigError((Problem(file=file, key="", expected="valid TOML", found=str(error)),)) from None
+    tree = _tree(text, file)
     given = frozenset(key for key, _ in _flatten(tree, ""))
     overrides = _override(tree, os.environ if environ is None else environ)
     try:

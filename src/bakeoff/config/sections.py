@@ -1,15 +1,20 @@
 """What a project file may say: its sections, their keys and defaults."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
-from bakeoff.config.duration import budget_seconds
+from bakeoff.config.duration import budget_seconds, pause_seconds, seconds
+from bakeoff.config.schedule import FreezeWindow, Schedule
 from bakeoff.core.errors import UsageError
 from bakeoff.core.principals import Permission
 from bakeoff.core.types import Json, Task
 
 __all__ = [
+    "AlertRule",
+    "AlertTarget",
+    "AlertsConfig",
     "ApiDialect",
     "AuthConfig",
     "CandidateConfig",
@@ -20,15 +25,19 @@ __all__ = [
     "DataConfig",
     "DecideConfig",
     "EndpointConfig",
+    "FeedbackConfig",
     "Gate",
     "JudgeConfig",
     "LabelRule",
+    "LimitConfig",
+    "LoopBudget",
     "LoopConfig",
     "ModelPrices",
     "MonitorConfig",
     "PrepareConfig",
     "PrivacyConfig",
     "ProjectConfig",
+    "ReviewConfig",
     "RoleConfig",
     "SearchConfig",
     "ServedConfig",
@@ -37,6 +46,7 @@ __all__ = [
     "StoreConfig",
     "TlsConfig",
     "TrackingConfig",
+    "UpstreamConfig",
 ]
 
 NEAR = 0.8
@@ -168,12 +178,21 @@ class SplitConfig(_Section):
         return self.folds not in {0, "auto"}
 
 
-def _as_budget(text: str) -> str:
-    try:
-        budget_seconds(text)
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-    return text
+def _read_by(reader: Callable[[str], object]) -> Callable[[str], str]:
+    """A check that a text can be read so; the text itself stays the setting."""
+
+    def check(text: str) -> str:
+        try:
+            reader(text)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    return check
+
+
+_as_budget, _as_duration = _read_by(budget_seconds), _read_by(seconds)
+_as_pause, _as_schedule, _as_freeze = _read_by(pause_seconds), _read_by(Schedule.parsed), _read_by(FreezeWindow.parsed)
 
 
 def _as_table(value: object) -> object:
@@ -324,7 +343,7 @@ class CostConfig(_Section):
 
 
 class CombineConfig(_Section):
-    """`[combine]`: whether blends and cascades of the candidates are tried, and of how many at most.
+    """`[combine]`: whether blends and cascades (with routers) of the candidates are tried, and of how many at most.
 
     With blends goes a stack: a blend of as many as are needed, where these are more than `max_members`.
 
@@ -338,7 +357,7 @@ class CombineConfig(_Section):
 
 
 class PrivacyConfig(_Section):
-    """`[privacy]`: whether rows may be sent to services on other machines (`remote` candidates, judges)."""
+    """`[privacy]`: whether rows may be sent to services on other machines (`remote` candidates, judges, upstreams)."""
 
     remote: bool = False
 
@@ -380,6 +399,53 @@ class JudgeConfig(_Section):
     body: dict[str, Any] = {}
 
 
+class UpstreamConfig(_Section):
+    """One of `[endpoints.NAME] upstreams`: a service with an OpenAI-compatible (or Anthropic's) API that answers.
+
+    `url`, `model`, `key_env`, `key_header`, `headers`, `dialect` and prices (dollars for a million tokens) are those of
+    the family `remote`; `model` may be left out, and the caller's word for it goes on. `name` is what the log and the
+    metrics call it (the model by default). `retries`: so often a call is tried again before the next upstream is asked.
+    `connect_timeout_s`: for a connection; `first_byte_timeout_s`: how long the service may be silent, before its answer
+    and within it; `timeout_s`: for the whole answer. After `failures` in a row it is left alone for `rest_s`.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    model: str | None = None
+    name: Name | None = None
+    key_env: str | None = None
+    key_header: str = "Authorization"
+    headers: dict[str, str] = {}
+    dialect: Literal["auto", "plain", "responses", "anthropic"] = "auto"
+    retries: int = Field(default=2, ge=0, le=20)
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    first_byte_timeout_s: float = Field(default=60.0, gt=0)
+    timeout_s: float = Field(default=600.0, gt=0)
+    failures: int = Field(default=5, ge=1)
+    rest_s: float = Field(default=30.0, gt=0)
+    price_in: float | None = Field(default=None, ge=0)
+    price_out: float | None = Field(default=None, ge=0)
+    price_cached: float | None = Field(default=None, ge=0)
+
+
+class LimitConfig(_Section):
+    """`[limits.NAME]`: what each caller may use of the endpoints that have upstreams; more is refused with 429.
+
+    `callers` and `endpoints` are names, or patterns of them ("ci-*"); a caller is a token's name, and "anonymous" where
+    nobody is asked. Each caller counts by itself, on all of these endpoints together, and every limit that names it
+    holds. Minutes and days (UTC) begin with the clock. What is counted: calls, tokens read and written, and dollars by
+    the prices of the upstreams. Processes add up what they count once a second.
+    """
+
+    callers: Names = ("*",)
+    endpoints: Names = ("*",)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    requests_per_day: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_day: int | None = Field(default=None, ge=1)
+    usd_per_minute: float | None = Field(default=None, gt=0)
+    usd_per_day: float | None = Field(default=None, gt=0)
+
+
 class ServedConfig(_Section):
     """`[endpoints.NAME]`: a further endpoint, a stable name that serves, and how.
 
@@ -394,7 +460,8 @@ class ServedConfig(_Section):
     same again (each is logged, with an id of its own); small models of numbers answer faster without. `rollout`: a new
     winner answers everything at once ("direct"), or first a share of the calls ("canary", `canary_share` of them), or
     first copies of them whose answers nobody gets, and then a share ("shadow"); it answers everything when
-    `canary_calls` at least have shown it to be no worse.
+    `canary_calls` at least have shown it to be no worse. `upstreams`: services that answer instead of releases, the
+    first that can (see docs/gateway.md); of the settings above, `log`, `sample` and `cache` hold for them.
     """
 
     log: Literal["required", "best_effort", "off"] = "required"
@@ -409,6 +476,7 @@ class ServedConfig(_Section):
     rollout: Literal["direct", "canary", "shadow"] = "direct"
     canary_share: float = Field(default=0.1, gt=0, le=1)
     canary_calls: int = Field(default=200, ge=1)
+    upstreams: tuple[UpstreamConfig, ...] = ()
 
 
 class EndpointConfig(ServedConfig):
@@ -434,14 +502,36 @@ class RoleConfig(_Section):
     deny: tuple[Permission, ...] = ()
 
 
+class OpenIdConfig(_Section):
+    """`[auth.openid]`: a provider of OpenID Connect by which people sign in to pages.
+
+    `secret_env` names the environment variable with the client's secret, if it has one. Of the claim `claim` (a text or
+    a list), `roles` says which role each value has; who has none of them gets `default_role`, or is refused where there
+    is none.
+    """
+
+    issuer: str
+    client_id: str
+    secret_env: str | None = None
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    claim: str = "groups"
+    roles: dict[str, str] = {}
+    default_role: str | None = None
+
+
 class AuthConfig(_Section):
     """`[auth]`: whether callers of servers need a token ("bakeoff tokens create"), and the project's own roles.
 
-    Without `required`, a server listens on loopback alone, and whoever can call it may do everything.
+    Without `required`, a server listens on loopback alone, and whoever can call it may do everything. People sign in to
+    pages with an account ("bakeoff people add") or by `openid`; a session ends after `session_hours`. `public_url` is
+    where browsers reach the pages: then no other name is answered.
     """
 
     required: bool = False
     roles: dict[Name, RoleConfig] = {}
+    openid: OpenIdConfig | None = None
+    session_hours: float = Field(default=12, gt=0)
+    public_url: str | None = None
 
 
 class TlsConfig(_Section):
@@ -455,20 +545,154 @@ class TlsConfig(_Section):
     client_authority: str | None = None
 
 
-class MonitorConfig(_Section):
-    """`[monitor]`: limits over which a signal becomes an alert, and the least rows to say anything."""
+class SecurityConfig(_Section):
+    """`[security]`: what a model must be before it is loaded to serve.
 
+    `require_signed`: signed by one of `public_keys` (files in PEM, relative to the project) with "bakeoff models sign".
+    """
+
+    require_signed: bool = False
+    public_keys: tuple[str, ...] = ()
+
+
+def _as_baseline(text: str) -> str:
+    """A baseline as it is written: a word, or two days with a slash between."""
+    from datetime import date
+
+    if text in {"training", "previous", "seasonal"}:
+        return text
+    try:
+        first, last = (date.fromisoformat(day) for day in text.split("/"))
+    except ValueError:
+        first, last = date.max, date.min
+    if first > last:
+        raise ValueError('expected "training", "previous", "seasonal" or two days as "2026-01-01/2026-01-31"')
+    return text
+
+
+class MonitorConfig(_Section):
+    """`[monitor]`: when a signal becomes an alert, the least rows to say anything, and what is compared with what.
+
+    `false_alarms`: the most share of weeks without any change in which a signal that tests raises an alert, however
+    many columns there are and however often one looks. Beyond that, a signal must be over its limit: `drift_psi`,
+    `quality_drop`, `latency_p95_ms`, `error_share`, `contract_share`, `joint_auc` (of a classifier that tells rows of
+    the window from those of the reference), `answer_share` (how many more answers are empty, refusals, …),
+    `slice_drop` (how many more rows of a part of the data are wrong).
+
+    `windows`: hours that are looked at, up to now; the first is what all signals are of, drift is looked for in each.
+    `baseline`: drift is against the "training" data, the window before ("previous"), the same hours of the week in the
+    four weeks before ("seasonal"), or the days "2026-01-01/2026-01-31". `calendar`: columns that move on with time,
+    whose drift is shown and raises no alert, beside those that are known by name and values (month, weekday, …).
+    """
+
+    false_alarms: float = Field(default=0.01, gt=0, lt=1)
+    windows: Annotated[tuple[Annotated[int, Field(ge=1, le=840)], ...], Field(min_length=1, max_length=4)] = (168, 24)
+    baseline: Annotated[str, AfterValidator(_as_baseline)] = "training"
+    calendar: tuple[str, ...] = ()
     drift_psi: float = Field(default=0.2, gt=0)
+    joint_auc: float = Field(default=0.65, gt=0.5, lt=1)
     quality_drop: float = Field(default=0.02, ge=0)
+    slice_drop: float = Field(default=0.1, ge=0)
+    answer_share: float = Field(default=0.05, ge=0, le=1)
     latency_p95_ms: float | None = Field(default=None, gt=0)
     error_share: float = Field(default=0.01, ge=0, le=1)
     contract_share: float = Field(default=0.01, ge=0, le=1)
-    min_rows: int = Field(default=200, ge=1)
+    min_rows: int = Field(default=50, ge=1)
     min_feedback: int = Field(default=100, ge=1)
 
 
+class LoopBudget(_Section):
+    """`[loop.budget]`: what the loop may spend within `per` ("30d") on runs of its own; what is left out has no limit.
+
+    `runs` is their number, `seconds` their time, `usd` what they cost: their time at `[cost] price_per_hour_usd`, and
+    what services were paid.
+    """
+
+    per: Annotated[str, AfterValidator(_as_duration)] = "30d"
+    runs: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+    usd: float | None = Field(default=None, gt=0)
+
+
+SignalName: TypeAlias = Literal[
+    "volume",
+    "latency",
+    "errors",
+    "contract",
+    "inputs",
+    "drift",
+    "quality",
+    "estimated",
+    "calibration",
+    "slices",
+    "joint",
+    "outliers",
+    "answers",
+    "cost",
+]
+SIGNAL_NAMES: tuple[SignalName, ...] = get_args(SignalName)
+"""Signals of monitoring (docs/monitoring.md)."""
+
+
+class AlertRule(_Section):
+    """`[alerts.rules.NAME]`: what is an alert beside the signals' own limits, or other than these.
+
+    `signal`: the one that it is about; without `above` and `below`, whether that is over its own limit. It begins when
+    that is so for `after` looks, and ends when for `until` looks the value is back by `margin` at least.
+    """
+
+    signal: SignalName
+    above: float | None = None
+    below: float | None = None
+    margin: float = Field(default=0.0, ge=0)
+    after: int = Field(default=1, ge=1)
+    until: int = Field(default=2, ge=1)
+    severity: Literal["info", "warning", "critical"] = "warning"
+
+
+class AlertTarget(_Section):
+    """`[alerts.to.NAME]`: who is told, and how.
+
+    `kind`: "log" (the program's own), "webhook" (JSON, signed with the key in the variable `key_env`: header
+    `X-Bakeoff-Signature`, HMAC-SHA256 of time, dot and body), "slack" (JSON as Slack's incoming webhooks take it), or
+    "email" (by SMTP with TLS at `server`, from `sender` to `recipients`; user and password from the variables
+    `user_env` and `key_env`). The URL of a webhook may be secret: `url_env` names a variable that holds it. `least`:
+    the least severity that is told.
+    """
+
+    kind: Literal["log", "webhook", "slack", "email"]
+    url: str | None = None
+    url_env: str | None = None
+    key_env: str | None = None
+    user_env: str | None = None
+    server: str | None = None
+    sender: str | None = None
+    recipients: tuple[str, ...] = ()
+    least: Literal["info", "warning", "critical"] = "info"
+
+
+class AlertsConfig(_Section):
+    """`[alerts]`: rules beside the signals' own limits, who is told, and how often.
+
+    `cool_down_h`: an alert that goes on is told again after so many hours, and one that comes back sooner is not told
+    anew.
+    """
+
+    cool_down_h: float = Field(default=24.0, ge=0)
+    rules: dict[Name, AlertRule] = {}
+    to: dict[Name, AlertTarget] = {}
+
+
 class LoopConfig(_Section):
-    """`[loop]`: what starts the loop again, and whether feedback rows join the data.
+    """`[loop]`: the policy: what starts the loop again, what it may do by itself, and whether feedback joins the data.
+
+    `schedule` is a trigger beside those listed: "every 7d", or five cron fields in UTC ("0 3 * * 1"). `feedback_rows`
+    new labels are a trigger, if that is listed; with fewer than `min_new_labels` no run begins, unless the source
+    changed. After a run none begins for `cool_down` ("12h", or "none"). In a window of `freeze` no run begins and
+    nothing is released:
+    "2026-12-20/2027-01-03" (the last day is in it), "2026-12-24T18:00/2026-12-27T06:00", or every week
+    "fri 18:00/mon 06:00", in UTC. With `approval` a winner waits for `bakeoff loop approve`. `screen_labels` sets aside
+    feedback rows that repeat, contradict others or look wrong (docs/loop.md).
 
     `refit`: after the decision, the winner is fitted once more on all rows, with what was chosen; the model that was
     evaluated stays as the evidence. Not where that would take more than `refit_max_s` seconds, as the first fit took. A
@@ -483,10 +707,47 @@ class LoopConfig(_Section):
     )
     feedback_rows: int = Field(default=1000, ge=1)
     schedule_hours: float = Field(default=24 * 7, gt=0)
+    schedule: Annotated[str, AfterValidator(_as_schedule)] | None = None
+    min_new_labels: int = Field(default=0, ge=0)
+    cool_down: Annotated[str, AfterValidator(_as_pause)] = "1h"
+    freeze: tuple[Annotated[str, AfterValidator(_as_freeze)], ...] = ()
+    approval: bool = False
+    budget: LoopBudget = LoopBudget()
     use_feedback: bool = True
+    screen_labels: bool = True
     refit: bool = True
     refit_max_s: float = Field(default=300.0, gt=0)
     accept_changed_inputs: bool = False
+
+
+class FeedbackConfig(_Section):
+    """`[feedback]`: whose word counts most, and what implicit signals mean.
+
+    What one of `experts` (names of sources) says of a prediction goes before what all others say. `implicit` gives
+    signals a rating from -1 (bad) to 1 (good): `{ copied = 1, regenerated = -1 }`; others are logged, and mean nothing.
+    """
+
+    experts: Names = ()
+    implicit: dict[str, Annotated[float, Field(ge=-1, le=1)]] = {}
+
+
+class ReviewConfig(_Section):
+    """`[review]`: what the review queue asks for.
+
+    `budget` rows are picked at a time from the last `window_rows` predictions without a label, by `shares` of each
+    reason: rows that the model is unsure of (`uncertain`), that stand for many alike (`typical`), on which the
+    candidates of the last run disagree, that are unlike the training rows (`drift`), and random ones, by which quality
+    is estimated without bias. What cannot be had by one reason goes to the others. `annotators` is how many people
+    answer each row; who takes one has it for `lease_minutes`.
+    """
+
+    budget: int = Field(default=100, ge=1, le=100_000)
+    window_rows: int = Field(default=5000, ge=1, le=1_000_000)
+    shares: dict[
+        Literal["uncertain", "typical", "disagreement", "drift", "random"], Annotated[float, Field(ge=0, le=1)]
+    ] = {"uncertain": 0.3, "typical": 0.1, "disagreement": 0.1, "drift": 0.3, "random": 0.2}
+    annotators: int = Field(default=1, ge=1, le=20)
+    lease_minutes: float = Field(default=15.0, gt=0, le=10_080)
 
 
 class StoreConfig(_Section):
@@ -562,10 +823,15 @@ class Config(_Section):
     judge: JudgeConfig | None = None
     endpoint: EndpointConfig = EndpointConfig()
     endpoints: dict[Name, ServedConfig] = {}
+    limits: dict[Name, LimitConfig] = {}
     auth: AuthConfig = AuthConfig()
     tls: TlsConfig = TlsConfig()
+    security: SecurityConfig = SecurityConfig()
     monitor: MonitorConfig = MonitorConfig()
+    alerts: AlertsConfig = AlertsConfig()
     loop: LoopConfig = LoopConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
+    review: ReviewConfig = ReviewConfig()
     store: StoreConfig = StoreConfig()
     compute: ComputeConfig = ComputeConfig()
     tracking: TrackingConfig = TrackingConfig()

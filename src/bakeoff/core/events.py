@@ -1,4 +1,4 @@
-"""Events: what the log holds of predictions and of the feedback on them, each kind declared once.
+"""Events: what the log holds of predictions, their keys and the feedback on them, each kind declared once.
 
 A log stores an event as JSON under the name of its kind (`KINDS`): one encoder and one decoder, here. What a version of
 before wrote decodes to the same classes. A kind of its own is a class here and a line in `KINDS`.
@@ -28,11 +28,13 @@ __all__ = [
     "Event",
     "FailureEvent",
     "FeedbackEvent",
+    "KeyEvent",
     "Named",
     "PredictionEvent",
     "Reading",
     "decode",
     "encode",
+    "key_id",
     "tag_of",
 ]
 
@@ -67,6 +69,9 @@ class PredictionEvent(
         role: of the release that answered: "live", "canary" or "shadow". What a shadow says nobody gets.
         shadow_of: the id of the live answer to the same row, of a shadow's.
         trace_id: the caller's trace, in hexadecimal, if the call named one.
+        tokens_in, tokens_out: tokens read and written, of a language model.
+        cost_usd: what a service was paid for the answer, in dollars.
+        caller: who called, where callers are asked who they are.
         time_ms: when it was logged, in milliseconds since 1970.
     """
 
@@ -88,6 +93,10 @@ class PredictionEvent(
     role: Role = LIVE
     shadow_of: str | None = None
     trace_id: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost_usd: float | None = None
+    caller: str | None = None
     time_ms: int = NOW
 
     @property
@@ -135,14 +144,15 @@ class FailureEvent(
 
 
 class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What somebody says about a prediction; of each kind, the last one counts.
+    """What somebody says about a prediction; what counts of all that is said, `bakeoff.feedback.resolve` tells.
 
     Attributes:
-        id: of the prediction.
+        id: of the prediction; or what `key_id` makes of the caller's own key.
         label: the truth, as it came.
         rating: from -1 (bad) to 1 (good).
         correction: the text that should have been said.
         comment: any text.
+        implicit: what was seen of the user instead of said by them, by name: `{"copied": true, "dwell_s": 12}`.
         source: who says so.
         known_ms: since when it is known, in milliseconds since 1970; None when it is not known.
         trace_id: the trace of the prediction, or where that has none, of the call that brought the feedback.
@@ -154,6 +164,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     rating: float | None = None
     correction: str | None = None
     comment: str | None = None
+    implicit: Mapping[str, Json] | None = None
     source: str | None = None
     known_ms: int | None = None
     trace_id: str | None = None
@@ -165,11 +176,40 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return self.correction if self.label is None else self.label
 
 
-Event: TypeAlias = PredictionEvent | FailureEvent | FeedbackEvent
+class KeyEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """That a prediction has a key of the caller's own; feedback may name it before or after.
+
+    A key may have several predictions (a call that was sent twice, a canary beside the live release): what is said of
+    the key is said of each of them.
+
+    Attributes:
+        id: what `key_id` makes of the endpoint and the key.
+        prediction_id: of the prediction.
+        time_ms: when it was logged, in milliseconds since 1970.
+    """
+
+    id: str
+    prediction_id: str
+    time_ms: int = NOW
+
+
+KEY_PREFIX = "key:"
+
+
+def key_id(endpoint: str, key: str) -> str:
+    """Under which id things are logged that are known by the caller's own key.
+
+    >>> key_id("films", "order 17")
+    'key:films:order 17'
+    """
+    return f"{KEY_PREFIX}{endpoint}:{key}"
+
+
+Event: TypeAlias = PredictionEvent | FailureEvent | FeedbackEvent | KeyEvent
 
 E = TypeVar("E", bound=Event)
 
-Named = TypeVar("Named", bound=PredictionEvent | FeedbackEvent)
+Named = TypeVar("Named", bound=PredictionEvent | FeedbackEvent | KeyEvent)
 """Events that are found by an id."""
 
 Cursor = NewType("Cursor", str)
@@ -180,6 +220,7 @@ KINDS: Mapping[type[Event], str] = {
     PredictionEvent: "prediction",
     FailureEvent: "prediction",
     FeedbackEvent: "feedback",
+    KeyEvent: "key",
 }
 """Under which name a log stores events of a class."""
 
@@ -223,6 +264,7 @@ def encode(event: Event, now_ms: int) -> tuple[int, bytes]:
 _DECODERS: Mapping[str, Callable[[bytes], Event]] = {
     "prediction": msgspec.json.Decoder(PredictionEvent | FailureEvent).decode,
     "feedback": msgspec.json.Decoder(FeedbackEvent).decode,
+    "key": msgspec.json.Decoder(KeyEvent).decode,
 }
 
 

@@ -124,7 +124,7 @@ class Compute(Protocol):
     What is registered under `bakeoff.compute` makes one: `make(blobs=…, work=…, cache=…, workers=…, threads=…,
     jobs=…)`. Inputs come from the `blobs`, and outputs go there; `work` is a folder for scratch, `cache` one that
     lasts. 0 workers or threads mean "choose yourself", `jobs` is how many are to be expected. Its name is what stands
-    before the colon in `[compute] backend`.
+    before the colon in `[compute] backend`; where something stands after it, the whole comes as `address`, too.
     """
 
     @property

@@ -37,12 +37,14 @@ class Principal:
     """A person or a token, with what it may do, and on what.
 
     `scopes` are (kind, pattern); without any, everything. With some, only what a pattern names: a token for
-    `endpoint:reviews` sees no experiment.
+    `endpoint:reviews` sees no experiment. `form_token` is of people who signed in with a browser: their forms hold it,
+    so that no other site's page can send one in their name; None of whoever calls with a token.
     """
 
     name: str
     permissions: frozenset[Permission]
     scopes: tuple[tuple[ScopeKind, str], ...] = ()
+    form_token: str | None = None
 
     def may(self, permission: Permission) -> bool:
         """Whether it has the permission, on something at least."""

@@ -14,7 +14,7 @@ from bakeoff.core.deadline import ignore_cut
 from bakeoff.core.events import Cursor, E, Event, Named, Reading
 from bakeoff.core.jobs import Progress
 from bakeoff.core.ledger import Loss
-from bakeoff.core.queries import Expr, Page, Query
+from bakeoff.core.queries import Expr, Page, Query, QueryField
 from bakeoff.core.records import (
     Document,
     DocumentChange,
@@ -25,6 +25,7 @@ from bakeoff.core.records import (
     RegisteredChange,
     Run,
     RunChange,
+    RunGroup,
     Version,
     VersionChange,
     VersionKind,
@@ -55,6 +56,7 @@ __all__ = [
     "Progress",
     "Recalling",
     "RecordStore",
+    "Reporting",
     "RowWise",
     "RunRecords",
     "Tabular",
@@ -423,6 +425,14 @@ class RunRecords(Protocol):
         """By metrics (their latest value), params and tags, and the attributes that are fields of `Run`."""
         ...
 
+    def groups(self, query: Query, by: QueryField | None = None, *, metrics: Sequence[str] = ()) -> Sequence[RunGroup]:
+        """The runs that a query finds, whatever its order and page, by their value of an attribute, param or tag.
+
+        The largest groups come first, at most `query.limit`; without a field, all runs are one group. `metrics` are
+        those whose ranges are wanted. A group without runs is none.
+        """
+        ...
+
     def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
         """The values of one metric in the order of (step, time_ms), all of them without a limit."""
         ...
@@ -548,6 +558,15 @@ class Tabular(Protocol):
 
     def tables(self) -> "AbstractContextManager[Callable[[str], Iterator[pl.DataFrame]]]":
         """Within it, a table by its name, in batches of rows, all tables of one state; see `bakeoff.stores.tables`."""
+        ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A store that knows whether its server answers; others are taken to be there until a call fails."""
+
+    def problem(self) -> str | None:
+        """Why it cannot be used at the moment; None when it can, as far as is known."""
         ...
 
 

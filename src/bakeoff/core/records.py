@@ -19,10 +19,12 @@ __all__ = [
     "Experiment",
     "ExperimentChange",
     "Metric",
+    "MetricRange",
     "Registered",
     "RegisteredChange",
     "Run",
     "RunChange",
+    "RunGroup",
     "RunInput",
     "RunStatus",
     "Series",
@@ -159,6 +161,26 @@ class RunChange:
     status: RunStatus | None = None
     end_ms: int | None = None
     lifecycle: Lifecycle | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRange:
+    """The latest values of a metric over the `runs` that have one that is a number."""
+
+    runs: int
+    least: float
+    mean: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunGroup:
+    """Runs that have the same `value` of what they are grouped by (None: they have none), and when the newest began."""
+
+    value: str | None
+    runs: int
+    newest_ms: int
+    metrics: Mapping[str, MetricRange] = field(default_factory=dict[str, MetricRange])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,23 +6,25 @@ VERSION-TRACE_ID-PARENT_ID-FLAGS in hexadecimal; ids of zeros only are none.
 
 import contextlib
 import re
+import secrets
 from collections.abc import Generator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from bakeoff.core.types import Json
 
-__all__ = ["Span", "current", "note", "of_rows", "parent_of", "trace_ids", "within"]
+__all__ = ["Span", "current", "note", "of_rows", "parent_of", "trace_ids", "traceparent", "within"]
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One call: its trace, who called (the id of the caller's span), and what is noted of it while it is answered."""
+    """One call: its trace, who called (the id of the caller's span), its own id, and what is noted of it meanwhile."""
 
     trace_id: str
     parent_id: str | None = None
+    span_id: str = field(default_factory=lambda: secrets.token_hex(8))
     attributes: dict[str, Json] = field(default_factory=dict[str, "Json"])
 
 
@@ -51,6 +53,17 @@ def current() -> str | None:
     """The trace of the call that is being answered."""
     span = _SPAN.get()
     return None if span is None else span.trace_id
+
+
+def traceparent() -> str | None:
+    """The header that makes a call to a service a part of the call that is being answered.
+
+    >>> with within(Span(trace_id="4bf92f3577b34da6a3ce929d0e0e4736", span_id="00f067aa0ba902b7")):
+    ...     traceparent()
+    '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    """
+    span = _SPAN.get()
+    return None if span is None else f"00-{span.trace_id}-{span.span_id}-01"
 
 
 def note(**attributes: Json) -> None:

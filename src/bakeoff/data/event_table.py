@@ -8,7 +8,7 @@ version, a value of another type) stands as JSON in `rest`, so that an event com
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 import polars as pl
@@ -38,7 +38,8 @@ def _columns(kind: type[Event]) -> tuple[_Column, ...]:
     columns: list[_Column] = []
     for field in msgspec.structs.fields(kind):
         union = get_origin(field.type) in (Union, UnionType)
-        types = set(get_args(field.type) if union else [field.type]) - {NoneType}
+        listed = get_args(field.type) if union else (field.type,)
+        types = {str if _is_of_texts(each) else each for each in listed} - {NoneType}
         if types == {float, str}:
             columns.append(_Column(field.name, field.name, pl.Float64))
             columns.append(_Column(field.name, f"{field.name}_text", pl.String))
@@ -46,6 +47,11 @@ def _columns(kind: type[Event]) -> tuple[_Column, ...]:
             dtype = _TYPES.get(types.pop()) if len(types) == 1 else None
             columns.append(_Column(field.name, field.name, dtype or pl.String, json=dtype is None))
     return tuple(columns)
+
+
+def _is_of_texts(of: Any) -> bool:
+    """Whether a type lists texts, one of which a value is."""
+    return get_origin(of) is Literal and all(isinstance(each, str) for each in get_args(of))
 
 
 @cache

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bakeoff.chat.client import CostBudget, Refusal, RefusedError, Reply, Service, ServiceClient, ServiceError
+from bakeoff.chat.client import CostBudget, Refusal, Reply, Service, ServiceClient, ServiceError
 from bakeoff.chat.dialect import PLAIN, ServiceDialect, dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.prompts import Preamble, check_template, messages_of_row
@@ -29,7 +29,7 @@ from bakeoff.config.params import only_for
 from bakeoff.config.sections import ApiDialect
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.conversation import conversation_columns
-from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError
+from bakeoff.core.errors import CandidateError, OptionError
 from bakeoff.core.generation import Messages, Piece, Sampling, Token
 from bakeoff.core.protocols import FitJob, Usage
 from bakeoff.core.types import Column, Json, Predictions, Signature, Task
@@ -52,7 +52,6 @@ LEAST_MASS = 0.5
 TOP_LOGPROBS = 20
 OPENING = " \t\n\r\"'`*"
 """What may stand before a label."""
-TOO_LONG = re.compile("context_length_exceeded|maximum context length|exceed_context_size")
 CLASSIFY = "Answer with exactly one of these labels and nothing else: {labels}."
 REGRESS = "Answer with one number and nothing else."
 
@@ -218,8 +217,7 @@ class RemoteModel(saved.StatedModel):
         chunks = self.client.stream(body, fixed=wanted | set(self.state.params.body))
         if isinstance(chunks, Refusal):
             self.meter.count([chunks], rows=1)
-            kind = ContextLengthError if TOO_LONG.search(chunks.message) else RefusedError
-            raise kind(f"{self.state.params.url} refuses (HTTP {chunks.status}): {chunks.message}")
+            raise chunks.error(self.state.params.url)
         try:
             with closing(chunks):
                 yield from answer_pieces(heard.pieces(chunks))

@@ -12,18 +12,20 @@ from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.labels import label_text
+from bakeoff.feedback.keys import by_prediction, predictions_of
+from bakeoff.feedback.resolve import Resolution, Resolved
 from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["FedRows", "Labelled", "PredictionFeedback", "as_rows", "judged", "labelled"]
+__all__ = ["FedRows", "Labelled", "PredictionFeedback", "as_rows", "comparable", "judged", "labelled"]
 
 
 class PredictionFeedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A prediction and the feedback on it, of each kind the last.
+    """A prediction and what counts of the feedback on it (see `bakeoff.feedback.resolve`).
 
     `row` holds the inputs as they were sent; `said` is the label or value that was predicted. `given` is the truth as
-    it came, of `label` and `correction` the later; `label` is what it means to the model, or None when it means
-    nothing or none came. `known_ms` and `source` are of the truth, without one of the last feedback. Times are of the
-    log.
+    it came; `label` is what it means to the model, or None when it means nothing or none came. `rule` is by which rule
+    it counts: `annotators` gave one, `agreeing` of them this one. `known_ms` and `source` are of the truth, without one
+    of the last feedback. Times are of the log.
     """
 
     id: str
@@ -40,6 +42,10 @@ class PredictionFeedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rating: float | None = None
     comment: str | None = None
     source: str | None = None
+    implicit: Mapping[str, Json] | None = None
+    rule: Resolution | None = None
+    annotators: int = 0
+    agreeing: int = 0
 
     @property
     def unusable(self) -> bool:
@@ -87,24 +93,6 @@ class Labelled:
         return tuple(loss for loss in losses if loss.count)
 
 
-@dataclass(slots=True)
-class _Feedback:
-    """The last feedback of each kind on one id; `truth` is the item that holds the last label or correction."""
-
-    last: FeedbackEvent
-    truth: FeedbackEvent | None = None
-    correction: str | None = None
-    rating: float | None = None
-    comment: str | None = None
-
-    def add(self, item: FeedbackEvent) -> None:
-        self.last = item
-        self.truth = self.truth if item.truth is None else item
-        self.correction = self.correction if item.correction is None else item.correction
-        self.rating = self.rating if item.rating is None else item.rating
-        self.comment = self.comment if item.comment is None else item.comment
-
-
 def labelled(
     events: EventLog,
     endpoint: str,
@@ -120,19 +108,19 @@ def labelled(
     release a prediction is of, the log says by id, whatever the clock said. `unmatched` counts the ids that nobody
     ever predicted. Reads the feedback, and of the predictions those that it is on.
     """
-    feedback: dict[str, _Feedback] = {}
-    for item in events.read(FeedbackEvent):
-        feedback.setdefault(item.id, _Feedback(item)).add(item)
+    feedback = list(events.read(FeedbackEvent))
+    named = predictions_of(events, {item.id for item in feedback})
+    history = by_prediction(feedback, named)
     pairs: dict[str, PredictionFeedback] = {}
     matched: set[str] = set()
-    for event in events.get(PredictionEvent, feedback.keys()):
+    for event in events.get(PredictionEvent, history.keys()):
         if not event.served:  # nobody got it, so nobody can have meant it
             continue
         matched.add(event.id)
         ours = event.endpoint == endpoint and (release_id is None or event.release_id == release_id)
         if ours and _within(event.time_ms, since_ms, until_ms):
-            pairs[event.id] = _pair(event, feedback[event.id], truth_of)
-    unmatched = [name for name in feedback if name not in matched]
+            pairs[event.id] = _pair(event, truth_of(event.model_version).resolve(history[event.id]))
+    unmatched = [name for name in named if matched.isdisjoint(named[name])]
     return Labelled(pairs=tuple(pairs.values()), unmatched=len(unmatched), unmatched_ids=tuple(unmatched[:EXAMPLES]))
 
 
@@ -217,14 +205,19 @@ def _name_given(pair: PredictionFeedback) -> str | None:
     return label_text(pair.given) if isinstance(pair.said, str) else None
 
 
+def comparable(pairs: Labelled, signature: Signature) -> list[PredictionFeedback]:
+    """The pairs whose truth can be compared with what was said: those of `judged`, in its order."""
+    text, classes = signature.task != "regression", frozenset(signature.classes)
+    return [pair for pair in pairs.pairs if _comparable(pair, classes, text=text)]
+
+
 def judged(pairs: Labelled, signature: Signature) -> tuple[list[str | float], Predictions]:
     """Truth and what was said, as measures take them: the pairs that have a label which fits the task.
 
     A number that was expected and a text that came (or the reverse) cannot be compared and is left out, as are
     answers of a release with other classes than the signature's.
     """
-    text, classes = signature.task != "regression", frozenset(signature.classes)
-    known = [pair for pair in pairs.pairs if _comparable(pair, classes, text=text)]
+    text, known = signature.task != "regression", comparable(pairs, signature)
     truth = [cast("str | float", pair.label) for pair in known]
     values_n = np.asarray([pair.said for pair in known], dtype=np.str_ if text else np.float64)
     if signature.task != "classification":
@@ -257,22 +250,24 @@ def _iso(time_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _pair(event: PredictionEvent, feedback: _Feedback, truth_of: TruthOf) -> PredictionFeedback:
-    given = None if feedback.truth is None else feedback.truth.truth
-    timed = feedback.truth or feedback.last
+def _pair(event: PredictionEvent, resolved: Resolved) -> PredictionFeedback:
     return PredictionFeedback(
         id=event.id,
         time_ms=event.time_ms,
-        known_ms=timed.time_ms if timed.known_ms is None else timed.known_ms,
+        known_ms=resolved.known_ms,
         release_id=event.release_id,
         model_version=event.model_version,
         row=event.row,
         said=event.answer,
         probabilities=event.probabilities,
-        label=None if given is None else truth_of(event.model_version).read(given),
-        given=given,
-        correction=feedback.correction,
-        rating=feedback.rating,
-        comment=feedback.comment,
-        source=timed.source,
+        label=resolved.label,
+        given=resolved.given,
+        correction=resolved.correction,
+        rating=resolved.rating,
+        comment=resolved.comment,
+        source=resolved.source,
+        implicit=resolved.implicit,
+        rule=resolved.rule,
+        annotators=resolved.annotators,
+        agreeing=resolved.agreeing,
     )

@@ -43,8 +43,9 @@ def baselines(stage: Stage, steps: Steps, gathered: Gathered) -> Baselines:
             return Baselines(error=ended.error or "it failed")
         result = steps.publish(key, dict(ended.value) | {"outcomes_blob": ended.outputs[OUTCOMES]})
     value = msgspec.convert(result, BaselinesValue)
-    table = load_table(stage.blobs, narrow.text(result["outcomes_blob"]))
-    return Baselines(listed=tuple(value.baselines), predictions=read_baselines(table))
+    blob = narrow.text(result["outcomes_blob"])
+    predictions = read_baselines(load_table(stage.blobs, blob))
+    return Baselines(listed=tuple(value.baselines), predictions=predictions, outcomes_blob=blob)
 
 
 def _job(stage: Stage, gathered: Gathered) -> Job:

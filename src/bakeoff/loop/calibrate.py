@@ -107,6 +107,8 @@ def _fit_scale(
     from bakeoff.metrics.scaling import Temperature
 
     members = entry.fitted.members or (entry.name,)
+    if entry.fitted.members and tried[entry.name].kind == "router":
+        return "a router gives the probabilities of its members as they are"
     if not set(members) <= set(predictions):
         return "it could not be fitted without the validation rows"
     truth_n = predictions[members[0]][0].astype(np.str_)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import Comparison
 
 __all__ = [
+    "ApprovalNeed",
     "Contest",
     "Standing",
     "anchor_of",
@@ -48,6 +49,8 @@ __all__ = [
 ]
 
 
+ApprovalNeed: TypeAlias = Literal["changed_inputs", "approval"]
+"""What a person must agree to: inputs that change for callers, or any new champion."""
 CHAMPION_NAME = "champion of before"
 """No candidate can be named so."""
 ANCHORS = "anchors"
@@ -60,7 +63,8 @@ class Contest:
 
     `raises`: it is shown to be better than the anchor, and becomes the one that later champions are held to.
     `inputs`: how those of the winner differ from those of the live model. `blocked`: it would take the champion's
-    place, were it not for these: a person must say so. `look`: what earlier looks at these test rows cost this one.
+    place, but `needs` a person's word, for these or by `[loop] approval`. `look`: what earlier looks at these test rows
+    cost this one.
     """
 
     promoted: bool
@@ -71,6 +75,7 @@ class Contest:
     raises: bool = False
     inputs: ChangedInputs | None = None
     blocked: bool = False
+    needs: tuple[ApprovalNeed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,22 +213,41 @@ def precedent(stage: Stage) -> Precedent | None:
 
 
 def guarded(stage: Stage, winner: Judged, contest: Contest, *, unasked: bool) -> Contest:
-    """The contest, with what changes for those who call the endpoint; nothing such is promoted unasked."""
+    """The contest, with what changes for those who call the endpoint.
+
+    Unasked, nothing such is promoted, and with `[loop] approval` nothing at all.
+    """
     live = current(stage.records.documents, stage.endpoint)
     if live is None or winner.fitted.signature is None:
         return contest
     before = signature_of(stage.records.versions, live.model_version)
     inputs = changed_inputs(before, msgspec.convert(winner.fitted.signature, Signature))
-    if inputs is None:
+    loop = stage.config.loop
+    contest = replace(contest, inputs=inputs)
+    if not (contest.promoted and unasked):
         return contest
-    if not (contest.promoted and unasked) or stage.config.loop.accept_changed_inputs:
-        return replace(contest, inputs=inputs)
-    reason = (
+    is_champion = contest.comparison is None and not contest.raises
+    needs: list[ApprovalNeed] = []
+    if inputs is not None and not loop.accept_changed_inputs:
+        needs.append("changed_inputs")
+    if loop.approval and not is_champion:
+        needs.append("approval")
+    if not needs:
+        return contest
+    reason = _inputs_reason(stage, live.model_version, inputs) if inputs and "changed_inputs" in needs else ""
+    if "approval" in needs:
+        waits = f"it waits for a person ({contest.reason}): 'bakeoff loop approve' releases it, 'bakeoff loop reject' "
+        reason = f"{reason}{'; and ' if reason else ''}{waits}does not"
+    return replace(contest, promoted=False, blocked=True, reason=reason, needs=tuple(needs))
+
+
+def _inputs_reason(stage: Stage, live: str, inputs: ChangedInputs) -> str:
+    """Why inputs that changed need a person's word."""
+    return (
         f"the inputs changed ({inputs.sentence}), and those who call endpoint {stage.endpoint!r} send those of "
-        f"{live.model_version}: it stays. To release it all the same, call 'bakeoff run', or set [loop] "
+        f"{live}: it stays. To release it all the same, call 'bakeoff run' or 'bakeoff loop approve', or set [loop] "
         "accept_changed_inputs = true; else mend the source"
     )
-    return replace(contest, promoted=False, blocked=True, inputs=inputs, reason=reason)
 
 
 def told(found: Standing, decide: "DecideConfig", *, margin: float, holds: bool) -> str:

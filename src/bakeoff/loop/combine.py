@@ -22,13 +22,14 @@ from bakeoff.data.row_numbers import FOLD
 from bakeoff.families.wrappers.members import ASSEMBLE, AssembleArgument, AssembleValue, member_input
 from bakeoff.loop.cache import Steps, step_key
 from bakeoff.loop.context import COMBINERS, Contender, Stage
-from bakeoff.loop.dataset import Gathered, load_arrays
+from bakeoff.loop.dataset import Gathered, load_arrays, load_table
 from bakeoff.loop.evaluate import Judged, groups, outcomes, times
 from bakeoff.loop.fit import Fitted, hold_out, run_jobs
 from bakeoff.metrics.custom import digest_own
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.combine.combinations import Combination, HeldTruth, SingleCandidate
+    from bakeoff.evaluate.combine.router import RowInputs
 
 __all__ = ["Combined", "combine", "contender_of", "held_out", "put_together", "too_long"]
 
@@ -96,6 +97,8 @@ def _found(
     inputs: dict[str, Json] = {
         "members": [[name, entry.key, held_out_blobs.get(name)] for name, entry in members.items()],
         "rows": gathered.rows_blob,
+        "table": gathered.table_blob,
+        "cost": stage.config.cost.model_dump(mode="json", include={"price_per_hour_usd", "utilisation"}),
         "combine": stage.config.combine.model_dump(mode="json"),
         "decide": stage.config.decide.model_dump(mode="json"),
         "task": stage.config.project.task,
@@ -127,6 +130,7 @@ def _search(
         resamples=decide.resamples,
         positive=decide.positive,
         metrics=stage.metrics,
+        second_usd=stage.config.cost.price_per_hour_usd / 3600 / stage.config.cost.utilisation,
     )
     tried = enter(combinations, parts, rows, decide, task=task, seed=stage.seed)
     for each in tried:
@@ -155,7 +159,20 @@ def _parts(
         groups_n=groups(stage, gathered),
         time_n=times(stage, gathered),
         fold_n=fold_n,
+        inputs=_row_inputs(stage, gathered),
     )
+
+
+def _row_inputs(stage: Stage, gathered: Gathered) -> "RowInputs | None":
+    """The inputs of rows, for routers; None where none are looked for."""
+    from bakeoff.evaluate.combine.router import RowInputs
+
+    if not stage.config.combine.cascades or stage.config.project.task != "classification":
+        return None
+    columns, rows = gathered.schema.input_columns, load_arrays(stage.blobs, gathered.rows_blob)
+    table = load_table(stage.blobs, gathered.table_blob, [column.name for column in columns])
+    test = table[rows["test"]]
+    return RowInputs(columns=columns, held=test if gathered.folds else table[rows["validation"]], test=test)
 
 
 def held_out(content: bytes) -> tuple[Any, Predictions]:
@@ -219,9 +236,8 @@ def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequen
 
 def _contender(stage: Stage, each: "Combination", members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:
     """The combination as a contender: its parameters name its members' families and theirs."""
-    return contender_of(
-        stage.combiner("blend" if each.kind in {"blend", "stack"} else "cascade"), each.name, members, params
-    )
+    family = {"blend": "blend", "stack": "blend", "router": "router"}.get(each.kind, "cascade")
+    return contender_of(stage.combiner(family), each.name, members, params)
 
 
 def contender_of(combiner: Contender, name: str, members: Sequence[Fitted], params: Mapping[str, Any]) -> Contender:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMBINERS", "Contender", "Nested", "Stage", "TimeLimit"]
 
-COMBINERS = ("blend", "cascade", "calibrated")
+COMBINERS = ("blend", "cascade", "router", "calibrated")
 """The families that make one model of several, or of one."""
 
 
@@ -138,7 +138,7 @@ class Stage:
     `found` are those that a search found, by candidate, and that its contenders have. `positive` is known once there
     are rows (see `bakeoff.loop.classes`), and stays None unless there are two classes or the project names one.
     `nested` is what a search with folds found. `precedent` are the columns of the live model's data, when its inputs
-    must stay what they are.
+    must stay what they are. Without `with_feedback`, rows are those of the sources alone.
     """
 
     config: Config
@@ -161,6 +161,7 @@ class Stage:
     positive: Positive | None = None
     precedent: "Precedent | None" = None
     nested: Nested | None = None
+    with_feedback: bool = True
 
     @property
     def at_once(self) -> int:
@@ -253,7 +254,10 @@ class Stage:
 
         versions, data = self.records.versions, self.config.data
         return truth_reader(
-            lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+            lambda version: learned_of(versions, version, data.target),
+            self.config.project.task,
+            data.labels,
+            self.config.feedback,
         )
 
     @property

@@ -42,7 +42,7 @@ __all__ = ["Gathered", "gather", "load_arrays", "load_table"]
 DATA_CODE = (
     *(f"bakeoff.data.{name}" for name in ("reading", "schema", "snapshot", "target", "contract_check", "sources")),
     *(f"bakeoff.prepare.{name}" for name in ("steps", "losses", "checks.findings")),
-    *(f"bakeoff.loop.{name}" for name in ("sides", "feedback_rows", "contract")),
+    *(f"bakeoff.loop.{name}" for name in ("sides", "feedback_rows", "label_screening", "contract")),
 )
 """The modules that work on rows before any model sees them."""
 
@@ -205,7 +205,8 @@ def _snapshot(stage: Stage, steps: Steps) -> ReadTable:
     feedback = ingested(stage)
     if feedback is None:
         return snapshot
-    joined = steps.key("join", {"read": key, "feedback": [feedback["rows_blob"], feedback.get("losses")]})
+    screens = [stage.config.loop.screen_labels, stage.seed]
+    joined = steps.key("join", {"read": key, "feedback": [feedback["rows_blob"], feedback.get("losses"), screens]})
     return steps.made(joined, ReadTable, lambda: _join(stage, snapshot, feedback))
 
 
@@ -268,10 +269,11 @@ def _join(stage: Stage, snapshot: ReadTable, feedback: Mapping[str, Json]) -> Re
     fits, misfits = fitting(fed, schema, table[schema.target], config.project.task, config.data.labels)
     bad_n = violating(stage, fits, schema)
     sound = fits if bad_n is None else fits.filter(~bad_n)
-    table = pl.concat([table, sound])
+    rows, screen_losses = _screened(stage, table, sound, schema)
+    table = pl.concat([table, rows])
     violations = Loss(kind="row", reason="feedback that violates the contract", count=len(fits) - len(sound))
     earlier = msgspec.convert(feedback.get("losses") or [], list[Loss])
-    losses = [loss for loss in (*earlier, *misfits, violations) if loss.count]
+    losses = [loss for loss in (*earlier, *misfits, violations, *screen_losses) if loss.count]
     set_aside = Counter(snapshot.set_aside)
     for loss in losses:
         if loss.kind == "row":
@@ -287,10 +289,22 @@ def _join(stage: Stage, snapshot: ReadTable, feedback: Mapping[str, Json]) -> Re
         summary={
             **snapshot.summary,
             "rows": len(table),
-            "from_feedback": len(sound),
+            "from_feedback": len(rows),
             "feedback_until_ms": feedback.get("until_ms"),
         },
     )
+
+
+def _screened(
+    stage: Stage, table: "pl.DataFrame", fed: "pl.DataFrame", schema: Schema
+) -> "tuple[pl.DataFrame, Sequence[Loss]]":
+    """The feedback rows without those that repeat, contradict others or look wrong, as `[loop] screen_labels` says."""
+    from bakeoff.loop.label_screening import screened
+
+    config = stage.config
+    if not config.loop.screen_labels:
+        return fed, ()
+    return screened(table, fed, schema, config.project.task, seed=stage.seed, cache=stage.cache)
 
 
 def _with_rejected(

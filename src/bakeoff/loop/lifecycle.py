@@ -1,16 +1,16 @@
 """One pass: gather → fit → evaluate → decide → register → release, tracked as runs, resumable anywhere."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import capture
+from bakeoff.loop.approval import propose, release
 from bakeoff.loop.bake_off import compete
 from bakeoff.loop.cache import Steps
-from bakeoff.loop.champion import anchor_of, challenge, champion_of, guarded, mark_anchor, precedent
+from bakeoff.loop.champion import challenge, guarded, precedent
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.code import recorded_code
 from bakeoff.loop.context import Stage
@@ -18,16 +18,14 @@ from bakeoff.loop.dataset import Gathered, gather
 from bakeoff.loop.explain import explanations
 from bakeoff.loop.fidelity import verified
 from bakeoff.loop.outcome import outcome
-from bakeoff.loop.release import RunOrigin, make_live, register_dataset, register_models
+from bakeoff.loop.release import RunOrigin, make_ready, register_dataset, register_models
 from bakeoff.loop.search import as_given, tune
-from bakeoff.loop.sources import files_digest
-from bakeoff.loop.stored_outcome import LAST, PASSES, keep
+from bakeoff.loop.sources import files_digest, ingested
+from bakeoff.loop.stored_outcome import LAST, PASSES, keep, keep_baselines
 from bakeoff.loop.track import Tracker
 from bakeoff.registry.lineage import label
 from bakeoff.results.outcome import Paid, RunOutcome
-
-if TYPE_CHECKING:
-    from bakeoff.core.records import Version
+from bakeoff.security.audit import AuditLog, current_user
 
 __all__ = ["tracked"]
 
@@ -46,9 +44,21 @@ def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> RunOutco
         ReplyCache(stage.cache).begin_run(run_id, stage.config.cost.budget_usd)
         results, gathered = _run(stage, tracker, run_id, unasked=unasked)
         body: dict[str, Json] = {"plan": plan, "files": files_digest(stage), "run_id": run_id}
+        body["labelled"] = (ingested(stage) or {}).get("labelled", 0)
         body |= {"outcome_blob": keep(stage, results, gathered), "gathered": msgspec.to_builtins(gathered)}
         stage.records.documents.put(PASSES, LAST, body)
+        _note(stage, results, trigger)
     return results
+
+
+def _note(stage: Stage, results: RunOutcome, trigger: str) -> None:
+    """Write what was decided into the audit log."""
+    verdict, release = results.verdict, results.release
+    after: dict[str, Json] = {"trigger": trigger, "winner": verdict.winner, "blocked": results.blocked}
+    after["release"] = None if release is None else f"{release.model_version} {release.status}"
+    AuditLog(stage.records.documents, stage.clock).add(
+        "run decided", f"run {results.run_id}", who=current_user(), after=after
+    )
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
@@ -68,6 +78,8 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         stage = tuned.stage
     competition = compete(stage, steps, gathered)
     judged, combined, decision = competition.judged, competition.combined, competition.decision
+    if competition.baselines is not None:
+        keep_baselines(stage, run_id, competition.baselines)
     versions = register_models(stage, origin, judged)
     tracker.candidates(judged, versions)
 
@@ -76,10 +88,13 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
     live, shipped = None, None
     if winner is not None and contest is not None:
         contest = guarded(stage, winner, contest, unasked=unasked)
-    if winner is not None and contest is not None and contest.promoted:
-        before = anchor_of(stage)
-        live, shipped = make_live(stage, steps, origin, winner, versions, value=decision.value, raises=contest.raises)
-        _hold_to(stage, before, raises=contest.raises and live.status == "live")
+    if winner is not None and contest is not None and (contest.promoted or contest.blocked):
+        raises = contest.raises
+        ready = make_ready(stage, steps, origin, winner, versions, value=decision.value, raises=raises)
+        if contest.promoted:
+            live, shipped = release(stage, ready), ready.shipped
+        else:
+            propose(stage, ready, contest)
     tracker.verdict(decision, contest)
     reasons = explanations(stage, steps, gathered, judged, decision)
     whole = "fit" not in steps.reused and tuned is None
@@ -103,13 +118,3 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         baselines=competition.baselines,
     )
     return ended, gathered
-
-
-def _hold_to(stage: Stage, before: "Version | None", *, raises: bool) -> None:
-    """Mark what later champions are held to: the new one if it was shown to be better, else the one before.
-
-    A winner that has to prove itself as a canary first raises the mark when it is the champion.
-    """
-    champion = champion_of(stage)
-    assert champion is not None, "there is one, or it was just made live"
-    mark_anchor(stage, champion if raises or before is None else before)

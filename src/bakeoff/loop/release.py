@@ -30,7 +30,11 @@ from bakeoff.security.audit import AuditLog
 from bakeoff.serve.endpoints import Endpoints
 from bakeoff.serve.releases import current, make_release
 
-__all__ = ["RunOrigin", "make_live", "register_dataset", "register_model", "register_models"]
+__all__ = ["ReadyWinner", "RunOrigin", "make_ready", "monitoring_reference", "register_dataset", "register_model"]
+__all__ += ["register_models", "route"]
+
+REFERENCE_FORMAT = 2
+"""Of what monitoring compares with; of another one it is made anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,20 @@ class RunOrigin:
     gathered: Gathered
     environment: Environment
     code: CodeOrigin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyWinner:
+    """A winner made ready to serve, of run `run_id`: nothing is routed to its `release` yet.
+
+    `raises`: as champion, it is what later ones are held to.
+    """
+
+    run_id: str
+    release: Release
+    version: Version
+    shipped: Shipped
+    raises: bool = False
 
 
 def register_dataset(stage: Stage, origin: RunOrigin) -> None:
@@ -135,7 +153,7 @@ def _ledger(gathered: Gathered, fitted: Fitted) -> Mapping[str, Json] | None:
     return None if gathered.ledger is None else gathered.ledger.with_losses(fitted.losses).to_json()
 
 
-def make_live(
+def make_ready(
     stage: Stage,
     steps: Steps,
     origin: RunOrigin,
@@ -144,12 +162,11 @@ def make_live(
     *,
     value: Interval | None = None,
     raises: bool = False,
-) -> tuple[Release, Shipped]:
-    """Move the endpoint to the winner, fitted on all rows where it can be, as `[endpoint] rollout` says.
+) -> ReadyWinner:
+    """Make the winner ready to serve, fitted on all rows where it can be; `route` then gives it its role.
 
-    It is the champion when it is live; before, as a canary or a shadow, the challenger. `value` is the winner's,
-    without what its choice flatters it by: what monitoring may expect. `raises`: as champion, it is what later ones are
-    held to.
+    `value` is the winner's, without what its choice flatters it by: what monitoring may expect. `raises`: as champion,
+    it is what later ones are held to.
     """
     refitted, shipped = on_all_that_is_known(stage, steps, origin.gathered, winner)
     found = served_as_trained(stage, steps, refitted or winner.fitted)
@@ -164,25 +181,27 @@ def make_live(
         blob_id=made.content,
         clock=stage.clock,
         steps=stage.config.prepare.specs,
-        reference_id=_reference(stage, steps, origin.gathered, winner, value),
+        reference_id=monitoring_reference(stage, steps, origin.gathered, winner, value),
         contract_id=stage.contract.version if stage.contract else None,
         derived=narrow.json_object(found.get("files") or {}),
         columns=tuple(c.name for c in schema.columns if c.name not in {schema.target, schema.rejected}),
         aside=tuple(sorted({schema.target, stage.config.data.rejected_column, *stage.config.data.ignore})),
     )
-    return _routed(stage, origin, ready, made, raises=raises), shipped
+    return ReadyWinner(run_id=origin.run_id, release=ready, version=made, shipped=shipped, raises=raises)
 
 
-def _routed(stage: Stage, origin: RunOrigin, ready: Release, version: Version, *, raises: bool) -> Release:
-    """The release with its role on the endpoint, given it now.
+def route(stage: Stage, winner: ReadyWinner, *, who: str = "bakeoff run", why: str = "") -> Release:
+    """The winner's release with its role on the endpoint, given it now, as `[endpoint] rollout` says.
 
-    Without a champion there is nothing to prove itself against: it is live at once. Where shadows come first, one that
-    is a canary by now stays it. Who takes another one's place does so in one change, which `undo` takes back.
+    It is the champion when it is live; before, as a canary or a shadow, the challenger. Without a champion there is
+    nothing to prove itself against: it is live at once. Where shadows come first, one that is a canary by now stays it.
+    Who takes another one's place does so in one change, which `undo` takes back.
     """
     settings, name = stage.config.endpoint, stage.endpoint
+    ready, version = winner.release, winner.version
     audit = AuditLog(stage.records.documents, stage.clock)
-    endpoints = Endpoints(stage.records.documents, stage.clock, who="bakeoff run", beside=audit.endpoint_moved)
-    why = f"the winner of run {origin.run_id}"
+    endpoints = Endpoints(stage.records.documents, stage.clock, who=who, beside=audit.endpoint_moved)
+    why = f"the winner of run {winner.run_id}{f': {why}' if why else ''}"
     live = current(stage.records.documents, name)
     wins_again = live is not None and live.release_id == ready.release_id
     champion = stage.records.versions.by_alias(stage.config.project.name, CHAMPION)
@@ -195,17 +214,17 @@ def _routed(stage: Stage, origin: RunOrigin, ready: Release, version: Version, *
         endpoints.canary(name, ready.release_id, share=settings.canary_share, why=why, takes_over=True)
     elif ready.status == "retired":
         endpoints.shadow(name, ready.release_id, why=why, takes_over=True)
-    challenge_by(stage.records, version, raises=raises)
+    challenge_by(stage.records, version, raises=winner.raises)
     return next(each for each in endpoints.routed(name) if each.release_id == ready.release_id)
 
 
-def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, value: Interval | None) -> str:
+def monitoring_reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, value: Interval | None) -> str:
     """What monitoring compares with: the test rows as they came, what the winner said of them and how well."""
     assert winner.scorecard is not None
     measured = winner.scorecard.metrics[stage.live_metric].value
     expected = value.value if value is not None and stage.live_metric == stage.metric else measured
     inputs: dict[str, Json] = {"snapshot": gathered.snapshot_blob, "rows": gathered.rows_blob, "key": winner.key}
-    inputs |= {"metric": stage.live_metric, "value": expected}
+    inputs |= {"metric": stage.live_metric, "value": expected, "format": REFERENCE_FORMAT}
 
     def work() -> dict[str, Json]:
         import polars as pl
@@ -215,7 +234,7 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, v
         signature = msgspec.convert(winner.fitted.signature, Signature)
         rows = load_arrays(stage.blobs, gathered.rows_blob)
         table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.snapshot_blob)))
-        _, said = outcomes(stage, winner)
+        truth, said = outcomes(stage, winner)
         reference = make(
             table[rows["kept"][rows["test"]]],
             signature.inputs,
@@ -223,6 +242,7 @@ def _reference(stage: Stage, steps: Steps, gathered: Gathered, winner: Judged, v
             task=signature.task,
             metric=stage.live_metric,
             value=expected,
+            truth=truth,
         )
         return {"reference_blob": stage.blobs.put(to_bytes(reference))}
 

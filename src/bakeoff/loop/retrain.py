@@ -12,13 +12,14 @@ from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Json
+from bakeoff.loop.advance import Advanced, LoopLook, advance, cycles_of
 from bakeoff.loop.cache import Steps
-from bakeoff.loop.champion import champion_of
 from bakeoff.loop.context import Stage
+from bakeoff.loop.cycle import Cycle, CycleReason
 from bakeoff.loop.dataset import gather, load_arrays, load_table
 from bakeoff.loop.feedback_rows import conformed
-from bakeoff.loop.run import FinishedRun, data_changed, run_pass
-from bakeoff.loop.search import as_found
+from bakeoff.loop.policy import triggers_due
+from bakeoff.loop.run import FinishedRun, data_changed
 from bakeoff.loop.sources import FEEDBACK, ingested
 from bakeoff.loop.stored_outcome import LAST, PASSES, last_outcome
 from bakeoff.registry.lineage import signature_of
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from bakeoff.feedback.join import Labelled
+    from bakeoff.monitor.alerts import Alerts
     from bakeoff.monitor.signals import MonitorReport
     from bakeoff.monitor.triggers import Trigger
 
-__all__ = ["LoopTurn", "observe", "take_in", "turn"]
+HOUR_MS = 3_600_000
+
+__all__ = ["LoopTurn", "alerts_of", "observe", "take_in", "turn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,7 @@ class LoopTurn:
     """One turn of the loop: what monitoring saw, what fired, and the pass that followed (if any).
 
     `blocked`: why the winner of this or the last pass waits for a person's word, if it does. `unwatched`: why there is
-    no report, where there is none.
+    no report, where there is none. `cycle`: the one that is open, or that this turn ended.
     """
 
     report: "MonitorReport | None"
@@ -48,6 +52,7 @@ class LoopTurn:
     outcome: FinishedRun | None
     blocked: str | None = None
     unwatched: str | None = None
+    cycle: Cycle | None = None
 
 
 def observe(stage: Stage, *, since_ms: int | None = None, until_ms: int | None = None) -> "MonitorReport":
@@ -61,45 +66,90 @@ def observe(stage: Stage, *, since_ms: int | None = None, until_ms: int | None =
 
 
 def turn(stage: Stage) -> LoopTurn:
-    """Look once; when an allowed trigger fires, take the feedback in and run a pass."""
-    from bakeoff.monitor.triggers import Trigger, due
+    """Look once; when a trigger fires and the policy allows it, take the feedback in and run; bring the cycle on.
 
-    live = current(stage.records.documents, stage.endpoint)
+    Raises:
+        BakeoffError: the run failed, which is written down in the cycle.
+    """
+    live, cycles = current(stage.records.documents, stage.endpoint), cycles_of(stage)
+    cycle = cycles.open()
     if live is None:
-        first = run_pass(stage, trigger="first")
-        return LoopTurn(
-            report=None, triggers=(), taken_in=0, outcome=first, unwatched="nothing was released before this turn"
-        )
+        first = CycleReason(kind="first", reason="nothing is released on the endpoint yet")
+        made = advance(stage, cycle or cycles.begin([first], {}, state="running"), LoopLook())
+        return _ended(made, unwatched="nothing was released before this turn")
     labelled = _labelled(stage)
     unwatched = None if live.reference_id is not None else _no_reference(live)
     report = _observe(stage, live, labelled) if unwatched is None else None
+    look = _look(stage, live, labelled, report)
+    for trigger in look.triggers:
+        stage.progress(f"trigger {trigger.kind}: {trigger.reason}")
+    if cycle is None and look.triggers:
+        reasons = [CycleReason(kind=each.kind, reason=each.reason) for each in look.triggers]
+        cycle = cycles.begin(reasons, _evidence(report))
+    made = None if cycle is None else advance(stage, cycle, look)
+    return _ended(made, report=report, look=look, unwatched=unwatched, blocked=_blocked(stage))
+
+
+def _look(stage: Stage, live: Release, labelled: "Labelled", report: "MonitorReport | None") -> LoopLook:
+    """What there is reason to do."""
+    from bakeoff.monitor.triggers import Trigger
+
     last = stage.records.documents.get(PASSES, LAST)
-    before = narrow.whole((ingested(stage) or {}).get("labelled", 0))
-    triggers = due(
+    # Of runs of before it is not known how many labels they had: all that had joined the data by then.
+    joined = (ingested(stage) or {}).get("labelled", 0)
+    before = narrow.whole(joined if last is None else last.body.get("labelled", joined))
+    changed = data_changed(stage)
+    triggers = triggers_due(
         report,
         stage.config.loop,
         last_run_ms=last.updated_ms if last else None,
         now_ms=stage.clock() + 1,
         new_feedback=labelled.usable - before,
-        data_changed=data_changed(stage),
+        data_changed=changed,
     )
     finished = last_outcome(stage.records, stage.blobs)
-    blocked = finished.blocked if finished else None
-    if blocked and stage.config.loop.accept_changed_inputs:
+    if finished and finished.blocked and finished.verdict.inputs and stage.config.loop.accept_changed_inputs:
         triggers.append(Trigger(kind="data", reason="the changed inputs are accepted now"))
-    if not triggers:
-        return LoopTurn(report=report, triggers=(), taken_in=0, outcome=None, blocked=blocked, unwatched=unwatched)
-    for trigger in triggers:
-        stage.progress(f"trigger {trigger.kind}: {trigger.reason}")
-    taken_in = _take_in(stage, live, labelled) if stage.config.loop.use_feedback and labelled.usable > before else 0
-    outcome = run_pass(as_found(stage, champion_of(stage)), trigger=triggers[0].kind)
+        changed = True
+    new_labels = stage.config.loop.use_feedback and labelled.usable > before
+    return LoopLook(
+        triggers=tuple(triggers),
+        new_labels=max(labelled.usable - before, 0),
+        data_changed=changed,
+        take_in=lambda: _take_in(stage, live, labelled) if new_labels else 0,
+    )
+
+
+def _evidence(report: "MonitorReport | None") -> dict[str, Json]:
+    """The signals that a cycle begins with: those over their limits whole, of the others the values."""
+    if report is None:
+        return {}
+    alerts: dict[str, Json] = {each.name: msgspec.to_builtins(each) for each in report.alerts}
+    return {"alerts": alerts, "signals": {each.name: each.value for each in report.signals}}
+
+
+def _blocked(stage: Stage) -> str | None:
+    finished = last_outcome(stage.records, stage.blobs)
+    return finished.blocked if finished else None
+
+
+def _ended(
+    made: Advanced | None,
+    *,
+    report: "MonitorReport | None" = None,
+    look: LoopLook | None = None,
+    unwatched: str | None = None,
+    blocked: str | None = None,
+) -> LoopTurn:
+    outcome = made.outcome if made else None
     return LoopTurn(
         report=report,
-        triggers=tuple(triggers),
-        taken_in=taken_in,
+        triggers=look.triggers if look else (),
+        taken_in=made.taken_in if made else 0,
         outcome=outcome,
-        blocked=outcome.results.blocked,
+        blocked=outcome.results.blocked if outcome else blocked,
         unwatched=unwatched,
+        cycle=made.cycle if made else None,
     )
 
 
@@ -143,7 +193,7 @@ def _no_reference(live: Release) -> str:
 def _observe(
     stage: Stage, live: Release, labelled: "Labelled", since_ms: int | None = None, until_ms: int | None = None
 ) -> "MonitorReport":
-    from bakeoff.feedback.join import judged
+    from bakeoff.feedback.join import comparable, judged
     from bakeoff.monitor.observe import observe as look
     from bakeoff.monitor.reference import from_bytes
     from bakeoff.monitor.signals import store
@@ -153,7 +203,10 @@ def _observe(
     stage.events.compact()  # here, and not while serving: it would cost answers their time
     signature = signature_of(stage.records.versions, live.model_version)
     mine = replace(labelled, pairs=tuple(pair for pair in labelled.pairs if pair.release_id == live.release_id))
-    truth, said = judged(mine, signature)
+    recent = mine if since_ms is not None else _recent(mine, stage, stage.clock() + 1 if until_ms is None else until_ms)
+    truth, said = judged(recent, signature)
+    labelled_rows = [pair.row for pair in comparable(recent, signature)]
+    group = stage.config.data.group
     report = look(
         stage.events,
         stage.endpoint,
@@ -162,6 +215,9 @@ def _observe(
         config=stage.config.monitor,
         truth=truth,
         said=said,
+        rows=labelled_rows,
+        groups=[] if group is None else [row.get(group) for row in labelled_rows],
+        usd_per_1000=_price(stage, live),
         release_id=live.release_id,
         since_ms=live.created_ms if since_ms is None else since_ms,
         until_ms=stage.clock() + 1 if until_ms is None else until_ms,
@@ -170,7 +226,37 @@ def _observe(
         losses=mine.losses(),
     )
     store(stage.records.documents, report)
+    if since_ms is None and until_ms is None:
+        for event in alerts_of(stage).see(report):
+            stage.progress(f"alert {event.kind}: {event.title}: {event.reason}")
     return report
+
+
+def alerts_of(stage: Stage) -> "Alerts":
+    """The alerts of the project's endpoint, with who is told."""
+    from bakeoff.monitor.alerts import Alerts
+    from bakeoff.monitor.deliver import deliver
+
+    to = stage.config.alerts.to
+    return Alerts(
+        stage.records.documents, stage.endpoint, stage.config.alerts, lambda name, event: deliver(to[name], event)
+    )
+
+
+def _recent(labelled: "Labelled", stage: Stage, until_ms: int) -> "Labelled":
+    """Of what is labelled, that whose truth became known in the window; the newest, where that is too little."""
+    config = stage.config.monitor
+    pairs = sorted((pair for pair in labelled.pairs if pair.label is not None), key=lambda pair: pair.known_ms)
+    since_ms = until_ms - config.windows[0] * HOUR_MS
+    inside = sum(pair.known_ms >= since_ms for pair in pairs)
+    return replace(labelled, pairs=tuple(pairs[-max(inside, config.min_feedback) :]))
+
+
+def _price(stage: Stage, live: Release) -> dict[str, float]:
+    """What a thousand answers of the release cost, by its model version, where that was measured."""
+    origin = stage.records.versions.get("model", live.model, live.number).model_origin
+    usd = origin.scorecard.get("cost_usd_per_1k")
+    return {live.model_version: float(usd)} if isinstance(usd, int | float) else {}
 
 
 def _take_in(stage: Stage, live: Release, labelled: "Labelled") -> int:

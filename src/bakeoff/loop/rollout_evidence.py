@@ -5,7 +5,7 @@ to all (an outage, a Monday) happens to both. Sums of what came later are added 
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 
 from bakeoff.core.errors import NotFoundError
-from bakeoff.core.events import LIVE, Cursor, FailureEvent, FeedbackEvent, PredictionEvent
+from bakeoff.core.events import LIVE, Cursor, FailureEvent, FeedbackEvent, KeyEvent, PredictionEvent
 from bakeoff.core.protocols import DocumentRecords, EventLog
 from bakeoff.core.releases import Endpoint, Role, Route
+from bakeoff.feedback.keys import by_prediction, predictions_of
 from bakeoff.feedback.truth import TruthOf
 
 __all__ = ["ROLLOUTS", "BesideLive", "CallCounts", "RolloutEvidence", "read_on", "stored"]
@@ -36,7 +37,7 @@ STORES = frozenset({"StoreError", "CorruptError"})
 logger = logging.getLogger(__name__)
 
 Side = Literal["live", "beside"]
-Logged = PredictionEvent | FailureEvent | FeedbackEvent
+Logged = PredictionEvent | FailureEvent | FeedbackEvent | KeyEvent
 
 
 class CallCounts(msgspec.Struct):
@@ -161,20 +162,21 @@ class RolloutEvidence(msgspec.Struct, kw_only=True):
 
         self.latency.add(self.slow, side, event.latency_ms, part, limit_of=slow_from)
 
-    def add_label(self, event: PredictionEvent, feedback: FeedbackEvent, truth_of: TruthOf) -> None:
+    def add_label(self, event: PredictionEvent, feedback: Sequence[FeedbackEvent], truth_of: TruthOf) -> None:
         """Count whether an answer was right, the first time that this is known."""
         side = self.side(event)
         late = event.time_ms >= self.since_ms  # of before, the live release alone has answers
         if side is None or not late or event.id in self.labelled or len(self.labelled) >= MOST_LABELS:
             return
-        truth = None if feedback.truth is None else truth_of(event.model_version).read(feedback.truth)
+        resolved = truth_of(event.model_version).resolve(feedback)
+        truth = resolved.label
         if isinstance(truth, float) and isinstance(event.answer, int | float):
             far = abs(event.answer - truth)
             self.distance.add(self.wrong, side, far, 1.0, limit_of=lambda first: float(np.quantile(first, 0.75)))
         elif truth is not None:
             self.wrong.of(side).add(1.0, bad=truth != event.answer)
-        elif feedback.rating is not None:
-            self.wrong.of(side).add(1.0, bad=feedback.rating < 0)
+        elif resolved.rating is not None:
+            self.wrong.of(side).add(1.0, bad=resolved.rating < 0)
         else:
             return
         self.labelled.add(event.id)
@@ -214,7 +216,7 @@ def read_on(evidence: RolloutEvidence, events: EventLog, truth_of: TruthOf, *, a
         truth_of: reads labels.
         accepted_ms: what is not slow, however fast the live release is.
     """
-    kinds = (PredictionEvent, FailureEvent, FeedbackEvent)
+    kinds = (PredictionEvent, FailureEvent, FeedbackEvent, KeyEvent)
     if evidence.cursor is None:
         reading = events.read(*kinds, since_ms=evidence.since_ms)
     else:
@@ -240,25 +242,32 @@ def _add(
     evidence: RolloutEvidence, reading: Iterator[Logged], events: EventLog, truth_of: TruthOf, accepted_ms: float
 ) -> None:
     while part := list(islice(reading, PART)):
-        answers = _answers(part, evidence, events)
+        history = _history(part, evidence, events)
+        shadowed = {event.shadow_of for event in part if isinstance(event, PredictionEvent) and event.shadow_of}
+        wanted = shadowed | history.keys()
+        answers = {event.id: event for event in events.get(PredictionEvent, wanted)} if wanted else {}
         for event in part:
-            if isinstance(event, FeedbackEvent):
-                if event.id in answers:
-                    evidence.add_label(answers[event.id], event, truth_of)
+            if isinstance(event, FeedbackEvent | KeyEvent):
                 continue
             evidence.add(event, accepted_ms=accepted_ms)
             if isinstance(event, PredictionEvent) and event.shadow_of and evidence.side(event) == "beside":
                 live = answers.get(event.shadow_of)
                 if live is not None:
                     evidence.differing.add(1.0, bad=event.answer != live.answer)
+        for prediction_id, feedback in history.items():
+            if prediction_id in answers:
+                evidence.add_label(answers[prediction_id], feedback, truth_of)
 
 
-def _answers(part: Sequence[Logged], evidence: RolloutEvidence, events: EventLog) -> Mapping[str, PredictionEvent]:
-    """The answers that feedback is on, and the live ones to what the shadow answered."""
-    ids: Iterable[str | None] = (
-        event.id if isinstance(event, FeedbackEvent) else event.shadow_of
-        for event in part
-        if isinstance(event, FeedbackEvent) or (isinstance(event, PredictionEvent) and evidence.side(event) == "beside")
-    )
-    wanted = {each for each in ids if each is not None}
-    return {event.id: event for event in events.get(PredictionEvent, wanted)} if wanted else {}
+def _history(
+    part: Sequence[Logged], evidence: RolloutEvidence, events: EventLog
+) -> Mapping[str, Sequence[FeedbackEvent]]:
+    """All feedback on the predictions that something came for: feedback, a key, or the prediction itself, after it."""
+    brought = {event.id: None for event in part if isinstance(event, FeedbackEvent | KeyEvent)}
+    late = {event.id for event in part if isinstance(event, PredictionEvent) and evidence.side(event) is not None}
+    known = {event.id for event in events.get(FeedbackEvent, late)} if late else set[str]()
+    named = predictions_of(events, [*brought, *(known - brought.keys())])
+    touched = {each for every in named.values() for each in every}
+    names = named.keys() | (touched - named.keys())
+    feedback = events.get(FeedbackEvent, names) if names else ()
+    return by_prediction(feedback, named | {name: (name,) for name in touched})

@@ -126,7 +126,7 @@ def _plan(stage: Stage) -> str | None:
             "judge": [] if config.judge is None else [config.judge.model_dump(mode="json")],
             "settings_files": [None if file is None else digest_file(file) for file in stage.settings_files],
             "candidates": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in stage.contenders],
-            "feedback": feedback["rows_blob"] if feedback else None,
+            "feedback": [feedback["rows_blob"], config.loop.screen_labels] if feedback else None,
             "contract": stage.contract.version if stage.contract else None,
             "metrics": digest_own(),
             "refit": [config.loop.refit, config.loop.refit_max_s],

@@ -16,7 +16,7 @@ FEEDBACK = ("ingested", "feedback")
 
 def ingested(stage: Stage) -> Mapping[str, Json] | None:
     """The feedback rows that have joined the data (their blob, number and time), if any."""
-    document = stage.records.documents.get(*FEEDBACK)
+    document = stage.records.documents.get(*FEEDBACK) if stage.with_feedback else None
     return document.body if document else None
 
 

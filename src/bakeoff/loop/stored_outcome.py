@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bakeoff.core.records import Run
+    from bakeoff.evaluate.decide.yardstick import Baselines
     from bakeoff.loop.context import Stage
     from bakeoff.loop.dataset import Gathered
 
-__all__ = ["LAST", "PASSES", "dependence_of", "keep", "last_outcome", "numbers_of", "outcome_of", "rows_of"]
+__all__ = ["LAST", "PASSES", "baselines_of", "dependence_of", "keep", "keep_baselines", "last_outcome", "numbers_of"]
+__all__ += ["outcome_of", "rows_of"]
 
 PASSES = "passes"
 LAST = "last"
 """The document of the last finished run."""
-ROWS, SPLIT = "rows.parquet", "split.npz"
-"""Artifacts of a run: its rows as they were read, and which of them are in which part."""
+ROWS, SPLIT, BASELINES = "rows.parquet", "split.npz", "baselines.parquet"
+"""Artifacts of a run: its rows as they were read, which of them are in which part, and what baselines answered."""
 
 
 def keep(stage: "Stage", outcome: RunOutcome, gathered: "Gathered") -> str:
@@ -34,6 +36,25 @@ def keep(stage: "Stage", outcome: RunOutcome, gathered: "Gathered") -> str:
     artifacts = {ARTIFACT: blob, ROWS: gathered.snapshot_blob, SPLIT: gathered.rows_blob}
     stage.records.runs.apply([RunChange(run_id=outcome.run_id, artifacts=artifacts)])
     return blob
+
+
+def keep_baselines(stage: "Stage", run_id: str, baselines: "Baselines") -> None:
+    """Keep what the baselines answered on the test rows, so that the verdict can be worked out again."""
+    if baselines.outcomes_blob is not None:
+        change = RunChange(run_id=run_id, artifacts={BASELINES: baselines.outcomes_blob})
+        stage.records.runs.apply([change])
+
+
+def baselines_of(records: RecordStore, blobs: BlobStore, outcome: RunOutcome) -> "Baselines | None":
+    """The baselines of a run with their answers; None where it kept none, as runs of before."""
+    from bakeoff.evaluate.baselines.job import read_baselines
+    from bakeoff.evaluate.decide.yardstick import Baselines
+    from bakeoff.loop.dataset import load_table
+
+    blob = records.runs.get(outcome.run_id).artifacts.get(BASELINES)
+    if blob is None:
+        return None
+    return Baselines(listed=outcome.baselines, predictions=read_baselines(load_table(blobs, blob)), outcomes_blob=blob)
 
 
 def outcome_of(records: RecordStore, blobs: BlobStore, run_id: str) -> RunOutcome:

@@ -6,6 +6,13 @@ stability index of small windows is biased upward; what chance alone would give 
 zero whatever the window's size.
 Source: Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk
 Model Validation 14 (2020): without drift, PSI / (1/n + 1/m) is about chi-squared with bins − 1 degrees.
+
+Whether a column moved at all, a p-value says that is sound where it is very small and rows are few, as monitoring asks
+it a thousand times a week: distributions of numbers by the two-sample Kolmogorov-Smirnov distance and its bound; shares
+by the hypergeometric distribution, the least of them times how many there are.
+Source: Massart, Annals of Probability 18 (1990), for two samples Wei and Dudley, Statistics and Probability Letters 82
+(2012); rows that go together, Rao and Scott, "The Analysis of Categorical Data from Complex Sample Surveys", JASA 76
+(1981).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +29,19 @@ from bakeoff.core.types import Column, Json
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Drift", "Tally", "compare", "drifts", "expected_psi", "profile", "psi", "tally"]
+__all__ = [
+    "Drift",
+    "Tally",
+    "calendar",
+    "compare",
+    "dispersion",
+    "drifts",
+    "expected_psi",
+    "profile",
+    "psi",
+    "rebased",
+    "tally",
+]
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +54,15 @@ MIN_LEVEL_SHARE = 0.005
 """Rarer levels share one bin with levels never seen."""
 VOCABULARY = 5000
 MAX_TEXTS = 20_000
+OUTSIDE_STEPS = 20
+"""Bins of the share of a text's words that are outside of the vocabulary."""
+TWO_SAMPLES = 2.16863
+"""The bound's factor for two samples of any sizes (2 where they are large)."""
+EVEN_ROWS = 20.0
+"""How many degrees of freedom the belief is worth that rows are independent."""
+LEAST_EXPECTED = 5.0
+LEAST_LEVEL = 10
+"""Rows of the reference that a level of its own has."""
 SMOOTHING = 0.5
 """Rows added to every bin of both sides (Jeffreys), so that an empty bin gives no infinity."""
 
@@ -45,13 +73,16 @@ class Drift:
 
     `psi` ≥ 0 is bias-corrected (0.1 is customarily "some", 0.2 "much"). `measures` holds, as far as the
     column's kind has them: `psi_raw`, `missing_change` (share of rows, window minus reference), `ks` (0 to
-    1; of numbers, or of the lengths of texts), `length_psi` and `oov_change` (share of words outside the
-    reference's vocabulary; texts).
+    1; of numbers, or of the lengths of texts), `js` (Jensen-Shannon distance of the bins, natural logarithm), `chi2`
+    (Pearson's statistic of the two samples' bins), `wasserstein` (of numbers, in standard deviations of the reference,
+    from the points of its distribution), `length_psi` and `oov_change` (share of words outside the reference's
+    vocabulary; texts). `p`: how likely so much is without drift, at most.
     """
 
     column: str
     psi: float
     measures: Mapping[str, float]
+    p: float = 1.0
 
 
 def expected_psi(bins: int, n: int, m: int) -> float:
@@ -110,8 +141,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """What the rows of a window are in one column: `rows`, how many of them are `missing`, and rows per bin.
 
     Bins are those of the reference: of numbers (of a text its length) between the points of its distribution, of levels
-    its frequent ones and the others. Of texts also the `words`, and those `outside` of its vocabulary. Tallies of parts
-    of a window add up to the window's.
+    its frequent ones and the others. Of texts also the `words`, and those `outside` of its vocabulary, and texts by
+    their share of these. Tallies of parts of a window add up to the window's.
     """
 
     rows: int
@@ -119,6 +150,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     bins: tuple[int, ...]
     words: int = 0
     outside: int = 0
+    by_outside: tuple[int, ...] = ()
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
@@ -127,6 +159,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
             bins=tuple(a + b for a, b in zip(self.bins, other.bins, strict=True)),
             words=self.words + other.words,
             outside=self.outside + other.outside,
+            by_outside=tuple(a + b for a, b in zip(self.by_outside, other.by_outside, strict=True)),
         )
 
 
@@ -148,11 +181,134 @@ def tally(reference: Mapping[str, Json], table: "pl.DataFrame") -> dict[str, Tal
     return tallies
 
 
-def drifts(reference: Mapping[str, Json], tallies: Mapping[str, Tally]) -> list[Drift]:
-    """Drift of every profiled column, in the profile's order, from what `tally` counted."""
+def drifts(
+    reference: Mapping[str, Json], tallies: Mapping[str, Tally], dispersions: Mapping[str, float] | None = None
+) -> list[Drift]:
+    """Drift of every profiled column, in the profile's order, from what `tally` counted.
+
+    `dispersions` (1 where a column has none) say by how much more than chance a column varies between windows.
+    """
     drift_of = {"numeric": _numeric_drift, "levels": _level_drift, "text": _text_drift}
     profiles = {name: narrow.json_object(profiled) for name, profiled in reference.items()}
-    return [drift_of[known["kind"]](name, known, tallies[name]) for name, known in profiles.items()]
+    known = dispersions or {}
+    return [
+        drift_of[each["kind"]](name, each, tallies[name], max(1.0, known.get(name, 1.0)))
+        for name, each in profiles.items()
+    ]
+
+
+def rebased(reference: Mapping[str, Json], tallies: Mapping[str, Tally]) -> dict[str, Json]:
+    """The reference's bins with what another window has in them: it is then what is compared with."""
+    made: dict[str, Json] = {}
+    for name, profiled in reference.items():
+        known, seen = dict(narrow.json_object(profiled)), tallies[name]
+        known |= {"rows": seen.rows, "missing": seen.missing}
+        if known["kind"] == "levels":
+            known |= {"levels": dict(zip(known["levels"], seen.bins, strict=False)), "rare": seen.bins[-1]}
+        else:
+            given = max(seen.rows - seen.missing, 1)
+            known |= {"counts": _coarse(known, seen), "cdf": (np.cumsum(seen.bins)[:-1] / given).tolist()}
+            known |= {"words": seen.words, "outside": seen.outside, "by_outside": list(seen.by_outside)}
+        made[name] = known
+    return made
+
+
+def dispersion(reference: Mapping[str, Json], parts: Sequence[Mapping[str, Tally]]) -> dict[str, float]:
+    """By how much more than independent rows each column varies between parts of a time, as days: 1 if it does not.
+
+    It is what a chi-squared statistic of a window is too large by, where rows go together or there are seasons.
+    """
+    factors: dict[str, float] = {}
+    for name, profiled in reference.items():
+        known = narrow.json_object(profiled)
+        there = [part[name] for part in parts if name in part and part[name].rows]
+        if len(there) < 2:  # noqa: PLR2004
+            continue
+        counts_db = np.asarray([[*_coarse(known, each), each.missing] for each in there], dtype=np.float64)
+        counts_db = counts_db[:, counts_db.sum(axis=0) >= LEAST_EXPECTED * len(there)]
+        if counts_db.shape[1] < 2:  # noqa: PLR2004
+            continue
+        rows_d, bins_b = counts_db.sum(axis=1, keepdims=True), counts_db.sum(axis=0, keepdims=True)
+        expected_db = np.maximum(rows_d * bins_b / counts_db.sum(), 1e-9)
+        chi2 = float(((counts_db - expected_db) ** 2 / expected_db).sum())
+        freedom = (counts_db.shape[0] - 1) * (counts_db.shape[1] - 1)
+        factors[name] = max(1.0, (chi2 + EVEN_ROWS) / (freedom + EVEN_ROWS))
+    return factors
+
+
+_CALENDAR = {
+    "month": (1, 12),
+    "quarter": (1, 4),
+    "hour": (0, 24),
+    "minute": (0, 60),
+    "weekday": (0, 7),
+    "dayofweek": (0, 7),
+    "day": (0, 31),
+    "dayofmonth": (1, 31),
+    "dayofyear": (1, 366),
+    "week": (0, 53),
+    "weekofyear": (0, 53),
+    "year": (1900, 2200),
+}
+"""Names of columns that move on with time, and what they then hold (their letters alone, in lower case)."""
+
+
+def calendar(reference: Mapping[str, Json]) -> set[str]:
+    """Columns that are parts of a date, by their name and their values: in a new month they have moved, and must."""
+    names: set[str] = set()
+    for name, profiled in reference.items():
+        known = narrow.json_object(profiled)
+        span = _CALENDAR.get("".join(letter for letter in name.casefold() if letter.isalpha()))
+        if span is None:
+            continue
+        if known["kind"] == "levels":
+            names.add(name)
+        elif known["kind"] == "numeric":
+            values = known["grid"]
+            if all(value % 1 == 0 and span[0] <= value <= span[1] for value in values):
+                names.add(name)
+    return names
+
+
+def _coarse(known: Mapping[str, Any], seen: Tally) -> list[int]:
+    """Rows by the bins of the PSI, without the missing ones."""
+    if known["kind"] == "levels":
+        return list(seen.bins)
+    up_to, given = np.cumsum(seen.bins), seen.rows - seen.missing  # rows up to each point of the grid, and in all
+    at_edges = up_to[np.searchsorted(known["grid"], known["edges"])] if known["edges"] else np.array([], dtype=np.int64)
+    return np.diff([0, *at_edges, given]).tolist()
+
+
+def _distance_p(distance: float, n: int, m: float) -> float:
+    """How likely a Kolmogorov-Smirnov distance is at most that large between samples of one distribution."""
+    return min(1.0, TWO_SAMPLES * float(np.exp(-2 * n * m / (n + m) * distance**2))) if n and m else 1.0
+
+
+def _shares_p(reference_b: Sequence[int], window_b: Sequence[int], factor: float) -> float:
+    """The least two-sided p of any bin's share, times the number of bins; exact for independent rows (`factor` = 1)."""
+    from scipy.stats import hypergeom
+
+    a = np.asarray(reference_b)
+    b = np.floor(np.asarray(window_b) / factor).astype(np.int64)
+    n, m, used = int(a.sum()), int(b.sum()), (a + np.asarray(window_b)) > 0
+    if not n or not m or int(used.sum()) < 2:  # noqa: PLR2004
+        return 1.0
+    where = (n + m, a[used] + b[used], m)
+    least = np.minimum(hypergeom.cdf(b[used], *where), hypergeom.sf(b[used] - 1, *where)).min()
+    return min(1.0, 2 * float(least) * int(used.sum()))
+
+
+def _bin_distances(reference_b: Sequence[int], window_b: Sequence[int]) -> dict[str, float]:
+    a, b = np.asarray(reference_b, dtype=np.float64), np.asarray(window_b, dtype=np.float64)
+    if not a.sum() or not b.sum():
+        return {}
+    p, q = a / a.sum(), b / b.sum()
+    middle = (p + q) / 2
+    parts = [(x * np.log(np.divide(x, middle, out=np.ones_like(x), where=x > 0))).sum() / 2 for x in (p, q)]
+    both = (a + b) / (a.sum() + b.sum())
+    used = both > 0
+    chi2 = sum(float(((x - x.sum() * both)[used] ** 2 / (x.sum() * both)[used]).sum()) for x in (a, b))
+    return {"js": float(np.sqrt(max(0.0, float(sum(parts))))), "chi2": chi2}
 
 
 def _missing_change(known: Mapping[str, Any], seen: Tally) -> float:
@@ -180,6 +336,7 @@ def _numeric_profile(numbers_n: Floats) -> dict[str, Json]:
         "counts": _binned(edges, given),
         "grid": grid.tolist(),
         "cdf": cdf.tolist(),
+        "sd": float(given.std()),
     }
 
 
@@ -194,15 +351,20 @@ def _numeric_tally(known: Mapping[str, Any], numbers_n: Floats) -> Tally:
     return Tally(rows=len(numbers_n), missing=len(numbers_n) - len(given), bins=tuple(bins))
 
 
-def _numeric_drift(name: str, known: Mapping[str, Any], seen: Tally) -> Drift:
-    up_to, given = np.cumsum(seen.bins), seen.rows - seen.missing  # rows up to each point of the grid, and in all
-    at_edges = up_to[np.searchsorted(known["grid"], known["edges"])] if known["edges"] else np.array([], dtype=np.int64)
-    window: list[int] = np.diff([0, *at_edges, given]).tolist()
-    corrected, raw = _corrected([*known["counts"], known["missing"]], [*window, seen.missing])
-    measures = {"psi_raw": raw, "missing_change": _missing_change(known, seen)}
+def _numeric_drift(name: str, known: Mapping[str, Any], seen: Tally, factor: float) -> Drift:
+    up_to, given = np.cumsum(seen.bins), seen.rows - seen.missing
+    before, window = [*known["counts"], known["missing"]], [*_coarse(known, seen), seen.missing]
+    corrected, raw = _corrected(before, window)
+    measures = {"psi_raw": raw, "missing_change": _missing_change(known, seen), **_bin_distances(before, window)}
+    at_hand = known["rows"] - known["missing"]
+    p = _shares_p((at_hand, known["missing"]), (given, seen.missing), factor)
     if given and known["grid"]:
-        measures["ks"] = float(np.abs(up_to[:-1] / given - np.asarray(known["cdf"])).max())
-    return Drift(column=name, psi=corrected, measures=measures)
+        grid, apart = np.asarray(known["grid"]), np.abs(up_to[:-1] / given - np.asarray(known["cdf"]))
+        measures["ks"] = float(apart.max())
+        if known.get("sd"):
+            measures["wasserstein"] = float((apart[:-1] * np.diff(grid)).sum()) / known["sd"]
+        p = min(1.0, 2 * min(p, _distance_p(measures["ks"], at_hand, given / factor)))
+    return Drift(column=name, psi=corrected, measures=measures, p=p)
 
 
 def _levels(table: "pl.DataFrame", name: str) -> tuple[dict[str, int], int]:
@@ -210,9 +372,8 @@ def _levels(table: "pl.DataFrame", name: str) -> tuple[dict[str, int], int]:
     import polars as pl
 
     values = table[name].cast(pl.String).drop_nulls()
-    names, counts = np.unique(values.to_numpy().astype(np.str_), return_counts=True) if len(values) else ([], [])
-    ordered = sorted(zip(map(str, names), map(int, counts), strict=True), key=lambda pair: (-pair[1], pair[0]))
-    return dict(ordered), table.height - len(values)
+    counted: dict[str, int] = dict(values.value_counts(name="rows").iter_rows())
+    return dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))), table.height - len(values)
 
 
 def _level_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
@@ -230,11 +391,24 @@ def _level_tally(known: Mapping[str, Any], table: "pl.DataFrame", name: str) -> 
     return Tally(rows=table.height, missing=missing, bins=(*frequent, sum(counts.values()) - sum(frequent)))
 
 
-def _level_drift(name: str, known: Mapping[str, Any], seen: Tally) -> Drift:
-    corrected, raw = _corrected(
-        [*known["levels"].values(), known["rare"], known["missing"]], [*seen.bins, seen.missing]
-    )
-    return Drift(column=name, psi=corrected, measures={"psi_raw": raw, "missing_change": _missing_change(known, seen)})
+def _level_bins(known: Mapping[str, Any], seen: Tally) -> tuple[list[int], list[int]]:
+    """Rows of both sides by levels, others, missing. A level of few reference rows is one of the others.
+
+    Which of the rare ones the reference happens to have is chance: alone, they would look lost, and what it lacks new.
+    """
+    pairs = list(zip(known["levels"].values(), seen.bins, strict=False))
+    frequent = [pair for pair in pairs if pair[0] >= LEAST_LEVEL]
+    others = [pair for pair in pairs if pair[0] < LEAST_LEVEL]
+    rare = (known["rare"] + sum(a for a, _ in others), seen.bins[-1] + sum(b for _, b in others))
+    both = [*frequent, rare, (known["missing"], seen.missing)]
+    return [a for a, _ in both], [b for _, b in both]
+
+
+def _level_drift(name: str, known: Mapping[str, Any], seen: Tally, factor: float) -> Drift:
+    before, window = _level_bins(known, seen)
+    corrected, raw = _corrected(before, window)
+    measures = {"psi_raw": raw, "missing_change": _missing_change(known, seen), **_bin_distances(before, window)}
+    return Drift(column=name, psi=corrected, measures=measures, p=_shares_p(before, window, factor))
 
 
 def _texts(table: "pl.DataFrame", name: str) -> "pl.Series":
@@ -252,43 +426,63 @@ def _lengths(texts: "pl.Series") -> Floats:
 
 
 def _words(texts: "pl.Series") -> "pl.Series":
-    return texts.drop_nulls().str.to_lowercase().str.extract_all(r"\w+").explode().drop_nulls()
+    return texts.str.to_lowercase().str.extract_all(r"\w+")
 
 
 def _text_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
     """Lengths, the vocabulary of every second text, and how often the other texts' words are outside it."""
     texts = _texts(table, name)
-    counted = _words(texts.gather_every(2)).value_counts(sort=True, name="rows").head(4 * VOCABULARY)
-    ordered = counted.sort(["rows", name], descending=[True, False]).head(VOCABULARY)
+    counted = _words(texts.gather_every(2)).explode().drop_nulls().value_counts(sort=True, name="rows")
+    ordered = counted.head(4 * VOCABULARY).sort(["rows", name], descending=[True, False]).head(VOCABULARY)
     vocabulary: list[str] = ordered[name].to_list()
-    others = _words(texts.gather_every(2, 1))
+    words, outside, by_outside = _outside(texts.gather_every(2, 1), vocabulary)
     return {
         **_numeric_profile(_lengths(texts)),
         "vocabulary": vocabulary,
-        "words": len(others),
-        "outside": _outside(others, vocabulary),
+        "words": words,
+        "outside": outside,
+        "by_outside": by_outside,
     }
 
 
-def _outside(words: "pl.Series", vocabulary: Sequence[str]) -> int:
-    return len(words) - int(words.is_in(list(vocabulary)).sum())
+def _outside(texts: "pl.Series", vocabulary: Sequence[str]) -> tuple[int, int, list[int]]:
+    """Words in all, those outside of the vocabulary, and texts by their share of these."""
+    import polars as pl
+
+    words = pl.DataFrame({"text": range(len(texts)), "word": _words(texts)}).explode("word").drop_nulls()
+    known = words["word"].is_in(list(vocabulary))
+    shares = words.with_columns(outside=~known).group_by("text").agg(pl.col("outside").mean())["outside"].to_numpy()
+    by_share = np.bincount((shares * (OUTSIDE_STEPS - 1e-9)).astype(np.int64), minlength=OUTSIDE_STEPS)
+    return len(known), len(known) - int(known.sum()), by_share.tolist()
 
 
 def _text_tally(known: Mapping[str, Any], table: "pl.DataFrame", name: str) -> Tally:
     import polars as pl
 
     texts = table[name].cast(pl.String)
-    words = _words(texts)
+    words, outside, by_outside = _outside(texts, known["vocabulary"])
     lengths = _numeric_tally(known, _lengths(texts))
-    return msgspec.structs.replace(lengths, words=len(words), outside=_outside(words, known["vocabulary"]))
+    return msgspec.structs.replace(lengths, words=words, outside=outside, by_outside=tuple(by_outside))
 
 
-def _text_drift(name: str, known: Mapping[str, Any], seen: Tally) -> Drift:
-    lengths = _numeric_drift(name, known, seen)
-    of_words, _ = _corrected(
-        [known["words"] - known["outside"], known["outside"]], [seen.words - seen.outside, seen.outside]
-    )
-    measures = {**lengths.measures, "length_psi": lengths.psi}
+def _text_drift(name: str, known: Mapping[str, Any], seen: Tally, factor: float) -> Drift:
+    lengths = _numeric_drift(name, known, seen, factor)
+    measures, of_words, p = {**lengths.measures, "length_psi": lengths.psi}, 0.0, lengths.p
     if seen.words:
         measures["oov_change"] = seen.outside / seen.words - known["outside"] / max(known["words"], 1)
-    return Drift(column=name, psi=max(lengths.psi, of_words), measures=measures)
+    before = known.get("by_outside")
+    if before and sum(before) and sum(seen.by_outside):  # texts, as the words of one go together
+        of_words, _ = _corrected(*(_fifths(each) for each in (before, seen.by_outside)))
+        n, m = sum(before), sum(seen.by_outside)
+        measures["oov_ks"] = float(np.abs(np.cumsum(before) / n - np.cumsum(seen.by_outside) / m).max())
+        p = min(1.0, 2 * min(p, _distance_p(measures["oov_ks"], n, m / factor)))
+    elif not before:  # the reference of an earlier version
+        of_words, _ = _corrected(
+            [known["words"] - known["outside"], known["outside"]], [seen.words - seen.outside, seen.outside]
+        )
+    return Drift(column=name, psi=max(lengths.psi, of_words), measures=measures, p=p)
+
+
+def _fifths(counts_s: Sequence[int]) -> list[int]:
+    """Texts by fifths of their share of words outside of the vocabulary: the PSI of many thin bins is noise."""
+    return np.asarray(counts_s).reshape(5, -1).sum(axis=1).tolist()

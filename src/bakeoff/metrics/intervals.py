@@ -31,11 +31,22 @@ LEVEL = 0.95
 BISECTIONS, HALVINGS = 20, 40
 
 IntervalMethod: TypeAlias = Literal[
-    "mid-p", "wilson", "posterior", "t", "cluster t", "serial t", "score", "bca", "percentile", "inverted", "jackknife"
+    "mid-p",
+    "wilson",
+    "posterior",
+    "t",
+    "cluster t",
+    "serial t",
+    "score",
+    "bca",
+    "percentile",
+    "inverted",
+    "jackknife",
+    "inverse probability",
 ]
 """How an interval was made: from the binomial distribution, Wilson's, the posterior of confusion cells, Student's t
 over rows, groups or stretches of time, the variance that an area would have at the ends, resamples (BCa or
-percentiles), an inverted test, or blocks left out."""
+percentiles), an inverted test, blocks left out, or weights of one over the probability to be drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

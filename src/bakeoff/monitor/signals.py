@@ -1,19 +1,30 @@
 """Signals and reports: what monitoring saw in a window of time, kept as documents."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
+from bakeoff.config.sections import SIGNAL_NAMES, SignalName
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.markup import Html, notebook, paragraph, table
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.types import Json
 
-__all__ = ["MonitorReport", "Signal", "SignalName", "from_json", "latest", "reports", "store", "to_json"]
-
-SignalName: TypeAlias = Literal["drift", "quality", "latency", "errors", "volume", "contract", "inputs"]
+__all__ = [
+    "SIGNAL_NAMES",
+    "MonitorReport",
+    "Signal",
+    "SignalName",
+    "from_json",
+    "latest",
+    "newest",
+    "reports",
+    "signal_of",
+    "store",
+    "to_json",
+]
 
 SIGNALS = "signals"
 KEPT = 500
@@ -35,6 +46,10 @@ class Signal:
     since_ms: int
     until_ms: int
     detail: Mapping[str, Json]
+
+    def to_json(self) -> dict[str, Json]:
+        """The signal as JSON."""
+        return msgspec.to_builtins(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +92,11 @@ class MonitorReport:
         return next(signal for signal in self.signals if signal.name == name)
 
 
+def signal_of(body: Any, *, since_ms: int, until_ms: int) -> Signal:
+    """The signal that `Signal.to_json` gave, of another window."""
+    return replace(Signal(**body), since_ms=since_ms, until_ms=until_ms)
+
+
 def to_json(report: MonitorReport) -> dict[str, Json]:
     """The report as JSON."""
     ledger = report.ledger.to_json() if report.ledger else None
@@ -102,6 +122,12 @@ def store(documents: DocumentRecords, report: MonitorReport) -> None:
 def reports(documents: DocumentRecords, endpoint: str) -> list[MonitorReport]:
     """The reports kept, newest window first."""
     return [from_json(document.body) for document in reversed(documents.find(SIGNALS, f"{endpoint}/"))]
+
+
+def newest(documents: DocumentRecords) -> list[MonitorReport]:
+    """The report of the newest window of each endpoint."""
+    last = {document.key.rpartition("/")[0]: document.body for document in documents.find(SIGNALS)}
+    return [from_json(body) for body in last.values()]
 
 
 def latest(documents: DocumentRecords, endpoint: str) -> MonitorReport | None:

@@ -1,45 +1,50 @@
-"""What an endpoint's predictions add up to, and how far they were read: so that each is read once.
+"""What an endpoint's predictions add up to, and the sums of parts add up to those of the whole.
 
-Sums of what came later are added to the sums before, so a look costs what is new. They are a document, one per release.
+They are of an hour and a release (`bakeoff.monitor.hours`), and small whatever comes: counts by the reference's bins.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from bakeoff.core.errors import NotFoundError
-from bakeoff.core.events import Cursor, FailureEvent, PredictionEvent, Reading
-from bakeoff.core.protocols import DocumentRecords, EventLog
-from bakeoff.core.types import Signature
+from bakeoff.core.errors import DataError
+from bakeoff.core.events import FailureEvent, PredictionEvent
+from bakeoff.core.types import Json, Signature
 from bakeoff.data.schema import conform
+from bakeoff.metrics.answers import signs
 from bakeoff.metrics.drift import Tally, tally
-from bakeoff.monitor.reference import MonitoringReference, said_table
+from bakeoff.metrics.expected import Beliefs, added, beliefs_of
+from bakeoff.monitor.reference import CONFIDENCE, MonitoringReference, answers_table, outlying
 
-__all__ = ["LACKS", "Lack", "PredictionSums", "Watched"]
+__all__ = ["LACKS", "Lack", "PredictionSums", "Sampled"]
 
-SUMS = "sums"
-FORMAT = 1
-HOUR_MS = 3_600_000
-RELEASES = 10  # of an endpoint, whose sums stay
-ROWS = 10_000  # whose inputs are made a table at a time
 NAMES = 1000
 """Names of unknown keys that are told apart; whoever calls may send any number of them."""
 OTHERS = "(others)"
+SAMPLE = 32
+"""Rows of an hour that stay, drawn by their ids."""
 
 Lack: TypeAlias = Literal["absent", "imputed", "unseen", "unknown"]
 LACKS: tuple[Lack, ...] = ("absent", "imputed", "unseen", "unknown")
+
+
+class Sampled(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that stays: those with the least `draw`, which is of the id, so that parts of a window draw alike."""
+
+    draw: int
+    row: dict[str, Any]
 
 
 class PredictionSums(msgspec.Struct, kw_only=True):
     """Predictions and failed calls, counted.
 
     Attributes:
-        format: of this document; other ones are counted anew.
-        cursor: up to where the log was read.
         rows: answered rows.
         latency_ms: rows by their latency, to three significant digits.
         by_call: answered rows by the number of rows in their call.
@@ -48,13 +53,14 @@ class PredictionSums(msgspec.Struct, kw_only=True):
         refused: rows that violate it in calls that were refused.
         lacking, lacked: rows that lacked something; by what they lacked, and name.
         versions: answered rows by model version.
-        early: records with a time before the release was made.
-        hours: records by the hour of their time, since 1970.
         inputs, predictions: rows by the bins of the reference, by column.
+        misfits: rows with a value that does not fit its column; they count as all missing.
+        beliefs: what the model believed of its answers (see `bakeoff.metrics.expected`).
+        outlying: rows with a number far outside of the reference's.
+        signs: generated answers by what may be wrong with them.
+        sample: some of the rows; `drawn_below` is the draw below which all are here.
     """
 
-    format: int = FORMAT
-    cursor: str | None = None
     rows: int = 0
     latency_ms: dict[float, int] = {}
     by_call: dict[int, int] = {}
@@ -66,19 +72,19 @@ class PredictionSums(msgspec.Struct, kw_only=True):
     lacking: int = 0
     lacked: dict[Lack, dict[str, int]] = {}
     versions: dict[str, int] = {}
-    early: int = 0
-    hours: dict[int, int] = {}
     inputs: dict[str, Tally] = {}
     predictions: dict[str, Tally] = {}
+    misfits: int = 0
+    beliefs: Beliefs = {}
+    outlying: int = 0
+    signs: dict[str, int] = {}
+    sample: list[Sampled] = []
+    drawn_below: int = 2**32
 
     @property
     def calls(self) -> float:
         """Answered calls."""
         return sum(rows / size for size, rows in self.by_call.items())
-
-    def out_of_time(self, until_ms: int) -> int:
-        """Records with a time before the release was made, or in an hour that is yet to come."""
-        return self.early + sum(records for hour, records in self.hours.items() if hour > until_ms // HOUR_MS)
 
     def percentiles(self, *shares: float) -> list[float]:
         """Of the rows' latencies, in milliseconds (linear interpolation)."""
@@ -88,106 +94,169 @@ class PredictionSums(msgspec.Struct, kw_only=True):
         low, high = (values[np.searchsorted(up_to, at, side="right")] for at in (np.floor(places), np.ceil(places)))
         return (low + (high - low) * (places - np.floor(places))).tolist()
 
-    def add_failure(self, event: FailureEvent) -> None:
-        """Count a failed call."""
-        _count(self.failed, event.error)
-        _count(self.unanswered, event.error, event.rows_in_call)
-        self.refused += event.violating_rows
+    def slower_than(self, limit_ms: float) -> int:
+        """Rows that took longer."""
+        return sum(rows for latency_ms, rows in self.latency_ms.items() if latency_ms > limit_ms)
 
-    def add(self, event: PredictionEvent) -> None:
-        """Count an answered row, but for its inputs and what was predicted."""
-        self.rows += 1
-        _count(self.latency_ms, float(f"{event.latency_ms:.3g}"))
-        _count(self.by_call, event.rows_in_call)
-        _count(self.versions, event.model_version)
-        self.violating += bool(event.violations)
-        for column, rule in event.violations:
-            _count(self.violated, f"{column}: {rule}")
+    def __add__(self, other: "PredictionSums") -> "PredictionSums":
+        """The sums of both; of the samples, what is drawn of both alike."""
+        below = min(self.drawn_below, other.drawn_below)
+        names: dict[Lack, dict[str, int]] = {
+            lack: _sum(self.lacked.get(lack, {}), other.lacked.get(lack, {}), most=NAMES) for lack in LACKS
+        }
+        return PredictionSums(
+            rows=self.rows + other.rows,
+            latency_ms=_sum(self.latency_ms, other.latency_ms),
+            by_call=_sum(self.by_call, other.by_call),
+            failed=_sum(self.failed, other.failed),
+            unanswered=_sum(self.unanswered, other.unanswered),
+            violating=self.violating + other.violating,
+            violated=_sum(self.violated, other.violated),
+            refused=self.refused + other.refused,
+            lacking=self.lacking + other.lacking,
+            lacked={lack: counts for lack, counts in names.items() if counts},
+            versions=_sum(self.versions, other.versions),
+            inputs=_added(self.inputs, other.inputs),
+            predictions=_added(self.predictions, other.predictions),
+            misfits=self.misfits + other.misfits,
+            beliefs=added(self.beliefs, other.beliefs),
+            outlying=self.outlying + other.outlying,
+            signs=_sum(self.signs, other.signs),
+            sample=[each for each in (*self.sample, *other.sample) if each.draw < below],
+            drawn_below=below,
+        )
+
+    @classmethod
+    def of(
+        cls,
+        events: Sequence[PredictionEvent | FailureEvent],
+        signature: Signature,
+        reference: MonitoringReference,
+    ) -> "PredictionSums":
+        """What these add up to."""
+        sums = cls(latency_ms={}, by_call={}, failed={}, unanswered={}, violated={}, lacked={}, versions={})
+        answered = [event for event in events if isinstance(event, PredictionEvent)]
+        for event in events:
+            if isinstance(event, FailureEvent):
+                sums.failed[event.error] = sums.failed.get(event.error, 0) + 1
+                sums.unanswered[event.error] = sums.unanswered.get(event.error, 0) + event.rows_in_call
+                sums.refused += event.violating_rows
+        if answered:
+            sums._count(answered)
+            sums._count_values(answered, signature, reference)
+        return sums
+
+    def _count(self, events: Sequence[PredictionEvent]) -> None:
+        self.rows = len(events)
+        self.latency_ms = dict(Counter([float(f"{event.latency_ms:.3g}") for event in events]))
+        self.by_call = dict(Counter([event.rows_in_call for event in events]))
+        self.versions = dict(Counter([event.model_version for event in events]))
+        broken = [event.violations for event in events if event.violations]
+        self.violating = len(broken)
+        self.violated = dict(Counter(f"{column}: {rule}" for each in broken for column, rule in each))
+        for event in events:
+            if event.absent or event.imputed or event.unseen or event.unknown:
+                self._count_lacks(event)
+
+    def _count_lacks(self, event: PredictionEvent) -> None:
+        self.lacking += 1
         lacks: dict[Lack, tuple[str, ...]] = {
             "absent": event.absent,
             "imputed": event.imputed,
             "unseen": event.unseen,
             "unknown": event.unknown,
         }
-        self.lacking += any(lacks.values())
         for lack, names in lacks.items():
             known = self.lacked.setdefault(lack, {}) if names else {}
             for name in names:
-                _count(known, name if name in known or len(known) < NAMES else OTHERS)
+                counted = name if name in known or len(known) < NAMES else OTHERS
+                known[counted] = known.get(counted, 0) + 1
 
-    def add_values(self, events: list[PredictionEvent], signature: Signature, reference: MonitoringReference) -> None:
-        """Count the inputs of rows, and what was predicted."""
-        inputs = tally(reference.inputs, conform([event.row for event in events], signature.inputs))
-        answers = said_table([event.answer for event in events], signature.task)
-        self.inputs = _added(self.inputs, inputs)
-        self.predictions = _added(self.predictions, tally(reference.predictions, answers))
+    def _count_values(
+        self, events: Sequence[PredictionEvent], signature: Signature, reference: MonitoringReference
+    ) -> None:
+        table, self.misfits = _table([event.row for event in events], signature)
+        self.inputs = tally(reference.inputs, table)
+        self.outlying = outlying(reference.inputs, table)
+        known, shares_nk = _probabilities(events, signature.classes)
+        sure = np.full(len(events), np.nan)
+        sure[known] = shares_nk.max(axis=1, initial=0.0)
+        answers = answers_table([event.answer for event in events], signature.task, sure)
+        described = reference.predictions
+        if not len(known):  # a model that gives none, or events of an earlier version
+            described = {name: known for name, known in described.items() if name != CONFIDENCE}
+        self.predictions = tally(described, answers)
+        if signature.task == "generation":
+            of_json = bool(reference.json_expected)
+            texts = [event.answer if isinstance(event.answer, str) else None for event in events]
+            self.signs = dict(Counter(sign for text in texts for sign in signs(text, json_expected=of_json)))
+        if len(known):
+            labels = [events[at].label or "" for at in known]
+            self.beliefs = beliefs_of(labels, shares_nk, reference.calibrated)
+        self._draw(events)
+
+    def _draw(self, events: Sequence[PredictionEvent]) -> None:
+        draw_n = np.asarray([zlib.crc32(event.id.encode()) for event in events])
+        first = np.argsort(draw_n, kind="stable")[: SAMPLE + 1].tolist()
+        self.sample = [Sampled(draw=int(draw_n[at]), row=dict(events[at].row)) for at in first[:SAMPLE]]
+        self.drawn_below = int(draw_n[first[SAMPLE]]) if len(first) > SAMPLE else 2**32
+
+    def shortened(self) -> "PredictionSums":
+        """The same with no more rows in the sample than an hour may have."""
+        drawn = sorted(self.sample, key=lambda each: each.draw)
+        below = drawn[SAMPLE].draw if len(drawn) > SAMPLE else self.drawn_below
+        return msgspec.structs.replace(self, sample=[each for each in drawn if each.draw < below], drawn_below=below)
 
 
-def _count(counts: dict[Any, int], key: object, by: int = 1) -> None:
-    counts[key] = counts.get(key, 0) + by
+def _probabilities(
+    events: Sequence[PredictionEvent], classes: Sequence[str]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Which events have probabilities of the classes, and these."""
+    shares = [event.probabilities for event in events]
+    known = [at for at, each in enumerate(shares) if each is not None] if classes else []
+    there = [each for each in shares if each is not None] if classes else []
+    try:
+        rows = list(map(itemgetter(*classes), there)) if len(classes) > 1 else [(1.0,)] * len(there)
+    except KeyError:  # of a release with other classes
+        rows = [[each.get(name, 0.0) for name in classes] for each in there]
+    return np.asarray(known, dtype=np.intp), np.asarray(rows, dtype=np.float64).reshape(len(there), len(classes))
+
+
+def _table(rows: Sequence[Mapping[str, Json]], signature: Signature) -> tuple[Any, int]:
+    """Rows as a table of the model's columns, and how many do not fit them: these count as all missing."""
+    import polars as pl
+
+    plain = all(column.format.vector is None and column.kind != "datetime" for column in signature.inputs)
+    if plain:  # by whole columns, where all values have the type of theirs
+        types = {"numeric": pl.Float64, "boolean": pl.Boolean}
+        schema = {column.name: types.get(column.kind, pl.String) for column in signature.inputs}
+        try:
+            return conform(pl.from_dicts(rows, schema=schema, strict=True), signature.inputs), 0
+        except (pl.exceptions.PolarsError, TypeError, OverflowError, DataError):
+            pass
+    try:
+        return conform(rows, signature.inputs), 0
+    except DataError:
+        fitting: list[Mapping[str, Json]] = []
+        for row in rows:
+            try:
+                conform([row], signature.inputs)
+                fitting.append(row)
+            except DataError:
+                fitting.append({})
+        return conform(fitting, signature.inputs), sum(not row for row in fitting)
+
+
+def _sum(one: Mapping[Any, int], other: Mapping[Any, int], most: int | None = None) -> dict[Any, int]:
+    counts = dict(one)
+    for key, count in other.items():
+        known = key if most is None or key in counts or len(counts) < most else OTHERS
+        counts[known] = counts.get(known, 0) + count
+    return counts
 
 
 def _added(one: Mapping[str, Tally], other: Mapping[str, Tally]) -> dict[str, Tally]:
-    return {name: one[name] + each if name in one else each for name, each in other.items()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """What is counted: an endpoint's records, of one release or of all; `since_ms` ≤ time < `until_ms` is in time.
-
-    With `by_time` nothing else is counted; without, a record out of that time is counted all the same, and noted.
-    """
-
-    endpoint: str
-    release_id: str | None
-    signature: Signature
-    reference: MonitoringReference
-    since_ms: int
-    until_ms: int
-    by_time: bool = True
-
-    def sums(self, events: EventLog) -> PredictionSums:
-        """Of all there is."""
-        between = (self.since_ms, self.until_ms) if self.by_time else (None, None)
-        reading = events.read(PredictionEvent, FailureEvent, since_ms=between[0], until_ms=between[1])
-        return self._added(PredictionSums(), reading)
-
-    def sums_so_far(self, events: EventLog, documents: DocumentRecords) -> PredictionSums:
-        """Of all there is of a release, counted on from the sums of the last look, which are replaced by these."""
-        key = f"{self.endpoint}/{self.release_id}"
-        before = _read(documents, key)
-        try:
-            cursor = None if before.cursor is None else Cursor(before.cursor)
-            sums = self._added(before, events.read(PredictionEvent, FailureEvent, after=cursor))
-        except NotFoundError:  # the log lost some of what was counted, or an older one was restored
-            sums = self.sums(events)
-        documents.put(SUMS, key, msgspec.to_builtins(sums, str_keys=True))
-        known = sorted(documents.find(SUMS, f"{self.endpoint}/"), key=lambda each: each.updated_ms)
-        for old in known[:-RELEASES]:
-            documents.delete(SUMS, old.key)
-        return sums
-
-    def _added(self, sums: PredictionSums, reading: Reading[PredictionEvent | FailureEvent]) -> PredictionSums:
-        ours = self._ours(reading)
-        while part := list(islice(ours, ROWS)):
-            answered = [event for event in part if isinstance(event, PredictionEvent)]
-            for event in part:
-                sums.early += event.time_ms < self.since_ms
-                _count(sums.hours, event.time_ms // HOUR_MS)
-                sums.add(event) if isinstance(event, PredictionEvent) else sums.add_failure(event)
-            if answered:
-                sums.add_values(answered, self.signature, self.reference)
-        sums.cursor = reading.cursor
-        return sums
-
-    def _ours(self, reading: Reading[PredictionEvent | FailureEvent]) -> Iterator[PredictionEvent | FailureEvent]:
-        for event in reading:
-            if event.served and event.endpoint == self.endpoint and self.release_id in (None, event.release_id):
-                yield event
-
-
-def _read(documents: DocumentRecords, key: str) -> PredictionSums:
-    document = documents.get(SUMS, key)
-    if document is None or document.body.get("format") != FORMAT:
-        return PredictionSums()
-    return msgspec.convert(document.body, PredictionSums, strict=False, str_keys=True)
+    return {
+        name: one[name] + other[name] if name in one and name in other else (one.get(name) or other[name])
+        for name in {**one, **other}
+    }

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bakeoff.config.sections import ServedConfig
-from bakeoff.core.errors import StoreError
+from bakeoff.core.errors import StoreError, UsageError
 from bakeoff.core.markup import facts, notebook, table
 from bakeoff.core.protocols import Clock
 from bakeoff.core.releases import Endpoint, EndpointChange, Release
 from bakeoff.core.types import Json
+from bakeoff.project.gateways import upstream_name
 from bakeoff.project.wiring import new_id
 from bakeoff.security.audit import current_user
 from bakeoff.serve.endpoints import Endpoints
@@ -37,7 +38,8 @@ logger = logging.getLogger(__name__)
 class EndpointStatus:
     """An endpoint: what answers, how its rollouts stand, and its last changes, newest first.
 
-    `routes` are the releases that take part, the live one first, with their role (`status`) and share.
+    `routes` are the releases that take part, the live one first, with their role (`status`) and share; `upstreams` are
+    the services that answer instead of releases, in the order in which they are asked.
     """
 
     name: str
@@ -45,6 +47,7 @@ class EndpointStatus:
     routes: tuple[Release, ...]
     rollouts: "tuple[Rollout, ...]"
     changes: tuple[EndpointChange, ...]
+    upstreams: tuple[str, ...] = ()
 
     @property
     def live(self) -> Release | None:
@@ -56,7 +59,8 @@ class EndpointStatus:
         return msgspec.to_builtins(self)
 
     def __repr__(self) -> str:
-        parts = [f"{each.status} {each.model_version}" for each in self.routes] or ["nothing released"]
+        parts = [f"{each.status} {each.model_version}" for each in self.routes]
+        parts = parts or [f"asks {each}" for each in self.upstreams] or ["nothing released"]
         return f"EndpointStatus({self.name!r}, {', '.join(parts)}{', paused' if self.paused else ''})"
 
     def _repr_html_(self) -> str:
@@ -80,8 +84,15 @@ class ProjectEndpoints:
     changed the endpoint meanwhile.
     """
 
-    def __init__(self, project: "Project", *, clock: Clock, candidates: Callable[[], Mapping[str, str]]) -> None:
-        self._project, self._clock, self._candidates = project, clock, candidates
+    def __init__(
+        self,
+        project: "Project",
+        *,
+        clock: Clock,
+        candidates: Callable[[], Mapping[str, str]],
+        who: str | None = None,
+    ) -> None:
+        self._project, self._clock, self._candidates, self._who = project, clock, candidates, who
 
     def __repr__(self) -> str:
         return f"ProjectEndpoints({', '.join(map(repr, self._changing.names))})"
@@ -91,18 +102,28 @@ class ProjectEndpoints:
         return Endpoints(
             self._project.records.documents,
             self._clock,
-            who=current_user(),
+            who=self._who or current_user(),
             beside=self._project.audit.endpoint_moved,
         )
 
+    def by(self, who: str) -> "ProjectEndpoints":
+        """The same, where the history names somebody else than the user of this process.
+
+        Example:
+            >>> project.endpoints.by("ana").release("boosting").changes[0].who
+            'ana'
+        """
+        return ProjectEndpoints(self._project, clock=self._clock, candidates=self._candidates, who=who)
+
     def all(self) -> list[EndpointStatus]:
-        """Every endpoint that was released on or created, by name; the evidence of rollouts `show` reads.
+        """Every endpoint that was released on or created, or that services answer; the evidence `show` reads.
 
         Example:
             >>> project.endpoints.all()
             [EndpointStatus('films', live films/1)]
         """
-        return [self._status(self._changing.get(name)) for name in self._changing.names]
+        released = [self._status(self._changing.get(name)) for name in self._changing.names if not self._services(name)]
+        return released + [self._of_services(name) for name in self._project.config.endpoints if self._services(name)]
 
     def show(self, endpoint: str | None = None) -> EndpointStatus:
         """What answers on an endpoint, the evidence about releases beside the live one, and how much more it takes.
@@ -112,7 +133,10 @@ class ProjectEndpoints:
             >>> status.live.model_version, status.rollouts, status.changes[0].what
             ('films/1', (), 'release')
         """
-        of = self._changing.get(self._name(endpoint))
+        name = self._name(endpoint)
+        if self._services(name):
+            return self._of_services(name)
+        of = self._changing.get(name)
         return self._status(of, tuple(self._steerer.look(of)) if of.others else ())
 
     def _status(self, of: Endpoint, rollouts: "tuple[Rollout, ...]" = ()) -> EndpointStatus:
@@ -122,6 +146,15 @@ class ProjectEndpoints:
             routes=taking_part(self._project.records.documents, of),
             rollouts=rollouts,
             changes=tuple(self._changing.changes(of.name)[:CHANGES]),
+        )
+
+    def _services(self, name: str) -> tuple[str, ...]:
+        """The services that answer on an endpoint, if any do."""
+        return tuple(upstream_name(each) for each in self._settings(name).upstreams)
+
+    def _of_services(self, name: str) -> EndpointStatus:
+        return EndpointStatus(
+            name=name, paused=False, routes=(), rollouts=(), changes=(), upstreams=self._services(name)
         )
 
     def create(self, endpoint: str, *, why: str = "") -> EndpointStatus:
@@ -329,6 +362,11 @@ class ProjectEndpoints:
     def _ready(self, name: str, model: str) -> Release:
         from bakeoff.actions.release import ready
 
+        if self._services(name):
+            raise UsageError(
+                f"expected an endpoint that releases answer, received {name!r}, which services answer "
+                f"([endpoints.{name}] upstreams): take those away, or release on another endpoint"
+            )
         if name != self._project.endpoint and name not in self._project.config.endpoints:
             self._changing.get(name)  # a misspelt name makes no endpoint
         return ready(self._project, name, model, candidates=self._candidates(), clock=self._clock)

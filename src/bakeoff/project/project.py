@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.duration import budget_seconds
-from bakeoff.config.file import Loaded, Value, load
+from bakeoff.config.file import Loaded, Value, load, load_store
 from bakeoff.config.sections import Config, ServedConfig
 from bakeoff.core.errors import DataError, NotFoundError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
@@ -31,6 +31,7 @@ from bakeoff.project.lock import held
 from bakeoff.project.progress import CountedJobs, ProgressBar, bar
 from bakeoff.project.requirements import require_all
 from bakeoff.registry.register import all_versions
+from bakeoff.security.model_files import require_safe
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,11 +42,14 @@ if TYPE_CHECKING:
     from bakeoff.actions.contract import Held, WrittenContract
     from bakeoff.actions.doctor import Diagnosis
     from bakeoff.actions.export import Exported
+    from bakeoff.actions.feedback import AnnotatorAgreement, FeedbackHistory
+    from bakeoff.actions.forget import Forgotten
     from bakeoff.actions.gc import Collected
     from bakeoff.actions.git_changes import BranchChanges
     from bakeoff.actions.harness import HarnessReport
     from bakeoff.actions.lineage import Direction
     from bakeoff.actions.model_card import ModelDifference
+    from bakeoff.actions.move import Move
     from bakeoff.actions.near_rows import TrainingRow
     from bakeoff.actions.packages.check import PackageCheck
     from bakeoff.actions.packages.package import Form, Package
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.reproduce import EnvironmentChoice, Reproduction
     from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
+    from bakeoff.actions.what_if import GateLimits, WhatIf
     from bakeoff.core.damage import Damage
     from bakeoff.core.graph import LineageGraph
     from bakeoff.core.releases import Release
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.context import Stage
     from bakeoff.loop.retrain import LoopTurn
     from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.project.cycles import ProjectCycles
     from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
@@ -71,6 +77,7 @@ if TYPE_CHECKING:
     from bakeoff.project.frames import DataFrame, Library
     from bakeoff.project.outcome import ProjectOutcome
     from bakeoff.project.prompts import ProjectPrompts
+    from bakeoff.project.review import ProjectReview
     from bakeoff.project.snapshots import ProjectSnapshots
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
@@ -78,12 +85,15 @@ if TYPE_CHECKING:
     from bakeoff.report.model import Report as RunReport
     from bakeoff.report.model_card import ModelCard
     from bakeoff.results.candidate import Candidate
+    from bakeoff.results.capacity import CapacityPlan
     from bakeoff.results.explanation import RowExplanation
     from bakeoff.results.judged_runs import JudgedRuns
+    from bakeoff.security.accounts import Account, Accounts
     from bakeoff.security.audit import AuditLog
     from bakeoff.security.certificates import Tls
     from bakeoff.security.tokens import AccessToken, AccessTokens
     from bakeoff.serve.engine import Engine
+    from bakeoff.serve.gateway.gateway import Gateway
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
 
@@ -258,7 +268,7 @@ class Project:
             >>> project.records.runs.get(project.last().run_id).status
             'FINISHED'
         """
-        return self._store("records", lambda: wiring.open_records(self.loaded, self._clock))
+        return self._store("records", lambda: wiring.open_audited(self.loaded, self._clock))
 
     @property
     def blobs(self) -> BlobStore:
@@ -430,11 +440,26 @@ class Project:
         """
         from bakeoff.loop.retrain import turn
 
+        cycle = self.cycles.open()
+        if cycle is not None and cycle.state == "rollout":
+            self.endpoints.steer()  # where no server does so
         with self._stage(title="loop") as stage:
             looked = turn(stage)
         if looked.outcome is not None and not looked.outcome.unchanged:
             self._back_up()
         return looked
+
+    @property
+    def cycles(self) -> "ProjectCycles":
+        """What the loop did and why, what waits for a person, and what is proposed for archiving.
+
+        Example:
+            >>> project.cycles.status().cycle is None
+            True
+        """
+        from bakeoff.project.cycles import ProjectCycles
+
+        return ProjectCycles(self, clock=self._clock, stage=self._stage)
 
     def _back_up(self) -> None:
         """Keep a copy of the records after a run, for repairs."""
@@ -459,7 +484,16 @@ class Project:
         from bakeoff.actions.verify import verify
 
         self._state_folder()
-        return verify(self, wiring.sqlite_file(self.loaded), repair=repair)
+        damage = verify(self, wiring.sqlite_file(self.loaded), repair=repair)
+        if repair and damage:
+            self._note("stores repaired", "stores", {"damaged": len(damage)})
+        return damage
+
+    def _note(self, action: str, subject: str, after: Json) -> None:
+        """Write what this process's user did into the audit log."""
+        from bakeoff.security.audit import current_user
+
+        self.audit.add(action, subject, who=current_user(), after=after)
 
     def take_in(self) -> "pl.DataFrame":
         """Let all feedback join the data without a run: the next dataset's rows and the `part` that each is in.
@@ -493,6 +527,46 @@ class Project:
         with self._stage(lock=False) as stage:
             return observe(stage, since_ms=since_ms, until_ms=until_ms)
 
+    def silence(self, rule: str, *, hours: float) -> int:
+        """Tell nobody of alerts by a rule (or those like a pattern, "*") for so long; until when, in milliseconds.
+
+        Raises:
+            NotFoundError: there is no such rule.
+
+        Example:
+            >>> project.silence("drift", hours=8) > 0
+            True
+        """
+        from bakeoff.loop.retrain import alerts_of
+
+        with self._stage(lock=False) as stage:
+            until_ms = stage.clock() + int(hours * 3_600_000)
+            alerts_of(stage).silence(rule, until_ms)
+            return until_ms
+
+    def test_alerts(self) -> dict[str, str | None]:
+        """Tell all of `[alerts.to]` of an alert that is none: what went wrong by target, None where nothing did.
+
+        Example:
+            >>> project.test_alerts()
+            {}
+        """
+        from bakeoff.loop.retrain import alerts_of
+
+        with self._stage(lock=False) as stage:
+            return alerts_of(stage).test(stage.clock())
+
+    def signal_metrics(self) -> str:
+        """The newest signals of all endpoints, in Prometheus' text format.
+
+        Example:
+            >>> print(project.signal_metrics())  # doctest: +SKIP
+        """
+        from bakeoff.monitor.dashboards import exposition
+        from bakeoff.monitor.signals import newest
+
+        return exposition(newest(self.records.documents))
+
     def collect(self, *, grace_s: float = 86_400.0, delete: bool = False) -> "Collected":
         """What blobs no record needs any more, and with `delete`, their removal; events are archived then, too.
 
@@ -512,10 +586,87 @@ class Project:
         from bakeoff.actions.gc import collected
         from bakeoff.loop.references import references
 
-        with held(self._state_folder() / "run.lock"):
+        with self._alone():
             if delete:
                 self.events.compact()
-            return collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
+            result = collected(self.blobs, references(self.records), grace_s=grace_s, delete=delete)
+        if result.deleted:
+            self._note("blobs collected", "blobs", {"bytes": result.deleted})
+        return result
+
+    def forget(self, key: str, *, models: bool = False) -> "Forgotten":
+        """Erase a person from logs, feedback, datasets, records and caches; say which models learned from them.
+
+        Rows that hold the key as a whole word are erased: events and traces wholly, rows of datasets become null. The
+        free space of the database is overwritten. Files that are yours (sources, reports) are only looked at: what
+        holds the key still is `remaining`. Servers and loops of the project must not run meanwhile.
+
+        Args:
+            key: what tells the person's rows from others': an address, a customer's number, a name.
+            models: remove model versions whose files hold the key itself, too, unless an endpoint serves them.
+
+        Raises:
+            UsageError: the key is too short. ConflictError: a run is on, or another process writes to the log.
+
+        Example:
+            >>> project.forget("nobody@example.org").events
+            0
+        """
+        from bakeoff.actions.forget import forget
+        from bakeoff.core.erasure import PersonKey
+        from bakeoff.security.audited import Audited
+
+        person, state = PersonKey(key), self._state_folder()
+        self.close()  # the log is written by nobody meanwhile
+        with held(state / "run.lock"):
+            records = self.records
+            result = forget(
+                records.inner if isinstance(records, Audited) else records,
+                self.blobs,
+                self.events,
+                person,
+                folder=self.folder,
+                state=state,
+                clock=self._clock,
+                models=models,
+            )
+        self._back_up()
+        counts: dict[str, Json] = {"events": result.events, "blobs": result.blobs, "records": dict(result.records)}
+        self._note("person forgotten", "a person", {**counts, "remaining": len(result.remaining)})
+        return result
+
+    def move(self, config: str | Path, *, again: bool = False) -> "Move":
+        r"""Copy records, blobs and events to the stores that another file names, and check them there.
+
+        The project's own stores stay as they are, and it goes on using them until its `[store]` names the others. What
+        an earlier move copied is compared, and not copied again.
+
+        Args:
+            config: a file in TOML with a `[store]`, or a folder with a project file.
+            again: what the target's records hold is removed first.
+
+        Raises:
+            ConfigError: there is no such file, or it is wrong. UsageError: the target holds something else.
+            ConflictError: a run is on. CorruptError: something did not come over as it was.
+
+        Example:
+            >>> places = {"records": "sqlite:///new/records.db", "blobs": "file://new/blobs", "events": "file://new/log"}
+            >>> config = project.folder / "shared.toml"
+            >>> _ = config.write_text("[store]\n" + "\n".join(f'{key} = "{url}"' for key, url in places.items()))
+            >>> moved = project.move(config)
+            >>> moved.rows > 0, moved.blobs > 0, project.move(config).blobs_already == moved.blobs
+            (True, True, True)
+        """
+        from bakeoff.actions.move import move
+
+        store = load_store(Path(config))
+        same = [name for name in type(store).model_fields if getattr(store, name) == getattr(self.config.store, name)]
+        if same:
+            raise UsageError(
+                f"expected other stores than the project's own in {str(config)!r}, received the same {', '.join(same)}"
+            )
+        with self._alone(), wiring.opened_stores(self.folder, store, self._clock) as target:
+            return move(self, target, again=again, progress=self._pass_on)
 
     # --- the data -------------------------------------------------------------------------------
 
@@ -714,10 +865,28 @@ class Project:
             work.mkdir(exist_ok=True)
             yield stage
             return
-        with held(state / "run.lock"):
+        with self._alone() as require:
             shutil.rmtree(work, ignore_errors=True)  # what a killed run left
             work.mkdir()
-            yield stage
+
+            def progress(line: str) -> None:
+                require()
+                self._pass_on(line)
+
+            yield replace(stage, progress=progress)
+
+    @contextmanager
+    def _alone(self) -> "Generator[Callable[[], None]]":
+        """Within it nobody else runs: here by a lock, and where hosts share the records, by a lease in them."""
+        state = self._state_folder()
+        with held(state / "run.lock"):
+            if wiring.sqlite_file(self.loaded) is not None:
+                yield lambda: None
+                return
+            from bakeoff.project.lease import leased
+
+            with leased(self.records.documents, state, progress=self._pass_on) as lease:
+                yield lease.require
 
     # --- who may ----------------------------------------------------------------------------------
 
@@ -784,6 +953,58 @@ class Project:
         self.audit.add("token revoked", f"token {ended.id}", who=who or current_user(), after=after)
         return ended
 
+    def add_person(self, name: str, password: str, *, roles: Sequence[str], scopes: Sequence[str] = ()) -> "Account":
+        """An account by which a person signs in to pages; written into the audit log.
+
+        Args:
+            name: as the person signs in.
+            password: of 12 characters or more; its hash is stored (argon2id).
+            roles: as those of tokens.
+            scopes: as those of tokens.
+
+        Raises:
+            UsageError: the password is too short, or there is no such role or scope. ConflictError: the name is taken.
+            MissingExtraError: the extra `people` is not installed.
+
+        Example:
+            >>> project.add_person("ada", "correct horse battery", roles=["viewer"]).roles  # doctest: +SKIP
+            ('viewer',)
+        """
+        account = self._accounts.add(name, password, roles=roles, scopes=scopes)
+        self._note("person added", f"person {name}", {"roles": list(roles), "scopes": list(scopes)})
+        return account
+
+    def people(self) -> "list[Account]":
+        """All accounts, by name, without passwords.
+
+        Example:
+            >>> project.people()  # doctest: +SKIP
+            []
+        """
+        return self._accounts.all()
+
+    def remove_person(self, name: str) -> "Account":
+        """Take an account away and end its sessions, in every process within a second; written into the audit log.
+
+        Raises:
+            NotFoundError: there is none.
+
+        Example:
+            >>> project.remove_person("ada").name  # doctest: +SKIP
+            'ada'
+        """
+        account = self._accounts.remove(name)
+        sessions = wiring.open_sessions(self.config.auth, self.records.documents, self._clock)
+        for session in sessions.all():
+            if session.name == name and session.revoked_ms is None:
+                sessions.revoke(session.id)
+        self._note("person removed", f"person {name}", {"roles": list(account.roles)})
+        return account
+
+    @property
+    def _accounts(self) -> "Accounts":
+        return self._store("accounts", lambda: wiring.people(self.config.auth, self.records.documents, self._clock))
+
     @property
     def audit(self) -> "AuditLog":
         """Who changed what, chained so that an edited or missing record shows.
@@ -821,6 +1042,46 @@ class Project:
         """
         return wiring.certificate(self.config.tls, self.folder)
 
+    def sign_model(self, model: str = "champion", *, key: str | Path) -> str:
+        """Sign a model version with a private key (ECDSA P-256 or Ed25519, in PEM); the version that was signed.
+
+        The signature has the form of OpenSSF Model Signing. With `[security] require_signed`, a model is loaded to be
+        served only when one of `public_keys` has signed it.
+
+        Args:
+            model: a version ("name/2", "2") or an alias.
+            key: the file of the key; it is read and not stored.
+
+        Raises:
+            NotFoundError: there is no such model. UsageError: the key cannot be read.
+
+        Example:
+            >>> project.sign_model("films/1", key=key_file)  # doctest: +SKIP
+            'films/1'
+        """
+        from bakeoff.actions.sign import sign
+
+        return sign(self, model, Path(key))
+
+    def verify_model(self, model: str = "champion", *, keys: Sequence[str | Path] = ()) -> str:
+        """See that a model version is signed, and has exactly the files that were; the fingerprint of the key.
+
+        Args:
+            model: a version ("name/2", "2") or an alias.
+            keys: files of public keys; those of `[security] public_keys` by default.
+
+        Raises:
+            SecurityError: it is not signed by one of the keys, or a file is another.
+            NotFoundError: there is no such model. UsageError: there is no key, or one cannot be read.
+
+        Example:
+            >>> project.verify_model("films/1", keys=[public_key_file])  # doctest: +SKIP
+            '3f0c…'
+        """
+        from bakeoff.actions.sign import verify_version
+
+        return verify_version(self, model, [Path(each) for each in keys])
+
     # --- serving --------------------------------------------------------------------------------
 
     def plane(self) -> "DataPlane":
@@ -836,7 +1097,15 @@ class Project:
         def names() -> list[str]:
             return sorted({*self.config.endpoints, *endpoints(self.records.documents)})
 
-        return DataPlane(self.endpoint, names, self.engine)
+        return DataPlane(self.endpoint, names, self.engine, self._gateways())
+
+    def _gateways(self) -> "dict[str, Gateway]":
+        """The endpoints that services answer ([endpoints.NAME] upstreams)."""
+        if not any(served.upstreams for served in self.config.endpoints.values()):
+            return {}
+        from bakeoff.project.gateways import gateways
+
+        return gateways(self.config, self.records.documents, self.events, self._clock)
 
     def engine(self, endpoint: str | None = None) -> "Engine":
         """An engine that answers for one of the project's endpoints, by default its own, and follows its releases.
@@ -894,6 +1163,18 @@ class Project:
         from bakeoff.project.endpoints import ProjectEndpoints
 
         return ProjectEndpoints(self, clock=self._clock, candidates=self._candidate_versions)
+
+    @cached_property
+    def review(self) -> "ProjectReview":
+        """The review queue: which predictions people should label, who has which, and quality by their answers.
+
+        Example:
+            >>> project.review.next(who="anna") is None
+            True
+        """
+        from bakeoff.project.review import ProjectReview
+
+        return ProjectReview(self, clock=self._clock, new_id=wiring.new_id)
 
     def _candidate_versions(self) -> dict[str, str]:
         return {each.name: str(each.model_version) for each in self._candidates()}
@@ -1067,7 +1348,102 @@ class Project:
         """
         from bakeoff.project.files import recorded
 
-        return recorded(self._record, self._batches(location, folder, ()))
+        return self._noted(location, recorded(self._record, self._batches(location, folder, ())))
+
+    def _noted(
+        self, location: str, parts: "Iterator[BatchResult[Mapping[str, Json]]]"
+    ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
+        """The parts of a file of feedback; the audit log has how many items there were."""
+        items = 0
+        for part in parts:
+            items += part.rows
+            yield part
+        self._note("feedback imported", f"feedback of {Path(location).name}", {"items": items})
+
+    def import_feedback(
+        self,
+        location: str,
+        *,
+        label: str,
+        key: str | None = None,
+        id: str | None = None,  # noqa: A002 - what feedback calls it
+        time: str | None = None,
+        source: str | None = None,
+        endpoint: str | None = None,
+        folder: Path | None = None,
+    ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
+        r"""Take in ground truth out of a file, by the names of its columns; what makes no sense is set aside.
+
+        Args:
+            location: the file, as for `feedback_file`.
+            label: the column that says what was true.
+            key: the column of the keys that callers gave their predictions; or
+            id: the column of prediction ids.
+            time: the column that says since when it is known: ISO 8601, or milliseconds since 1970.
+            source: who says so.
+            endpoint: whose predictions the keys are of; the project's own by default.
+            folder: where relative paths start; the working directory by default.
+
+        Raises:
+            UsageError: neither or both of `key` and `id`. DataError: the file cannot be read, or lacks a column.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> _ = project.feedback([{"id": answer.id, "key": "order 17"}])
+            >>> _ = (project.folder / "truth.csv").write_text("order,outcome\norder 17,yes\n")
+            >>> parts = project.import_feedback("truth.csv", key="order", label="outcome", folder=project.folder)
+            >>> [part.results[0]["accepted"] for part in parts]
+            [1]
+        """
+        from bakeoff.actions.feedback import TruthColumns, truth_items
+        from bakeoff.project.files import recorded
+
+        columns = TruthColumns(label=label, key=key, id=id, time=time, source=source)
+        columns.check()
+        items = truth_items(self._batches(location, folder, ()), columns)
+        return self._noted(location, recorded(lambda listed: self.feedback(listed, endpoint=endpoint).to_json(), items))
+
+    def feedback_history(
+        self, prediction: str, *, by_key: bool = False, endpoint: str | None = None
+    ) -> "FeedbackHistory":
+        """All that was said of a prediction, and what counts of it.
+
+        Args:
+            prediction: its id; or, with `by_key`, the key that its caller gave it.
+            by_key: which of them it is.
+            endpoint: whose predictions the keys are of; the project's own by default.
+
+        Raises:
+            NotFoundError: there is no such prediction, or nothing was said of it.
+
+        Example:
+            >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
+            >>> _ = project.feedback([{"id": answer.id, "label": "no"}, {"id": answer.id, "label": "yes"}])
+            >>> history = project.feedback_history(answer.id)
+            >>> len(history.items), history.resolved.label, history.resolved.rule
+            (2, 'yes', 'single')
+        """
+        from bakeoff.actions.feedback import history
+
+        return history(self, prediction, endpoint=endpoint or self.endpoint, by_key=by_key)
+
+    def agreement(self, endpoint: str | None = None) -> "AnnotatorAgreement":
+        """How far those who label an endpoint's predictions agree: Krippendorff's alpha, Fleiss' and Cohen's kappa.
+
+        Raises:
+            NotFoundError: no prediction has labels of two annotators.
+
+        Example:
+            >>> answers = project.predict([{"review": "great film", "year": 1990 + n} for n in range(4)])
+            >>> for who, labels in (("ann", ("yes", "no", "yes", "no")), ("bob", ("yes", "no", "no", "no"))):
+            ...     items = [{"id": a.id, "label": label, "source": who} for a, label in zip(answers, labels)]
+            ...     _ = project.feedback(items)
+            >>> project.agreement().cohen
+            {'ann / bob': (0.5, 4)}
+        """
+        from bakeoff.actions.feedback import agreement
+
+        return agreement(self, endpoint or self.endpoint)
 
     def _record(self, items: Sequence[Mapping[str, Json]]) -> Mapping[str, Json]:
         return self.feedback(items).to_json()
@@ -1105,12 +1481,21 @@ class Project:
         return self._store("engine", self.engine)
 
     def feedback(
-        self, items: "Sequence[Mapping[str, Json]] | DataFrame", *, reaches: "Callable[[str], bool]" = lambda _: True
+        self,
+        items: "Sequence[Mapping[str, Json]] | DataFrame",
+        *,
+        endpoint: str | None = None,
+        reaches: "Callable[[str], bool]" = lambda _: True,
     ) -> "Recorded":
-        """Take in labels, ratings, corrections or comments for prediction ids, and say which of them count.
+        """Take in labels, ratings, corrections or comments for predictions, and say which of them count.
+
+        An item names a prediction by its `id`, or by the `key` that its caller gave it; with both, it gives the
+        prediction that key. What comes before its prediction counts once that is there.
 
         Args:
-            items: dicts, or a table with the column `id` and one or more of `label`, `rating`, `correction`, `comment`.
+            items: dicts, or a table with the column `id` or `key`, and one or more of `label`, `rating`, `correction`,
+                `comment` and `implicit`.
+            endpoint: whose predictions the keys are of; the project's own by default.
             reaches: whether who says this may know of an endpoint; a prediction of another one is none.
 
         Raises:
@@ -1126,7 +1511,14 @@ class Project:
         from bakeoff.project.rows import plain_items
 
         redact = redactor(self.config.prepare.specs)
-        return record(self.events, plain_items(items), truth_of=self.truth_of, redact=redact, reaches=reaches)
+        return record(
+            self.events,
+            plain_items(items),
+            endpoint=endpoint or self.endpoint,
+            truth_of=self.truth_of,
+            redact=redact,
+            reaches=reaches,
+        )
 
     @property
     def truth_of(self) -> "TruthOf":
@@ -1143,7 +1535,10 @@ class Project:
         return self._store(
             "truth_of",
             lambda: truth_reader(
-                lambda version: learned_of(versions, version, data.target), self.config.project.task, data.labels
+                lambda version: learned_of(versions, version, data.target),
+                self.config.project.task,
+                data.labels,
+                self.config.feedback,
             ),
         )
 
@@ -1166,6 +1561,11 @@ class Project:
                 self.blobs.fetch(blob_id, Path(apart) / "model")
                 with suppress(OSError):  # another process was faster
                     (Path(apart) / "model").rename(folder)
+        require_safe(folder)
+        if self.config.security.require_signed:
+            from bakeoff.actions.sign import verify
+
+            verify(self, blob_id, folder)
         with remote_calls(allowed=self.config.privacy.remote):
             return load_family(family).load(folder, self._compute(jobs=1).threads)
 
@@ -1230,6 +1630,37 @@ class Project:
 
         with self.own_metrics():
             return report(self, run_id)
+
+    def what_if(
+        self,
+        run_id: str | None = None,
+        *,
+        metric: str | None = None,
+        margin: float | None = None,
+        price_per_hour_usd: float | None = None,
+        gates: "Mapping[str, GateLimits] | None" = None,
+    ) -> "WhatIf":
+        """The verdict of a finished run by other rules, worked out again from its stored rows; nothing is stored.
+
+        Args:
+            run_id: the last run by default.
+            metric: another one that every candidate was scored by.
+            margin: by how much worse still counts as good; of another metric its default.
+            price_per_hour_usd: of the machine that serves.
+            gates: all of them, by metric or measurement, instead of the run's.
+
+        Raises:
+            NotFoundError: there is no such run. UsageError: no candidate has such a metric or measurement.
+
+        Example:
+            >>> project.what_if(metric="accuracy").verdict.metric
+            'accuracy'
+            >>> project.what_if().verdict.winner == project.last().verdict.winner
+            True
+        """
+        from bakeoff.actions.what_if import what_if
+
+        return what_if(self, run_id, metric=metric, margin=margin, price_per_hour_usd=price_per_hour_usd, gates=gates)
 
     def explain(
         self,
@@ -1509,6 +1940,27 @@ class Project:
         from bakeoff.actions.packages.check import check
 
         return check(self, package, self.endpoint if endpoint is None else endpoint)
+
+    def plan(self, *, rps: float, p99_ms: float, endpoint: str | None = None, seconds: float = 4.0) -> "CapacityPlan":
+        """Load the live release of an endpoint here, and say what it takes to bear a given load; about a minute.
+
+        Args:
+            rps: requests of one row a second.
+            p99_ms: within how many milliseconds 99 of 100 are to be answered.
+            endpoint: whose release; the project's own by default.
+            seconds: how long each step of the load lasts; of longer ones, numbers are surer.
+
+        Raises:
+            NotFoundError: nothing is released on the endpoint. UsageError: no such load.
+
+        Example:
+            >>> project.plan(rps=500, p99_ms=50)  # doctest: +SKIP
+            CapacityPlan('films', 500/s within 50 ms: 1 replicas)
+        """
+        from bakeoff.actions.plan import Goal, plan
+
+        of = self.endpoint if endpoint is None else endpoint
+        return plan(self, of, Goal(rps=rps, p99_ms=p99_ms), seconds=seconds, progress=self._pass_on)
 
     def _candidates(self) -> "Sequence[Candidate]":
         from bakeoff.loop.stored_outcome import last_outcome

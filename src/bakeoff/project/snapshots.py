@@ -19,7 +19,7 @@ from bakeoff.core.records import RegisteredChange, Version
 from bakeoff.core.types import Json
 from bakeoff.registry.lineage import NUMBER, label
 from bakeoff.registry.register import all_versions
-from bakeoff.stores.blobs import FileBlobs, open_blobs
+from bakeoff.stores.blobs import Blobs, open_blobs
 from bakeoff.stores.files import durable_write
 from bakeoff.stores.folder_files import FolderFile, folder_files
 from bakeoff.stores.folder_index import FolderIndex
@@ -365,9 +365,9 @@ class ProjectSnapshots:
         return blobs
 
     @property
-    def _files(self) -> FileBlobs:
+    def _files(self) -> Blobs:
         blobs = self._project.blobs
-        if not isinstance(blobs, FileBlobs):
+        if not isinstance(blobs, Blobs):
             raise UsageError("expected blobs in a folder ([store] blobs = file://…) to send from and to")
         return blobs
 
@@ -379,7 +379,7 @@ class ProjectSnapshots:
             raise UsageError(f"expected a folder or a file:// URL as remote, received {remote!r}")
         return Path(remote.removeprefix("file://")).resolve()
 
-    def _remote(self, remote: str) -> FileBlobs:
+    def _remote(self, remote: str) -> Blobs:
         folder = self._remote_folder(remote)
         return open_blobs(f"file://{folder / 'blobs'}", folder=folder, clock=self._clock)
 

@@ -2,7 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +12,7 @@ import msgspec
 
 from bakeoff.config.file import Loaded
 from bakeoff.config.search import Choices, Range, Search, space
-from bakeoff.config.sections import AuthConfig, Config, SearchConfig, TlsConfig
+from bakeoff.config.sections import AuthConfig, Config, OpenIdConfig, SearchConfig, StoreConfig, TlsConfig
 from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import BakeoffError, ConfigError, Problem, UsageError
@@ -31,13 +32,16 @@ from bakeoff.project.prompt_files import file_keys, opened
 from bakeoff.train.params import check_params
 
 if TYPE_CHECKING:
+    from bakeoff.actions.move import Opened
     from bakeoff.data.contract import Contract
+    from bakeoff.security.accounts import Accounts
     from bakeoff.security.certificates import Tls
+    from bakeoff.security.openid import OpenId
     from bakeoff.security.tokens import AccessTokens
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
-__all__ += ["authenticator", "certificate", "open_tokens"]
-__all__ += ["now_ms", "open_records", "open_stores", "others", "sqlite_file"]
+__all__ += ["authenticator", "certificate", "open_audited", "open_sessions", "open_tokens", "people", "provider"]
+__all__ += ["now_ms", "open_records", "open_stores", "opened_stores", "others", "sqlite_file"]
 
 PREPARED = "prepared"
 
@@ -54,6 +58,14 @@ def new_id() -> str:
 def open_records(loaded: Loaded, clock: Clock) -> RecordStore:
     """The project's records."""
     return _open("records", loaded.config.store.records, loaded.folder, clock)
+
+
+def open_audited(loaded: Loaded, clock: Clock) -> RecordStore:
+    """The project's records, whose changes are audited as those of this process's user."""
+    from bakeoff.security.audit import current_user
+    from bakeoff.security.audited import audited
+
+    return audited(open_records(loaded, clock), clock, who=current_user())
 
 
 def open_blobs(loaded: Loaded, clock: Clock) -> BlobStore:
@@ -84,6 +96,40 @@ def authenticator(config: AuthConfig, documents: DocumentRecords, clock: Clock) 
     return open_tokens(config, documents, clock) if config.required else None
 
 
+def people(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "Accounts":
+    """The accounts of people.
+
+    Raises:
+        MissingExtraError: what accounts need is not installed.
+    """
+    from bakeoff.security.accounts import Accounts
+    from bakeoff.security.roles import Roles
+
+    return Accounts(documents, Roles(config.roles), clock)
+
+
+def open_sessions(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "AccessTokens":
+    """What browsers have of people who signed in."""
+    from bakeoff.security.roles import Roles
+    from bakeoff.security.tokens import AccessTokens
+
+    return AccessTokens(documents, Roles(config.roles), clock, kind="session")
+
+
+def provider(config: OpenIdConfig, environ: Mapping[str, str], clock: Clock) -> "OpenId":
+    """The provider that people sign in with.
+
+    Raises:
+        UsageError: the variable of its secret is not set, or its address is none.
+    """
+    from bakeoff.security.openid import OpenId
+
+    if config.secret_env is not None and config.secret_env not in environ:
+        raise UsageError(f"auth.openid.secret_env: expected the variable {config.secret_env!r} to be set, it is not")
+    secret = None if config.secret_env is None else environ[config.secret_env]
+    return OpenId(config.issuer, config.client_id, secret=secret, scopes=config.scopes, claim=config.claim, clock=clock)
+
+
 def certificate(config: TlsConfig, folder: Path) -> "Tls | None":
     """The certificate of servers; None where connections are not encrypted.
 
@@ -105,6 +151,18 @@ def open_stores(folder: Path, records: str, blobs: str, clock: Clock) -> tuple[R
     return _open("records", records, folder, clock), _open("blobs", blobs, folder, clock)
 
 
+@contextmanager
+def opened_stores(folder: Path, store: StoreConfig, clock: Clock) -> "Generator[Opened]":
+    """All stores that a `[store]` names, of no project yet."""
+    from bakeoff.actions.move import Opened
+
+    records = _open("records", store.records, folder, clock)
+    with closing(records):
+        events = _open("events", store.events, folder, clock)
+        with closing(events):
+            yield Opened(records=records, blobs=_open("blobs", store.blobs, folder, clock), events=events)
+
+
 def sqlite_file(loaded: Loaded) -> Path | None:
     """The file of the project's records, when they are SQLite's."""
     from bakeoff.stores.database import sqlite_path
@@ -120,9 +178,13 @@ def _open(what: str, url: str, folder: Path, clock: Clock) -> Any:
 
 def compute(config: Config, blobs: BlobStore, *, work: Path, cache: Path, jobs: int) -> Compute:
     """The project's compute backend; by default as many workers as there are jobs and cores."""
-    backend: Callable[..., Compute] = plugins.load("bakeoff.compute", config.compute.backend.partition(":")[0])
     wanted = config.compute
-    return backend(blobs=blobs, work=work, cache=cache, workers=wanted.workers, threads=wanted.threads, jobs=jobs)
+    name, _, place = wanted.backend.partition(":")
+    backend: Callable[..., Compute] = plugins.load("bakeoff.compute", name)
+    where = {"address": wanted.backend} if place else {}
+    return backend(
+        blobs=blobs, work=work, cache=cache, workers=wanted.workers, threads=wanted.threads, jobs=jobs, **where
+    )
 
 
 def contenders(loaded: Loaded) -> tuple[Contender, ...]:

@@ -1,4 +1,4 @@
-"""Blends, stacks, cascades and routes that a run tried."""
+"""Blends, stacks, cascades, routes and routers that a run tried."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,11 +24,12 @@ class CombinationOutcome:
 
     `weights` (with `biases`, over logarithms if `log`) are those of a blend's or stack's members; `thresholds`
     (`pooled`, and with the classes that are `doubted`) those of a cascade or route, whose `shares` of rows reach each
-    member, and `right` how often each was right on those that it answered. `entered`: it became a candidate.
+    member, and `right` how often each was right on those that it answered. A router asks one of two members about each
+    row, so its `shares` add up to one. `entered`: it became a candidate.
     """
 
     name: str
-    kind: Literal["blend", "stack", "cascade", "route"]
+    kind: Literal["blend", "stack", "cascade", "route", "router"]
     members: tuple[str, ...] = ()
     weights: tuple[float, ...] | None = None
     biases: Mapping[str, float] | None = None

@@ -2,20 +2,24 @@
 
 The hash of a record is BLAKE3 of its canonical JSON, which holds the hash of the record before. So an edited record,
 and one that was taken out, break the chain where they are; a cut end is known by the head, which counts the records
-and has the last hash. Whoever can write the records can write a whole new chain: who must exclude that keeps the head
-that `bakeoff audit verify` prints somewhere else, and gives it to the next one.
+and has the last hash. What a record says of a thing (subject, before, after) enters the hash as a salted digest: it can
+be erased, where it is of a person who is to be forgotten, and the chain stays whole; a later record names those that
+were. Whoever can write the records can write a whole new chain: who must exclude that keeps the head that
+`bakeoff audit verify` prints somewhere else, and gives it to the next one.
 """
 
 import getpass
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from blake3 import blake3
 
 from bakeoff.core import narrow
+from bakeoff.core.erasure import ERASED
 from bakeoff.core.errors import ConflictError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.protocols import Clock, DocumentRecords
@@ -30,6 +34,9 @@ HEAD = "head"
 DIGITS = 12
 TRIES = 100
 FIRST = "0" * 64
+CONTENT = ("subject", "before", "after", "salt")
+"""What of a record its hash knows by a digest alone."""
+ERASURE = "audit content erased"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,24 +116,55 @@ class AuditLog:
         """
         stored = self._documents.get(HEADS, HEAD)
         head = _head(stored)
+        content: dict[str, Json] = {"subject": subject, "before": before, "after": after, "salt": secrets.token_hex(16)}
         fields: dict[str, Json] = {
             "number": head.count + 1,
             "time_ms": self._clock(),
             "who": who,
             "action": action,
-            "subject": subject,
             "origin": origin,
-            "before": before,
-            "after": after,
             "previous": head.hash,
+            "content": _hash(content),
         }
         digest = _hash(fields)
-        record: dict[str, Json] = {**fields, "hash": digest}
+        record: dict[str, Json] = {**fields, **content, "hash": digest}
         body: dict[str, Json] = {"count": head.count + 1, "hash": digest}
         return (
             DocumentChange(collection=AUDIT, key=_key(head.count + 1), body=record, expected=0),
             DocumentChange(collection=HEADS, key=HEAD, body=body, expected=stored.revision if stored else 0),
         )
+
+    def erase(self, holds: Callable[[Json], bool], *, who: str) -> int:
+        """Erase what records say of things, where that holds something; how many. A new record names them.
+
+        Records of before the digest stay: their hash is of their content.
+        """
+        for _ in range(TRIES):
+            matching = [
+                each
+                for each in self._documents.find(AUDIT)
+                if "salt" in each.body and holds([each.body[name] for name in CONTENT])
+            ]
+            if not matching:
+                return 0
+            gone: dict[str, Json] = {"subject": ERASED, "before": None, "after": None}
+            changes = [
+                DocumentChange(
+                    collection=AUDIT,
+                    key=each.key,
+                    body={key: value for key, value in each.body.items() if key not in CONTENT} | gone,
+                    expected=each.revision,
+                )
+                for each in matching
+            ]
+            numbers = [narrow.whole(each.body["number"]) for each in matching]
+            record = self.changes(ERASURE, "audit log", who=who, after={"numbers": list[Json](numbers)})
+            try:
+                self._documents.apply([*changes, *record])
+            except ConflictError:
+                continue
+            return len(matching)
+        raise ConflictError(f"expected to write to the audit log, but others did so {TRIES} times meanwhile; try again")
 
     def endpoint_moved(self, change: EndpointChange) -> tuple[DocumentChange, DocumentChange]:
         """The record of a change of an endpoint's routes."""
@@ -157,13 +195,14 @@ class AuditLog:
         last = max([head.count, *(int(key) for key in stored if key.isdigit())])
         faults += [f"record {key!r} has no number" for key in sorted(stored) if not key.isdigit()]
         previous: str | None = FIRST
+        erased = _erased(stored.values())
         for number in range(1, last + 1):
             body = stored.get(_key(number))
             if body is None:
                 faults.append(f"record {number} is missing: it was deleted, or the end of the log was cut off")
                 previous = None
                 continue
-            faults += _faults(number, body, previous)
+            faults += _faults(number, body, previous, erased)
             previous = str(body.get("hash"))
         if last > head.count:
             faults.append(f"the head counts {head.count} records, but there are {last}: the head was set back")
@@ -204,12 +243,27 @@ def as_cef(record: AuditRecord, version: str) -> str:
     return f"CEF:0|{head}|3|" + " ".join(f"{key}={value}" for key, value in plain.items())
 
 
-def _faults(number: int, body: Mapping[str, Json], previous: str | None) -> Sequence[str]:
-    fields = {key: value for key, value in body.items() if key != "hash"}
+def _erased(bodies: Iterable[Mapping[str, Json]]) -> frozenset[int]:
+    """The numbers of records whose content was erased, as records of that say."""
+    told = [body.get("after") for body in bodies if body.get("action") == ERASURE and "salt" in body]
+    numbers = [narrow.json_array(after.get("numbers", ())) for after in told if isinstance(after, Mapping)]
+    return frozenset(number for each in numbers for number in each if isinstance(number, int))
+
+
+def _faults(number: int, body: Mapping[str, Json], previous: str | None, erased: frozenset[int]) -> Sequence[str]:
+    outside = {"hash", *(CONTENT if "content" in body else ())}
+    fields = {key: value for key, value in body.items() if key not in outside}
     if body.get("number") != number:
         return [f"record {number} says that it is {body.get('number')!r}: it was edited or moved"]
     if body.get("hash") != _hash(fields):
         return [f"record {number} was edited: its hash is not that of its content"]
+    if "content" in body:
+        content = {name: body.get(name) for name in CONTENT}
+        is_erased = content == {"subject": ERASED, "before": None, "after": None, "salt": None}
+        if is_erased and number not in erased:
+            return [f"record {number} was edited: what it says was taken out, and no record tells of that"]
+        if not is_erased and body["content"] != _hash(content):
+            return [f"record {number} was edited: what it says is not what was written"]
     if previous is not None and body.get("previous") != previous:
         return [f"record {number} does not follow record {number - 1}: one of them was written anew"]
     return []

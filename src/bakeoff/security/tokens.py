@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from blake3 import blake3
 
@@ -24,12 +25,11 @@ from bakeoff.security.roles import Roles
 
 __all__ = ["AccessToken", "AccessTokens"]
 
-TOKENS = "tokens"
+PREFIXES = {"token": "bkf", "session": "bks"}
 PURPOSE = "bakeoff 2026-11 service tokens"
 MOST_KNOWN = 10_000
 FRESH_MS = 500
 """How long a server believes what it has read of a token: a revoked one is refused after that in every process."""
-_SHAPE = re.compile(r"bkf_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +56,15 @@ class AccessTokens:
         documents: where they are.
         roles: the project's roles.
         clock: milliseconds since 1970.
+        kind: "token", or "session": what a browser has of somebody who signed in.
     """
 
-    def __init__(self, documents: DocumentRecords, roles: Roles, clock: Clock) -> None:
+    def __init__(
+        self, documents: DocumentRecords, roles: Roles, clock: Clock, *, kind: Literal["token", "session"] = "token"
+    ) -> None:
         self._documents, self._roles, self._clock = documents, roles, clock
+        self._kind, self._collection = kind, f"{kind}s"
+        self._shape = re.compile(rf"{PREFIXES[kind]}_([0-9a-f]{{16}})_([A-Za-z0-9_-]{{43}})")
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, AccessToken | None, bytes]] = {}
         self._principals: dict[str, tuple[int, int | None, Principal]] = {}
@@ -87,12 +92,12 @@ class AccessTokens:
             created_ms=now_ms,
             expires_ms=None if lifetime_ms is None else now_ms + lifetime_ms,
         )
-        self._documents.put(TOKENS, identity, _body(token) | {"hash": _hash(secret).hex()}, expected=0)
-        return token, f"bkf_{identity}_{secret}"
+        self._documents.put(self._collection, identity, _body(token) | {"hash": _hash(secret).hex()}, expected=0)
+        return token, f"{PREFIXES[self._kind]}_{identity}_{secret}"
 
     def all(self) -> list[AccessToken]:
         """Every token, also those that have ended, newest first."""
-        tokens = [_token(document) for document in self._documents.find(TOKENS)]
+        tokens = [_token(document) for document in self._documents.find(self._collection)]
         return sorted(tokens, key=lambda each: each.created_ms, reverse=True)
 
     def revoke(self, token: str) -> AccessToken:
@@ -110,18 +115,26 @@ class AccessTokens:
         if len(valid) > 1:
             ids = ", ".join(each.id for each in valid)
             raise UsageError(f"expected one token, found {len(valid)} that are called {token!r}; name its id: {ids}")
-        document = self._documents.get(TOKENS, valid[0].id)
+        document = self._documents.get(self._collection, valid[0].id)
         assert document is not None
         if document.body.get("revoked_ms") is None:
             body = dict(document.body) | {"revoked_ms": self._clock()}
-            document = self._documents.put(TOKENS, document.key, body, expected=document.revision)
+            document = self._documents.put(self._collection, document.key, body, expected=document.revision)
+        with self._lock:  # here at once, in other processes when what they know is stale
+            self._known.pop(document.key, None)
+            self._principals = {t: p for t, p in self._principals.items() if self.identity(t) != document.key}
         return _token(document)
+
+    def identity(self, text: str) -> str | None:
+        """The id in a text that has the form of one of these; None of another."""
+        shape = self._shape.fullmatch(text)
+        return None if shape is None else shape[1]
 
     def is_fresh(self, text: str) -> bool:
         """Whether `principal` answers without asking the records."""
         if self._remembered(text) is not None:
             return True
-        shape = _SHAPE.fullmatch(text)
+        shape = self._shape.fullmatch(text)
         if shape is None:
             return True
         with self._lock:
@@ -132,7 +145,7 @@ class AccessTokens:
         """Who calls with this text; None when no valid token has it."""
         if (principal := self._remembered(text)) is not None:
             return principal
-        shape = _SHAPE.fullmatch(text)
+        shape = self._shape.fullmatch(text)
         if shape is None:
             return None
         read_ms, token, expected = self._read(shape[1])
@@ -141,7 +154,10 @@ class AccessTokens:
         if token is None or not same or not token.valid(self._clock()):
             return None
         permissions = self._roles.permissions([role for role in token.roles if role in self._roles.names])
-        principal = Principal(name=f"token {token.name}", permissions=permissions, scopes=parsed_scopes(token.scopes))
+        name = f"token {token.name}" if self._kind == "token" else token.name
+        form_token = _form_token(text) if self._kind == "session" else None
+        scopes = parsed_scopes(token.scopes)
+        principal = Principal(name=name, permissions=permissions, scopes=scopes, form_token=form_token)
         with self._lock:
             if len(self._principals) > MOST_KNOWN:
                 self._principals.clear()
@@ -164,7 +180,7 @@ class AccessTokens:
             read_ms, token, expected = self._known.get(identity, (None, None, b""))
             if read_ms is not None and 0 <= now_ms - read_ms < FRESH_MS:
                 return read_ms, token, expected
-        document = self._documents.get(TOKENS, identity)
+        document = self._documents.get(self._collection, identity)
         token = None if document is None else _token(document)
         expected = bytes(32) if document is None else bytes.fromhex(narrow.text(document.body["hash"]))
         with self._lock:
@@ -176,6 +192,11 @@ class AccessTokens:
 
 def _hash(secret: str) -> bytes:
     return blake3(secret.encode(), derive_key_context=PURPOSE).digest()
+
+
+def _form_token(session: str) -> str:
+    """What forms of a session hold, and no other site knows."""
+    return blake3(session.encode(), derive_key_context="bakeoff 2026-11 forms of a session").hexdigest()
 
 
 def _body(token: AccessToken) -> dict[str, Json]:

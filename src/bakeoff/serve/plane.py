@@ -1,12 +1,14 @@
 """The data plane: the endpoints that one process serves, by name. Every protocol only translates to it."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from threading import Lock
+from types import MappingProxyType
 
-from bakeoff.core.errors import NotFoundError
+from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.gateway.gateway import Gateway
 
 __all__ = ["DataPlane"]
 
@@ -22,10 +24,17 @@ class DataPlane:
         default: the endpoint that answers where a request names none.
         names: the endpoints that there are; cheap, as they may be made while this one serves.
         make: an engine for one of them; called once for each, when it is first wanted.
+        gateways: those that services answer, by name; they have no engine.
     """
 
-    def __init__(self, default: str, names: Callable[[], Collection[str]], make: Callable[[str], Engine]) -> None:
-        self.default, self._names, self._make = default, names, make
+    def __init__(
+        self,
+        default: str,
+        names: Callable[[], Collection[str]],
+        make: Callable[[str], Engine],
+        gateways: Mapping[str, Gateway] = MappingProxyType({}),
+    ) -> None:
+        self.default, self._names, self._make, self.gateways = default, names, make, gateways
         self._engines: dict[str, Engine] = {}
         self._making = Lock()
         self._problems: dict[str, str] = {}
@@ -39,12 +48,12 @@ class DataPlane:
     @property
     def names(self) -> tuple[str, ...]:
         """The endpoints that there are, the default first."""
-        return tuple(dict.fromkeys([self.default, *self._names()]))
+        return tuple(dict.fromkeys([self.default, *self._names(), *self.gateways]))
 
     @property
     def engines(self) -> tuple[Engine, ...]:
-        """The engines of all endpoints, the default first."""
-        return tuple(self.engine(name) for name in self.names)
+        """The engines of all endpoints that have one, the default first."""
+        return tuple(self.engine(name) for name in self.names if name not in self.gateways)
 
     @property
     def ready(self) -> bool:
@@ -55,9 +64,14 @@ class DataPlane:
         """The engine of an endpoint, or of the default one.
 
         Raises:
-            NotFoundError: there is no such endpoint.
+            NotFoundError: there is no such endpoint. UsageError: services answer it.
         """
         name = self.default if name is None else name
+        if name in self.gateways:
+            raise UsageError(
+                f"expected an endpoint with a release, received {name!r}, which services answer ([endpoints.{name}] "
+                "upstreams): ask it by /v1/chat/completions, completions, responses, messages or embeddings"
+            )
         engine = self._engines.get(name)
         if engine is not None:
             return engine
@@ -73,7 +87,7 @@ class DataPlane:
     def followed(self) -> tuple[str, ...]:
         """The endpoints to be looked at; while the records cannot say which there are, those that have an engine."""
         try:
-            return self.names
+            return tuple(name for name in self.names if name not in self.gateways)
         except Exception as error:  # noqa: BLE001 - it is logged, and what is served goes on
             self._log("", f"cannot read which endpoints there are: {error}")
             return (self.default, *self._engines)

@@ -111,9 +111,11 @@ class Recorder:
 
     def _is_wanted(self, release: Release) -> bool:
         """Whether this call is logged: of what tries itself beside the live release, every one."""
-        if self._log == "off":
-            return False
-        return self._sample >= 1.0 or _role(release) != LIVE or self._draw.random() < self._sample
+        return self._log != "off" and (_role(release) != LIVE or self.draws())
+
+    def draws(self) -> bool:
+        """Whether this call of what is live is logged."""
+        return self._log != "off" and (self._sample >= 1.0 or self._draw.random() < self._sample)
 
     def path_events(
         self,
@@ -153,11 +155,16 @@ class Recorder:
         return self._events.problem() if self.is_required else None
 
     @property
+    def logs(self) -> bool:
+        """Whether anything is logged."""
+        return self._log != "off"
+
+    @property
     def is_required(self) -> bool:
         """Whether no answer is told before its record is durable."""
         return self._log == "required"
 
-    def submit(self, events: Sequence[PredictionEvent]) -> "Future[None] | None":
+    def submit(self, events: Sequence[Event]) -> "Future[None] | None":
         """Log events without waiting; the future of their being on disk, for who must wait for it.
 
         Raises:

@@ -27,10 +27,10 @@ from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.parity import parity, parity_path
 from bakeoff.stores.segments import EventQuery, Numbered, StoredEvent, gone, places, records, stems
 
-__all__ = ["archive", "check", "events", "keys", "last_seq", "scan", "seal"]
+__all__ = ["ROWS", "archive", "check", "events", "keys", "last_seq", "scan", "seal"]
 
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-_ROWS = 4096  # in a group, the least that is read for one event
+ROWS = 4096  # in a group, the least that is read for one event
 _FEW = 4  # rows that are read alone
 
 
@@ -46,7 +46,7 @@ def archive(segment: Path) -> int:
         unfinished = temporary(segment.parent)
         try:
             with unfinished.open("xb") as file:
-                table.write_parquet(file, compression="zstd", row_group_size=_ROWS)
+                table.write_parquet(file, compression="zstd", row_group_size=ROWS)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(target)

@@ -1,78 +1,77 @@
-"""Content-addressed blobs and trees in a folder.
+"""Content-addressed blobs and trees, in a folder or in an object store.
 
-whole/   blobs below 1 MiB
-packs/   chunks of larger blobs, and the small files of folders, many in a file (see `bakeoff.stores.packs`)
+whole/   blobs below 1 MiB; in an object store also chunks of larger ones
+packs/   in a folder: chunks of larger blobs, and small files of folders, many in a file (see `bakeoff.stores.packs`)
 lists/   of a larger blob: the ids and sizes of its chunks, so that near-identical blobs share bytes
 trees/   manifests of folders: path → id and size, and links; a tree's id is the hash of its manifest
-tmp/     files being written
+tmp/     files being written, in a folder
 damaged/ what a repair put aside
-lock     held shared while putting, exclusively while collecting
+lock     of a folder: held shared while putting, exclusively while collecting
 """
 
-import errno
-import fcntl
 import io
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from blake3 import blake3
 
 from bakeoff.core.damage import Damage
+from bakeoff.core.erasure import Rewritten
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock, FileTree
-from bakeoff.stores.files import durable_folder, file_url, storage, temporary, whole_write
+from bakeoff.stores.files import file_url, storage, temporary, whole_write
 from bakeoff.stores.folder_files import folder_files, link_inside, read_unchanged, require_unchanged
-from bakeoff.stores.objects import Kind, Objects
-from bakeoff.stores.packs import PackWriter
+from bakeoff.stores.objects import KINDS, Kind, Objects, Put, StoredObjects
 
-__all__ = ["FileBlobs", "open_blobs"]
+__all__ = ["Blobs", "open_blobs"]
 
 _SMALL = 1 << 20  # blobs below this size are stored whole
 _LOOSE = 16  # of a folder with fewer small files, each is a file of its own
-_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT})
 _ID_LENGTH = 64
 LISTED: tuple[Kind, Kind] = ("lists", "trees")
 """Kinds of objects that name others."""
 
 
-def open_blobs(url: str, *, folder: Path, clock: Clock) -> "FileBlobs":
+def open_blobs(url: str, *, folder: Path, clock: Clock) -> "Blobs":
     """Open the blobs at `file://PATH` (relative to `folder`); made by the first put.
 
     Raises:
         UsageError: another kind of URL.
     """
-    return FileBlobs(file_url(url, folder), clock)
+    return Blobs(Objects(file_url(url, folder), clock))
 
 
-class FileBlobs:
-    """A `BlobStore` in a folder; safe to use from several threads and processes."""
+class Blobs:
+    """A `BlobStore`; safe to use from several threads, processes and, where its objects are, hosts."""
 
-    def __init__(self, root: Path, clock: Clock) -> None:
-        self._root = root
-        self._objects = Objects(root, clock)
+    def __init__(self, objects: StoredObjects) -> None:
+        self._objects = objects
+        self._place = objects.where()
+        self.shared = "://" in self._place
+        """Whether other machines reach it as this one does."""
 
     def put(self, data: bytes | Path) -> str:
         """Store bytes, or a file's content; durable when it returns."""
-        with storage(f"store a blob in {self._root}"), self._locked(fcntl.LOCK_SH):
+        with storage(f"store a blob in {self._place}"), self._objects.locked(alone=False):
             return self._put(data)[0]
 
     def get(self, blob_id: str) -> bytes:
         """Read and verify a blob (of a tree: its manifest)."""
-        with storage(f"read a blob in {self._root}"):
+        with storage(f"read a blob in {self._place}"):
             return b"".join(self._pieces(blob_id))
 
     def put_tree(self, folder: Path) -> str:
         """Store a folder's files; empty folders and permissions are not kept."""
         if not folder.is_dir():
             raise UsageError(f"expected a folder, received {str(folder)!r}")
-        with storage(f"store the folder {folder} in {self._root}"), self._locked(fcntl.LOCK_SH):
-            files = {file.name: file.path for file in folder_files(folder)}
-            return self._put_files(files, {}).id
+        with storage(f"store the folder {folder} in {self._place}"), self._objects.locked(alone=False):
+            return self._put_files({file.name: file.path for file in folder_files(folder)}, {}).id
 
     def put_files(self, files: Mapping[str, str | tuple[str, int]], links: Mapping[str, str] | None = None) -> FileTree:
         """Store files as a tree, small ones together: name → path of the file, or id and size of one that is stored.
@@ -84,7 +83,7 @@ class FileBlobs:
         Raises:
             DataError: a file changed while it was read. NotFoundError: an id that is not stored.
         """
-        with storage(f"store files in {self._root}"), self._locked(fcntl.LOCK_SH):
+        with storage(f"store files in {self._place}"), self._objects.locked(alone=False):
             return self._put_files(files, {name: link_inside(name, to) for name, to in (links or {}).items()})
 
     def fetch(self, blob_id: str, target: Path) -> Path:
@@ -105,19 +104,19 @@ class FileBlobs:
         """Whether it is there with all its parts (not verified)."""
         if not _is_id(blob_id):
             return False
-        if self._objects.exists("whole", blob_id):
+        if self._objects.has("whole", blob_id):
             return True
         try:
             parts = self._list(blob_id) or list((self._tree(blob_id) or {}).values())
         except CorruptError:
             return False
         if not parts:  # nothing, or the tree of an empty folder
-            return self._objects.path("trees", blob_id).exists()
+            return self._objects.has("trees", blob_id)
         return all(self.contains(part) for part, _ in parts)
 
     def intact(self, blob_id: str) -> bool:
         """Whether it is there with all its parts, every byte as it was stored."""
-        with storage(f"read a blob in {self._root}"):
+        with storage(f"read a blob in {self._place}"):
             try:
                 for _ in self._pieces(blob_id):
                     pass
@@ -127,39 +126,21 @@ class FileBlobs:
 
     def check(self, *, repair: bool = False) -> Iterator[Damage]:
         """Objects that are not what their names say, and those that lack a part; a repair puts the former aside."""
-        with storage(f"check the blobs in {self._root}"):
-            if not self._root.is_dir():
-                return
-            with self._locked(fcntl.LOCK_EX if repair else fcntl.LOCK_SH, reads=not repair):
-                yield from self._check_packs(repair=repair)
-                for kind in ("whole", "lists", "trees"):
-                    for name in sorted(self._objects.names(kind)):
-                        problem = self._problem(kind, name)
-                        if problem is not None:
-                            yield self._damage(kind, name, problem, self._objects.path(kind, name), repair=repair)
-
-    def _check_packs(self, *, repair: bool) -> Iterator[Damage]:
-        packs = self._objects.packs
-        packs.forget()
-        for path in packs.unreadable():
-            problem = "does not match its name: none of its objects can be found"
-            yield self._damage("whole", "", problem, path, repair=repair)
-        damaged = [(name, place) for name, place in packs.listed() if digest(place.read()) != name]
-        for name, place in damaged:
-            yield Damage(
-                place=str(place.path),
-                problem="does not match its hash",
-                remedy=f"put aside as {self._objects.aside('whole', name, place.read())}" if repair else "",
-                blob=name,
-            )
-        for path in {place.path for _, place in damaged} if repair else ():
-            packs.without(path, {name for name, place in damaged if place.path == path})
-        packs.forget()
+        with storage(f"check the blobs in {self._place}"), self._objects.locked(alone=repair, reads=not repair):
+            for place, aside in self._objects.unreadable(repair=repair):
+                remedy = f"put aside as {aside}" if aside else ""
+                yield Damage(place=place, problem="does not match its name: its objects cannot be told", remedy=remedy)
+            for kind in KINDS:
+                for name in sorted({*self._objects.names(kind)}):
+                    problem = self._problem(kind, name)
+                    if problem is not None:
+                        yield self._damage(kind, name, problem, repair=repair)
 
     def _problem(self, kind: Kind, name: str) -> str | None:
         try:
             if kind == "whole":
-                self._verified(kind, name, self._objects.path(kind, name).read_bytes())
+                for _, data in self._objects.copies(kind, name):
+                    self._verified(kind, name, data)
             elif kind == "lists":
                 for _ in self._pieces(name):
                     pass
@@ -170,15 +151,17 @@ class FileBlobs:
             return "lacks a part" if "lacks its chunk" in str(error) else "does not match its hash"
         return None
 
-    def _damage(self, kind: Kind, name: str, problem: str, path: Path, *, repair: bool) -> Damage:
+    def _damage(self, kind: Kind, name: str, problem: str, *, repair: bool) -> Damage:
+        copies = self._objects.copies(kind, name) if kind == "whole" else ()
+        place = next((at for at, data in copies if digest(data) != name), self._objects.where(kind, name))
         if not repair:
-            return Damage(place=str(path), problem=problem, blob=name or None)
-        aside = self._objects.put_aside(path, f"{kind}-{name}" if name else path.name)
-        return Damage(place=str(path), problem=problem, remedy=f"put aside as {aside}", blob=name or None)
+            return Damage(place=place, problem=problem, blob=name)
+        aside = self._objects.put_aside(kind, name)
+        return Damage(place=place, problem=problem, remedy=f"put aside as {aside}", blob=name)
 
     def size_bytes(self, blob_id: str) -> int:
         """Logical size of a blob or of a tree's files."""
-        with storage(f"read a blob in {self._root}"):
+        with storage(f"read a blob in {self._place}"):
             if (files := self._tree(blob_id)) is not None:
                 return sum(size for _, size in files.values())
             if (chunks := self._list(blob_id)) is not None:
@@ -194,18 +177,22 @@ class FileBlobs:
         """
         if not roots:
             raise UsageError("expected at least one root to keep, received none: nothing was deleted")
-        with storage(f"collect blobs in {self._root}"), self._locked(fcntl.LOCK_EX):
-            return self._objects.sweep(self._reached(roots), grace_s, delete=delete)
+        with storage(f"collect blobs in {self._place}"), self._objects.locked(alone=True):
+            kept = self._reached(roots)
+            doomed = (each for kind in reversed(KINDS) for each in self._named(kind) if each[1] not in kept)
+            return self._objects.sweep(doomed, grace_s, delete=delete)
 
-    def send(self, other: "FileBlobs", roots: Sequence[str]) -> int:
+    # --- sending ----------------------------------------------------------------------------
+
+    def send(self, other: "Blobs", roots: Sequence[str]) -> int:
         """Copy what these roots reach and another store lacks, verified; bytes that were sent.
 
         Raises:
             NotFoundError, CorruptError: something of it is not here, or damaged. Nothing that names it is sent.
         """
-        with storage(f"copy blobs from {self._root} to {other.root}"):
+        with storage(f"copy blobs from {self._place} to {other.place}"):
             reached = sorted(self._reached(roots))
-            lists, trees = ([each for each in reached if self._objects.path(kind, each).exists()] for kind in LISTED)
+            lists, trees = ([each for each in reached if self._objects.has(kind, each)] for kind in LISTED)
             listed = {*lists, *trees}
             return other.receive(
                 ((name, lambda name=name: self._whole(name)) for name in reached if name not in listed),
@@ -221,12 +208,12 @@ class FileBlobs:
     ) -> int:
         """Store what another store has: what is here already is not asked for; bytes of the others."""
         received = 0
-        with storage(f"store blobs in {self._root}"), self._locked(fcntl.LOCK_SH):
-            with self._objects.packs.writer() as pack:
+        with storage(f"store blobs in {self._place}"), self._objects.locked(alone=False):
+            with self._objects.together() as put:
                 for name, read in parts:
-                    if not self._objects.exists("whole", name):
+                    if not self._objects.has("whole", name):
                         data = read()
-                        pack.add(name, data)
+                        put("whole", name, data)
                         received += len(data)
             for name, data in lists.items():
                 self._objects.put("lists", name, data)
@@ -235,44 +222,70 @@ class FileBlobs:
         return received
 
     @property
-    def root(self) -> Path:
-        """The folder that it is in."""
-        return self._root
+    def place(self) -> str:
+        """Where it is: a folder, or a URL."""
+        return self._place
+
+    # --- forgetting ---------------------------------------------------------------------------
+
+    def rewrite(self, change: Callable[[bytes], bytes | None]) -> Rewritten:
+        """Store again what `change` makes of blobs, beside them; which trees hold a file that it would change."""
+        with storage(f"write blobs in {self._place} again"), self._objects.locked(alone=True):
+            trees = {name: self._tree(name) or {} for name in self._objects.names("trees")}
+            in_trees = {blob_id for files in trees.values() for blob_id, _ in files.values()}
+            renamed, marked = dict[str, str](), set[str]()
+            for name in self._blobs():
+                new = change(b"".join(self._pieces(name)))
+                if new is not None and name in in_trees:
+                    marked.add(name)
+                elif new is not None:
+                    renamed[name] = self._put(new)[0]
+        holding = (tree for tree, files in trees.items() if any(blob_id in marked for blob_id, _ in files.values()))
+        return Rewritten(renamed=renamed, trees=frozenset(holding))
+
+    def discard(self, ids: Iterable[str]) -> None:
+        """Delete blobs and trees now, with the chunks and files that no other has."""
+        with storage(f"delete blobs in {self._place}"), self._objects.locked(alone=True):
+            doomed = {*ids}
+            files = {each for tree in doomed for each, _ in (self._tree(tree) or {}).values()}
+            trees = [self._tree(name) or {} for name in self._objects.names("trees") if name not in doomed]
+            doomed |= files - {blob_id for tree in trees for blob_id, _ in tree.values()}
+            chunks = {chunk for name in doomed for chunk, _ in self._list(name) or ()}
+            others = [name for name in self._objects.names("lists") if name not in doomed]
+            doomed |= chunks - {chunk for name in others for chunk, _ in self._list(name) or ()}
+            there = [each for kind in reversed(KINDS) for each in self._named(kind) if each[1] in doomed]
+            self._objects.sweep(there, -math.inf)
+
+    def _blobs(self) -> list[str]:
+        """The ids of all blobs: what is a chunk of one alone is none."""
+        lists = list(self._objects.names("lists"))
+        chunks = {chunk for name in lists for chunk, _ in self._list(name) or ()}
+        return [*lists, *sorted({*self._objects.names("whole")} - chunks)]
+
+    def _named(self, kind: Kind) -> Iterator[tuple[Kind, str]]:
+        return ((kind, name) for name in self._objects.names(kind))
+
+    def problem(self) -> str | None:
+        """Why it cannot be used at the moment; None when it can, as far as is known."""
+        return self._objects.problem()
 
     # --- writing ------------------------------------------------------------------------------
 
-    @contextmanager
-    def _locked(self, how: int, *, reads: bool = False) -> Generator[None]:
-        """Hold the lock; who only reads needs none on a medium that cannot be written: nobody writes there."""
-        try:
-            durable_folder(self._root)
-            descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            if not reads or error.errno not in _READ_ONLY:
-                raise
-            yield
-            return
-        try:
-            fcntl.flock(descriptor, how)
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _put(self, data: bytes | Path, pack: PackWriter | None = None) -> tuple[str, int]:
+    def _put(self, data: bytes | Path, put: Put | None = None) -> tuple[str, int]:
         """Store bytes or a file; the id and the size."""
         if isinstance(data, Path) and data.stat().st_size < _SMALL:
             data = read_unchanged(str(data))
         if isinstance(data, Path) or len(data) >= _SMALL:
-            with nullcontext(pack) if pack else self._objects.packs.writer() as writer:
+            with nullcontext(put) if put else self._objects.together() as writer:
                 blob_id, listed = self._cut(data, writer)
             self._objects.put("lists", blob_id, canonical_json(listed))
             return blob_id, sum(size for _, size in listed)
         blob_id = digest(data)
-        self._objects.put("whole", blob_id, bytes(data), pack)
+        (put or self._objects.put)("whole", blob_id, bytes(data))
         return blob_id, len(data)
 
-    def _cut(self, data: bytes | Path, pack: PackWriter) -> tuple[str, list[tuple[str, int]]]:
-        """Put the chunks of a large blob into the pack; its id, and theirs with their sizes."""
+    def _cut(self, data: bytes | Path, put: Put) -> tuple[str, list[tuple[str, int]]]:
+        """Put the chunks of a large blob by what puts them; its id, and theirs with their sizes."""
         from bakeoff.stores.chunking import chunks
 
         hasher, listed = blake3(), list[tuple[str, int]]()
@@ -281,7 +294,7 @@ class FileBlobs:
             for chunk in chunks(stream):
                 hasher.update(chunk)
                 listed.append((digest(chunk), len(chunk)))
-                self._objects.put("whole", listed[-1][0], chunk, pack)
+                put("whole", listed[-1][0], chunk)
             if before is not None:
                 require_unchanged(str(data), before, os.fstat(stream.fileno()), sum(size for _, size in listed))
         return hasher.hexdigest(), listed
@@ -290,7 +303,7 @@ class FileBlobs:
         """Lists and the manifest are written after the pack whose objects they name."""
         stored: dict[str, tuple[str, int]] = {}
         lists: list[tuple[str, list[tuple[str, int]]]] = []
-        with self._objects.packs.writer() as pack:
+        with self._objects.together() as put:
             loose = sum(isinstance(each, str) for each in files.values()) < _LOOSE
             for name, file in files.items():
                 if not isinstance(file, str):
@@ -298,9 +311,9 @@ class FileBlobs:
                 elif os.stat(file).st_size < _SMALL:  # noqa: PTH116 - as above: a million of them
                     data = read_unchanged(file)
                     stored[name] = digest(data), len(data)
-                    self._objects.put("whole", stored[name][0], data, None if loose else pack)
+                    (self._objects.put if loose else put)("whole", stored[name][0], data)
                 else:
-                    blob_id, listed = self._cut(Path(file), pack)
+                    blob_id, listed = self._cut(Path(file), put)
                     lists.append((blob_id, listed))
                     stored[name] = blob_id, sum(size for _, size in listed)
         for blob_id, listed in lists:
@@ -312,7 +325,7 @@ class FileBlobs:
     def _renewed(self, blob_id: str, size: int) -> tuple[str, int]:
         """Something that is stored, whose time is renewed: what was put long ago may be about to be collected."""
         if not self.contains(blob_id):
-            raise NotFoundError(f"expected the id of a blob stored in {self._root}, received {blob_id!r}")
+            raise NotFoundError(f"expected the id of a blob stored in {self._place}, received {blob_id!r}")
         self._objects.renew([blob_id, *(chunk for chunk, _ in self._list(blob_id) or ())])
         return blob_id, size
 
@@ -343,6 +356,11 @@ class FileBlobs:
 
     def _pieces(self, blob_id: str) -> Iterator[bytes]:
         """The content in pieces; the last one comes only after the whole has been verified."""
+        if _is_id(blob_id):  # looked for first: most blobs are small, and each look may be a call over the network
+            with suppress(NotFoundError):
+                whole = self._whole(blob_id)
+                yield whole
+                return
         chunks = self._list(blob_id)
         if chunks is None:
             manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
@@ -354,7 +372,7 @@ class FileBlobs:
                 chunk = self._whole(chunk_id)
             except NotFoundError as error:
                 raise CorruptError(
-                    f"blob {blob_id} lacks its chunk {chunk_id} ({self._objects.path('whole', chunk_id)}): {_RESTORE}"
+                    f"blob {blob_id} lacks its chunk {chunk_id} ({self._objects.where('whole', chunk_id)}): {_RESTORE}"
                 ) from error
             hasher.update(chunk)
             if index == len(chunks) - 1 and hasher.hexdigest() != blob_id:
@@ -362,25 +380,25 @@ class FileBlobs:
             yield chunk
 
     def _whole(self, blob_id: str) -> bytes:
-        damaged: tuple[Path, bytes] | None = None
+        damaged: tuple[str, bytes] | None = None
         for path, data in self._objects.copies("whole", blob_id) if _is_id(blob_id) else ():
             if digest(data) == blob_id:
                 return data
             damaged = path, data
         if damaged is None:
-            raise NotFoundError(f"expected the id of a blob stored in {self._root}, received {blob_id!r}")
+            raise NotFoundError(f"expected the id of a blob stored in {self._place}, received {blob_id!r}")
         raise CorruptError(
             f"blob {blob_id} does not match its hash ({damaged[0]}, {len(damaged[1])} bytes): {_RESTORE}"
         )
 
     def _verified(self, kind: Kind, blob_id: str, data: bytes) -> bytes:
         if digest(data) != blob_id:
-            path = self._objects.path(kind, blob_id)
+            path = self._objects.where(kind, blob_id)
             raise CorruptError(f"blob {blob_id} does not match its hash ({path}, {len(data)} bytes): {_RESTORE}")
         return data
 
     def _list_damaged(self, blob_id: str) -> CorruptError:
-        path = self._objects.path("lists", blob_id)
+        path = self._objects.where("lists", blob_id)
         return CorruptError(f"the list of chunks of blob {blob_id} is damaged ({path}): {_RESTORE}")
 
     def _list(self, blob_id: str) -> list[tuple[str, int]] | None:
@@ -411,7 +429,7 @@ class FileBlobs:
         reached: set[str] = set()
         for root in roots:
             if not self.contains(root):
-                raise NotFoundError(f"expected roots stored in {self._root}, received {root!r}: nothing was deleted")
+                raise NotFoundError(f"expected roots stored in {self._place}, received {root!r}: nothing was deleted")
             reached.add(root)
             reached.update(blob_id for blob_id, _ in (self._tree(root) or {}).values())
         for blob_id in tuple(reached):

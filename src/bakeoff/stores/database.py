@@ -3,14 +3,14 @@
 import os
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql.schema import Table
 
@@ -18,6 +18,7 @@ from bakeoff.core.errors import BakeoffError, MissingExtraError, StoreError, Usa
 from bakeoff.core.explain import database_advice
 from bakeoff.stores import record_check, sums
 from bakeoff.stores.files import durable_folder, storage
+from bakeoff.stores.patience import LostError, Patience
 from bakeoff.stores.sqlite_driver import SQLite
 from bakeoff.stores.sqlite_driver import sqlite as sqlite_driver
 
@@ -29,9 +30,11 @@ QUERY_S = 30
 _STEPS = 100_000
 """Of SQLite's virtual machine, between two looks at the clock: about a millisecond."""
 _CUT = re.compile("^interrupted|statement timeout")
-_CONNECT = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-"""A server that is gone is noticed within seconds, and nobody hangs."""
-_WAIT_S = 10
+_CONNECT = {"connect_timeout": 3, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""A server that is gone is noticed within seconds, and nobody hangs (see `bakeoff.stores.postgresql`)."""
+_WAIT_S = 5
+_LOST = ("08", "57P")
+"""SQLSTATEs of connections that broke and of servers that are shutting down."""
 
 
 class Database:
@@ -45,6 +48,7 @@ class Database:
         # Reading a run takes several selects, which must see one state.
         self._reading = engine if sqlite_ else engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing = engine.execution_options(bakeoff_writes=True)
+        self._patience = Patience(f"the database at {self._where}")
 
     @property
     def dialect(self) -> str:
@@ -96,6 +100,42 @@ class Database:
         with self.errors(), self._writing.begin() as connection:
             yield connection
 
+    @contextmanager
+    def alone(self) -> Generator[Callable[[str], Any]]:
+        """What runs a statement outside of any transaction, for those that must be.
+
+        Raises:
+            StoreError: another process uses the database.
+        """
+        with self.errors():
+            if self.dialect == "postgresql":
+                with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                    yield connection.exec_driver_sql
+                return
+            raw = self._engine.raw_connection()
+            try:
+                yield raw.cursor().execute
+            except sqlite_driver().module.OperationalError as error:
+                raise StoreError(
+                    f"expected the records at {self._where} for ourselves: {error}; stop servers and loops of the "
+                    "project, then try again"
+                ) from error
+            finally:
+                raw.close()
+
+    @property
+    def place(self) -> str:
+        """The file, or the URL without its password."""
+        return self._where
+
+    def problem(self) -> str | None:
+        """Why it cannot be used at the moment; None when it can, as far as is known."""
+        return self._patience.problem(self._ask)
+
+    def _ask(self) -> None:
+        with self.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
     def insert(self, table: Table) -> Any:
         """`INSERT` of the dialect, which has `on_conflict_do_nothing` and `on_conflict_do_update`."""
         if self.dialect == "sqlite":
@@ -120,17 +160,18 @@ class Database:
 
     @contextmanager
     def errors(self) -> Generator[None]:
-        """The driver's errors in our words."""
-        try:
-            yield
-        except BakeoffError:
-            raise
-        except DBAPIError as error:
-            raise _told(error, self._where) from error
-        except PoolTimeoutError as error:
-            raise StoreError(f"the records at {self._where} are overloaded: try again later") from error
-        except (UnicodeEncodeError, OverflowError) as error:
-            raise UsageError(f"expected text in UTF-8 and integers of 64 bits, received others: {error}") from error
+        """The driver's errors in our words; who does not answer is left alone for a moment."""
+        with self._patience.asking():
+            try:
+                yield
+            except BakeoffError:
+                raise
+            except DBAPIError as error:
+                raise _told(error, self._where) from error
+            except PoolTimeoutError as error:
+                raise StoreError(f"the records at {self._where} are overloaded: try again later") from error
+            except (UnicodeEncodeError, OverflowError) as error:
+                raise UsageError(f"expected text in UTF-8 and integers of 64 bits, received others: {error}") from error
 
 
 def connect(url: str, folder: Path) -> Database:
@@ -214,14 +255,21 @@ def _use_journal(cursor: Any, journal: str, *, busy: type[Exception]) -> None:
 
 def _postgresql(url: URL) -> Engine:
     try:
-        return create_engine(
+        engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             pool_timeout=_WAIT_S,
             connect_args={key: value for key, value in _CONNECT.items() if key not in url.query},
         )
+        from bakeoff.stores.postgresql import connect
     except ModuleNotFoundError as error:
         raise MissingExtraError.of("records on PostgreSQL", "postgres", "psycopg") from error
+
+    def do_connect(_dialect: object, _record: object, arguments: Any, parameters: Any) -> Any:
+        return connect(*arguments, **parameters)
+
+    event.listen(engine, "do_connect", do_connect)
+    return engine
 
 
 def _told(error: DBAPIError, where: str) -> BakeoffError:
@@ -231,6 +279,9 @@ def _told(error: DBAPIError, where: str) -> BakeoffError:
     if known is not None:
         kind, advice = known
         return kind(f"cannot use the records at {where}: {message}; {advice}")
+    state = getattr(error.orig, "sqlstate", "")  # None where the server has said nothing; SQLite has no such thing
+    if isinstance(error, OperationalError) and (state is None or state.startswith(_LOST)):
+        return LostError(f"the database at {where} cannot be reached: {message}; check that it runs, then try again")
     if isinstance(error, IntegrityError | DataError):
         return UsageError(f"the records at {where} refused a value: {message}")
     return StoreError(f"the records at {where} failed: {message}")

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, select, tuple_, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, tuple_, update
 
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import Clock
-from bakeoff.core.queries import Page, Query
-from bakeoff.core.records import Metric, Run, RunChange, RunInput
+from bakeoff.core.queries import Page, Query, QueryField
+from bakeoff.core.records import Metric, MetricRange, Run, RunChange, RunGroup, RunInput
 from bakeoff.stores.database import Database
 from bakeoff.stores.documents import as_json
 from bakeoff.stores.experiments import ENTITY as EXPERIMENTS
@@ -21,7 +21,7 @@ from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.history import pack, rank, values_of
 from bakeoff.stores.schema import artifacts, experiments, inputs, latest_metrics, metric_blocks, params, runs
 from bakeoff.stores.schema import tags as run_tags
-from bakeoff.stores.search import Beside, Entity, batches, columns, find_keys, offset_of
+from bakeoff.stores.search import Beside, Entity, batches, columns, find_keys, grouped, offset_of
 from bakeoff.stores.tags import change_tags
 
 __all__ = ["Runs"]
@@ -141,6 +141,37 @@ class Runs:
         with self._database.search() as connection:
             run_ids, following = find_keys(connection, ENTITY, query)
             return Page(items=tuple(_load(connection, run_ids)), following=following)
+
+    def groups(self, query: Query, by: QueryField | None = None, *, metrics: Sequence[str] = ()) -> Sequence[RunGroup]:
+        """The runs that a query finds, by their value of an attribute, param or tag; the largest groups first."""
+        number, newest = func.count(), func.max(runs.c.start_ms)
+        with self._database.search() as connection:
+            value, chosen = grouped(connection, ENTITY, query, by)
+            one = by is None
+            largest = chosen.add_columns(value, number, newest)
+            largest = largest if one else largest.group_by(value).order_by(number.desc(), value.is_not(None), value)
+            rows = [row for row in connection.execute(largest.limit(query.limit)).all() if row[1]]
+            ranges: dict[str, dict[Any, MetricRange]] = {}
+            for key in metrics:
+                latest = latest_metrics.alias()
+                numeric = and_(latest.c.run_id == runs.c.run_id, latest.c.key == key, latest.c.is_nan.is_(False))
+                spread = (func.count(), func.min(latest.c.value), func.avg(latest.c.value), func.max(latest.c.value))
+                joined = chosen.add_columns(value, *spread).join(latest, numeric)
+                joined = joined if one else joined.group_by(value)
+                ranges[key] = {
+                    of: MetricRange(runs=count, least=least, mean=float(mean), most=most)
+                    for of, count, least, mean, most in connection.execute(joined)
+                    if count
+                }
+        return [
+            RunGroup(
+                value=None if of is None else str(of),
+                runs=count,
+                newest_ms=newest_ms,
+                metrics={key: ranges[key][of] for key in metrics if of in ranges[key]},
+            )
+            for of, count, newest_ms in rows
+        ]
 
     def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
         """The values of one metric in the order of (step, time_ms)."""

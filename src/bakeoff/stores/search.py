@@ -16,6 +16,7 @@ from sqlalchemy import (
     false,
     func,
     not_,
+    null,
     or_,
     select,
     true,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from bakeoff.core.errors import UsageError
 from bakeoff.core.queries import AllOf, Expr, Kind, Order, Predicate, Query, QueryField, Value
 
-__all__ = ["Beside", "Entity", "batches", "columns", "count", "find", "find_keys", "offset_of", "rows_of"]
+__all__ = ["Beside", "Entity", "batches", "columns", "count", "find", "find_keys", "grouped", "offset_of", "rows_of"]
 
 Column: TypeAlias = ColumnElement[Any]
 BATCH = 500
@@ -91,6 +92,20 @@ def count(connection: Connection, entity: Entity, where: Expr | None, *only: Col
     return connection.scalar(statement) or 0
 
 
+def grouped(connection: Connection, entity: Entity, query: Query, by: QueryField | None) -> tuple[Column, Select[Any]]:
+    """The column that a query's rows are grouped by, and a select of no columns yet from these rows.
+
+    Raises:
+        UsageError: there is no such field, or it has several values of each row.
+    """
+    sql = _Sql(entity, connection.dialect.name)
+    column, source = sql.value_of(by)
+    statement = select().select_from(source)
+    if query.lifecycle is not None and "lifecycle" in entity.table.c:
+        statement = statement.where(entity.table.c.lifecycle == query.lifecycle)
+    return column, statement if query.where is None else statement.where(sql.clause(query.where))
+
+
 def rows_of(connection: Connection, entity: Entity, keys: Sequence[Any], *only: Column) -> list[Any]:
     """The rows of these keys, in their order."""
     assert entity.key is not None
@@ -153,6 +168,20 @@ class _Sql:
             return self._condition(where)
         parts = [self.clause(part) for part in where.parts]
         return and_(true(), *parts) if isinstance(where, AllOf) else or_(false(), *parts)
+
+    def value_of(self, wanted: QueryField | None) -> tuple[Column, Any]:
+        """The column that holds a field of each row, and the rows with it; without a field, nothing beside all rows."""
+        if wanted is None:
+            return null(), self._entity.table
+        column = self._attribute(wanted)
+        if column is not None:
+            return column, self._entity.table
+        beside = self._beside(wanted)
+        if not beside.keyed or "is_nan" in beside.table.c:
+            raise UsageError(f"expected an attribute, param or tag to group by; received a {wanted.kind}")
+        rows = beside.table.alias()
+        joined = self._entity.table.outerjoin(rows, and_(self._belongs(beside, rows), rows.c.key == wanted.key))
+        return rows.c[beside.value[0]], joined
 
     def ordered(self, statement: Select[Any], order: Sequence[Order]) -> Select[Any]:
         """In this order, what lacks a value last; then newest first."""

@@ -14,7 +14,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -68,10 +68,14 @@ class EventQuery:
     since_ms: int = -LARGEST_MS
     until_ms: int = LARGEST_MS
     ids: frozenset[str] | None = None
+    names: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", frozenset(KINDS[kind] for kind in self.kinds))
 
     def read(self, seq: int, item: StoredEvent) -> Numbered | None:
         """The event, if it is wanted."""
-        if self.since_ms <= item.time_ms < self.until_ms and any(KINDS[kind] == item.kind for kind in self.kinds):
+        if item.kind in self.names and self.since_ms <= item.time_ms < self.until_ms:
             event = decode(item.kind, item.payload)
             if isinstance(event, self.kinds) and (self.ids is None or getattr(event, "id", None) in self.ids):
                 return Numbered(seq, event)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bakeoff.core.errors import NotFoundError, UsageError
-from bakeoff.core.events import Cursor, FailureEvent, FeedbackEvent, PredictionEvent
+from bakeoff.core.events import Cursor, FailureEvent, FeedbackEvent, KeyEvent, PredictionEvent
 from bakeoff.core.protocols import EventLog
 from bakeoff.testing.clock import FakeClock
 
@@ -51,10 +51,12 @@ _feedback = st.builds(
     rating=st.none() | _floats,
     correction=st.none() | _text,
     comment=st.none() | _text,
+    implicit=st.none() | st.dictionaries(_text, st.booleans() | _floats | _text, max_size=2),
     source=st.none() | _text,
     known_ms=st.none() | st.integers(0, 2**53),
     time_ms=st.integers(-(2**62), 2**62),
 )
+_keys = st.builds(KeyEvent, id=_text, prediction_id=_text, time_ms=st.integers(-(2**62), 2**62))
 
 
 def prediction(name: str, *, text: str = "", time_ms: int | None = None, **fields: object) -> PredictionEvent:
@@ -112,18 +114,21 @@ class EventLogConformance:
         both = list(log.read(PredictionEvent, FailureEvent))
         assert [type(event) for event in both] == [PredictionEvent, PredictionEvent, FailureEvent, PredictionEvent]
 
-    @given(events=st.lists(_predictions | _feedback, max_size=4))
+    @given(events=st.lists(_predictions | _feedback | _keys, max_size=4))
     @_examples
-    def test_any_event_comes_back(self, log: EventLog, events: list[PredictionEvent | FeedbackEvent]) -> None:
+    def test_any_event_comes_back(
+        self, log: EventLog, events: list[PredictionEvent | FeedbackEvent | KeyEvent]
+    ) -> None:
         """Whatever its texts, numbers and nesting; by reading, by its id, and from where it is archived."""
-        reading = log.read(PredictionEvent, FeedbackEvent)
+        kinds = (PredictionEvent, FeedbackEvent, KeyEvent)
+        reading = log.read(*kinds)
         list(reading)
         log.append(events)
-        assert list(log.read(PredictionEvent, FeedbackEvent, after=reading.cursor)) == events
+        assert list(log.read(*kinds, after=reading.cursor)) == events
         for event in events:
             assert event in log.get(type(event), [event.id])
         log.compact()
-        assert list(log.read(PredictionEvent, FeedbackEvent, after=reading.cursor)) == events
+        assert list(log.read(*kinds, after=reading.cursor)) == events
 
     @pytest.mark.parametrize(
         ("since_ms", "until_ms", "expected"),

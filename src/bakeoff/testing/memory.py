@@ -20,10 +20,12 @@ from bakeoff.core.records import (
     Experiment,
     ExperimentChange,
     Metric,
+    MetricRange,
     Registered,
     RegisteredChange,
     Run,
     RunChange,
+    RunGroup,
     RunInput,
     Version,
     VersionChange,
@@ -196,12 +198,33 @@ class _Runs:
     def search(self, query: Query) -> Page[Run]:
         return _page(reversed(self._runs.values()), query, lambda run: -run.start_ms)
 
+    def groups(self, query: Query, by: QueryField | None = None, *, metrics: Sequence[str] = ()) -> Sequence[RunGroup]:
+        if by is not None and by.kind in {"metric", "input"}:
+            raise UsageError(f"expected an attribute, param or tag to group by; received a {by.kind}")
+        everything = replace(query, limit=len(self._runs) or 1, page=None)
+        together: dict[str | None, list[Run]] = {}
+        for run in self.search(everything).items:
+            value = None if by is None else _value(run, by)
+            together.setdefault(None if value is None else str(value), []).append(run)
+        made = [_group(value, of, metrics) for value, of in together.items()]
+        return sorted(made, key=lambda each: (-each.runs, each.value or ""))[: query.limit]
+
     def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
         self.get(run_id)
         values = sorted(self._history.get((run_id, key), []), key=lambda m: (m.step, m.time_ms))
         start = int(page or 0)
         end = len(values) if limit is None else start + limit
         return Page(items=tuple(values[start:end]), following=str(end) if end < len(values) else None)
+
+
+def _group(value: str | None, runs: Sequence[Run], metrics: Sequence[str]) -> RunGroup:
+    ranges: dict[str, MetricRange] = {}
+    for key in metrics:
+        values = [run.metrics[key].value for run in runs if key in run.metrics]
+        if numbers := [each for each in values if each == each]:  # noqa: PLR0124 - NaN is none
+            mean = sum(numbers) / len(numbers)
+            ranges[key] = MetricRange(runs=len(numbers), least=min(numbers), mean=mean, most=max(numbers))
+    return RunGroup(value=value, runs=len(runs), newest_ms=max(run.start_ms for run in runs), metrics=ranges)
 
 
 def _once(inputs: Sequence[RunInput]) -> tuple[RunInput, ...]:

@@ -19,6 +19,7 @@ from bakeoff.core.records import (
     DocumentChange,
     ExperimentChange,
     Metric,
+    MetricRange,
     RegisteredChange,
     Run,
     RunChange,
@@ -301,6 +302,34 @@ class RecordStoreConformance:
         assert _runs(store, attribute("experiment_id", "in", (flights,))) == [other]
         assert names(attribute("experiment_id", "=", "no number")) == []
         assert names(attribute("parent_id", "is null")) == ["other", "parent"]
+
+    def test_groups_of_runs(self, store: RecordStore) -> None:
+        """Counts and ranges by a param, an attribute, and of all; NaN is no value, and a group without runs is none."""
+        experiment = store.experiments.open("grouped").experiment_id
+        for depth, f1, start_ms in (("3", 0.5, 10), ("3", 0.7, 20), ("5", math.nan, 30), (None, 0.9, 40)):
+            run = store.runs.start(experiment, "x", start_ms=start_ms)
+            _log(
+                store,
+                run.run_id,
+                params={} if depth is None else {"depth": depth},
+                metrics=[Metric(key="f1", value=f1)],
+            )
+        mine, depth = attribute("experiment_id", "=", experiment), QueryField(kind="param", key="depth")
+        by_depth = store.runs.groups(Query(where=mine), depth, metrics=("f1", "never"))
+        assert [(each.value, each.runs, each.newest_ms) for each in by_depth] == [
+            ("3", 2, 20),
+            (None, 1, 40),
+            ("5", 1, 30),
+        ]
+        assert by_depth[0].metrics == {"f1": MetricRange(runs=2, least=0.5, mean=pytest.approx(0.6), most=0.7)}
+        assert (dict(by_depth[2].metrics), by_depth[1].metrics["f1"].most) == ({}, 0.9)
+        assert [each.runs for each in store.runs.groups(Query(where=mine, limit=1), depth)] == [2]
+        status = QueryField(kind="attribute", key="status")
+        assert [(each.value, each.runs) for each in store.runs.groups(Query(where=mine), status)] == [("RUNNING", 4)]
+        assert [(each.runs, each.newest_ms) for each in store.runs.groups(Query(where=mine))] == [(4, 40)]
+        assert store.runs.groups(Query(where=attribute("run_id", "=", "none"))) == []
+        with pytest.raises(UsageError, match="group by"):
+            store.runs.groups(Query(where=mine), QueryField(kind="metric", key="f1"))
 
     @given(values=st.lists(_described, min_size=1, max_size=6), where=_wheres, order=st.lists(_orders, max_size=2))
     @_examples

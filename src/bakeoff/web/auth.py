@@ -20,8 +20,17 @@ from bakeoff.core.principals import ANONYMOUS, Permission, Principal, ScopeKind
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.web.permissions import permission_of, require_permissions
 from bakeoff.web.problems import HttpError
+from bakeoff.web.sessions import SAFE_METHODS, cookie_of, require_same_origin
 
-__all__ = ["Authenticator", "TokenAuthenticator", "principal_of", "protect", "require_everything", "token_texts"]
+__all__ = [
+    "Authenticator",
+    "TokenAuthenticator",
+    "origin_of",
+    "principal_of",
+    "protect",
+    "require_everything",
+    "token_texts",
+]
 
 PRINCIPAL = "bakeoff.principal"
 logger = logging.getLogger(__name__)
@@ -40,21 +49,27 @@ class TokenAuthenticator:
 
     Args:
         tokens: says who a token is of.
+        sessions: says who a browser's cookie is of, where people sign in; a request with a token goes by that alone.
+        secure: whether browsers reach this server by TLS.
     """
 
-    def __init__(self, tokens: AccessTokens) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: AccessTokens, sessions: AccessTokens | None = None, *, secure: bool = False) -> None:
+        self._tokens, self._sessions, self._secure = tokens, sessions, secure
 
     async def __call__(self, headers: Headers) -> Principal | None:
         """The caller; the records are asked in a thread, so that others do not wait for them."""
-        for text in token_texts(headers):
-            at_once = self._tokens.is_fresh(text)
-            principal = (
-                self._tokens.principal(text) if at_once else await asyncio.to_thread(self._tokens.principal, text)
-            )
-            if principal is not None:
+        texts = list(token_texts(headers))
+        for text in texts:
+            if (principal := await _known(self._tokens, text)) is not None:
                 return principal
-        return None
+        if self._sessions is None or texts:
+            return None
+        session = cookie_of(headers, secure=self._secure)
+        return None if session is None else await _known(self._sessions, session)
+
+
+async def _known(tokens: AccessTokens, text: str) -> Principal | None:
+    return tokens.principal(text) if tokens.is_fresh(text) else await asyncio.to_thread(tokens.principal, text)
 
 
 def protect(routes: Iterable[BaseRoute], authenticator: Authenticator | None) -> None:
@@ -83,6 +98,11 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
+def origin_of(request: Request) -> str:
+    """Where a request comes from: the address of the other end of its connection."""
+    return request.client.host if request.client else ""
+
+
 def require_everything(request: Request, kind: ScopeKind) -> None:
     """See that the caller reaches all things of a kind, for what belongs to none of them.
 
@@ -104,7 +124,10 @@ class _Protected:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or go on."""
-        principal = await self._authenticator(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        principal = await self._authenticator(headers)
+        if principal is not None and principal.form_token is not None and scope["method"] not in SAFE_METHODS:
+            require_same_origin(headers, scope["scheme"])  # a cookie speaks for it, which browsers send unasked
         if principal is None:
             raise HttpError(
                 401,

@@ -8,10 +8,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 from bakeoff.core.generation import Piece
-from bakeoff.web.measures import Histogram
+from bakeoff.web.measures import DurationHistogram
 
 __all__ = ["GenerationMeasures", "generation_lines"]
 
@@ -33,7 +33,7 @@ class GenerationMeasures:
         self._running = 0
         self._prompt = self._written = self._cached = 0
         self._ends: Counter[str] = Counter()
-        self._first, self._whole = Histogram(FIRST_S), Histogram(WHOLE_S)
+        self._first, self._whole = DurationHistogram(FIRST_S), DurationHistogram(WHOLE_S)
 
     def measured(self, pieces: Generator[Piece]) -> Generator[Piece]:
         """The same pieces, measured as they come."""
@@ -60,6 +60,26 @@ class GenerationMeasures:
                 self._ends[end] += 1
                 self._whole.add(self._timer() - began)
 
+    @contextmanager
+    def relayed(self) -> "Generator[_Relayed]":
+        """The same of an answer that goes through as it is: what it notes of itself counts when it ends."""
+        began, answer = self._timer(), _Relayed(self._timer)
+        with self._lock:
+            self._running += 1
+        try:
+            yield answer
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._ends[answer.end] += 1
+                self._whole.add(self._timer() - began)
+                if answer.first is not None:
+                    self._first.add(answer.first - began)
+                read, written, cached = answer.tokens
+                self._prompt += read
+                self._written += written
+                self._cached += cached
+
     def series(self, label: str) -> Mapping[str, list[str]]:
         """The lines of each metric by its name; `label` is the endpoint's."""
         waiting = self._waiting()
@@ -75,6 +95,23 @@ class GenerationMeasures:
                 "vllm:time_to_first_token_seconds": list(self._first.lines("", label)),
                 "vllm:e2e_request_latency_seconds": list(self._whole.lines("", label)),
             }
+
+
+class _Relayed:
+    """An answer that goes through: when its first part came, what it used, how it ended."""
+
+    def __init__(self, timer: Callable[[], float]) -> None:
+        self._timer = timer
+        self.first: float | None = None
+        self.tokens, self.end = (0, 0, 0), ABORTED
+
+    def begin(self) -> None:
+        """Its first part is there."""
+        self.first = self._timer()
+
+    def finish(self, tokens: tuple[int, int, int]) -> None:
+        """It is whole."""
+        self.tokens, self.end = tokens, "stop"
 
 
 METRICS: Mapping[str, tuple[str, str]] = {

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["EndpointMeasures", "Histogram", "Measures"]
+__all__ = ["DurationHistogram", "EndpointMeasures", "Measures", "escaped"]
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FIRST_ERROR = 400
@@ -19,7 +19,7 @@ _NUMBERS = (
 """Metrics of an endpoint: their names, the attributes of `EndpointMeasures`, their kinds, what they mean."""
 
 
-class Histogram:
+class DurationHistogram:
     """Counts of durations up to limits, in seconds; as Prometheus has them."""
 
     def __init__(self, limits_s: Sequence[float]) -> None:
@@ -66,7 +66,7 @@ class Measures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: Counter[tuple[str, int]] = Counter()
-        self._durations: dict[str, Histogram] = {}
+        self._durations: dict[str, DurationHistogram] = {}
 
     def add(self, route: str, status: int, seconds: float) -> None:
         """Count one finished request. Routes must be few: give the pattern, never the path."""
@@ -74,7 +74,7 @@ class Measures:
             self._requests[route, status] += 1
             histogram = self._durations.get(route)
             if histogram is None:
-                histogram = self._durations[route] = Histogram(BUCKETS_S)
+                histogram = self._durations[route] = DurationHistogram(BUCKETS_S)
             histogram.add(seconds)
 
     def text(self) -> str:
@@ -90,11 +90,11 @@ class Measures:
             "# TYPE bakeoff_endpoint_ready gauge",
         ]
         for each in endpoints:
-            labels = f'endpoint="{_escaped(each.endpoint)}",model_version="{_escaped(each.model_version or "")}"'
+            labels = f'endpoint="{escaped(each.endpoint)}",model_version="{escaped(each.model_version or "")}"'
             lines.append(f"bakeoff_endpoint_ready{{{labels}}} {int(each.ready)}")
         for name, attribute, kind, meaning in _NUMBERS:
             lines += [f"# HELP bakeoff_{name} {meaning}", f"# TYPE bakeoff_{name} {kind}"]
-            lines += [f'bakeoff_{name}{{endpoint="{_escaped(e.endpoint)}"}} {getattr(e, attribute)}' for e in endpoints]
+            lines += [f'bakeoff_{name}{{endpoint="{escaped(e.endpoint)}"}} {getattr(e, attribute)}' for e in endpoints]
         lines += _violation_lines(endpoints)
         lines += _lacked_lines(endpoints)
         return "\n".join(lines) + "\n"
@@ -103,21 +103,21 @@ class Measures:
         yield "# HELP bakeoff_http_requests_total Requests by route and status."
         yield "# TYPE bakeoff_http_requests_total counter"
         for (route, status), count in sorted(self._requests.items()):
-            yield f'bakeoff_http_requests_total{{route="{_escaped(route)}",status="{status}"}} {count}'
+            yield f'bakeoff_http_requests_total{{route="{escaped(route)}",status="{status}"}} {count}'
         yield "# HELP bakeoff_http_errors_total Requests answered with status 400 or more, by route."
         yield "# TYPE bakeoff_http_errors_total counter"
         errors: Counter[str] = Counter()
         for (route, status), count in self._requests.items():
             errors[route] += count if status >= FIRST_ERROR else 0
         for route, count in sorted(errors.items()):
-            yield f'bakeoff_http_errors_total{{route="{_escaped(route)}"}} {count}'
+            yield f'bakeoff_http_errors_total{{route="{escaped(route)}"}} {count}'
 
     def _duration_lines(self) -> Iterator[str]:
         name = "bakeoff_http_request_duration_seconds"
         yield f"# HELP {name} Time from the first byte of a request to its answer."
         yield f"# TYPE {name} histogram"
         for route, histogram in sorted(self._durations.items()):
-            yield from histogram.lines(name, f'route="{_escaped(route)}"')
+            yield from histogram.lines(name, f'route="{escaped(route)}"')
 
 
 def _violation_lines(endpoints: Sequence[EndpointMeasures]) -> Iterator[str]:
@@ -126,7 +126,7 @@ def _violation_lines(endpoints: Sequence[EndpointMeasures]) -> Iterator[str]:
     yield f"# TYPE {name} counter"
     for each in endpoints:
         for (column, rule), count in sorted(each.violated.items()):
-            labels = f'endpoint="{_escaped(each.endpoint)}",column="{_escaped(column)}",rule="{_escaped(rule)}"'
+            labels = f'endpoint="{escaped(each.endpoint)}",column="{escaped(column)}",rule="{escaped(rule)}"'
             yield f"{name}{{{labels}}} {count}"
 
 
@@ -136,9 +136,10 @@ def _lacked_lines(endpoints: Sequence[EndpointMeasures]) -> Iterator[str]:
     yield f"# TYPE {name} counter"
     for each in endpoints:
         for (lack, column), count in sorted(each.lacked.items()):
-            labels = f'endpoint="{_escaped(each.endpoint)}",lack="{_escaped(lack)}",column="{_escaped(column)}"'
+            labels = f'endpoint="{escaped(each.endpoint)}",lack="{escaped(lack)}",column="{escaped(column)}"'
             yield f"{name}{{{labels}}} {count}"
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
+    """A label's value as the format has it."""
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,5 +1,7 @@
 """What goes wrong, as HTTP: the only place that knows status codes of errors."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,8 +22,19 @@ from bakeoff.core.errors import (
     UsageError,
 )
 from bakeoff.core.explain import explained
+from bakeoff.serve.gateway.allowances import LimitError
+from bakeoff.serve.gateway.upstream import FailureKind, UpstreamError
 
-__all__ = ["HEADERS", "HttpError", "JsonResponse", "anthropic_error", "error_body", "error_response", "openai_error"]
+__all__ = [
+    "HEADERS",
+    "UNAVAILABLE",
+    "HttpError",
+    "JsonResponse",
+    "anthropic_error",
+    "error_body",
+    "error_response",
+    "openai_error",
+]
 __all__ += ["status_of"]
 
 UNAVAILABLE = 503
@@ -55,15 +68,19 @@ STATUS: tuple[tuple[type[BakeoffError], int], ...] = (
     (SecurityError, 403),
     (StoreError, UNAVAILABLE),
     (RefusedError, 400),
+    (LimitError, 429),
     (ServiceError, 502),
     (CandidateError, 500),
 )
+UPSTREAM: Mapping[FailureKind, int] = {"silent": 504, "busy": 429, "resting": 503}
+"""What a caller gets for failures of the services behind a gateway; for all others 502."""
 CODES: tuple[tuple[type[BakeoffError], str], ...] = (
     (ContextLengthError, "context_length_exceeded"),
     (ContractError, "contract_violated"),
     (OptionError, "unsupported_parameter"),
     (NotFoundError, "model_not_found"),
     (RefusedError, "upstream_refused"),
+    (LimitError, "rate_limit_exceeded"),
     (ServiceError, "upstream_error"),
     (StoreError, "unavailable"),
 )
@@ -113,9 +130,9 @@ def error_response(error: BaseException, path: str = "/") -> JsonResponse:
     status = status_of(error)
     if openai and type(error) is DataError:
         status = 400
-    after_s = error.retry_after_s if isinstance(error, HttpError) else None
+    after_s = error.retry_after_s if isinstance(error, HttpError | LimitError | UpstreamError) else None
     after_s = 1 if after_s is None and status == UNAVAILABLE else after_s
-    headers = dict(HEADERS.get(status, {})) if after_s is None else {"retry-after": str(after_s)}
+    headers = dict(HEADERS.get(status, {})) if after_s is None else {"retry-after": str(math.ceil(after_s))}
     body = openai_error(error, status) if openai else error_body(error)
     if path.startswith(ANTHROPIC):
         body = anthropic_error(error, status)
@@ -131,6 +148,8 @@ def status_of(error: BaseException) -> int:
     """The status code of an error."""
     if isinstance(error, HttpError):
         return error.status
+    if isinstance(error, UpstreamError):
+        return UPSTREAM.get(error.kind, 502)
     return next((code for cls, code in STATUS if isinstance(error, cls)), SERVER_ERROR)
 
 

@@ -103,7 +103,7 @@ class World:
         )
         self.app = create_app(
             DataPlane.of(engine),
-            lambda items: record(self.events, items),
+            lambda items, **within: record(self.events, items, **within),
             hosts=local_hosts("127.0.0.1"),
             model_names=model_names,
             fine_tuning=fine_tuning,
@@ -186,7 +186,9 @@ class RowWorld:
             )
 
         self.plane = DataPlane.of(*map(engine, models))
-        self.app = create_app(self.plane, lambda items: record(self.events, items), hosts=local_hosts("127.0.0.1"))
+        self.app = create_app(
+            self.plane, lambda items, **within: record(self.events, items, **within), hosts=local_hosts("127.0.0.1")
+        )
         self.server = Server(self.app)
 
     def logged(self) -> list[PredictionEvent]:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from bakeoff.core.errors import DataError, NotFoundError, SecurityError, StoreError
-from bakeoff.core.events import FeedbackEvent, PredictionEvent
+from bakeoff.core.events import FeedbackEvent, KeyEvent, PredictionEvent
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.feedback.record import record
@@ -76,7 +76,7 @@ class Served:
         )
         app = create_app(
             DataPlane.of(self.engine),
-            lambda items: record(self.events, items),
+            lambda items, **within: record(self.events, items, **within),
             hosts=local_hosts("127.0.0.1"),
             max_body_bytes=max_body_bytes,
             pace=lambda _: pace,
@@ -287,6 +287,8 @@ async def open_to_whom(_request) -> Response:
 def test_a_route_without_a_permission_stops_the_start():
     with pytest.raises(SecurityError, match="'/secret' does not"):
         require_permissions([Mount("/in", routes=[Route("/secret", open_to_whom)])])
+    with pytest.raises(SecurityError, match="'/files' does not"):
+        require_permissions([Mount("/files", app=open_to_whom)])
     require_permissions([Route("/open", permission("public")(open_to_whom))])
 
 
@@ -366,7 +368,8 @@ def test_the_client_outlives_a_server_restart_and_says_when_there_is_none():
     second = Served()
     second.server.stop()
     second.server = Server(
-        create_app(DataPlane.of(second.engine), lambda items: record(second.events, items)), port=first.server.port
+        create_app(DataPlane.of(second.engine), lambda items, **within: record(second.events, items, **within)),
+        port=first.server.port,
     )
     with second.server:
         assert client.predict([{"x": 1}])["predictions"]
@@ -397,3 +400,32 @@ def test_what_a_row_lacks_stands_in_its_answer_and_in_the_metrics(served):
     text = served.send("GET", "/metrics")[1]["text"]
     assert 'bakeoff_rows_lacking_inputs_total{endpoint="signs",lack="absent",column="note"} 1' in text
     assert 'bakeoff_rows_lacking_inputs_total{endpoint="signs",lack="unknown",column=""} 1' in text
+
+
+def test_feedback_by_the_callers_own_key(served):
+    served.engine.predict([{"x": 1.0}])  # from here on the row path answers
+    assert served.send("POST", "/predict", b'{"row": {"x": 1.0}, "key": "order 1"}')[0] == 200
+    status, answer = served.send(
+        "POST", "/predict", b'{"rows": [{"x": 1.0}, {"x": -1.0}], "keys": ["order 2", "order 3"]}'
+    )
+    assert status == 200
+    items = [{"key": f"order {n}", "label": "minus"} for n in (1, 2, 3, 4)]
+    status, recorded = served.send("POST", "/feedback", json.dumps({"items": items}).encode())
+    assert (status, recorded["accepted"], recorded["unmatched"]) == (200, 3, 1)
+    keys = {event.prediction_id for event in served.events.read(KeyEvent)}
+    assert {each["id"] for each in answer["predictions"]} < keys
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"row": {"x": 1.0}, "keys": ["a"]}',
+        b'{"rows": [{"x": 1.0}], "key": "a"}',
+        b'{"rows": [{"x": 1.0}], "keys": ["a", "b"]}',
+        b'{"row": {"x": 1.0}, "key": ""}',
+        b'{"row": {"x": 1.0}, "key": 3}',
+    ],
+)
+def test_keys_that_do_not_fit_their_rows(shared, body):
+    status, answer = shared.send("POST", "/predict", body)
+    assert (status, answer["error"]["type"]) == (400, "BadRequest")

@@ -45,7 +45,9 @@ def url():
         clock=lambda: 1,
         check=lambda contract_id, columns: compiled(CONTRACT, columns),
     )
-    app = create_app(DataPlane.of(engine), lambda items: record(events, items), hosts=local_hosts("127.0.0.1"))
+    app = create_app(
+        DataPlane.of(engine), lambda items, **within: record(events, items, **within), hosts=local_hosts("127.0.0.1")
+    )
     with Server(app) as server:
         yield server.url
 

@@ -62,7 +62,9 @@ def world():
         events=events,
         clock=lambda: time.time_ns() // 1_000_000,
     )
-    app = create_app(DataPlane.of(engine), lambda items: record(events, items), hosts=local_hosts("127.0.0.1"))
+    app = create_app(
+        DataPlane.of(engine), lambda items, **within: record(events, items, **within), hosts=local_hosts("127.0.0.1")
+    )
     with Server(app) as server:
         server.model = model
         yield server

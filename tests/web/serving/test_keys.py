@@ -44,7 +44,7 @@ class World:
             clock=lambda: NOW,
         )
         self.plane = DataPlane.of(engine)
-        self.app = create_app(self.plane, lambda items: record(self.events, items))
+        self.app = create_app(self.plane, lambda items, **within: record(self.events, items, **within))
 
     def releases(self, call):
         """Who answered the calls of each key."""

@@ -47,7 +47,9 @@ class Traced:
             clock=now_ms,
         )
         engine.refresh()
-        app = create_app(DataPlane.of(engine), lambda items: record(self.events, items), exporter=exporter)
+        app = create_app(
+            DataPlane.of(engine), lambda items, **within: record(self.events, items, **within), exporter=exporter
+        )
         self.server = Server(app)
 
     def send(self, path, body, traceparent=PARENT):

@@ -26,9 +26,10 @@ from bakeoff.core.types import Predictions
 if TYPE_CHECKING:
     import polars as pl
 
+    from bakeoff.project.estimator import Estimator
     from bakeoff.project.project import Project
 
-__all__ = ["PackageCheck", "check"]
+__all__ = ["PackageCheck", "check", "example_rows", "module_command", "started"]
 
 ROWS = 100
 START_S = 120
@@ -54,12 +55,7 @@ def check(project: "Project", made: Package, endpoint: str) -> PackageCheck:
     """
     release = module_of(project, endpoint, made.module).release
     model = project.model(release.model_version)
-    table = _rows(project, release.model_version, [column.name for column in model.model.signature.inputs])
-    if table is None:
-        import polars as pl
-
-        table = pl.DataFrame([{column.name: EXAMPLES[column.kind] for column in model.model.signature.inputs}])
-    table = table.head(min(ROWS, project.served(endpoint).max_rows))
+    table = example_rows(project, model, min(ROWS, project.served(endpoint).max_rows))
     expected = model.predictions(table)
     started = time.monotonic()
     with _running(project, made, endpoint) as (url, ran):
@@ -72,6 +68,17 @@ def check(project: "Project", made: Package, endpoint: str) -> PackageCheck:
             f"on {table.height} rows; the package's libraries or machine differ from those here"
         )
     return PackageCheck(rows=table.height, ran=ran, ready_s=round(ready_s, 2), greatest_difference=difference)
+
+
+def example_rows(project: "Project", model: "Estimator", most: int) -> "pl.DataFrame":
+    """The first test rows of a model's run; one that is made up, where none are left."""
+    inputs = model.model.signature.inputs
+    table = _rows(project, model.version, [column.name for column in inputs])
+    if table is None:
+        import polars as pl
+
+        table = pl.DataFrame([{column.name: EXAMPLES[column.kind] for column in inputs}])
+    return table.head(most)
 
 
 def _rows(project: "Project", version: str, inputs: Sequence[str]) -> "pl.DataFrame | None":
@@ -131,23 +138,34 @@ def _running(project: "Project", made: Package, endpoint: str) -> Generator[tupl
         place.chmod(0o755)  # an image does not run as who unpacks it
         command, environment, ran = _command(project, made, endpoint, place)
         environment.setdefault("BAKEOFF_STATE", str(place / "state"))
-        # What is compared are answers: callers need no token for it, and made-up rows may violate the contract.
-        environment |= {"BAKEOFF_AUTH__REQUIRED": "false", "BAKEOFF_ENDPOINT__CONTRACT": "log"}
-        log = place / "log"
-        with (
-            log.open("wb") as errors,
-            subprocess.Popen(
-                [*command, "--port", "0", "--json"], stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=place
-            ) as process,
-        ):
+        with started(command, environment, place) as (url, _):
+            yield url, ran
+
+
+@contextlib.contextmanager
+def started(command: Sequence[str], environment: Mapping[str, str], place: Path) -> Generator[tuple[str, int]]:
+    """A package's command, serving in a folder to whoever calls: its URL and process id.
+
+    Raises:
+        CandidateError: it does not serve.
+    """
+    # What is looked at are answers: callers need no token for it, and made-up rows may violate the contract.
+    environment = {**environment, "BAKEOFF_AUTH__REQUIRED": "false", "BAKEOFF_ENDPOINT__CONTRACT": "log"}
+    log = place / "log"
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [*command, "--port", "0", "--json"], stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=place
+        ) as process,
+    ):
+        try:
+            yield _url(process, log), process.pid
+        finally:
+            process.send_signal(signal.SIGTERM)
             try:
-                yield _url(process, log), ran
-            finally:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _url(process: "subprocess.Popen[bytes]", log: Path) -> str:
@@ -187,19 +205,28 @@ def _command(project: "Project", made: Package, endpoint: str, place: Path) -> t
         paths = folder / Path(LIBRARIES).name, folder / Path(APP).name
         # Without "site", so that nothing but what was bundled is there to be imported.
         return [sys.executable, "-S", *serve], _environment(*paths), "by this Python with the bundled packages alone"
-    write_module(project, module_of(project, endpoint, made.module), place / "app")
-    environment = _environment(place / "app", *_here())
+    command, environment = module_command(project, endpoint, made.module, place, manifests.arguments())
     return (
-        [sys.executable, "-m", made.module, *manifests.arguments()],
-        {
-            **environment,
-            **manifests.container_environment(),
-            "BAKEOFF_STATE": str(place / "state"),
-            "HOME": str(place),
-            "TMPDIR": str(place),
-        },
+        command,
+        {**environment, **manifests.container_environment(), **_own_state(place)},
         "by this Python, with the arguments and variables of the manifest; the image itself was not started",
     )
+
+
+def module_command(
+    project: "Project", endpoint: str, name: str | None, place: Path, arguments: Sequence[str] = ("serve",)
+) -> tuple[list[str], dict[str, str]]:
+    """A command, and its variables, that serves the live release by this Python from a folder of its own."""
+    module = module_of(project, endpoint, name)
+    write_module(project, module, place / "app")
+    return (
+        [sys.executable, "-m", module.name, *arguments],
+        {**_environment(place / "app", *_here()), **_own_state(place)},
+    )
+
+
+def _own_state(place: Path) -> dict[str, str]:
+    return {"BAKEOFF_STATE": str(place / "state"), "HOME": str(place), "TMPDIR": str(place)}
 
 
 def _environment(*paths: str | Path) -> dict[str, str]:

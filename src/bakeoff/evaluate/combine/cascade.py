@@ -5,10 +5,10 @@ the order of rows, so a threshold on it is a threshold on calibrated confidence;
 worth is told by the share of right answers above the threshold.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from bakeoff.metrics.labels import Confusion, Margins
 from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.registry import Measure
 
-__all__ = ["Climb", "Setting", "composed_latency_ms", "find_ladder", "find_route", "joined", "settings"]
+__all__ = ["SHARES", "Climb", "Setting", "cheapest", "composed_latency_ms", "find_route", "joined"]
+__all__ += ["mixed_latency_ms", "settings"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -107,6 +108,16 @@ def settings(
         yield Setting(ladder=ladder, value=value, cost=cost, shares=reached)
 
 
+class _Priced(Protocol):
+    @property
+    def value(self) -> float: ...
+    @property
+    def cost(self) -> float: ...
+
+
+S = TypeVar("S", bound=_Priced)
+
+
 class _Answers:
     """Many answers to the same rows, and the metric of each: of labels, by what is counted of them, all at once."""
 
@@ -164,8 +175,8 @@ def _thresholds(
             yield from _thresholds(spread_snk, (*before, threshold), passed, grid, pooled=pooled)
 
 
-def find_ladder(tried: Sequence[Setting], first: float, measure: Measure) -> Setting | None:
-    """The cheapest setting that keeps nine tenths of what the best gains over the first stage alone (`first`).
+def cheapest(tried: Sequence[S], first: float, measure: Measure) -> S | None:
+    """The cheapest setting that keeps nine tenths of what the best gains over the first model alone (`first`).
 
     None when no setting gains anything.
     """
@@ -211,15 +222,26 @@ def composed_latency_ms(latencies: Sequence[Mapping[str, float]], shares: Sequen
     """
     levels = (np.arange(LEVELS) + 0.5) / LEVELS
     waited_sl = np.cumsum([_quantiles(latency)(levels) for latency in latencies], axis=0)
-    stopping = np.diff([*(-share for share in shares), 0.0])
-    weights = np.repeat(stopping / LEVELS, LEVELS)
+    return _percentiles(waited_sl, np.diff([*(-share for share in shares), 0.0]), latencies[0])
+
+
+def mixed_latency_ms(latencies: Sequence[Mapping[str, float]], shares: Sequence[float]) -> dict[str, float]:
+    """Percentiles of latency where each row is answered by one of several models, by these shares."""
+    levels = (np.arange(LEVELS) + 0.5) / LEVELS
+    waited_sl = np.asarray([_quantiles(latency)(levels) for latency in latencies])
+    return _percentiles(waited_sl, np.asarray(shares, dtype=np.float64), latencies[0])
+
+
+def _percentiles(waited_sl: Floats, answering_s: Floats, names: Iterable[str]) -> dict[str, float]:
+    """Percentiles of what rows waited, of which so large shares waited as long as each line says."""
+    weights = np.repeat(answering_s / LEVELS, LEVELS)
     order = np.argsort(waited_sl.ravel(), kind="stable")
     reached = np.cumsum(weights[order])
-    found: dict[str, float] = {}
-    for name in latencies[0]:
+    percentiles: dict[str, float] = {}
+    for name in names:
         at = np.searchsorted(reached, float(name.removeprefix("p")) / 100)
-        found[name] = float(waited_sl.ravel()[order][min(int(at), len(order) - 1)])
-    return found
+        percentiles[name] = float(waited_sl.ravel()[order][min(int(at), len(order) - 1)])
+    return percentiles
 
 
 def _quantiles(latency: Mapping[str, float]) -> Callable[[Floats], Floats]:

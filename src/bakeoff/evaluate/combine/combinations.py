@@ -1,4 +1,4 @@
-"""Blends, stacks, cascades and routes of candidates, from what the candidates said of rows; no model runs here.
+"""Blends, stacks, cascades, routes and routers of candidates, from what these said of rows; no model runs here.
 
 1. What a combination is made of (weights, thresholds, classes to pass on) is found on validation rows, from
    models that were not fitted on them.
@@ -7,6 +7,7 @@
 3. It enters as a candidate when no single candidate makes it needless (`bakeoff.evaluate.combine.pareto`).
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, pairwise
@@ -18,17 +19,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from bakeoff.config.sections import CombineConfig
 from bakeoff.core.types import Json, Predictions, Task
+from bakeoff.data.row_router import RowFeatures
 from bakeoff.evaluate.combine.blend import find_mix
 from bakeoff.evaluate.combine.cascade import (
     Climb,
     Setting,
+    cheapest,
     composed_latency_ms,
-    find_ladder,
     find_route,
     joined,
+    mixed_latency_ms,
     settings,
 )
 from bakeoff.evaluate.combine.ensemble import find_stack
+from bakeoff.evaluate.combine.router import ROUTING_S, FoldedFeatures, Routed, RoutedRows, RowInputs, find_router
 from bakeoff.evaluate.score.out_of_fold import in_order
 from bakeoff.evaluate.score.prices import CHEAPER, clearly_cheaper
 from bakeoff.evaluate.score.scoring import score
@@ -41,7 +45,7 @@ from bakeoff.results.scorecard import Scorecard
 
 __all__ = ["Combination", "CurvePoint", "HeldTruth", "Kind", "SingleCandidate", "combine"]
 
-Kind: TypeAlias = Literal["blend", "stack", "cascade", "route"]
+Kind: TypeAlias = Literal["blend", "stack", "cascade", "route", "router"]
 
 Found = TypeVar("Found")
 
@@ -69,7 +73,7 @@ class HeldTruth:
 
     With folds (`fold_n`: that of each test row) both are the same rows, of which no model had seen its own. A
     combination is then judged on each fold with what the rows of the other folds say it should be made of: its members,
-    and their weights or thresholds.
+    and their weights or thresholds. Routers need the rows' inputs, too.
     """
 
     held_n: ArrayLike
@@ -77,6 +81,7 @@ class HeldTruth:
     groups_n: ArrayLike | None = None
     fold_n: ArrayLike | None = None
     time_n: ArrayLike | None = None
+    inputs: RowInputs | None = None
 
     @property
     def folds(self) -> int:
@@ -129,8 +134,12 @@ def combine(
     resamples: int,
     positive: str | None = None,
     metrics: Sequence[str] = (),
+    second_usd: float = 0.0,
 ) -> list[tuple[Combination, Predictions | None]]:
-    """The best blend and cascade of each size, the stack and the best route, each with its answers on the test rows."""
+    """The best blend and cascade of each size, the stack, the best route and router, with their answers on test rows.
+
+    `second_usd` is what a second of the machine costs that serves.
+    """
     search = _Search(
         parts, rows, task=task, metric=metric, seed=seed, resamples=resamples, positive=positive, metrics=metrics
     )
@@ -142,6 +151,8 @@ def combine(
     if config.cascades and task == "classification":
         found += [search.cascade(size) for size in sizes]
         found.append(search.route())
+        if rows.inputs is not None:
+            found.append(search.router(rows.inputs, ROUTING_S * 1000 * second_usd))
     elif config.cascades:
         reason = "No cascade: predictions of numbers do not say how sure they are."
         found.append((Combination(name="cascade", kind="cascade", reason=reason), None))
@@ -314,10 +325,13 @@ class _Search:
     def _searched(
         self, members: Sequence[str], among: "NDArray[np.intp] | None" = None
     ) -> tuple[NDArray[np.str_], list[Predictions], list[float]]:
-        rows = self.searched_n if among is None else np.intersect1d(self.searched_n, among, assume_unique=True)
+        rows = self._rows_searched(among)
         truth_n = np.asarray(self.rows.held_n).astype(np.str_)[rows]
         held = [self.parts[name].held.take(rows) for name in members]
         return truth_n, held, [self.parts[name].card.cost_usd_per_1k for name in members]
+
+    def _rows_searched(self, among: "NDArray[np.intp] | None") -> NDArray[np.intp]:
+        return self.searched_n if among is None else np.intersect1d(self.searched_n, among, assume_unique=True)
 
     def cascade(self, size: int) -> tuple[Combination, Predictions | None]:
         """The cascade of so many stages that is best on validation rows."""
@@ -346,7 +360,7 @@ class _Search:
         truth_n, held, costs = self._searched(members, among)
         first = self.measure(outcome(truth_n, held[0], self.task))
         tried = list(settings(truth_n, held, costs, self.measure))
-        return first, tried, find_ladder(tried, first, self.measure)
+        return first, tried, cheapest(tried, first, self.measure)
 
     def route(self) -> tuple[Combination, Predictions | None]:
         """The pair of which the first passes on some of the classes that it says, best on validation rows."""
@@ -416,6 +430,58 @@ class _Search:
                 points.append(CurvePoint(share=climb.shares[1], cost_usd_per_1k=cost, value=value))
         return tuple(points)
 
+    # --- routers ------------------------------------------------------------------------------------
+
+    def router(self, inputs: RowInputs, routing_usd_per_1k: float) -> tuple[Combination, Predictions | None]:
+        """The pair between which the row itself says who is asked, best on validation rows."""
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):  # the matrices are small: threads would wait for each other
+            return self._router(inputs, routing_usd_per_1k)
+
+    def _router(self, inputs: RowInputs, routing_usd_per_1k: float) -> tuple[Combination, Predictions | None]:
+        if next(self._chains(2), None) is None:
+            return self._none("router", 2, [])
+        features = RowFeatures.of(inputs.columns, inputs.held)
+        held_nd, test_nd = features.matrix(inputs.held), features.matrix(inputs.test)
+
+        def best_of(among: "NDArray[np.intp] | None" = None) -> _Choice[Routed] | None:
+            choices: list[_Choice[Routed]] = []
+            folded = FoldedFeatures(held_nd[self._rows_searched(among)], self.seed)
+            for members in self._chains(2, among):
+                truth_n, held, costs = self._searched(members, among)
+                known = RoutedRows(features=folded, truth_n=truth_n, parts=held, costs=costs)
+                routed = find_router(features, known, self.measure)
+                if routed is not None:
+                    choices.append(_Choice(members=members, found=routed, value=routed.value))
+            return self._best(choices)
+
+        chosen = best_of()
+        if chosen is None:
+            told = [f"no row says of itself that {' or '.join(chain[1:])} would be right" for chain in self._chains(2)]
+            return self._none("router", 2, told)
+        # Where the rows of other folds gain nothing, the first model answers all.
+        alone = replace(chosen.found, router=replace(chosen.found.router, threshold=math.inf))
+        turns = self._turns(chosen, lambda rows: best_of(rows) or replace(chosen, found=alone))
+        answers = [
+            turn.choice.found.answers(
+                test_nd[turn.rows], [self.parts[name].test.take(turn.rows) for name in turn.choice.members]
+            )
+            for turn in turns
+        ]
+        said = in_order([turn.rows for turn in turns], [answer for answer, _ in answers])
+        share = sum(float(second_n.sum()) for _, second_n in answers) / len(self.test_rows_n)
+        found = self._scored(
+            "router",
+            chosen.members,
+            _router_params(chosen.found),
+            value=chosen.value,
+            shares=(1 - share, share),
+            said=said,
+            more_usd_per_1k=routing_usd_per_1k,
+        )
+        return self._with_folds(found, turns, _router_params), said
+
     # --- scorecards -------------------------------------------------------------------------------
 
     def _scored(
@@ -427,6 +493,7 @@ class _Search:
         value: float,
         shares: tuple[float, ...],
         said: Predictions,
+        more_usd_per_1k: float = 0.0,
     ) -> Combination:
         scores = score(
             self.rows.test_n,
@@ -441,12 +508,16 @@ class _Search:
             named=self.metrics,
         )
         cards = [self.parts[name].card for name in members]
-        cost = sum(share * card.cost_usd_per_1k for share, card in zip(shares, cards, strict=True))
-        dear = sum(share * card.cost_usd_per_1k * card.cost_spread for share, card in zip(shares, cards, strict=True))
+        cost = sum(share * card.cost_usd_per_1k for share, card in zip(shares, cards, strict=True)) + more_usd_per_1k
+        spread_usd = [
+            share * card.cost_usd_per_1k * card.cost_spread for share, card in zip(shares, cards, strict=True)
+        ]
+        dear = sum(spread_usd) + more_usd_per_1k
+        latency_ms = mixed_latency_ms if kind == "router" else composed_latency_ms
         seconds = sum(share / card.throughput_rows_s for share, card in zip(shares, cards, strict=True))
         card = Scorecard(
             **{each.name: getattr(scores, each.name) for each in fields(scores)},
-            latency_ms=composed_latency_ms([card.latency_ms for card in cards], shares),
+            latency_ms=latency_ms([card.latency_ms for card in cards], shares),
             throughput_rows_s=1 / seconds,
             train_s=sum(card.train_s for card in cards),
             size_bytes=sum(card.size_bytes for card in cards),
@@ -471,3 +542,7 @@ def _mix_params(mix: Mix) -> dict[str, Json]:
 
 def _ladder_params(ladder: Ladder) -> dict[str, Json]:
     return {"thresholds": list(ladder.thresholds), "doubted": list(ladder.doubted), "pooled": ladder.pooled}
+
+
+def _router_params(routed: Routed) -> dict[str, Json]:
+    return {"rule": msgspec.to_builtins(routed.router)}

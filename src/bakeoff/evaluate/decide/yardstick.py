@@ -32,11 +32,15 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baselines:
-    """All baselines of the test rows, and what each answers there, by name; or the `error` that kept them out."""
+    """All baselines of the test rows, and what each answers there, by name; or the `error` that kept them out.
+
+    `outcomes_blob` is the table of these answers.
+    """
 
     listed: tuple[Baseline, ...] = ()
     predictions: Mapping[str, Predictions] = field(default_factory=dict[str, Predictions])
     error: str | None = None
+    outcomes_blob: str | None = None
 
 
 class Hurdle:

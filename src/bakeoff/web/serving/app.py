@@ -26,6 +26,7 @@ from bakeoff.web.serving.finetuning import FineTuningRoutes
 from bakeoff.web.serving.health import HealthRoutes
 from bakeoff.web.serving.inference import InferenceRoutes
 from bakeoff.web.serving.invocations import InvocationRoutes
+from bakeoff.web.serving.relay import Relay
 from bakeoff.web.serving.rows import RowRoutes
 from bakeoff.web.serving.tracing import SpanExporter, Traced
 from bakeoff.web.serving.turns import Pace
@@ -77,11 +78,11 @@ def create_app(
         guarded=authenticator is not None,
         pace=pace,
     )
-    rows = RowRoutes(serving)
+    rows, conversations = RowRoutes(serving), ConversationRoutes(serving)
     parts = (
         HealthRoutes(serving),
         rows,
-        ConversationRoutes(serving),
+        conversations,
         InferenceRoutes(serving),
         InvocationRoutes(serving),
     )
@@ -91,11 +92,12 @@ def create_app(
     routes += DocumentRoutes(routes).routes
     protect(routes, authenticator)
     direct = Middleware(Direct, serving=serving, routes=rows.routes, authenticator=authenticator)
+    relay = Middleware(Relay, serving=serving, routes=conversations.routes, authenticator=authenticator)
     uploads = {UPLOADS: max_upload_bytes}
     guard = Middleware(Guard, hosts=hosts, max_body_bytes=max_body_bytes, uploads=uploads, measures=serving.measures)
     return Starlette(
         routes=routes,
-        middleware=[guard, Middleware(Traced, exporter=exporter), direct],
+        middleware=[guard, Middleware(Traced, exporter=exporter), relay, direct],
         lifespan=serving.lifespan,
         exception_handlers={
             BakeoffError: _on_error,

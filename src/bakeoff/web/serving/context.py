@@ -16,12 +16,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 
 from bakeoff.core.errors import NotFoundError
-from bakeoff.core.events import PredictionEvent
+from bakeoff.core.events import Event
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.gateway.allowances import Allowances
+from bakeoff.serve.gateway.gateway import Gateway
 from bakeoff.serve.plane import DataPlane
 from bakeoff.serve.recorder import Recorder
+from bakeoff.serve.runtime import Answer
 from bakeoff.web.auth import principal_of
 from bakeoff.web.generation_measures import GenerationMeasures
 from bakeoff.web.measures import Measures
@@ -39,6 +42,7 @@ SLOTS = max(os.cpu_count() or 1, 2)
 KEY = "x-bakeoff-key"
 """The header with a key of the caller's choice: callers with one meet the same release, while a canary has a share."""
 REFRESH_S = 0.25
+ADD_UP_S = 1.0
 FOLLOWED = 32
 """Threads that follow endpoints: so many may be slow before they hold up others."""
 
@@ -55,11 +59,19 @@ def _ended(call: Callable[[], T]) -> Callable[[], T]:
     return ended
 
 
+async def _ended_task(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 class TakesFeedback(Protocol):
     """Logs feedback items."""
 
-    def __call__(self, items: Sequence[dict[str, Json]], /, *, reaches: Callable[[str], bool] = ...) -> Recorded:
-        """What of it counts; `reaches` says whether a caller knows of an endpoint, where not all know of all."""
+    def __call__(
+        self, items: Sequence[dict[str, Json]], /, *, endpoint: str = ..., reaches: Callable[[str], bool] = ...
+    ) -> Recorded:
+        """What of it counts, with keys of an endpoint; `reaches` says whether a caller knows of an endpoint."""
         ...
 
 
@@ -88,7 +100,7 @@ class Serving:
         self.guarded = guarded
         self._pace = pace
         self._turns: dict[str, Turns] = {}
-        self._gathering: dict[Recorder, tuple[list[PredictionEvent], asyncio.Future[None] | None]] = {}
+        self._gathering: dict[Recorder, tuple[list[Event], asyncio.Future[None] | None]] = {}
         self.plane, self._record, self.measures = plane, record_feedback, Measures()
         self.known = Names(plane, model_names)
         self._threads, self._waiting = threads, 0
@@ -110,13 +122,27 @@ class Serving:
             ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="chat") as self._chat_pool,
             ThreadPoolExecutor(FOLLOWED, thread_name_prefix="follow") as self._follow_pool,
         ):
-            follower = asyncio.create_task(self._follow())
-            try:
+            async with contextlib.AsyncExitStack() as beside:
+                for gateway in self.plane.gateways.values():
+                    await beside.enter_async_context(gateway.opened())
+                for work in (self._follow, self._add_up):
+                    beside.push_async_callback(_ended_task, asyncio.create_task(work()))
                 yield
-            finally:
-                follower.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await follower
+            for allowances in self._allowances:
+                allowances.sync()
+
+    @property
+    def _allowances(self) -> set[Allowances]:
+        return {gateway.allowances for gateway in self.plane.gateways.values() if gateway.allowances}
+
+    async def _add_up(self) -> None:
+        """Add up, again and again, what callers of the gateways have used."""
+        for allowances in self._allowances:
+            await self._followed(allowances.load)
+        while self._allowances:
+            await asyncio.sleep(ADD_UP_S)
+            for allowances in self._allowances:
+                await self._followed(allowances.sync)
 
     async def _follow(self) -> None:
         """Follow each endpoint by itself, also such as come later: one that is slow holds up no other."""
@@ -145,12 +171,13 @@ class Serving:
             self._lanes[engine.endpoint] = Lanes(self._chat_pool, lambda: engine.concurrency)
         return self._lanes[engine.endpoint]
 
-    def generation(self, engine: Engine) -> GenerationMeasures:
+    def generation(self, of: Engine | Gateway) -> GenerationMeasures:
         """What is measured of an endpoint's answers that come piece by piece."""
-        made = self.generations.get(engine.endpoint)
+        made = self.generations.get(of.endpoint)
         if made is None:
-            lanes = self.lanes(engine)
-            made = self.generations.setdefault(engine.endpoint, GenerationMeasures(lambda: lanes.waiting))
+            lanes = None if isinstance(of, Gateway) else self.lanes(of)
+            measures = GenerationMeasures(lambda: lanes.waiting if lanes else 0)
+            made = self.generations.setdefault(of.endpoint, measures)
         return made
 
     def turns(self, engine: Engine) -> Turns:
@@ -161,7 +188,7 @@ class Serving:
             self._turns[engine.endpoint] = Turns(engine, self._pool, self._pace(engine.endpoint), slots)
         return self._turns[engine.endpoint]
 
-    def submit(self, recorder: Recorder, events: Sequence[PredictionEvent]) -> "asyncio.Future[None] | None":
+    def submit(self, recorder: Recorder, events: Sequence[Event]) -> "asyncio.Future[None] | None":
         """Log events with those of other calls that end now; what to await before they are told, if anything."""
         gathering = self._gathering.get(recorder)
         if gathering is None:
@@ -197,6 +224,12 @@ class Serving:
             written.set_result(None)
         else:
             durable.add_done_callback(lambda done: loop.call_soon_threadsafe(tell, done))
+
+    async def logged(self, recorder: Recorder, events: Sequence[Event]) -> None:
+        """Log events; with `log = "required"` they are durable when this returns."""
+        durable = self.submit(recorder, events)
+        if durable is not None:
+            await asyncio.shield(durable)  # others wait for the same
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """What `call` gives, made in a thread."""
@@ -237,12 +270,16 @@ class Serving:
         """The endpoint that a request names as its model; see `Names.engine`."""
         return self.known.engine(principal_of(request), name)
 
-    def record_feedback(self, request: Request, items: Sequence[dict[str, Json]]) -> Recorded:
+    def record_feedback(self, request: Request, endpoint: str, items: Sequence[dict[str, Json]]) -> Recorded:
         """Log feedback; for the caller, predictions of endpoints out of reach are as those that there are not."""
         principal = principal_of(request)
         if principal.everything("endpoint"):
-            return self._record(items)
-        return self._record(items, reaches=lambda name: principal.reaches("endpoint", name))
+            return self._record(items, endpoint=endpoint)
+        return self._record(items, endpoint=endpoint, reaches=lambda name: principal.reaches("endpoint", name))
+
+    def record_keys(self, endpoint: str, keys: Sequence[str], answers: Sequence[Answer]) -> None:
+        """Log the callers' own keys of answers."""
+        self._record([{"id": each.id, "key": key} for each, key in zip(answers, keys, strict=True)], endpoint=endpoint)
 
 
 def caller_key(request: Request, user: str | None = None) -> str | None:

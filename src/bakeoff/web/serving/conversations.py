@@ -1,17 +1,21 @@
 """The APIs for conversations, texts and vectors: OpenAI's and Anthropic's."""
 
+import secrets
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from functools import partial
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from bakeoff.core.errors import ContextLengthError
 from bakeoff.core.generation import Piece, Sampling
+from bakeoff.core.principals import ANONYMOUS
 from bakeoff.core.types import Json
 from bakeoff.serve.engine import Call, Engine
+from bakeoff.serve.gateway.gateway import Gateway, GatewayCall
 from bakeoff.web.auth import principal_of
 from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
@@ -19,14 +23,15 @@ from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving import chat_rows, embeddings, openai
 from bakeoff.web.serving.anthropic import MessageForm
 from bakeoff.web.serving.anthropic_request import MessageRequest, TokensRequest, message_request, tokens_request
-from bakeoff.web.serving.bodies import renamed
+from bakeoff.web.serving.bodies import refused, renamed
 from bakeoff.web.serving.chat_request import ChatRequest, chat_request
 from bakeoff.web.serving.completions import CompletionForm, CompletionRequest, completion_request
 from bakeoff.web.serving.context import Serving, caller_key
-from bakeoff.web.serving.conversing import Form, Head, respond
+from bakeoff.web.serving.conversing import AnswerReader, Form, Head, respond
 from bakeoff.web.serving.responses import ResponseForm
 from bakeoff.web.serving.responses_request import ResponseRequest, response_request
 from bakeoff.web.serving.rows import deadline_s
+from bakeoff.web.serving.service_reader import ServiceReader
 
 __all__ = ["ConversationRoutes"]
 
@@ -118,6 +123,9 @@ class ConversationRoutes:
         self, request: Request, body: ChatRequest, form: Callable[..., Form], names: Mapping[str, str]
     ) -> Response:
         """Answer a conversation in the form of its API, which has names of its own for some of the options."""
+        gateway = self._serving.known.gateway(principal_of(request), body.model)
+        if gateway is not None:
+            return await self._converse_by_services(request, body, form, names, gateway)
         engine, turns, sampling = self._read(request, body, names)
         if not await self._serving.in_thread(lambda: engine.converses):
             return await self._answer_row(request, body, form, names, (engine, turns, sampling))
@@ -131,15 +139,38 @@ class ConversationRoutes:
             pieces = engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id, key=key)
             return self._serving.generation(engine).measured(pieces)
 
-        return await respond(
-            request,
-            form(head=head),
-            choice,
-            count=body.choices,
-            stream=bool(body.stream),
-            lanes=self._serving.lanes(engine),
-            place=self._serving.place(),
-        )
+        lanes = self._serving.lanes(engine)
+        readers = [AnswerReader(choice, index, lanes) for index in range(body.choices)]
+        return await respond(request, form(head=head), readers, stream=bool(body.stream), place=self._serving.place())
+
+    async def _converse_by_services(
+        self,
+        request: Request,
+        body: ChatRequest,
+        form: Callable[..., Form],
+        names: Mapping[str, str],
+        gateway: Gateway,
+    ) -> Response:
+        """Answer a conversation with services that speak other protocols than the caller."""
+        try:
+            turns, sampling = body.turns(), body.sampling()
+        except HttpError as error:
+            raise renamed(error, names) from None
+        principal, content = principal_of(request), await request.body()
+        head = Head(id=secrets.token_hex(16), created_s=gateway.now_ms() // 1000, model=gateway.endpoint)
+        calls = [
+            GatewayCall(
+                protocol="chat",
+                body=msgspec.json.decode(content, type=dict[str, msgspec.Raw]),
+                size=len(content),
+                caller=None if principal is ANONYMOUS else principal.name,
+                admission=gateway.admit(principal.name),
+                id=openai.prediction_id(head.id, index),
+            )
+            for index in range(body.choices)
+        ]
+        readers = [ServiceReader(self._serving, gateway, call, turns, sampling) for call in calls]
+        return await respond(request, form(head=head), readers, stream=bool(body.stream), place=self._serving.place())
 
     async def _answer_row(
         self,
@@ -159,21 +190,17 @@ class ConversationRoutes:
             raise renamed(error, names) from None
         answers = await self._serving.turns(engine).answered(call, deadline_s(request))
         pieces = chat_rows.answer_pieces(answers[0], signature, sampling)
-        return await respond(
-            request,
-            form(head=Head(id=answers[0].id, created_s=engine.now_ms() // 1000, model=engine.endpoint)),
-            lambda _: (piece for piece in pieces),
-            count=1,
-            stream=bool(body.stream),
-            lanes=self._serving.lanes(engine),
-            place=self._serving.place(),
-        )
+        reader = AnswerReader(lambda _: (piece for piece in pieces), 0, self._serving.lanes(engine))
+        head = Head(id=answers[0].id, created_s=engine.now_ms() // 1000, model=engine.endpoint)
+        return await respond(request, form(head=head), [reader], stream=bool(body.stream), place=self._serving.place())
 
     @permission("predict")
     @takes(embeddings.EmbeddingRequest)
     async def embed(self, request: Request) -> Response:
         """OpenAI's embeddings, of models that have an encoder."""
         asked = embeddings.embedding_request(await request.body())
+        if self._serving.known.gateway(principal_of(request), asked.model) is not None:
+            raise refused("model", "an endpoint with an encoder: none of its services speaks OpenAI's API", asked.model)
         engine = self._serving.of_model(request, asked.model)
         texts = asked.texts()
         try:
@@ -194,7 +221,8 @@ class ConversationRoutes:
         name = request.path_params["model"]
         if not name:
             return await self.models(request)
-        self._serving.of_model(request, name)
+        if self._serving.known.gateway(principal_of(request), name) is None:
+            self._serving.of_model(request, name)
         return JsonResponse(openai.model_card(name, self._now_s()))
 
     def _now_s(self) -> int:

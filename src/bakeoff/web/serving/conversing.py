@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor
@@ -27,7 +28,8 @@ from bakeoff.core.generation import Piece, ToolCall
 from bakeoff.core.types import Json
 from bakeoff.web.problems import HttpError, JsonResponse
 
-__all__ = ["AnswerReader", "AnswerTokens", "Choice", "Form", "Head", "Lanes", "calls_of", "respond", "sse", "text_of"]
+__all__ = ["AnswerReader", "AnswerTokens", "Choice", "Form", "Head", "Lanes", "PieceReader", "calls_of", "respond"]
+__all__ += ["sse", "text_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -137,13 +139,16 @@ class Lanes:
                 turn.set_result(None)
 
 
-class AnswerReader:
-    """Reads one answer by one thread, which hands each piece over; `stop` may come at any time."""
+class PieceReader(ABC):
+    """Reads one answer, and hands each piece over; `stop` may come at any time."""
 
-    def __init__(self, choice: Choice, index: int, lanes: Lanes) -> None:
-        self._begin, self._lanes = (lambda: choice(index)), lanes
+    def __init__(self) -> None:
         self._stopped = threading.Event()
         self._reading: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def _answer(self, hand: Callable[[Piece], None]) -> None:
+        """Have the pieces made; `hand` may be called from any thread."""
 
     @property
     def stopped(self) -> bool:
@@ -183,10 +188,21 @@ class AnswerReader:
             self._reading.cancel()
 
     def _begun(self, hand: Callable[[Piece], None]) -> asyncio.Task[None]:
-        self._reading = asyncio.create_task(self._lanes.run(lambda: self._read(hand)))
+        self._reading = asyncio.create_task(self._answer(hand))
         if self.stopped:
             self._reading.cancel()
         return self._reading
+
+
+class AnswerReader(PieceReader):
+    """Reads the answer of a model, by one thread."""
+
+    def __init__(self, choice: Choice, index: int, lanes: Lanes) -> None:
+        super().__init__()
+        self._begin, self._lanes = (lambda: choice(index)), lanes
+
+    async def _answer(self, hand: Callable[[Piece], None]) -> None:
+        await self._lanes.run(lambda: self._read(hand))
 
     def _read(self, hand: Callable[[Piece], None]) -> None:
         if self.stopped:
@@ -208,15 +224,12 @@ async def _done(reading: asyncio.Task[None]) -> None:
 async def respond(
     request: Request,
     form: Form,
-    choice: Choice,
+    readers: Sequence[PieceReader],
     *,
-    count: int,
     stream: bool,
-    lanes: Lanes,
     place: AbstractContextManager[None],
 ) -> Response:
-    """Answer with `count` answers, one after another, as one body or as a stream; `place` is taken until the end."""
-    readers = [AnswerReader(choice, index, lanes) for index in range(count)]
+    """Answer with these answers, one after another, as one body or as a stream; `place` is taken until the end."""
     with ExitStack() as leaving:
         leaving.enter_context(place)
         for reader in readers:
@@ -234,7 +247,7 @@ async def respond(
 
 
 @asynccontextmanager
-async def _watching(request: Request, readers: Sequence[AnswerReader]) -> AsyncGenerator[None]:
+async def _watching(request: Request, readers: Sequence[PieceReader]) -> AsyncGenerator[None]:
     """Stop the readers when the caller goes away meanwhile."""
 
     async def watch() -> None:
@@ -264,7 +277,7 @@ class _Stream(StreamingResponse):
 
 
 async def _events(
-    form: Form, readers: Sequence[AnswerReader], first: Sequence[Piece], rest: AsyncGenerator[list[Piece]]
+    form: Form, readers: Sequence[PieceReader], first: Sequence[Piece], rest: AsyncGenerator[list[Piece]]
 ) -> AsyncGenerator[bytes]:
     """Server-sent events; those of pieces that are there together are sent together."""
 

@@ -3,7 +3,6 @@
 What is not for the row path of a release goes on to the ordinary handlers, with its body.
 """
 
-import asyncio
 import re
 from typing import Any
 
@@ -18,7 +17,7 @@ from bakeoff.web.auth import Authenticator
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.rows import rendered
 
-__all__ = ["Direct"]
+__all__ = ["Direct", "again", "whole_body"]
 
 INLINE_S = 0.0003
 """A model that takes no longer than this answers sooner here than a thread could take the call over."""
@@ -56,10 +55,10 @@ class Direct:
             await self._app(scope, receive, send)
             return
         engine, scope["route"] = place
-        body, last = await _whole(receive)
+        body, last = await whole_body(receive)
         answer = await self._answer(engine, body) if last is None else None
         if answer is None:
-            await self._app(scope, _again(body, last, receive), send)
+            await self._app(scope, again(body, last, receive), send)
             return
         headers = [_TYPE, (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -86,9 +85,7 @@ class Direct:
         if answered is None:
             return None
         answers, events = answered
-        durable = self._serving.submit(engine.recorder, events)
-        if durable is not None:
-            await asyncio.shield(durable)  # others wait for the same
+        await self._serving.logged(engine.recorder, events)
         return msgspec.json.encode(rendered(answers))
 
     def _decoder(self, engine: Engine, path: RowPath) -> "msgspec.json.Decoder[_Body]":
@@ -96,7 +93,12 @@ class Direct:
         if made is None or made[0] is not path:
             body = msgspec.defstruct(
                 "Body",
-                [("row", path.row_type | None, None), ("rows", list[path.row_type] | None, None)],
+                [
+                    ("row", path.row_type | None, None),
+                    ("rows", list[path.row_type] | None, None),
+                    ("key", Any, None),
+                    ("keys", Any, None),
+                ],
                 bases=(_Body,),
             )
             made = self._decoders[engine.endpoint] = path, msgspec.json.Decoder(body)
@@ -107,10 +109,11 @@ class Direct:
         place = self._places.get(path)
         if place is None and (match := PATH.fullmatch(path)) is not None:
             name = match[1] or match[2]
-            if name is not None and name not in self._serving.plane.names:
+            plane = self._serving.plane
+            if name is not None and (name not in plane.names or name in plane.gateways):
                 return None  # the routes say so
             pattern = path if name is None else "/predict/{name}" if match[1] else "/endpoints/{name}/predict"
-            place = self._serving.plane.engine(name), self._routes[pattern]
+            place = plane.engine(name), self._routes[pattern]
             if len(self._places) < MOST_NAMES:
                 self._places[path] = place
         return place
@@ -120,7 +123,9 @@ class _Body(msgspec.Struct):
     """A request's body; `row` and `rows` are declared where the type of a row is known."""
 
     def read(self) -> list[msgspec.Struct] | None:
-        """Its rows, if it has either of them."""
+        """Its rows, if it has either of them, and no keys, which the routes log."""
+        if getattr(self, "key", None) is not None or getattr(self, "keys", None) is not None:
+            return None
         row: msgspec.Struct | None = getattr(self, "row", None)
         rows: list[msgspec.Struct] | None = getattr(self, "rows", None)
         if row is not None:
@@ -128,8 +133,8 @@ class _Body(msgspec.Struct):
         return rows
 
 
-async def _whole(receive: Receive) -> tuple[bytes, Message | None]:
-    """The body; and the message that ended it otherwise, if its sender went away."""
+async def whole_body(receive: Receive) -> tuple[bytes, Message | None]:
+    """The body of a request; and the message that ended it otherwise, if its sender went away."""
     message = await receive()
     parts: list[bytes] = []
     while message["type"] == "http.request":
@@ -140,7 +145,7 @@ async def _whole(receive: Receive) -> tuple[bytes, Message | None]:
     return b"".join(parts), message
 
 
-def _again(body: bytes, last: Message | None, receive: Receive) -> Receive:
+def again(body: bytes, last: Message | None, receive: Receive) -> Receive:
     """What gives the body once more, and then what comes."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": last is not None}]
     if last is not None:

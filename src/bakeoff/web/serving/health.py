@@ -1,6 +1,7 @@
 """What is served and how it does: an index, health, metrics."""
 
 from dataclasses import asdict
+from itertools import chain
 
 import msgspec
 from starlette.requests import Request
@@ -9,6 +10,8 @@ from starlette.routing import Route
 
 from bakeoff.core.types import Json
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.gateway.gateway import Gateway
+from bakeoff.web.gateway_measures import gateway_lines
 from bakeoff.web.generation_measures import generation_lines
 from bakeoff.web.measures import EndpointMeasures
 from bakeoff.web.permissions import permission
@@ -57,10 +60,11 @@ class HealthRoutes:
         """
         engines = self._serving.plane.engines
         healths = [engine.health() for engine in engines]
+        gateways = {name: _gateway_health(each) for name, each in self._serving.plane.gateways.items()}
         body = {
             **asdict(healths[0]),
-            "ready": all(each.ready for each in healths),
-            "endpoints": {engine.endpoint: health for engine, health in zip(engines, healths, strict=True)},
+            "ready": all(each.ready for each in healths) and all(each["ready"] for each in gateways.values()),
+            "endpoints": {engine.endpoint: health for engine, health in zip(engines, healths, strict=True)} | gateways,
         }
         shown = {"ready": body["ready"]} if self._serving.guarded else body
         return JsonResponse(shown, status_code=200 if body["ready"] else 503)
@@ -68,11 +72,12 @@ class HealthRoutes:
     @permission("read")
     async def metrics(self, request: Request) -> Response:
         """Counts and durations, for Prometheus."""
-        engines = [self._serving.plane.engine(name) for name in self._serving.names(request)]
+        names, gateways = self._serving.names(request), self._serving.plane.gateways
+        engines = [self._serving.plane.engine(name) for name in names if name not in gateways]
         text = self._serving.measures.render([self._measures(engine) for engine in engines])
-        names = {engine.endpoint for engine in engines}
         generations = {name: each for name, each in self._serving.generations.items() if name in names}
-        text += "".join(f"{line}\n" for line in generation_lines(generations))
+        relayed = [gateway for name, gateway in gateways.items() if name in names]
+        text += "".join(f"{line}\n" for line in chain(generation_lines(generations), gateway_lines(relayed)))
         return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
 
     def _measures(self, engine: Engine) -> EndpointMeasures:
@@ -113,3 +118,19 @@ class HealthRoutes:
                 "endpoints": others,
             }
         )
+
+
+def _gateway_health(gateway: Gateway) -> dict[str, Json]:
+    """An endpoint that services answer is ready while it can log: that they are down is not this server's fault."""
+    blocked = gateway.recorder.blocked()
+    upstreams: list[Json] = [
+        {"name": each.name, "resting": each.resting() is not None, "problem": each.problem}
+        for each in gateway.upstreams
+    ]
+    problem = blocked or gateway.recorder.problem
+    return {
+        "ready": blocked is None,
+        "problem": problem,
+        "lost_log_records": gateway.recorder.lost,
+        "upstreams": upstreams,
+    }

@@ -173,8 +173,9 @@ class GrpcServer:
         self._server.stop(DRAIN_S).wait()
         self._pool.shutdown()
 
-    def _handlers(self) -> dict[str, Any]:
-        calls: dict[str, tuple[Permission, Callable[[Any, Caller], Any]]] = {
+    def _calls(self) -> dict[str, tuple[Permission, Callable[[Any, Caller], Any]]]:
+        """What can be called, by name: what a caller must be allowed to do, and what is done."""
+        return {
             "ServerLive": ("public", lambda _, __: {"live": True}),
             "ServerReady": ("public", lambda _, __: {"ready": self._plane.ready}),
             "ServerMetadata": ("read", lambda _, __: {"name": "bakeoff", "version": bakeoff.__version__}),
@@ -182,13 +183,15 @@ class GrpcServer:
             "ModelMetadata": ("read", self._metadata),
             "ModelInfer": ("predict", self._infer),
         }
+
+    def _handlers(self) -> dict[str, Any]:
         return {
             name: self._grpc.unary_unary_rpc_method_handler(
                 self._answering(permission, call, self._messages[f"{name}Response"]),
                 request_deserializer=self._messages[f"{name}Request"].FromString,
                 response_serializer=lambda message: message.SerializeToString(),
             )
-            for name, (permission, call) in calls.items()
+            for name, (permission, call) in self._calls().items()
         }
 
     def _answering(

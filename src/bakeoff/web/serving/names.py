@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bakeoff.core.principals import Principal
 from bakeoff.serve.engine import Engine
+from bakeoff.serve.gateway.gateway import Gateway
 from bakeoff.serve.plane import DataPlane
 from bakeoff.web.problems import HttpError
 from bakeoff.web.serving.bodies import shown
@@ -34,6 +35,11 @@ class Names:
         aliases = self._aliases if self._plane.default in known else ()
         return list(dict.fromkeys([*known, *(name for name in aliases if name != ANY_NAME)]))
 
+    def gateway(self, principal: Principal, name: str | None) -> Gateway | None:
+        """The endpoint of this name, if services answer it and the caller may know of it."""
+        gateway = self._plane.gateways.get(name or "")
+        return gateway if gateway is not None and principal.reaches("endpoint", gateway.endpoint) else None
+
     def engine(self, principal: Principal, name: str | None) -> Engine:
         """The endpoint that a caller names as its model, or the default one; a version means where it is live.
 
@@ -43,7 +49,8 @@ class Names:
         known = self.endpoints(principal)
         if name in known:
             return self._plane.engine(name)
-        live = next((each for each in map(self._plane.engine, known) if name and each.model_version == name), None)
+        engines = (self._plane.engine(each) for each in known if name and each not in self._plane.gateways)
+        live = next((each for each in engines if each.model_version == name), None)
         if live is not None:
             return live
         if self._plane.default in known and (name in {None, "", *self._aliases} or ANY_NAME in self._aliases):

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bakeoff.feedback.record import MAX_ID
 from bakeoff.serve.engine import Call
 from bakeoff.serve.runtime import Answer
 from bakeoff.web.openapi import takes
@@ -23,9 +24,14 @@ DEADLINE = "x-deadline-ms"
 """The header in which callers say how long they wait for an answer."""
 
 
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
+
+
 class _PredictRequest(msgspec.Struct):
     rows: list[dict[str, Any]] | None = None
     row: dict[str, Any] | None = None
+    keys: list[Key] | None = None
+    key: Key | None = None
 
 
 class _FeedbackRequest(msgspec.Struct):
@@ -71,6 +77,7 @@ class RowRoutes:
     async def predict(self, request: Request) -> Response:
         """Answer rows: `{"rows": [{…}, …]}` or `{"row": {…}}`; each answer has an id for feedback.
 
+        `keys` (one for each of `rows`) or `key` (of `row`) are the caller's own: feedback may name them instead of ids.
         A caller with a key (the header `X-Bakeoff-Key`) is answered by the same release while a rollout goes on.
         """
         engine = self._serving.of_path(request)
@@ -78,16 +85,26 @@ class RowRoutes:
         if (asked.rows is None) == (asked.row is None):
             raise HttpError(400, "BadRequest", "expected either rows or row, received both or neither")
         rows = asked.rows if asked.rows is not None else [asked.row or {}]
+        keys = asked.keys if asked.rows is not None else None if asked.key is None else [asked.key]
+        if (asked.key if asked.rows is not None else asked.keys) is not None or len(keys or rows) != len(rows):
+            raise HttpError(400, "BadRequest", "expected `keys` beside `rows`, one for each, or `key` beside `row`")
         answers = await self._serving.turns(engine).answered(Call(rows, caller_key(request)), deadline_s(request))
+        if keys and engine.recorder.logs:
+            await self._serving.in_thread(lambda: self._serving.record_keys(engine.endpoint, keys, answers))
         return JsonResponse(rendered(answers))
 
     @permission("feedback")
     @takes(_FeedbackRequest)
     async def feedback(self, request: Request) -> Response:
-        """Log what was true of an answer: `{"items": [{"id": …, "label": …}, …]}`; sent twice, counted once."""
-        self._serving.of_path(request)
+        """Log what was true of an answer: `{"items": [{"id": …, "label": …}, …]}`; sent twice, counted once.
+
+        `key` may stand for the `id`: the caller's own, sent with the row. Beside it, it gives the answer that key.
+        """
+        engine = self._serving.of_path(request)
         asked = _decoded(await request.body(), _FEEDBACK, '{"items": [{"id": …, "label": …}, …]}')
-        recorded = await self._serving.in_thread(lambda: self._serving.record_feedback(request, asked.items))
+        recorded = await self._serving.in_thread(
+            lambda: self._serving.record_feedback(request, engine.endpoint, asked.items)
+        )
         return JsonResponse(recorded.to_json())
 
 

@@ -120,7 +120,9 @@ class Traced:
             await self._app(scope, receive, send)
             return
         trace_id, parent_id = parent or (secrets.token_hex(16), None)
-        span, began_ns, status = Span(trace_id=trace_id, parent_id=parent_id), time.time_ns(), FAILED
+        # A span that is not sent anywhere is none: what is called belongs to the caller's own.
+        span_id = parent_id if self._exporter is None and parent_id else secrets.token_hex(8)
+        span, began_ns, status = Span(trace_id=trace_id, parent_id=parent_id, span_id=span_id), time.time_ns(), FAILED
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -155,7 +157,7 @@ def _exported(span: Span, scope: Scope, began_ns: int, status: int, *, newest: b
     noted |= {"http.request.method": scope["method"], "url.path": scope["path"], "http.response.status_code": status}
     return {
         "traceId": span.trace_id,
-        "spanId": secrets.token_hex(8),
+        "spanId": span.span_id,
         **({} if span.parent_id is None else {"parentSpanId": span.parent_id}),
         "name": name,
         "kind": SERVER,

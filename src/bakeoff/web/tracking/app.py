@@ -21,13 +21,15 @@ from starlette.types import Receive, Scope, Send
 
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import Permission
+from bakeoff.core.protocols import Reporting
 from bakeoff.core.records import RunChange
 from bakeoff.core.types import Json
-from bakeoff.web.auth import Authenticator, principal_of, protect
+from bakeoff.security.audited import audited
+from bakeoff.web.auth import Authenticator, origin_of, principal_of, protect
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission
-from bakeoff.web.problems import HEADERS, HttpError, error_response
+from bakeoff.web.problems import HEADERS, UNAVAILABLE, HttpError, JsonResponse, error_response
 from bakeoff.web.request_ids import RequestIds, request_id
 from bakeoff.web.tracking import (
     aggregates,
@@ -124,6 +126,11 @@ def _get(path: str, does: Handler, /, **takes: Want) -> Operation:
 
 def _write(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) -> Operation:
     return Operation(path=path, method=method, does=does, takes=takes, needs="track")
+
+
+def _release(path: str, does: Handler, /, *, method: str = "POST", **takes: Want) -> Operation:
+    """What moves or takes away what others serve and load by name."""
+    return replace(_write(path, does, method=method, **takes), needs="release")
 
 
 def _log(path: str, changes: Change, /, **takes: Want) -> Operation:
@@ -257,14 +264,14 @@ CALLS: tuple[Operation, ...] = (
     _write("2.0/mlflow/registered-models/create", registry.create, name=NEEDED, tags=PAIRS, description=TEXT),
     _get("2.0/mlflow/registered-models/get", registry.get, name=NEEDED),
     _long(_get("2.0/mlflow/registered-models/search", registry.search, **SEARCHED, max_results=INT)),
-    _write("2.0/mlflow/registered-models/rename", registry.rename, name=NEEDED, new_name=NEEDED),
+    _release("2.0/mlflow/registered-models/rename", registry.rename, name=NEEDED, new_name=NEEDED),
     _write("2.0/mlflow/registered-models/update", registry.update, method="PATCH", name=NEEDED, description=TEXT),
-    _write("2.0/mlflow/registered-models/delete", registry.delete, method="DELETE", name=NEEDED),
+    _release("2.0/mlflow/registered-models/delete", registry.delete, method="DELETE", name=NEEDED),
     *_either("2.0/mlflow/registered-models/get-latest-versions", registry.latest, name=NEEDED, stages=TEXTS),
     _write("2.0/mlflow/registered-models/set-tag", registry.set_tag, name=NEEDED, key=NEEDED, value=TEXT),
     _write("2.0/mlflow/registered-models/delete-tag", registry.delete_tag, method="DELETE", name=NEEDED, key=NEEDED),
-    _write("2.0/mlflow/registered-models/alias", registry.set_alias, name=NEEDED, alias=NEEDED, version=NEEDED),
-    _write("2.0/mlflow/registered-models/alias", registry.delete_alias, method="DELETE", name=NEEDED, alias=NEEDED),
+    _release("2.0/mlflow/registered-models/alias", registry.set_alias, name=NEEDED, alias=NEEDED, version=NEEDED),
+    _release("2.0/mlflow/registered-models/alias", registry.delete_alias, method="DELETE", name=NEEDED, alias=NEEDED),
     _get("2.0/mlflow/registered-models/alias", registry.version_by_alias, name=NEEDED, alias=NEEDED),
     _write(
         "2.0/mlflow/model-versions/create",
@@ -288,7 +295,7 @@ CALLS: tuple[Operation, ...] = (
         version=NEEDED,
         description=TEXT,
     ),
-    _write(
+    _release(
         "2.0/mlflow/model-versions/transition-stage",
         registry.transition,
         name=NEEDED,
@@ -296,7 +303,7 @@ CALLS: tuple[Operation, ...] = (
         stage=NEEDED,
         archive_existing_versions=FLAG,
     ),
-    _write("2.0/mlflow/model-versions/delete", registry.delete_version, method="DELETE", name=NEEDED, version=NEEDED),
+    _release("2.0/mlflow/model-versions/delete", registry.delete_version, method="DELETE", name=NEEDED, version=NEEDED),
     _write(
         "2.0/mlflow/model-versions/set-tag",
         registry.set_version_tag,
@@ -500,7 +507,11 @@ CALLS: tuple[Operation, ...] = (
 
 
 def create_tracking_app(
-    tracking: Tracking, *, hosts: frozenset[str] | None = None, authenticator: Authenticator | None = None
+    tracking: Tracking,
+    *,
+    hosts: frozenset[str] | None = None,
+    authenticator: Authenticator | None = None,
+    pages: Sequence[Route] = (),
 ) -> Starlette:
     """The app that speaks MLflow's protocol.
 
@@ -508,9 +519,10 @@ def create_tracking_app(
         tracking: the stores behind it.
         hosts: the names that a Host header may have, or None for all.
         authenticator: says who calls; without one, whoever can call may.
+        pages: routes beside the protocol's.
     """
-    handlers = _Handlers(tracking)
-    routes = [*handlers.routes()]
+    handlers = _Handlers(tracking if authenticator is None else replace(tracking, foreign=True))
+    routes = [*handlers.routes(), *pages]
     protect(routes, authenticator)
     app = Starlette(
         middleware=[
@@ -557,6 +569,7 @@ class _Handlers:
         self.searches: ThreadPoolExecutor | None = None
         self.searching = 0
         self.writing: Writing | None = None
+        self.documented: Sequence[Route] = ()
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
@@ -603,16 +616,18 @@ class _Handlers:
                 Route(f"{root}/3.0/mlflow/server-info", self.server_info),
             ]
         version = self._streaming(artifacts.version_file, "read", name=NEEDED, version=NEEDED, path=NEEDED)
-        return [
+        self.documented = [
             *result,
             Route("/v1/traces", _foreseen(self.spans), methods=["POST"]),
             Route("/get-artifact", self._streaming(artifacts.run_file, "read", run_id=NEEDED, path=NEEDED)),
             Route("/model-versions/get-artifact", version),
             Route("/health", self.health),
+            Route("/health/ready", self.ready),
             Route("/version", self.version),
             Route("/metrics", self.metrics),
             Route("/openapi.json", self.described),
         ]
+        return self.documented
 
     def _endpoint(self, call: Operation) -> Endpoint:
         @_foreseen
@@ -620,7 +635,8 @@ class _Handlers:
         @openapi.takes(call.takes, call.does or call.changes)
         async def endpoint(request: Request) -> Response:
             raw = b"" if call.method == "GET" else await bounded(request)
-            seen, changes = self._seen(request), call.changes
+            changes = call.changes
+            seen = self._seen(request, "read" if changes is not None else call.needs)
             if changes is not None:
                 return await self._write(lambda: changes(arguments(request, raw, call.takes)), seen)
             if call.searches:
@@ -648,9 +664,13 @@ class _Handlers:
         finally:
             self.searching -= 1
 
-    def _seen(self, request: Request) -> Tracking:
-        """What of the records the caller may know of."""
-        return within_reach(self.tracking, principal_of(request))
+    def _seen(self, request: Request, needs: Permission) -> Tracking:
+        """What of the records the caller may know of; what it changes there is audited."""
+        tracking, principal = self.tracking, principal_of(request)
+        if needs != "read":
+            records = audited(tracking.records, tracking.clock, who=principal.name, origin=origin_of(request))
+            tracking = replace(tracking, records=records)
+        return within_reach(tracking, principal)
 
     @staticmethod
     def _done(call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:
@@ -666,22 +686,21 @@ class _Handlers:
         @permission(needs)
         @openapi.takes(takes, does, body=body)
         async def endpoint(request: Request) -> Response:
-            return await does(self._seen(request), request)
+            return await does(self._seen(request, needs), request)
 
         return endpoint
 
     @permission("public")
-    async def described(self, request: Request) -> Response:
+    async def described(self, _request: Request) -> Response:
         """This document."""
-        routes = [route for route in request.app.routes if isinstance(route, Route)]
-        return answer(openapi.document(routes, MLFLOW))
+        return answer(openapi.document(self.documented, MLFLOW))
 
     @permission("track")
     @openapi.takes({}, otlp.spans_of, body=(otlp.JSON, otlp.PROTOBUF))
     async def spans(self, request: Request) -> Response:
         """Spans as OpenTelemetry exports them; an experiment is named by a header, or is the default one."""
         headers = request.headers
-        data, kind, tracking = await bounded(request), headers.get("content-type"), self._seen(request)
+        data, kind, tracking = await bounded(request), headers.get("content-type"), self._seen(request, "track")
 
         def taken() -> Response:
             result = otlp.spans_of(data, kind=kind, encoding=headers.get("content-encoding"))
@@ -698,7 +717,9 @@ class _Handlers:
         trace_id = request.query_params.get("request_id")
         if not trace_id or request.query_params.get("path"):
             raise TrackingError("BAD_REQUEST", 'Request must include the "request_id" query parameter, and no path.')
-        data = await asyncio.get_running_loop().run_in_executor(self.pool, traces.data, self._seen(request), trace_id)
+        data = await asyncio.get_running_loop().run_in_executor(
+            self.pool, traces.data, self._seen(request, "read"), trace_id
+        )
         response = answer(data)
         response.headers["Content-Disposition"] = "attachment; filename=traces.json"
         return response
@@ -707,6 +728,15 @@ class _Handlers:
     async def health(self, _request: Request) -> Response:
         """OK while the process answers."""
         return PlainTextResponse("OK")
+
+    @permission("public")
+    async def ready(self, _request: Request) -> Response:
+        """200 while the records and blobs answer, as far as is known, else 503; the body says which do not."""
+        stores = {"records": self.tracking.records, "blobs": self.tracking.blobs}
+        lost = [name for name, each in stores.items() if isinstance(each, Reporting) and each.problem() is not None]
+        response = JsonResponse({"ready": not lost, "lost": lost}, UNAVAILABLE if lost else 200)
+        response.headers.update(HEADERS[UNAVAILABLE] if lost else {})
+        return response
 
     @permission("public")
     async def version(self, _request: Request) -> Response:

@@ -135,7 +135,7 @@ def _place(tracking: Tracking, location: str, path: str) -> _Place:
     root = local_path(location)
     if root is not None:
         folder = (root / path).resolve()
-        if not folder.is_relative_to(root.resolve()):
+        if not folder.is_relative_to(root.resolve()) or not tracking.offers(folder):
             raise invalid("Invalid path")
         return _Place(files={}, folder=folder)
     if location.startswith(PROXIED):

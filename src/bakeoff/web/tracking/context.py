@@ -23,7 +23,8 @@ class Tracking:
 
     `root` is where clients keep artifacts of new experiments, a URI: by default they send them here
     (`mlflow-artifacts:/`), and they become blobs; with a folder they write there themselves. `scratch` is for files
-    that are on their way; `prices` are those of models that traces speak of.
+    that are on their way; `prices` are those of models that traces speak of. `foreign`: clients may be on other
+    machines, and name no folder of this one but those below `root`.
     """
 
     records: RecordStore
@@ -32,6 +33,7 @@ class Tracking:
     scratch: Path
     root: str = f"{PROXIED}/"
     prices: PriceTable = field(default_factory=PriceTable.standard)
+    foreign: bool = False
 
     def prepare(self) -> None:
         """See that there is the experiment that clients use when they name none."""
@@ -50,6 +52,11 @@ class Tracking:
     def artifacts_of(self, run: Run) -> str:
         """Where artifacts of a run are: those of our own runs are served from here."""
         return run.location or f"{PROXIED}/{run.experiment_id}/{run.run_id}/artifacts"
+
+    def offers(self, folder: Path) -> bool:
+        """Whether clients may have files of a folder of this machine read and written."""
+        root = local_path(self.root)
+        return not self.foreign or (root is not None and folder.resolve().is_relative_to(root.resolve()))
 
     def absolute(self, location: str) -> str:
         """A location that is a relative path, from the working directory; others as they are."""

@@ -11,6 +11,7 @@ from bakeoff.core.filters import TAGS, Grammar, Name, filter_of, order_of, withi
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.queries import AnyOf, Order, Query, QueryField, attribute
 from bakeoff.core.records import Document, DocumentChange
+from bakeoff.core.tracked import EVALUATION_RECORDS
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, settle, write
@@ -34,7 +35,7 @@ __all__ = [
     "upsert",
 ]
 
-DATASETS, RECORDS = "evaluation_datasets", "evaluation_records"
+DATASETS, RECORDS = "evaluation_datasets", EVALUATION_RECORDS
 PAGE = 1000
 
 

@@ -9,7 +9,7 @@ from bakeoff.core.queries import Lifecycle, Query, QueryField, attribute
 from bakeoff.core.records import Experiment, ExperimentChange
 from bakeoff.core.types import Json
 from bakeoff.web.tracking import limits
-from bakeoff.web.tracking.context import Tracking
+from bakeoff.web.tracking.context import Tracking, local_path
 from bakeoff.web.tracking.wire import exists, invalid, of_pairs, paged, pairs, unknown
 
 __all__ = [
@@ -88,6 +88,9 @@ def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     """A new experiment."""
     name = limits.experiment_name(given["name"])
     location = tracking.absolute(limits.check_location(given["artifact_location"]))
+    folder = local_path(location)
+    if folder is not None and not tracking.offers(folder):
+        raise invalid(f"Invalid artifact location: {location}. Expected one that clients send files to, or none.")
     tags = limits.check_tags(of_pairs("tags", given["tags"]), most=limits.EXPERIMENT_TAG)
     try:
         experiment = tracking.records.experiments.create(name, tags=tags, location=location)

@@ -13,7 +13,7 @@ from bakeoff.core.errors import NotFoundError, SecurityError, UsageError
 from bakeoff.core.filters import within
 from bakeoff.core.principals import Principal
 from bakeoff.core.protocols import DocumentRecords, ExperimentRecords, RecordStore, RunRecords, VersionRecords
-from bakeoff.core.queries import AllOf, Expr, Page, Predicate, Query, attribute, every
+from bakeoff.core.queries import AllOf, Expr, Page, Predicate, Query, QueryField, attribute, every
 from bakeoff.core.records import (
     Document,
     DocumentChange,
@@ -24,6 +24,7 @@ from bakeoff.core.records import (
     RegisteredChange,
     Run,
     RunChange,
+    RunGroup,
     Version,
     VersionChange,
     VersionKind,
@@ -38,6 +39,8 @@ __all__ = ["within_reach"]
 
 WHOLES: Mapping[str, str] = {SPANS: TRACES, RECORDS: DATASETS}
 """Collections whose documents are parts of another's, and which: their keys begin with its key."""
+FILES_OF = frozenset({"source", "files"})
+"""What of a version's lineage says where its files are."""
 MOST_NAMES = 30_000
 """In one condition: databases take about as many bound values (SQLite 32,766, PostgreSQL 65,535)."""
 
@@ -68,6 +71,13 @@ class _Reach:
             else:
                 self._experiments[experiment_id] = self.principal.reaches("experiment", name)
         return self._experiments[experiment_id]
+
+    def run(self, run_id: str) -> bool:
+        """Whether there is such a run in an experiment within reach."""
+        try:
+            return self.experiment(self.store.runs.get(run_id).experiment_id)
+        except NotFoundError:
+            return False
 
     def model(self, name: str) -> bool:
         """Whether a registered version of this name would be within reach."""
@@ -222,6 +232,9 @@ class _Runs:
     def search(self, query: Query) -> Page[Run]:
         return self._inner.search(self._reach.of_experiments(query))
 
+    def groups(self, query: Query, by: QueryField | None = None, **more: Any) -> Sequence[RunGroup]:
+        return self._inner.groups(self._reach.of_experiments(query), by, **more)
+
     def history(self, run_id: str, key: str, **more: Any) -> Page[Metric]:
         self.get(run_id)
         return self._inner.history(run_id, key, **more)
@@ -238,13 +251,21 @@ class _Versions:
     def get(self, kind: VersionKind, name: str, number: int) -> Version:
         if not self._reach.model(name):
             raise NotFoundError(f"expected a version, found none of {name!r}")
-        return self._inner.get(kind, name, number)
+        return self._shown(self._inner.get(kind, name, number))
 
     def by_alias(self, name: str, alias: str) -> Version | None:
-        return self._inner.by_alias(name, alias) if self._reach.model(name) else None
+        version = self._inner.by_alias(name, alias) if self._reach.model(name) else None
+        return None if version is None else self._shown(version)
 
     def search(self, query: Query) -> Page[Version]:
-        return self._inner.search(self._reach.of_models(query))
+        page = self._inner.search(self._reach.of_models(query))
+        return replace(page, items=tuple(map(self._shown, page.items)))
+
+    def _shown(self, version: Version) -> Version:
+        """A version without its lineage, where that leads to a run out of reach; where its files are stays."""
+        if version.run_id is None or self._reach.run(version.run_id):
+            return version
+        return replace(version, run_id=None, lineage={k: v for k, v in version.lineage.items() if k in FILES_OF})
 
     def registered(self, query: Query) -> Page[Registered]:
         return self._inner.registered(self._reach.of_models(query))

@@ -1,0 +1,175 @@
+"""The pages of `bakeoff ui` on large records: server time of each, bytes, an idle page; and beside MLflow's UI.
+
+    python benchmarks/pages.py                     # 100,000 runs, 1,000,000 points, 50,000 traces (ten minutes)
+    SCALE=0.1 python benchmarks/pages.py           # a tenth of them
+    python benchmarks/pages.py --peers FOLDER      # an environment that has mlflow already
+
+Runs, points and traces are written into the database directly. A page is asked for by one connection, and timed until
+its last byte; the first time (templates, modules) stands beside the median of the others. In the browser (Chromium by
+playwright, both on 10,000 runs) the time goes until the name of the newest run can be read, in a fresh profile.
+"""
+
+import argparse
+import gzip
+import http.client
+import json
+import shutil
+import statistics
+import time
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlencode
+
+import psutil
+import tracking
+from playwright.sync_api import sync_playwright
+from tracking import BEGAN_MS, HISTORY, SEED, Server, scaled
+
+import data
+from bakeoff.core.queries import QueryField
+from bakeoff.core.records import DocumentChange
+from bakeoff.project import wiring
+
+EXPERIMENT, FEW = "7", "8"
+RUNS, CURVES, POINTS, TRACES, BESIDE = scaled(100_000), 50, scaled(10_000), scaled(50_000), scaled(10_000)
+TIMES = 7
+CHROMIUM = next((at for name in ("chromium", "google-chrome") if (at := shutil.which(name))), None)
+
+
+def seed_traces(folder: Path, count: int) -> None:
+    """Traces as they are stored, without spans."""
+    records, _ = wiring.open_stores(folder, "sqlite:///.bakeoff/records.db", "file://.bakeoff/blobs", wiring.now_ms)
+
+    def change(at: int) -> DocumentChange:
+        start = BEGAN_MS + at
+        body = {"trace_id": f"tr-{at:032x}", "experiment_id": "0", "start_ms": start, "end_ms": start + at % 900}
+        body |= {"state": "ERROR" if at % 50 == 0 else "OK", "request_preview": f"question {at}", "metadata": {}}
+        body |= {"response_preview": "answer", "tags": {"mlflow.traceName": "ask"}, "assessments": [], "spans": 3}
+        fields = {"timestamp_ms": start, "execution_time_ms": at % 900, "status": body["state"], "experiment_id": "0"}
+        named = {QueryField(kind="attribute", key=key): value for key, value in fields.items()}
+        return DocumentChange(collection="traces", key=body["trace_id"], body=body, fields=named)
+
+    for first in range(0, count, 1000):
+        records.documents.apply([change(at) for at in range(first, min(count, first + 1000))])
+    records.close()
+
+
+def pages() -> dict[str, str]:
+    """What is asked for, by what it is called."""
+    curves = [("run", f"{EXPERIMENT}{at:028x}") for at in range(CURVES)]
+    return {
+        "runs, newest first": "/runs",
+        "runs, by a metric": "/runs?" + urlencode({"order": "metrics.loss ASC"}),
+        "runs, filtered and sorted": "/runs?"
+        + urlencode({"filter": "metrics.acc > 0.5 and params.model = 'rf'", "order": "metrics.acc DESC"}),
+        "runs, grouped": "/runs?" + urlencode({"group": "params.model"}),
+        "one run": f"/runs/{EXPERIMENT}{5:028x}",
+        f"compare {CURVES} runs, {POINTS:,} points each": f"/compare?{urlencode([*curves, ('metric', 'loss')])}",
+        "traces, newest first": "/traces",
+        "traces, slowest first": "/traces?order=slowest",
+        "traces, filtered": "/traces?" + urlencode({"filter": "status = 'ERROR'"}),
+        "rows that changed": "/runs/rows?" + urlencode({"since": str(BEGAN_MS + RUNS), "columns": "metrics.loss"}),
+    }
+
+
+def timed(server: Server, path: str) -> tuple[float, float, int]:
+    """Milliseconds of the first request and the median of the others, and the bytes of the answer."""
+    connection, took, size = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120), [], 0
+    for _ in range(TIMES + 1):
+        began = time.perf_counter()
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        size = len(answer.read())
+        assert answer.status == 200, (path, answer.status)
+        took.append((time.perf_counter() - began) * 1000)
+    connection.close()
+    return took[0], statistics.median(took[1:]), size
+
+
+def large(folder: Path) -> None:
+    """Each page on the large records, and what an open page costs that nobody touches."""
+    with Server("bakeoff", folder) as server:
+        SEED["bakeoff"](folder, EXPERIMENT, RUNS)
+        for at in range(CURVES):
+            HISTORY["bakeoff"](folder, f"{EXPERIMENT}{at:028x}", POINTS)
+        seed_traces(folder, TRACES)
+        print(f"{RUNS:,} runs, {CURVES * POINTS:,} points of curves, {TRACES:,} traces\n")
+        print("| page | first, ms | median, ms | kB |\n|---|---|---|---|")
+        for name, path in pages().items():
+            first, median, size = timed(server, path)
+            print(f"| {name} | {first:.0f} | {median:.0f} | {size / 1000:.0f} |", flush=True)
+        process, seconds = psutil.Process(server.process.pid), 30
+        with browser() as (chromium, _):
+            page = chromium.new_page()
+            page.goto(f"{server.url}/runs")
+            time.sleep(5)
+            before = sum(process.cpu_times()[:2])
+            time.sleep(seconds)
+            used = (sum(process.cpu_times()[:2]) - before) / seconds
+        print(f"\nidle page of runs: {used:.2%} of a core")
+    script = files("bakeoff.web.pages").joinpath("pages.js").read_bytes()
+    style = files("bakeoff.web.pages").joinpath("pages.css").read_bytes()
+    print(
+        f"JavaScript {len(gzip.compress(script)) / 1000:.1f} kB gzip, style {len(gzip.compress(style)) / 1000:.1f} kB\n"
+    )
+
+
+class browser:  # noqa: N801 - used as a context manager
+    def __enter__(self):
+        self.started = sync_playwright().start()
+        self.chromium = self.started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        return self.chromium, self.started
+
+    def __exit__(self, *_):
+        self.chromium.close()
+        self.started.stop()
+
+
+def beside(system: str, folder: Path) -> None:
+    """The page of runs in a browser."""
+    with Server(system, folder) as server:
+        time.sleep(tracking.SETTLE_S)
+        SEED[system](folder, FEW, BESIDE)
+        path = f"/runs?experiment={FEW}" if system == "bakeoff" else f"/#/experiments/{FEW}/runs"
+        took, sizes = [], []
+        with browser() as (chromium, _):
+            for _ in range(5):
+                context = chromium.new_context(viewport={"width": 1280, "height": 900})
+                page = context.new_page()
+                bodies: list[int] = []
+                session = context.new_cdp_session(page)
+                session.send("Network.enable")
+                session.on("Network.loadingFinished", lambda event, to=bodies: to.append(event["encodedDataLength"]))
+                began = time.perf_counter()
+                page.goto(server.url + path, wait_until="commit")
+                page.get_by_text(f"run-{BESIDE - 1}", exact=True).first.wait_for(timeout=60_000)
+                took.append(time.perf_counter() - began)
+                page.wait_for_timeout(500)
+                sizes.append(sum(bodies))
+                context.close()
+        median, size = statistics.median(took) * 1000, statistics.median(sizes) / 1000
+        print(f"| {system} | {median:.0f} | {max(took) * 1000:.0f} | {size:,.0f} |", flush=True)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--peers", help="an environment that has mlflow")
+    asked.add_argument("--parts", nargs="*", choices=["large", "beside"], default=["large", "beside"])
+    given = asked.parse_args()
+    if given.peers:
+        tracking.python = lambda: str(Path(given.peers) / "bin" / "python")
+    work = data.CACHE / "work"
+    folders = {name: work / f"pages-{name}" for name in ("large", "bakeoff", "mlflow")}
+    for folder in folders.values():
+        shutil.rmtree(folder, ignore_errors=True)
+    if "large" in given.parts:
+        large(folders["large"])
+    if "beside" in given.parts:
+        print("| runs in a browser | median, ms | slowest, ms | kB over the wire |\n|---|---|---|---|")
+        for system in ("bakeoff", "mlflow"):
+            beside(system, folders[system])
+    print(json.dumps({"runs": RUNS, "points": POINTS, "traces": TRACES}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The verdict of a run worked out again from its stored rows: by another metric, margin, price, or by other gates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bakeoff.config.sections import DecideConfig, Gate
+from bakeoff.core.errors import UsageError
+from bakeoff.core.plugins import suggestion
+from bakeoff.results.outcome import RunOutcome
+from bakeoff.results.scorecard import MEASUREMENTS, Scorecard
+from bakeoff.results.verdict import Verdict
+
+if TYPE_CHECKING:
+    from bakeoff.evaluate.decide.yardstick import Baselines
+    from bakeoff.project.project import Project
+
+__all__ = ["GateLimits", "WhatIf", "what_if"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateLimits:
+    """The limits of a gate; with a `confidence`, they must hold with it."""
+
+    min: float | None = None
+    max: float | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIf:
+    """A verdict by other rules, beside that of the run.
+
+    `gates`, `margin` and `price_per_hour_usd` are those that it was worked out with, `prices` the price of 1,000
+    predictions by candidate (US dollars), `choices` the metrics that every candidate has, `measures` what gates may
+    name. `changed` says what is other than in the run, `notes` where it may differ from what a run would decide.
+    """
+
+    outcome: RunOutcome
+    verdict: Verdict
+    gates: Mapping[str, GateLimits]
+    margin: float | None
+    price_per_hour_usd: float
+    prices: Mapping[str, float]
+    cards: Mapping[str, Scorecard]
+    choices: tuple[str, ...]
+    measures: tuple[str, ...]
+    changed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def what_if(
+    project: "Project",
+    run_id: str | None = None,
+    *,
+    metric: str | None = None,
+    margin: float | None = None,
+    price_per_hour_usd: float | None = None,
+    gates: Mapping[str, GateLimits] | None = None,
+) -> WhatIf:
+    """Decide a finished run again from the stored outcomes of its test rows; nothing is stored.
+
+    Raises:
+        NotFoundError: there is no such run. UsageError: the metric or a gate names what no candidate has.
+    """
+    from bakeoff.loop.stored_outcome import baselines_of
+
+    outcome, config = project.outcome(run_id), project.config
+    decided = outcome.verdict
+    cards = {each.name: _scorecard(project, each.run_id) for each in outcome.fine}
+    choices = tuple(name for name in _first(cards) if all(name in card.metrics for card in cards.values()))
+    chosen = _known("metric", metric or decided.metric, choices)
+    limits = _gates_of(decided) if gates is None else dict(gates)
+    measures = tuple(dict.fromkeys((*choices, *MEASUREMENTS)))
+    for name in limits:
+        _known("gate", name, measures)
+    price = config.cost.price_per_hour_usd if price_per_hour_usd is None else price_per_hour_usd
+    if price <= 0:
+        raise UsageError(f"price_per_hour_usd: expected a price over 0, received {price:g}")
+    priced = {name: _priced(card, price / config.cost.price_per_hour_usd) for name, card in cards.items()}
+    settings = _settings(config.decide, chosen, limits, margin=margin, same_metric=chosen == decided.metric)
+    baselines = baselines_of(project.records, project.blobs, outcome)
+    changed = {
+        f"the metric is {chosen}": chosen != decided.metric,
+        f"the margin is {margin}": margin is not None and margin != config.decide.margin,
+        f"an hour of the machine costs ${price:g}": price != config.cost.price_per_hour_usd,
+        "the gates are others": limits != _gates_of(decided),
+    }
+    return WhatIf(
+        outcome=outcome,
+        verdict=_decided(project, outcome, priced, settings, baselines),
+        gates=limits,
+        margin=settings.margin,
+        price_per_hour_usd=price,
+        prices={name: card.cost_usd_per_1k for name, card in priced.items()},
+        cards=priced,
+        choices=choices,
+        measures=measures,
+        changed=tuple(text for text, other in changed.items() if other),
+        notes=tuple(_notes(outcome, limits, without_baselines=baselines is None)),
+    )
+
+
+def _decided(
+    project: "Project",
+    outcome: RunOutcome,
+    cards: Mapping[str, Scorecard],
+    settings: DecideConfig,
+    baselines: "Baselines | None",
+) -> Verdict:
+    from bakeoff.actions.report import outcomes_of
+    from bakeoff.evaluate.decide.verdict import decide
+    from bakeoff.loop.stored_outcome import dependence_of
+
+    groups_n, time_n = dependence_of(project.records, project.blobs, outcome.run_id, project.config.data)
+    with project.own_metrics():
+        return decide(
+            cards,
+            {each.name: outcomes_of(project, each) for each in outcome.fine},
+            settings,
+            outcome.task,
+            project.config.project.seed,
+            groups_n=groups_n,
+            time_n=time_n,
+            folds=outcome.dataset.folds,
+            baselines=baselines,
+        )
+
+
+def _first(cards: Mapping[str, Scorecard]) -> Mapping[str, object]:
+    return next(iter(cards.values())).metrics if cards else {}
+
+
+def _known(what: str, name: str, known: tuple[str, ...]) -> str:
+    if name not in known:
+        hint = suggestion(name, known)
+        listed = ", ".join(known[:12])
+        raise UsageError(f"{what}: expected one of {listed}; received {name[:80]!r}" + (f". {hint}" if hint else ""))
+    return name
+
+
+def _scorecard(project: "Project", run_id: str) -> Scorecard:
+    from bakeoff.loop.track import SCORECARD
+
+    blob = project.records.runs.get(run_id).artifacts[SCORECARD]
+    return Scorecard.from_json(msgspec.json.decode(project.blobs.get(blob)))
+
+
+def _gates_of(verdict: Verdict) -> dict[str, GateLimits]:
+    return {each.metric: GateLimits(min=each.min, max=each.max, confidence=each.confidence) for each in verdict.gates}
+
+
+def _priced(card: Scorecard, factor: float) -> Scorecard:
+    """With another price of the machine; what a service asks stays as it is."""
+    return replace(card, cost_usd_per_1k=card.cost_usd_per_1k * factor) if card.takes_machine else card
+
+
+def _settings(
+    decide: DecideConfig, metric: str, gates: Mapping[str, GateLimits], *, margin: float | None, same_metric: bool
+) -> DecideConfig:
+    """The project's settings with these; a margin of one metric says nothing of another."""
+    made = {
+        name: Gate.model_validate(
+            {key: getattr(each, key) for key in ("min", "max", "confidence") if getattr(each, key) is not None}
+        )
+        for name, each in gates.items()
+    }
+    own = decide.margin if same_metric else None
+    return decide.model_copy(update={"metric": metric, "gates": made, "margin": own if margin is None else margin})
+
+
+def _notes(outcome: RunOutcome, gates: Mapping[str, GateLimits], *, without_baselines: bool) -> list[str]:
+    notes: list[str] = []
+    if without_baselines and outcome.baselines:
+        notes.append("this run kept no answers of its baselines: nobody is held to them here; a new run keeps them")
+    if any(each.confidence is not None for each in gates.values()):
+        notes.append("a look like this costs nothing: a run pays for each look at its gates with a confidence")
+    return notes

@@ -1,0 +1,158 @@
+"""How far two tables lie apart, column by column, by all of their rows: what a drift report says.
+
+One column is in memory at a time. The distances are those of scipy: Kolmogorov and Smirnov's, Wasserstein's in standard
+deviations of the reference, Jensen and Shannon's (natural logarithm) of levels; PSI is of the reference's tenths.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.errors import DataError, UsageError
+from bakeoff.core.types import Json
+from bakeoff.metrics.drift import psi
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Distances", "compare_columns", "compare_files", "compare_tables"]
+
+Floats = NDArray[np.float64]
+
+TENTHS = 10
+FEW_VALUES = 20
+"""A column of whole numbers with no more values than that in the reference is one of levels."""
+LEAST_SD = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distances:
+    """Of one column: None where it has no such distance; `p` is of Kolmogorov and Smirnov's, or of chi-square."""
+
+    kind: str
+    psi: float
+    missing_change: float
+    js: float | None = None
+    ks: float | None = None
+    wasserstein: float | None = None
+    chi2: float | None = None
+    p: float | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """As JSON."""
+        return asdict(self)
+
+
+def compare_files(reference: Path, current: Path) -> dict[str, Distances]:
+    """Of all columns that both files (Parquet or CSV) have, in the reference's order.
+
+    Raises:
+        UsageError: a file is neither.
+        DataError: they have no column in common.
+    """
+    return compare_tables(_scanned(reference), _scanned(current))
+
+
+def compare_tables(reference: "pl.LazyFrame", current: "pl.LazyFrame") -> dict[str, Distances]:
+    """Of all columns that both have; they are read one by one.
+
+    Raises:
+        DataError: they have no column in common.
+    """
+    of_current = current.collect_schema()
+    names = [name for name in reference.collect_schema() if name in of_current]
+    if not names:
+        raise DataError(f"expected tables with a column in common, received none; the second has {of_current.names()}")
+    compared: dict[str, Distances] = {}
+    for name in names:
+        before, now = (table.select(name).collect().to_series() for table in (reference, current))
+        compared[name] = compare_columns(before, now)
+    return compared
+
+
+def compare_columns(reference: "pl.Series", current: "pl.Series") -> Distances:
+    """Of two columns: of numbers, or of the levels that they have."""
+    is_number = reference.dtype.is_numeric() and current.dtype.is_numeric()
+    if is_number and (reference.dtype.is_float() or reference.n_unique() > FEW_VALUES):
+        before, now = (_given(column) for column in (reference, current))
+        return _of_numbers(before, now, len(reference), len(current))
+    return _of_levels(reference, current)
+
+
+def _scanned(path: Path) -> "pl.LazyFrame":
+    import polars as pl
+
+    match path.suffix.lower():
+        case ".parquet":
+            return pl.scan_parquet(path)
+        case ".csv":
+            return pl.scan_csv(path, infer_schema_length=10_000)
+        case _:
+            raise UsageError(f"expected a file that ends in .parquet or .csv, received {str(path)!r}")
+
+
+def _given(column: "pl.Series") -> Floats:
+    numbers = column.drop_nulls().to_numpy().astype(np.float64, copy=False)
+    return numbers[~np.isnan(numbers)] if column.dtype.is_float() else numbers
+
+
+def _of_numbers(before_n: Floats, now_m: Floats, rows: int, rows_now: int) -> Distances:
+    n, m = len(before_n), len(now_m)
+    missing_change = (1 - m / rows_now if rows_now else 0.0) - (1 - n / rows if rows else 0.0)
+    if not n or not m:
+        return Distances(kind="numeric", psi=0.0, missing_change=missing_change)
+    from scipy.stats import kstwobign
+
+    before, now = np.sort(before_n), np.sort(now_m)
+    edges = np.unique(before[np.arange(1, TENTHS) * n // TENTHS])
+    bins = [np.diff([0, *np.searchsorted(each, edges, side="right"), len(each)]) for each in (before, now)]
+    both = np.concatenate([before, now])
+    order = np.argsort(both, kind="stable")  # two runs that are merged
+    both = both[order]
+    apart = np.where(order < n, 1.0 / n, -1.0 / m)
+    np.cumsum(apart, out=apart)  # of the distribution functions, right of each value
+    gaps = np.diff(both)
+    inside = np.abs(apart[:-1])
+    ks = float(inside[gaps > 0].max(initial=0.0))
+    return Distances(
+        kind="numeric",
+        psi=psi(bins[0], bins[1]),
+        missing_change=missing_change,
+        ks=ks,
+        wasserstein=float(inside @ gaps) / max(float(before_n.std()), LEAST_SD),
+        p=float(kstwobign.sf(ks * (n * m / (n + m)) ** 0.5)),
+    )
+
+
+def _of_levels(reference: "pl.Series", current: "pl.Series") -> Distances:
+    import polars as pl
+
+    counted = [column.cast(pl.String).drop_nulls().value_counts(name="rows") for column in (reference, current)]
+    joined = counted[0].join(
+        counted[1].rename({counted[1].columns[0]: counted[0].columns[0]}),
+        on=counted[0].columns[0],
+        how="full",
+        coalesce=True,
+    )
+    a, b = (joined[name].fill_null(0).to_numpy().astype(np.float64) for name in ("rows", "rows_right"))
+    missing_change = current.null_count() / max(len(current), 1) - reference.null_count() / max(len(reference), 1)
+    if not a.sum() or not b.sum():
+        return Distances(kind="levels", psi=0.0, missing_change=missing_change)
+    from scipy.stats import chi2
+
+    p, q = a / a.sum(), b / b.sum()
+    middle = (p + q) / 2
+    halves = [(x * np.log(np.divide(x, middle, out=np.ones_like(x), where=x > 0))).sum() / 2 for x in (p, q)]
+    both = (a + b) / (a.sum() + b.sum())
+    statistic = sum(float(((x - x.sum() * both) ** 2 / (x.sum() * both)).sum()) for x in (a, b))
+    return Distances(
+        kind="levels",
+        psi=psi(a, b),
+        missing_change=missing_change,
+        js=float(np.sqrt(max(0.0, float(sum(halves))))),
+        chi2=statistic,
+        p=float(chi2.sf(statistic, max(1, len(a) - 1))),
+    )

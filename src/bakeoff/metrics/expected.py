@@ -1,0 +1,137 @@
+"""Quality that is expected before labels come: calibrated probabilities, taken for how often each class is true.
+
+What it needs of rows are sums, of which those of parts add up: with two classes, rows by their label and their
+probability; with more, the calibrated probabilities by label. It is right as long as what is seen has changed, and not
+what it means: a model does not know what it has not learned.
+
+Source: confidence-based performance estimation, as in J. Białek and others, "Estimating Model Performance Under
+Covariate Shift Without Labels" (2024); C. Guo and others, "On ConfidenceScale of Modern Neural Networks", ICML 2017;
+J. Platt, "Probabilistic outputs for support vector machines" (1999).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.metrics.measure import Measure
+from bakeoff.metrics.outcome import Outcome
+
+__all__ = ["Beliefs", "ConfidenceScale", "added", "beliefs_of", "expected_value"]
+
+Floats: TypeAlias = NDArray[np.float64]
+Beliefs: TypeAlias = dict[str, list[float]]
+"""By label: rows by bins of the second class's log-odds, or sums of calibrated probabilities by class."""
+
+BINS, ODDS = 160, 10.0
+"""Bins of the log-odds of two classes, which are taken to lie between so much and its opposite."""
+BINARY = 2
+MOST_CLASSES = 200
+LEAST_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfidenceScale:
+    """What makes probabilities of them: their log-odds times `slope`, plus `intercept` (of two classes)."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @classmethod
+    def of(cls, truth_n: NDArray[np.int64], probabilities_nk: Floats) -> "ConfidenceScale":
+        """The likeliest one, held to 1 and 0 as by one row of doubt; as it is with few rows."""
+        from scipy.optimize import minimize
+
+        if len(truth_n) < LEAST_ROWS:
+            return cls()
+        rows = np.arange(len(truth_n))
+
+        def loss(at: Floats) -> float:
+            made = cls(slope=float(np.exp(at[0])), intercept=float(at[1]) if len(at) > 1 else 0.0)
+            likelihood = np.log(np.maximum(made(probabilities_nk)[rows, truth_n], 1e-12)).sum()
+            return float(-likelihood + (at**2).sum())
+
+        start = np.zeros(2 if probabilities_nk.shape[1] == BINARY else 1)
+        best = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 200, "xatol": 1e-3, "fatol": 1e-3}).x
+        return cls(slope=float(np.exp(best[0])), intercept=float(best[1]) if len(best) > 1 else 0.0)
+
+    def __call__(self, probabilities_nk: Floats) -> Floats:
+        """Calibrated probabilities (n, k)."""
+        logs = self.slope * np.log(np.clip(probabilities_nk, 1e-9, 1.0))
+        if logs.shape[1] == BINARY:
+            logs[:, 1] += self.intercept
+        shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+
+def beliefs_of(labels: Sequence[str], probabilities_nk: Floats, calibration: ConfidenceScale) -> Beliefs:
+    """Sums of n rows of what is believed of them; nothing with more than `MOST_CLASSES` classes.
+
+    >>> beliefs_of(["a", "b"], np.array([[0.5, 0.2, 0.3]] * 2), ConfidenceScale())["a"]
+    [0.5, 0.2, 0.3]
+    """
+    if probabilities_nk.shape[1] > MOST_CLASSES:
+        return {}
+    label_n, beliefs = np.asarray(labels, dtype=object), Beliefs()
+    known_nk = calibration(probabilities_nk) if probabilities_nk.shape[1] != BINARY else probabilities_nk
+    for label in dict.fromkeys(labels):
+        of_label_mk = known_nk[label_n == label]
+        if of_label_mk.shape[1] == BINARY:
+            second = np.clip(of_label_mk[:, 1], 1e-9, 1 - 1e-9)
+            at = np.clip((np.log(second / (1 - second)) / ODDS + 1) / 2 * BINS, 0, BINS - 1).astype(np.int64)
+            beliefs[label] = np.bincount(at, minlength=BINS).astype(np.float64).tolist()
+        else:
+            beliefs[label] = of_label_mk.sum(axis=0).round(9).tolist()
+    return beliefs
+
+
+def added(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> Beliefs:
+    """The sums of both."""
+    sums = {label: list(each) for label, each in one.items()}
+    for label, each in other.items():
+        sums[label] = [a + b for a, b in zip(sums[label], each, strict=True)] if label in sums else list(each)
+    return sums
+
+
+def expected_value(
+    measure: Measure, beliefs: Mapping[str, Sequence[float]], classes: Sequence[str], calibration: ConfidenceScale
+) -> float | None:
+    """What a measure is expected to be; None where beliefs do not tell it.
+
+    Args:
+        measure: of labels; with two classes also of probabilities.
+        beliefs: what rows add up to.
+        classes: in the order of the probabilities.
+        calibration: of the two classes' probabilities.
+    """
+    two = len(classes) == BINARY
+    known = {label: np.asarray(each) for label, each in beliefs.items() if label in classes}
+    if not known or measure.needs not in ({"labels", "probabilities"} if two else {"labels"}):
+        return None
+    centre_b1 = 1 / (1 + np.exp(-ODDS * (2 * (np.arange(BINS) + 0.5) / BINS - 1)))
+    shown_bk = np.column_stack([1 - centre_b1, centre_b1])
+    true_bk = calibration(shown_bk)
+    weights: list[Floats] = []
+    truth: list[NDArray[np.int64]] = []
+    predicted: list[NDArray[np.int64]] = []
+    for label, sums in known.items():
+        cells_bk = sums[:, None] * true_bk if two else sums[None, :]
+        weights.append(cells_bk.ravel())
+        truth.append(np.tile(np.arange(len(classes)), len(cells_bk)))
+        predicted.append(np.full(cells_bk.size, list(classes).index(label)))
+    order = np.argsort(np.asarray(classes))
+    place = np.argsort(order)  # outcomes have their classes sorted
+    units = Outcome(
+        truth_n=place[np.concatenate(truth)].astype(np.int64),
+        predicted_n=place[np.concatenate(predicted)].astype(np.int64),
+        classes=tuple(np.asarray(classes)[order].tolist()),
+        probabilities_nk=np.tile(np.repeat(shown_bk, BINARY, axis=0), (len(known), 1))[:, order] if two else None,
+        positive=classes[1] if two else None,
+    )
+    try:
+        value = float(measure.finish(measure.gather(units)(np.concatenate(weights)[None, :]))[0])
+    except (ValueError, TypeError, IndexError):  # a measure of one's own that needs whole rows
+        return None
+    return value if np.isfinite(value) else None

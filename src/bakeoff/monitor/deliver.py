@@ -1,0 +1,121 @@
+"""Delivery of alerts: the log, signed webhooks, Slack's incoming webhooks, mail."""
+
+import hashlib
+import hmac
+import json
+import logging
+import smtplib
+import urllib.request
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from typing import Any
+
+from bakeoff.config.file import secret
+from bakeoff.config.sections import AlertTarget
+from bakeoff.core.errors import StoreError, UsageError
+from bakeoff.monitor.alerts import AlertEvent, encoded
+
+__all__ = ["SIGNATURE", "deliver", "signature"]
+
+_logger = logging.getLogger("bakeoff.alerts")
+
+SIGNATURE, TIME = "X-Bakeoff-Signature", "X-Bakeoff-Time"
+TIMEOUT_S = 10.0
+FIRST_ERROR = 300
+COLOURS = {"info": "#439fe0", "warning": "#daa038", "critical": "#d00000"}
+
+
+def deliver(target: AlertTarget, event: AlertEvent, environ: Mapping[str, str] | None = None) -> None:
+    """Tell a target of an event.
+
+    Args:
+        target: who, and how.
+        event: what.
+        environ: where secrets are taken from; the process's own environment by default.
+
+    Raises:
+        ConfigError: a variable that is named has no value.
+        UsageError: the URL is none of HTTP, or a password would go over the wire in clear.
+        OSError: it could not be reached, or refused.
+    """
+    match target.kind:
+        case "log":
+            level = logging.INFO if event.kind == "ended" or event.severity == "info" else logging.WARNING
+            _logger.log(level, "%s: %s", event.title, event.reason)
+        case "webhook":
+            body = json.dumps(encoded(event)).encode()
+            key = secret(target.key_env, environ) if target.key_env else None
+            time_s = str(event.time_ms // 1000)
+            signed = {} if key is None else {SIGNATURE: signature(key, time_s, body), TIME: time_s}
+            _post(_url(target, environ), body, signed)
+        case "slack":
+            _post(_url(target, environ), json.dumps(_slack(event)).encode(), {})
+        case "email":
+            _mail(target, event, environ)
+
+
+def signature(key: str, time_s: str, body: bytes) -> str:
+    """What proves that who sent a body knows the key: HMAC-SHA256 of the time, a dot, and the body.
+
+    >>> signature("key", "1700000000", b"{}")[:16]
+    'sha256=daf0d7a3f'
+    """
+    return "sha256=" + hmac.new(key.encode(), f"{time_s}.".encode() + body, hashlib.sha256).hexdigest()
+
+
+def _url(target: AlertTarget, environ: Mapping[str, str] | None) -> str:
+    url = target.url or secret(target.url_env or "", environ)
+    if not url.startswith(("https://", "http://")):
+        raise UsageError(f"expected a URL that begins with https://, received {url[:12]!r}…")
+    return url
+
+
+class _Refuse(urllib.request.HTTPRedirectHandler):
+    """A redirection is not followed: what is told was meant for that address."""
+
+    def redirect_request(self, *_given: Any, **_named: Any) -> None:
+        """Nothing."""
+
+
+def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **headers})  # noqa: S310 - checked
+    with urllib.request.build_opener(_Refuse()).open(request, timeout=TIMEOUT_S) as answer:
+        if answer.status >= FIRST_ERROR:
+            raise StoreError(f"expected an answer of 2xx, received {answer.status}")
+
+
+def _slack(event: AlertEvent) -> dict[str, Any]:
+    fields = {"signal": event.signal, "value": event.value, "limit": event.limit, "since": _moment(event.since_ms)}
+    shown = [
+        {"title": name, "value": f"{value:.4g}" if isinstance(value, float) else str(value), "short": True}
+        for name, value in fields.items()
+        if value is not None
+    ]
+    colour = "#2eb886" if event.kind == "ended" else COLOURS[event.severity]
+    return {"text": event.title, "attachments": [{"color": colour, "text": event.reason, "fields": shown}]}
+
+
+def _mail(target: AlertTarget, event: AlertEvent, environ: Mapping[str, str] | None) -> None:
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = event.title, target.sender, ", ".join(target.recipients)
+    message["Message-ID"] = f"<{hashlib.sha256(event.id.encode()).hexdigest()[:32]}@bakeoff>"
+    message.set_content(
+        f"{event.reason}\n\nsignal: {event.signal}\nvalue: {event.value}\nlimit: {event.limit}\n"
+        f"since: {_moment(event.since_ms)}\n"
+    )
+    host, _, port = (target.server or "").partition(":")
+    with smtplib.SMTP(host, int(port or 587), timeout=TIMEOUT_S) as server:
+        server.ehlo()
+        if server.has_extn("starttls"):
+            server.starttls()
+            server.ehlo()
+        elif target.user_env:
+            raise UsageError(f"expected {target.server} to offer TLS, as a password is to be sent; it does not")
+        if target.user_env and target.key_env:
+            server.login(secret(target.user_env, environ), secret(target.key_env, environ))
+        server.send_message(message)
+
+
+def _moment(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,132 @@
+"""Accounts of people: a name, roles, and a password that only its hash is stored of (argon2id).
+
+Who guesses is slowed: after some failures a name is closed for a while. An unknown name takes as long as a wrong
+password, and is answered alike.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bakeoff.core import narrow
+from bakeoff.core.errors import ConflictError, MissingExtraError, NotFoundError, UsageError
+from bakeoff.core.principals import parsed_scopes
+from bakeoff.core.protocols import Clock, DocumentRecords
+from bakeoff.core.records import Document
+from bakeoff.core.types import Json
+from bakeoff.security.roles import Roles
+
+__all__ = ["Account", "Accounts"]
+
+ACCOUNTS = "accounts"
+SHORTEST, LONGEST = 12, 1024
+FAILURES, CLOSED_MS = 5, 15 * 60_000
+MOST_NAMES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A person who may sign in, without the password."""
+
+    name: str
+    roles: tuple[str, ...]
+    scopes: tuple[str, ...]
+    created_ms: int
+
+
+class Accounts:
+    """The accounts of a project; safe to call from many threads.
+
+    Args:
+        documents: where they are.
+        roles: the project's roles.
+        clock: milliseconds since 1970.
+
+    Raises:
+        MissingExtraError: argon2-cffi is not installed.
+    """
+
+    def __init__(self, documents: DocumentRecords, roles: Roles, clock: Clock) -> None:
+        try:
+            from argon2 import PasswordHasher
+        except ModuleNotFoundError:
+            raise MissingExtraError.of("Accounts of people", "people", "argon2") from None
+        self._documents, self._roles, self._clock = documents, roles, clock
+        self._hasher: Any = PasswordHasher()
+        self._lock = threading.Lock()
+        self._failures: dict[str, tuple[int, int]] = {}
+        self._nobody = self._hasher.hash("nobody has this password")
+
+    def add(self, name: str, password: str, *, roles: Sequence[str], scopes: Sequence[str] = ()) -> Account:
+        """A new account.
+
+        Raises:
+            UsageError: the password is too short, or there is no such role or scope. ConflictError: the name is taken.
+        """
+        if not SHORTEST <= len(password) <= LONGEST:
+            raise UsageError(f"expected a password of {SHORTEST} to {LONGEST} characters, received {len(password)}")
+        if not name.strip() or not roles:
+            raise UsageError(f"expected a name and a role, received {name!r} and {list(roles)!r}")
+        self._roles.permissions(roles)
+        parsed_scopes(scopes)
+        body: dict[str, Json] = {
+            "name": name,
+            "roles": list(roles),
+            "scopes": list(scopes),
+            "created_ms": self._clock(),
+            "hash": self._hasher.hash(password),
+        }
+        try:
+            return _account(self._documents.put(ACCOUNTS, name, body, expected=0))
+        except ConflictError:
+            raise ConflictError(f"expected a name that nobody has yet, {name!r} is taken") from None
+
+    def all(self) -> list[Account]:
+        """Every account, by name."""
+        return [_account(each) for each in self._documents.find(ACCOUNTS)]
+
+    def remove(self, name: str) -> Account:
+        """Take an account away.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        document = self._documents.get(ACCOUNTS, name)
+        if document is None:
+            raise NotFoundError(f"expected the name of an account, received {name!r}; 'bakeoff people list' has all")
+        self._documents.delete(ACCOUNTS, name)
+        return _account(document)
+
+    def signed_in(self, name: str, password: str) -> Account | None:
+        """The account, when name and password are right and the name is not closed for having been guessed at."""
+        from argon2.exceptions import InvalidHashError, VerificationError
+
+        with self._lock:  # one hash at a time: each takes 64 MiB
+            now_ms = self._clock()
+            count, since_ms = self._failures.get(name, (0, now_ms))
+            if now_ms - since_ms >= CLOSED_MS:
+                count, since_ms = 0, now_ms
+            document = self._documents.get(ACCOUNTS, name) if len(name) <= LONGEST else None
+            known = self._nobody if document is None else narrow.text(document.body["hash"])
+            try:
+                right = self._hasher.verify(known, password[:LONGEST]) and document is not None
+            except (VerificationError, InvalidHashError):
+                right = False
+            if document is not None and right and count < FAILURES:
+                self._failures.pop(name, None)
+                return _account(document)
+            if len(self._failures) > MOST_NAMES:
+                self._failures.clear()
+            self._failures[name] = count + 1, since_ms
+            return None
+
+
+def _account(document: Document) -> Account:
+    body = document.body
+    return Account(
+        name=narrow.text(body["name"]),
+        roles=tuple(narrow.texts(body["roles"])),
+        scopes=tuple(narrow.texts(body["scopes"])),
+        created_ms=narrow.whole(body["created_ms"]),
+    )

@@ -1,0 +1,76 @@
+"""Conversations with services that speak another protocol than the caller: as chunks of a chat completion."""
+
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from bakeoff.chat.client import DONE, Refusal
+from bakeoff.chat.streaming import chunk_of, events, request_of
+from bakeoff.core import narrow
+from bakeoff.core.errors import OptionError
+from bakeoff.core.generation import Messages, Sampling
+from bakeoff.core.types import Json
+from bakeoff.serve.gateway.gateway import Gateway
+from bakeoff.serve.gateway.replies import events_in
+from bakeoff.serve.gateway.upstream import Upstream, UpstreamError, UpstreamReply
+
+__all__ = ["converse"]
+
+
+async def converse(
+    gateway: Gateway, messages: Messages, sampling: Sampling
+) -> tuple[Upstream, AsyncGenerator[Mapping[str, Any]]]:
+    """Who answers, and the chunks of its answer; what a service refuses of the options teaches how to ask it.
+
+    Raises:
+        OptionError: an option is wanted that the service does not take.
+        RefusedError: it refuses the request. ContextLengthError: for its length.
+        UpstreamError: none of the services answers.
+    """
+    request = {**request_of(messages, sampling), "model": gateway.endpoint}
+    fixed: frozenset[str] = sampling.wanted | ({"seed"} if sampling.seed is not None else set[str]())
+
+    def spoken(upstream: Upstream) -> tuple[str, bytes]:
+        return upstream.dialect.path, upstream.encoded(_spoken(upstream, request, fixed))
+
+    while True:
+        upstream, reply = await gateway.ask(spoken)
+        if reply.is_answer:
+            return upstream, _chunks(upstream, reply)
+        text = reply.body.decode(errors="replace")
+        body = upstream.dialect.spoken(request)
+        learned = upstream.dialect.learned(reply.status, chunk_of(text), body, fixed)
+        if learned is None:
+            raise Refusal(status=reply.status, message=text[:300]).error(upstream.name)
+        upstream.dialect = learned
+
+
+def _spoken(upstream: Upstream, request: Mapping[str, Json], fixed: Collection[str]) -> Mapping[str, Json]:
+    for option in sorted(set(upstream.dialect.left_out) & set(fixed)):
+        raise OptionError(option, f"expected it to be left out: {upstream.name} does not take it")
+    return upstream.dialect.spoken(request)
+
+
+async def _chunks(upstream: Upstream, reply: UpstreamReply) -> AsyncGenerator[Mapping[str, Any]]:
+    """The chunks of an answer, that of a service that does not stream as one."""
+    if reply.parts is None:
+        whole = upstream.dialect.reply(msgspec.json.decode(reply.body))
+        if not narrow.is_object(whole) or not whole.get("choices"):
+            raise UpstreamError("broken", f"{upstream.name}: expected an answer, received something else")
+        yield whole
+        return
+    reading, rest, ended = upstream.dialect.events(), b"", False
+    async with aclosing(reply.parts) as parts:
+        async for part in parts:
+            whole_events, rest = events_in(rest + part)
+            for data in events(whole_events):
+                event = None if data == DONE else chunk_of(data)
+                for chunk in () if event is None else reading.chunks(event):
+                    if "error" in chunk:
+                        raise UpstreamError("broken", f"{upstream.name}: an error within its answer: {data[:300]}")
+                    ended = ended or any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
+                    yield chunk
+    if not ended:
+        raise UpstreamError("broken", f"{upstream.name}: its stream ended before the answer did")

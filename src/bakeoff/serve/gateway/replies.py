@@ -1,0 +1,171 @@
+"""What is read out of answers that go through as they are: their texts, their tokens, where they end.
+
+Protocols: `chat` (chat completions), `completions`, `responses`, `messages` (Anthropic's), `embeddings`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from bakeoff.chat.anthropic import MessageEvents, message_reply
+from bakeoff.chat.client import Reply
+from bakeoff.chat.responses import ResponseEvents, response_reply
+from bakeoff.chat.streaming import Heard, calls_of, text_of
+from bakeoff.core import narrow
+from bakeoff.core.generation import ToolCall
+
+__all__ = ["EventReader", "Protocol", "WholeReply", "events_in", "renamed"]
+
+Protocol: TypeAlias = Literal["chat", "completions", "responses", "messages", "embeddings"]
+
+_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*")')
+_DONE = b"[DONE]"
+_LAST = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
+
+
+def renamed(content: bytes, before: str, after: str) -> bytes:
+    r"""An answer, or an event of one, under another id.
+
+    A text within it cannot look like an id, as its quotes are escaped.
+
+    >>> renamed(b'{"id": "chatcmpl-1", "choices": []}', "chatcmpl-1", "a1")
+    b'{"id": "a1", "choices": []}'
+    """
+    own = json.dumps(before, ensure_ascii=False).encode()
+    for match in _ID.finditer(content) if before else ():
+        if match[1] == own:
+            return content[: match.start(1)] + json.dumps(after).encode() + content[match.end(1) :]
+    return content
+
+
+class WholeReply:
+    """An answer that came as one body.
+
+    Args:
+        protocol: of the answer.
+        content: its body.
+        request_bytes: how long the request was, from which tokens are estimated where the service counts none.
+    """
+
+    def __init__(self, protocol: Protocol, content: bytes, request_bytes: int) -> None:
+        self._protocol: Protocol = protocol
+        try:
+            body: Any = msgspec.json.decode(content)
+        except msgspec.DecodeError:
+            body = {}
+        own = body if narrow.is_object(body) else {}
+        self.id = str(own.get("id") or "")
+        self._body = _as_completion(protocol, own)
+        self.reply = Reply(body=self._body, seconds=0.0, cached=False, asked_characters=request_bytes)
+
+    @property
+    def tokens(self) -> tuple[int, int, int]:
+        """Tokens read, written, and of those read the ones that the service had from an earlier call."""
+        return _tokens(self.reply, has_text=self._protocol != "embeddings")
+
+    @property
+    def texts(self) -> list[str]:
+        """What each choice says; calls of tools stand in it, each in a line."""
+        choices: list[Mapping[str, Any]] = self._body.get("choices") or []
+        return [_with_calls(text_of(each["message"].get("content")), calls_of(each["message"])) for each in choices]
+
+
+class EventReader:
+    """An answer that comes as server-sent events.
+
+    Args:
+        protocol: of the answer.
+        request_bytes: see `WholeReply`.
+    """
+
+    def __init__(self, protocol: Protocol, request_bytes: int) -> None:
+        self._protocol: Protocol = protocol
+        self._request_bytes = request_bytes
+        self._events = {"messages": MessageEvents, "responses": ResponseEvents}.get(protocol, lambda: None)()
+        self._read = Heard()
+        self.id = ""
+        self.ended = False
+        """Whether the event has come that says so."""
+
+    def read(self, event: bytes) -> bool:
+        """Take an event in; whether it is the count of tokens alone, which only who asks for it gets."""
+        data = b"".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
+        if data == _DONE:
+            self.ended = True
+            return False
+        try:
+            body: Any = msgspec.json.decode(data) if data else None
+        except msgspec.DecodeError:
+            return False
+        if not narrow.is_object(body):
+            return False
+        self.ended = self.ended or body.get("type") in _LAST
+        named: Any = body.get("message") if self._protocol == "messages" else body
+        if not self.id and narrow.is_object(named):
+            self.id = str(named.get("id") or "")
+        for _ in self._read.pieces(self._chunks(body)):
+            pass
+        return not body.get("choices", True) and bool(body.get("usage"))
+
+    def _chunks(self, body: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+        if self._events is not None:
+            yield from self._events.chunks(body)
+        elif self._protocol == "completions":
+            choices = [{**each, "delta": {"content": each.get("text")}} for each in body.get("choices") or ()]
+            yield {**body, "choices": choices}
+        else:
+            yield body
+
+    @property
+    def tokens(self) -> tuple[int, int, int]:
+        """See `WholeReply`; of an answer that broke off, as far as it came."""
+        reply = Reply(body=self._read.body, seconds=0.0, cached=False, asked_characters=self._request_bytes)
+        return _tokens(reply, has_text=True)
+
+    @property
+    def text(self) -> str:
+        """What was said so far."""
+        return _with_calls("".join(self._read.text), ToolCall.joined(self._read.calls))
+
+
+def events_in(rest: bytes) -> tuple[list[bytes], bytes]:
+    r"""The whole events in bytes of a stream, each with its end, and what comes after them.
+
+    >>> events_in(b"data: 1\n\ndata: 2\r\n\r\ndata")
+    ([b'data: 1\n\n', b'data: 2\r\n\r\n'], b'data')
+    """
+    events: list[bytes] = []
+    start = 0
+    for match in _END.finditer(rest):
+        events.append(rest[start : match.end()])
+        start = match.end()
+    return events, rest[start:]
+
+
+def _as_completion(protocol: Protocol, body: dict[str, Any]) -> dict[str, Any]:
+    """An answer as the body of a chat completion."""
+    made: Any = body
+    if protocol == "messages":
+        made = message_reply(body)
+    elif protocol == "responses":
+        made = response_reply(body)
+    elif protocol == "completions":
+        choices = [{**each, "message": {"content": each.get("text")}} for each in body.get("choices") or ()]
+        made = {**body, "choices": choices}
+    if not narrow.is_object(made):
+        return {}
+    choices: Any = made.get("choices")
+    fit = narrow.is_array(choices) and all(narrow.is_object(c) and narrow.is_object(c.get("message")) for c in choices)
+    return made if fit else {"usage": made.get("usage")}
+
+
+def _tokens(reply: Reply, *, has_text: bool) -> tuple[int, int, int]:
+    return reply.tokens_in, reply.tokens_out if has_text else 0, reply.tokens_cached
+
+
+def _with_calls(text: str, calls: "tuple[ToolCall, ...] | list[ToolCall]") -> str:
+    return "\n".join([text, *(call.text for call in calls)]).strip("\n") if calls else text

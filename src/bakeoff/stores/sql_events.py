@@ -1,0 +1,193 @@
+"""The event log in PostgreSQL, for several hosts at once: `postgresql://…`.
+
+A table of its own, beside the records or in another database. Events are numbered under a lock that is held until their
+transaction is committed: so numbers ascend in the order in which events are seen, over all hosts, whatever their clocks
+say, and a cursor is a number. Nothing is moved: `compact` has nothing to do.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, text
+
+from bakeoff.core.errors import NotFoundError
+from bakeoff.core.events import KINDS, LARGEST_MS, Cursor, E, Event, Named, Reading
+from bakeoff.core.protocols import Clock
+from bakeoff.stores.appending import Appender
+from bakeoff.stores.database import Database, connect
+from bakeoff.stores.segments import EventQuery, Numbered, StoredEvent
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["SqlEvents", "open_events"]
+
+_LOCK = 0x62616B66  # any number that only this log uses: PostgreSQL's advisory lock
+_PAGE = 2_000
+_ROWS = 20_000
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS bakeoff_events (
+    seq bigint PRIMARY KEY, kind text NOT NULL, key bigint, time_ms bigint NOT NULL, payload bytea NOT NULL
+);
+CREATE INDEX IF NOT EXISTS bakeoff_events_key ON bakeoff_events (key) WHERE key IS NOT NULL;
+"""
+_APPEND = """
+INSERT INTO bakeoff_events (seq, kind, key, time_ms, payload)
+SELECT (SELECT coalesce(max(seq), 0) FROM bakeoff_events) + n, kind, key, time_ms, payload
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bytea[]) WITH ORDINALITY AS new (kind, key, time_ms, payload, n)
+"""
+_LAST = "SELECT coalesce(max(seq), 0) FROM bakeoff_events"
+_READ = """
+SELECT seq, kind, time_ms, payload FROM bakeoff_events
+WHERE seq > %s AND seq <= %s AND kind = ANY(%s) AND time_ms >= %s AND time_ms < %s ORDER BY seq LIMIT %s
+"""
+_GET = "SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE key = ANY(%s) AND kind = %s ORDER BY seq"
+
+
+def open_events(url: str, *, folder: Path, clock: Clock) -> "SqlEvents":
+    """Open the event log at `postgresql://…`; its table is made when it is missing.
+
+    Raises:
+        MissingExtraError: the driver is not installed. StoreError: the database cannot be used.
+    """
+    database = connect(url, folder)
+    try:
+        with database.write() as connection:
+            _take_turn(connection)
+            connection.execute(text(_SCHEMA))
+    except BaseException:
+        database.close()
+        raise
+    return SqlEvents(database, clock)
+
+
+class SqlEvents:
+    """An `EventLog` in a database; safe to use from several threads, processes and hosts."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._appender = Appender(self._write, clock, place=database.place)
+
+    def append(self, events: Sequence[Event], *, durable: bool = True) -> None:
+        """Add events; with `durable` it returns only after they are committed (see `Appender.append`)."""
+        self._appender.append(events, durable=durable)
+
+    def submit(self, events: Sequence[Event], *, urgent: bool = True) -> "Future[None]":
+        """Add events; the future ends when they are committed, or says why they are not (see `Appender.submit`)."""
+        return self._appender.submit(events, urgent=urgent)
+
+    def _write(self, items: Sequence[StoredEvent]) -> None:
+        from bakeoff.stores.ids import keys_of  # numpy takes a while to import
+
+        keys = list(keys_of((item.kind, item.payload) for item in items))
+        columns = [item.kind for item in items], keys, [item.time_ms for item in items], [i.payload for i in items]
+        with self._database.write() as connection:
+            _take_turn(connection)
+            connection.exec_driver_sql(_APPEND, columns)
+
+    def read(
+        self,
+        *kinds: type[E],
+        after: Cursor | None = None,
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> Reading[E]:
+        """Events of these classes with since_ms ≤ time_ms < until_ms, after the cursor, in the order of appending.
+
+        Raises:
+            NotFoundError: the cursor is none of this kind of log; while reading, the log has no such place.
+        """
+        if after is not None and not after.isdecimal():
+            raise NotFoundError(f"expected a cursor that this log gave, received {after!r}; read it from the start")
+        wanted = EventQuery(
+            kinds=kinds,
+            since_ms=-LARGEST_MS if since_ms is None else since_ms,
+            until_ms=LARGEST_MS if until_ms is None else until_ms,
+        )
+        at = [int(after or 0)]
+
+        def events() -> Iterator[E]:
+            for row in self._rows(wanted, at):
+                if isinstance(row.event, kinds):
+                    yield row.event
+
+        return Reading(events(), lambda: Cursor(str(at[0])))
+
+    def _rows(self, wanted: EventQuery, at: list[int]) -> Iterator[Numbered]:
+        """The wanted events after `at[0]`, which is moved along, up to what the log has now."""
+        names = sorted({KINDS[kind] for kind in wanted.kinds})
+        with self._database.read() as connection:
+            last = int(connection.execute(text(_LAST)).scalar_one())
+        if at[0] > last:
+            raise NotFoundError(
+                f"expected what was read before, up to event {at[0]} at {self._database.place}, found {last}: events "
+                "were lost, or an older log was restored; read it from the start"
+            )
+        place = at[0]
+        while True:
+            bounds = (place, last, names, wanted.since_ms, wanted.until_ms, _PAGE)
+            with self._database.read() as connection:  # not while the caller works on what it got
+                page = connection.exec_driver_sql(_READ, bounds).all()
+            for seq, kind, time_ms, payload in page:
+                place = int(seq)
+                if (row := wanted.read(place, StoredEvent(kind, time_ms, bytes(payload)))) is not None:
+                    at[0] = place
+                    yield row
+            if len(page) < _PAGE:
+                at[0] = last
+                return
+
+    def get(self, kind: type[Named], ids: Collection[str]) -> list[Named]:
+        """The events of this class with one of these ids, in the order of appending."""
+        from bakeoff.stores.ids import key  # numpy takes a while to import
+
+        wanted = EventQuery(kinds=(kind,), ids=frozenset(ids))
+        keys = sorted({key(KINDS[kind], name) for name in ids})
+        with self._database.read() as connection:
+            rows = connection.exec_driver_sql(_GET, (keys, KINDS[kind])).all() if keys else []
+        events = (wanted.read(seq, StoredEvent(name, time_ms, bytes(payload))) for seq, name, time_ms, payload in rows)
+        return [row.event for row in events if row is not None and isinstance(row.event, kind)]
+
+    def scan(self, kind: type[Event]) -> "pl.LazyFrame":
+        """All events of this class as a table in no order: its fields, and `seq`."""
+        import polars as pl
+
+        from bakeoff.data import event_table
+
+        parts = [event_table.table([])]
+        with self._database.read() as connection:
+            streamed = connection.execution_options(stream_results=True, max_row_buffer=_ROWS)
+            rows = streamed.exec_driver_sql(
+                "SELECT seq, kind, payload FROM bakeoff_events WHERE kind = %s", (KINDS[kind],)
+            )
+            parts += [
+                event_table.table((seq, name, bytes(payload)) for seq, name, payload in page)
+                for page in rows.partitions(_ROWS)
+            ]
+        return event_table.of_class(pl.concat(parts).lazy(), kind).drop("rest")
+
+    def problem(self) -> str | None:
+        """Why events cannot be written at the moment: a database that does not answer or keep up."""
+        return self._database.problem() or self._appender.problem()
+
+    def compact(self) -> int:
+        """Nothing: events stay where they are."""
+        return 0
+
+    def close(self) -> None:
+        """Write what waits and close.
+
+        Raises:
+            StoreError: events added without `durable` could not be written.
+        """
+        try:
+            self._appender.close()
+        finally:
+            self._database.close()
+
+
+def _take_turn(connection: Connection) -> Any:
+    """Wait for other writers; the turn ends with the transaction."""
+    return connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -1,0 +1,158 @@
+"""How pages become HTML: the templates with their filters, and the two files that pages ask for."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import Response
+
+from bakeoff.report import numbers
+from bakeoff.web.pages import drawing
+from bakeoff.web.pages.calls import PageCall, Shown, address
+from bakeoff.web.pages.runs import cell
+
+__all__ = ["POLICY", "Site"]
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+ASSETS = {"pages.css": "text/css; charset=utf-8", "pages.js": "text/javascript; charset=utf-8"}
+YEAR_S = 31_536_000
+FILTERS = (
+    *("chance", "count", "cut", "dollars", "duration", "interval", "limits", "milliseconds", "number", "part"),
+    *("share", "signed", "size"),
+)
+PAGES = (
+    ("o", "Overview", "/", True),
+    ("r", "Runs", "/runs", False),
+    ("v", "Verdict", "/verdict", True),
+    ("e", "Endpoints", "/endpoints", True),
+    ("m", "Models", "/models", True),
+    ("q", "Review", "/review", True),
+    ("d", "Data", "/data", True),
+    ("t", "Traces", "/traces", False),
+    ("l", "Loop", "/loop", True),
+)
+"""The key behind `g`, the name, the address, and whether it needs a project."""
+PARTS = ("compare_curves.html", "compare_paired.html", "compare_rows.html", "endpoint_answer.html")
+"""Templates of parts of pages that may be opened by themselves, where no script runs."""
+BELONGS = {"/compare": "/runs", "/predictions": "/endpoints", "/report": "/verdict"}
+"""Pages that are part of another one."""
+
+
+class Site:
+    """The templates and the files of the pages."""
+
+    def __init__(self) -> None:
+        self._assets = {name: files("bakeoff.web.pages").joinpath(name).read_bytes() for name in ASSETS}
+
+    @cached_property
+    def _environment(self) -> Environment:
+        environment = Environment(
+            loader=PackageLoader("bakeoff.web.pages", "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        filters: dict[str, Any] = {name: getattr(numbers, name) for name in FILTERS}
+        filters |= {"when": when, "day": day, "ago": ago, "clean": clean}
+        environment.filters.update(filters)
+        shared: dict[str, Any] = {"address": address, "draw": drawing, "cell": cell}
+        shared |= {"style": self._hashed("pages.css"), "script": self._hashed("pages.js")}
+        environment.globals.update(shared)
+        return environment
+
+    def html(self, call: PageCall, shown: Shown) -> str:
+        """A template as HTML."""
+        first = "/" + call.path["here"].split("/")[1]
+        here = BELONGS.get(first, first)
+        listed = [page for page in PAGES if call.of_project is not None or not page[3]]
+        values: Mapping[str, Any] = {
+            "call": call,
+            "pages": listed,
+            "here": here,
+            "done": call.query.get("done", ""),
+            "title": "",
+            **shown.values,
+        }
+        if call.alone and shown.template in PARTS:
+            return self._environment.get_template("part.html").render(values, part=shown.template)
+        return self._environment.get_template(shown.template).render(values)
+
+    def response(self, call: PageCall, shown: Shown, *, status: int = 200, seen: str | None = None) -> Response:
+        """A template as an answer; one that the reader has already (`seen`) is not sent again."""
+        body = self.html(call, shown).encode("utf-8", "surrogatepass")
+        tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        if seen == tag and status == 200:  # noqa: PLR2004
+            return Response(status_code=304, headers={**HEADERS, "etag": tag})
+        return Response(
+            body, status_code=status, headers={**HEADERS, "etag": tag}, media_type="text/html; charset=utf-8"
+        )
+
+    def asset(self, name: str) -> Response | None:
+        """A file of the pages; None where there is none of this name."""
+        if name not in self._assets:
+            return None
+        headers = {"cache-control": f"public, max-age={YEAR_S}, immutable", "x-content-type-options": "nosniff"}
+        return Response(self._assets[name], media_type=ASSETS[name], headers=headers)
+
+    def _hashed(self, name: str) -> str:
+        return f"/pages/{name}?{hashlib.blake2b(self._assets[name], digest_size=6).hexdigest()}"
+
+
+def when(time_ms: float | None) -> Markup | str:
+    """A time, which the script tells in the reader's zone: of the same width in any."""
+    if time_ms is None:
+        return "–"
+    text = numbers.day(time_ms) if abs(time_ms) > numbers_last() else _utc(time_ms, "%Y-%m-%d %H:%M:%S")
+    stamp = "" if abs(time_ms) > numbers_last() else _utc(time_ms, "%Y-%m-%dT%H:%M:%SZ")
+    return Markup('<time datetime="{0}" title="{1} UTC">{1}</time>').format(stamp, text)
+
+
+def day(time_ms: float) -> str:
+    """The day of a time, in UTC."""
+    return numbers.day(time_ms)[:10]
+
+
+def ago(time_ms: float | None, now_ms: float) -> str:
+    """How long ago, in one unit.
+
+    >>> ago(0, 5_000), ago(0, 7_200_000), ago(None, 0)
+    ('5 s ago', '2 h ago', '–')
+    """
+    if time_ms is None:
+        return "–"
+    seconds = max(0.0, (now_ms - time_ms) / 1000)
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def clean(text: object, longest: int = 200) -> str:
+    """Text of a client: cut, and without what turns the direction of writing or is no character."""
+    shown = "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in str(text))
+    return numbers.cut(shown, longest)
+
+
+def numbers_last() -> int:
+    """The last time that has a name."""
+    return 253_402_300_799_000
+
+
+def _utc(time_ms: float, form: str) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime(form)

@@ -1,0 +1,286 @@
+"""Calls that go to a service as they are: from body to body past routes and threads.
+
+For endpoints with upstreams that speak the caller's protocol. What is not for them goes on to the ordinary handlers.
+An answer gets the id of its prediction in place of its own, so that feedback can name it; but for responses, whose id
+means something to their service (`previous_response_id`): theirs stands in the header `x-bakeoff-prediction-id` alone.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bakeoff.chat.client import RefusedError
+from bakeoff.core.events import Event
+from bakeoff.core.principals import ANONYMOUS, Principal
+from bakeoff.serve.gateway.gateway import PATHS, CachedReply, Gateway, GatewayCall
+from bakeoff.serve.gateway.replies import EventReader, Protocol, WholeReply, events_in, renamed
+from bakeoff.serve.gateway.upstream import EVENTS, Upstream, UpstreamError, UpstreamReply
+from bakeoff.web.auth import Authenticator
+from bakeoff.web.problems import anthropic_error, openai_error
+from bakeoff.web.serving.context import Serving
+from bakeoff.web.serving.conversing import sse
+from bakeoff.web.serving.direct import again, whole_body
+
+__all__ = ["Relay"]
+
+PROTOCOLS: dict[str, Protocol] = {f"/v1{path}": protocol for protocol, path in PATHS.items()}
+STREAM, OPTIONS = "stream", "stream_options"
+COUNTED = frozenset[Protocol]({"chat", "completions"})
+"""Protocols whose streams count tokens only where that is wanted."""
+ID = b"x-bakeoff-prediction-id"
+
+_values = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass(slots=True)
+class _Answering:
+    """A call on its way: who answers, and where to."""
+
+    gateway: Gateway
+    call: GatewayCall
+    send: Send
+
+
+class Relay:
+    """ASGI middleware before the routes.
+
+    Args:
+        app: what answers all else.
+        serving: the endpoints.
+        routes: those of conversations, by whose pattern requests are counted.
+        authenticator: says who calls; who may not, is told so by the routes.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, serving: Serving, routes: list[Route], authenticator: Authenticator | None
+    ) -> None:
+        self._app, self._serving, self._authenticator = app, serving, authenticator
+        self._routes = {route.path: route for route in routes}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass it on."""
+        gateways = self._serving.plane.gateways
+        is_call = bool(gateways) and scope["type"] == "http" and scope["method"] == "POST"
+        protocol = PROTOCOLS.get(scope["path"]) if is_call else None
+        if protocol is None:
+            await self._app(scope, receive, send)
+            return
+        body, last = await whole_body(receive)
+        values = _decoded(body) if last is None else None
+        gateway = None if values is None else gateways.get(_text(values.get("model")) or "")
+        principal = await self._principal(scope) if gateway is not None and gateway.speaks(protocol) else None
+        if (
+            values is None
+            or gateway is None
+            or principal is None
+            or not principal.reaches("endpoint", gateway.endpoint)
+        ):
+            await self._app(scope, again(body, last, receive), send)
+            return
+        scope["route"] = self._routes[scope["path"]]
+        call = GatewayCall(
+            protocol=protocol,
+            body=values,
+            size=len(body),
+            caller=None if principal is ANONYMOUS else principal.name,
+            admission=gateway.admit(principal.name),
+        )
+        await self._while_connected(receive, self._answer(_Answering(gateway, call, send)))
+
+    async def _principal(self, scope: Scope) -> Principal | None:
+        """The caller, if it may call endpoints."""
+        if self._authenticator is None:
+            return ANONYMOUS
+        principal = await self._authenticator(Headers(scope=scope))
+        return principal if principal is not None and principal.may("predict") else None
+
+    @staticmethod
+    async def _while_connected(receive: Receive, answering: Any) -> None:
+        """Answer, unless the caller goes away: then the call to the service ends, too."""
+        task = asyncio.ensure_future(answering)
+        watching = asyncio.ensure_future(receive())
+        watching.add_done_callback(lambda _: task.cancel())
+        gone = False
+        try:
+            await task
+        except asyncio.CancelledError:
+            gone = watching.done() and not watching.cancelled()
+            if not gone:
+                task.cancel()
+                raise
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+    async def _answer(self, answering: _Answering) -> None:
+        gateway, call = answering.gateway, answering.call
+        known = gateway.cached(call)
+        if known is not None:
+            await self._answer_again(answering, known)
+            return
+        wants_count = _counts(call)
+        body = call.body if wants_count or not _streams(call) else _counting(call.body)
+        with self._serving.generation(gateway).relayed() as measured:
+            try:
+                upstream, reply = await gateway.ask(lambda each: (PATHS[call.protocol], each.encoded(body)))
+            except asyncio.CancelledError:
+                call.admission.settle()
+                raise
+            except Exception as error:
+                self._serving.submit(gateway.recorder, gateway.failed(call, error))  # which hides no other failure
+                raise
+            measured.begin()
+            if not reply.is_answer:
+                await self._refuse(answering, upstream, reply)
+            elif reply.parts is None:
+                measured.finish(await self._answer_whole(answering, upstream, reply))
+            else:
+                tokens = await self._stream(answering, upstream, reply.parts, wants_count=wants_count)
+                if tokens is not None:
+                    measured.finish(tokens)
+
+    async def _answer_again(self, answering: _Answering, known: CachedReply) -> None:
+        """Give an answer that was given before; it costs nothing, and is a prediction of its own."""
+        gateway, call = answering.gateway, answering.call
+        await self._log(gateway, gateway.answered(call, known.upstream, known.texts, None))
+        content = known.content.replace(known.id.encode(), call.id.encode())
+        extra = [(b"x-bakeoff-cache", b"hit")]
+        await _start(answering, known.upstream, media_type=known.media_type, length=len(content), extra=extra)
+        await answering.send({"type": "http.response.body", "body": content})
+
+    async def _refuse(self, answering: _Answering, upstream: Upstream, reply: UpstreamReply) -> None:
+        """What the caller did wrong, in the service's words."""
+        gateway, error = answering.gateway, RefusedError(f"{upstream.name} refuses (HTTP {reply.status})")
+        self._serving.submit(gateway.recorder, gateway.failed(answering.call, error, upstream))
+        await _start(answering, upstream, status=reply.status, media_type=reply.media_type, length=len(reply.body))
+        await answering.send({"type": "http.response.body", "body": reply.body})
+
+    async def _answer_whole(
+        self, answering: _Answering, upstream: Upstream, reply: UpstreamReply
+    ) -> tuple[int, int, int]:
+        gateway, call = answering.gateway, answering.call
+        whole = WholeReply(call.protocol, reply.body, call.size)
+        texts = [] if call.protocol == "embeddings" else whole.texts  # no label ever comes for vectors
+        content = reply.body if call.protocol == "responses" else renamed(reply.body, whole.id, call.id)
+        await self._log(gateway, gateway.answered(call, upstream, texts, whole.tokens))
+        gateway.keep(call, CachedReply(upstream, reply.media_type, content, call.id, texts))
+        await _start(answering, upstream, status=reply.status, media_type=reply.media_type, length=len(content))
+        await answering.send({"type": "http.response.body", "body": content})
+        return whole.tokens
+
+    async def _stream(
+        self, answering: _Answering, upstream: Upstream, parts: AsyncGenerator[bytes], *, wants_count: bool
+    ) -> tuple[int, int, int] | None:
+        """Pass events on as they come; the tokens, None where the answer broke off.
+
+        Its end is not told before the log has it. What a caller breaks off is logged as far as it came.
+        """
+        gateway, call, send = answering.gateway, answering.call, answering.send
+        reader, rest, is_logged = EventReader(call.protocol, call.size), b"", False
+        sent: list[bytes] = []
+        await _start(answering, upstream, media_type=EVENTS)
+        try:
+            async with aclosing(parts):
+                async for part in parts:
+                    events, rest = events_in(rest + part)
+                    content = b"".join(_passed(reader, events, call, wants_count=wants_count))
+                    if reader.ended and not is_logged:
+                        is_logged = True
+                        await self._log(gateway, gateway.answered(call, upstream, [reader.text], reader.tokens))
+                    sent.append(content)
+                    if content:
+                        await send({"type": "http.response.body", "body": content, "more_body": True})
+        except asyncio.CancelledError:
+            if not is_logged:
+                self._serving.submit(gateway.recorder, gateway.answered(call, upstream, [reader.text], reader.tokens))
+            raise
+        except UpstreamError as error:
+            if not is_logged:
+                self._serving.submit(gateway.recorder, gateway.failed(call, error, upstream))
+            await send({"type": "http.response.body", "body": _broken(call.protocol, error)})
+            return None
+        if not is_logged:  # a service that does not say that it has ended
+            await self._log(gateway, gateway.answered(call, upstream, [reader.text], reader.tokens))
+        elif not rest:
+            gateway.keep(call, CachedReply(upstream, EVENTS, b"".join(sent), call.id, [reader.text]))
+        await send({"type": "http.response.body", "body": rest})
+        return reader.tokens
+
+    async def _log(self, gateway: Gateway, events: Sequence[Event]) -> None:
+        await self._serving.logged(gateway.recorder, events)
+
+
+def _passed(reader: EventReader, events: Sequence[bytes], call: GatewayCall, *, wants_count: bool) -> list[bytes]:
+    """The events that the caller gets, under the prediction's id."""
+    passed: list[bytes] = []
+    for event in events:
+        if reader.read(event) and not wants_count:
+            continue
+        passed.append(event if call.protocol == "responses" else renamed(event, reader.id, call.id))
+    return passed
+
+
+def _broken(protocol: Protocol, error: UpstreamError) -> bytes:
+    """The last event of a stream that broke off: its status is sent already."""
+    if protocol == "messages":
+        return sse(anthropic_error(error), "error")
+    if protocol == "responses":
+        shown = openai_error(error)["error"]
+        return sse({"type": "error", "code": shown["code"], "message": shown["message"], "param": None}, "error")
+    return sse(openai_error(error))
+
+
+async def _start(
+    answering: _Answering,
+    upstream: Upstream,
+    *,
+    status: int = 200,
+    media_type: str,
+    length: int | None = None,
+    extra: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
+    headers = [
+        (b"content-type", media_type.encode("latin-1")),
+        (ID, answering.call.id.encode()),
+        (b"x-bakeoff-upstream", upstream.name.encode("latin-1", "replace")),
+        *extra,
+        (b"cache-control", b"no-cache") if length is None else (b"content-length", b"%d" % length),
+    ]
+    await answering.send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def _decoded(body: bytes) -> dict[str, Any] | None:
+    """The values of a request as they were written; None for what is none."""
+    try:
+        return _values(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    decoded: Any = None if value is None else msgspec.json.decode(value)
+    return decoded if isinstance(decoded, str) else None
+
+
+def _streams(call: GatewayCall) -> bool:
+    return call.protocol in COUNTED and call.body.get(STREAM) == msgspec.Raw(b"true")
+
+
+def _counts(call: GatewayCall) -> bool:
+    """Whether the caller wants the count of tokens at the end of a stream."""
+    options: Any = msgspec.json.decode(call.body[OPTIONS]) if OPTIONS in call.body else None
+    return isinstance(options, dict) and bool(options.get("include_usage"))
+
+
+def _counting(values: Any) -> dict[str, Any]:
+    """A request that wants its tokens counted, as we do."""
+    options: Any = msgspec.json.decode(values[OPTIONS]) if OPTIONS in values else None
+    return {**values, OPTIONS: {**(options if isinstance(options, dict) else {}), "include_usage": True}}

@@ -1,0 +1,91 @@
+"""Sessions of people in browsers: a cookie that only this site gets, and tokens against forged requests.
+
+The cookie is a random secret of 256 bits, of which the records have the hash: there is nothing to forge, a copy of the
+records signs nobody in, and a session that was ended is refused within half a second. It is HttpOnly, SameSite=Lax, and
+with TLS `__Host-` (Secure, of this host alone). Each sign-in makes a new one, so that none can be planted.
+"""
+
+import hmac
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+
+from bakeoff.core.principals import Principal
+from bakeoff.web.problems import HttpError
+
+__all__ = ["PAGE_HEADERS", "SAFE_METHODS", "cookie_of", "local_target", "require_form", "require_same_origin"]
+__all__ += ["set_cookie"]
+
+NAME = "bakeoff_session"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+PAGE_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of pages that hold no script."""
+
+
+def _named(name: str, *, secure: bool) -> str:
+    """The name of a cookie: with TLS one that a browser takes from this host alone, so that no other can plant it."""
+    return f"__Host-{name}" if secure else name
+
+
+def cookie_of(headers: Mapping[str, str], *, secure: bool, name: str = NAME) -> str | None:
+    """The value of a cookie of ours in a request."""
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return None
+    morsel = cookies.get(_named(name, secure=secure))
+    return None if morsel is None else morsel.value
+
+
+def set_cookie(response: Response, value: str, *, secure: bool, seconds: int, name: str = NAME) -> None:
+    """Give a browser a cookie; with no seconds, take it."""
+    response.set_cookie(
+        _named(name, secure=secure),
+        value,
+        max_age=seconds,
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def require_form(principal: Principal, token: str | None) -> None:
+    """See that a form is one of this person's session; whoever calls with a token needs none.
+
+    Raises:
+        HttpError: it is not (403).
+    """
+    expected = principal.form_token
+    if expected is not None and not hmac.compare_digest(expected.encode(), (token or "").encode()):
+        raise HttpError(403, "ForeignForm", "expected a form of this session, received another: load the page again")
+
+
+def require_same_origin(headers: Mapping[str, str], scheme: str) -> None:
+    """See that a request which a browser's cookie speaks for was made by a page of this site.
+
+    Raises:
+        HttpError: another site's page made it, or the browser does not say (403).
+    """
+    site, origin, host = headers.get("sec-fetch-site"), headers.get("origin"), headers.get("host", "")
+    same = origin in {f"https://{host}", f"{scheme}://{host}"} if origin is not None else site == "same-origin"
+    if not same or site not in {None, "same-origin"}:
+        raise HttpError(403, "ForeignOrigin", "expected a page of this site to ask for a change, received another's")
+
+
+def local_target(target: str | None) -> str:
+    """A place of this site to go to after signing in; the start, for whatever may lead elsewhere."""
+    if not target or not target.startswith("/") or any(ord(each) <= ord(" ") or each == "\\" for each in target):
+        return "/"
+    parts = urlsplit(target)
+    return target if not parts.scheme and not parts.netloc and not target.startswith("//") else "/"

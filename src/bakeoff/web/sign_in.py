@@ -1,0 +1,186 @@
+"""How people sign in to pages: by an account, or with a provider of OpenID Connect; and out again."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from urllib.parse import parse_qsl, quote, unquote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from bakeoff.core.errors import NotFoundError, SecurityError, StoreError
+from bakeoff.security.accounts import Accounts
+from bakeoff.security.openid import OpenId
+from bakeoff.security.tokens import AccessTokens
+from bakeoff.web.permissions import permission
+from bakeoff.web.problems import HttpError
+from bakeoff.web.sessions import (
+    PAGE_HEADERS,
+    cookie_of,
+    local_target,
+    require_form,
+    require_same_origin,
+    set_cookie,
+)
+
+__all__ = ["SignIn"]
+
+BEGUN = "bakeoff_sign_in"
+BEGUN_S = 600
+MOST_FORM = 1 << 16
+SEE_OTHER = 303
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """The routes by which people sign in.
+
+    Attributes:
+        sessions: what browsers get.
+        accounts: of people; None where there are none.
+        openid: the provider; None where there is none.
+        roles: the role of each value of the provider's claim.
+        default_role: of who has none of these; None refuses them.
+        session_ms: how long a session lasts.
+        public_url: where browsers reach this site; else as they say.
+        secure: whether that is by TLS.
+    """
+
+    sessions: AccessTokens
+    accounts: Accounts | None = None
+    openid: OpenId | None = None
+    roles: Mapping[str, str] = field(default_factory=dict[str, str])
+    default_role: str | None = None
+    session_ms: int = 12 * 3_600_000
+    public_url: str | None = None
+    secure: bool = False
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        return [
+            Route("/sign-in", self.page, methods=["GET"]),
+            Route("/sign-in", self.enter, methods=["POST"]),
+            Route("/sign-in/openid", self.begin, methods=["GET"]),
+            Route("/sign-in/callback", self.finish, methods=["GET"]),
+            Route("/sign-out", self.leave, methods=["POST"]),
+        ]
+
+    @permission("public")
+    async def page(self, request: Request) -> Response:
+        """The form; for who is signed in, the one to sign out."""
+        return self._form(request, local_target(request.query_params.get("next")))
+
+    @permission("public")
+    async def enter(self, request: Request) -> Response:
+        """Sign in with name and password."""
+        require_same_origin(request.headers, request.url.scheme)
+        form = await _form_of(request)
+        target = local_target(form.get("next"))
+        if self.accounts is None:
+            raise HttpError(404, "NotFoundError", "expected a provider to sign in with: there are no accounts here")
+        name, password = form.get("name", ""), form.get("password", "")
+        account = await run_in_threadpool(self.accounts.signed_in, name, password)
+        if account is None:
+            return self._form(request, target, "Name or password are not right, or were not too often.", status=401)
+        return await self._signed_in(request, target, account.name, account.roles, account.scopes)
+
+    @permission("public")
+    async def begin(self, request: Request) -> Response:
+        """Go to the provider."""
+        if self.openid is None:
+            raise HttpError(404, "NotFoundError", "expected an account to sign in with: there is no provider here")
+        secret, target = secrets.token_urlsafe(32), local_target(request.query_params.get("next"))
+        address = await run_in_threadpool(self.openid.begin, secret, self._callback(request))
+        response = RedirectResponse(address, SEE_OTHER, headers=dict(PAGE_HEADERS))
+        set_cookie(response, f"{secret}{quote(target)}", secure=self.secure, seconds=BEGUN_S, name=BEGUN)
+        return response
+
+    @permission("public")
+    async def finish(self, request: Request) -> Response:
+        """Come back from the provider."""
+        secret, slash, rest = (cookie_of(request.headers, secure=self.secure, name=BEGUN) or "").partition("/")
+        if self.openid is None or not secret:
+            raise HttpError(403, "SecurityError", "expected to come back from the sign-in that began here: begin again")
+        answer = dict(request.query_params)
+        try:
+            person = await run_in_threadpool(self.openid.finish, secret, answer, self._callback(request))
+        except (SecurityError, StoreError) as error:
+            return self._form(request, "/", str(error), status=403 if isinstance(error, SecurityError) else 502)
+        roles = tuple(dict.fromkeys(self.roles[each] for each in person.groups if each in self.roles))
+        roles = roles or (() if self.default_role is None else (self.default_role,))
+        if not roles:
+            return self._form(request, "/", f"{person.name} has no role here: ask who runs this site.", status=403)
+        response = await self._signed_in(request, local_target(unquote(slash + rest)), person.name, roles, ())
+        set_cookie(response, "", secure=self.secure, seconds=0, name=BEGUN)
+        return response
+
+    @permission("public")
+    async def leave(self, request: Request) -> Response:
+        """Sign out: the session ends in every process."""
+        require_same_origin(request.headers, request.url.scheme)
+        principal = self.sessions.principal(self._session(request))
+        if principal is not None:
+            require_form(principal, (await _form_of(request)).get("csrf"))
+        await run_in_threadpool(self._end, request)
+        response = RedirectResponse("/sign-in", SEE_OTHER, headers=dict(PAGE_HEADERS))
+        set_cookie(response, "", secure=self.secure, seconds=0)
+        return response
+
+    async def _signed_in(
+        self, request: Request, target: str, name: str, roles: Sequence[str], scopes: Sequence[str]
+    ) -> Response:
+        """A new session, whatever the browser had before, which ends."""
+        await run_in_threadpool(self._end, request)
+        _, text = await run_in_threadpool(
+            lambda: self.sessions.create(name, roles=roles, scopes=scopes, lifetime_ms=self.session_ms)
+        )
+        response = RedirectResponse(target, SEE_OTHER, headers=dict(PAGE_HEADERS))
+        set_cookie(response, text, secure=self.secure, seconds=self.session_ms // 1000)
+        return response
+
+    def _end(self, request: Request) -> None:
+        session = self._session(request)
+        identity = self.sessions.identity(session)
+        if identity is not None and self.sessions.principal(session) is not None:
+            try:
+                self.sessions.revoke(identity)
+            except NotFoundError:  # it has just gone
+                return
+
+    def _session(self, request: Request) -> str:
+        return cookie_of(request.headers, secure=self.secure) or ""
+
+    def _callback(self, request: Request) -> str:
+        base = self.public_url or f"{request.url.scheme}://{request.headers.get('host', '')}"
+        return f"{base.rstrip('/')}/sign-in/callback"
+
+    def _form(self, request: Request, target: str, problem: str = "", *, status: int = 200) -> Response:
+        principal = self.sessions.principal(self._session(request))
+        parts = [f"<p role=alert>{escape(problem)}</p>" if problem else ""]
+        if principal is not None:
+            hidden = f'<input type=hidden name=csrf value="{principal.form_token}">'
+            parts += [f"<p>Signed in as {escape(principal.name)}.</p>"]
+            parts += [f"<form method=post action=/sign-out>{hidden}<button>Sign out</button></form>"]
+        if self.accounts is not None:
+            parts += [
+                f'<form method=post action=/sign-in><input type=hidden name=next value="{escape(target)}">',
+                "<p><label>Name <input name=name autocomplete=username required></label></p>",
+                "<p><label>Password <input name=password type=password autocomplete=current-password required></label>",
+                "</p><button>Sign in</button></form>",
+            ]
+        if self.openid is not None:
+            parts += [f'<p><a href="/sign-in/openid?next={quote(target)}">Sign in with your organisation</a></p>']
+        head = "<!doctype html><html lang=en><meta charset=utf-8><title>Sign in</title>"
+        return HTMLResponse(f"{head}<main><h1>Sign in</h1>{''.join(parts)}</main>", status, headers=dict(PAGE_HEADERS))
+
+
+async def _form_of(request: Request) -> dict[str, str]:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_FORM:
+            raise HttpError(413, "TooLarge", f"expected a form of at most {MOST_FORM} bytes")
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))

@@ -1,0 +1,176 @@
+"""After `forget`, no file of a project holds the planted string, in any form; what others have stays."""
+
+import gzip
+import io
+import json
+import zipfile
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bakeoff import Project
+from bakeoff.actions.erased_content import erased, holds
+from bakeoff.chat.cache import ReplyCache
+from bakeoff.core.erasure import ERASED, PersonKey
+from bakeoff.core.errors import ConflictError, UsageError
+from bakeoff.core.events import FeedbackEvent, PredictionEvent
+from bakeoff.core.records import DocumentChange, RunChange
+
+KEY = "zoë.quux@planted.example"
+PERSON = PersonKey(KEY)
+
+
+def planted(folder):
+    """The planted string in the raw bytes of any file, or in a packed one."""
+    return [path.name for path in folder.rglob("*") if path.is_file() and holds(PERSON, path)]
+
+
+@pytest.fixture
+def project(films_project):
+    source = films_project / "films.csv"
+    rows = source.read_text()
+    theirs = [f"good film number {n} says {KEY},1999,yes\n" for n in range(5)]
+    source.write_text(rows + "".join(theirs))
+    with Project(films_project) as project:
+        project.run()
+        yield project
+
+
+def leave_traces(project):
+    mine = project.predict([{"review": f"great film of {KEY}", "year": 1999}] * 2)
+    others = project.predict([{"review": "dull film", "year": 1980}])
+    project.events.compact()
+    project.feedback([{"id": mine[0].id, "label": "yes"}, {"id": others[0].id, "label": "no"}])
+    project.feedback([{"id": others[0].id, "comment": f"told by {KEY}"}])
+    documents = project.records.documents
+    documents.apply([DocumentChange(collection="traces", key="tr-1", body={"trace_id": "tr-1", "tags": {}})])
+    for trace, words in (("tr-1", f"ask {KEY}"), ("tr-2", "ask somebody")):
+        documents.put("trace_spans", f"{trace}/s", {"inputs": words})
+    documents.put("evaluation_records", "d-1/r", {"inputs": {"who": KEY, "note": "all of this row is theirs"}})
+    documents.put("scorers", "s", {"text": f"as {KEY} said"})
+    run = project.last().run_id
+    project.records.runs.apply([RunChange(run_id=run, tags={"owner": KEY, "team": "films"}, params={KEY: "1"})])
+    cache = project.folder / ".bakeoff" / "cache"
+    ReplyCache(cache).keep("theirs", 0.1, {"text": KEY})
+    ReplyCache(cache).keep("others", 0.1, {"text": "paid for"})
+    (cache / "download.csv.gz").write_bytes(gzip.compress(f"a,{KEY}".encode()))
+    project._back_up()
+    return mine, others, run
+
+
+def test_nothing_is_left_in_any_file_and_others_keep_theirs(project):
+    mine, others, run = leave_traces(project)
+    before = project.models()
+    assert len(planted(project.folder)) > 6
+    source = project.folder / "films.csv"
+    assert project.forget(KEY).remaining == ("films.csv",)
+    source.write_text("".join(line for line in source.read_text().splitlines(keepends=True) if KEY not in line))
+    result = project.forget(KEY)
+    assert (result.remaining, result.events) == ((), 0)
+    assert planted(project.folder) == []
+    assert list(project.events.read(FeedbackEvent)) == list(project.events.get(FeedbackEvent, [others[0].id]))
+    assert [each.id for each in project.events.read(PredictionEvent)] == [others[0].id]
+    assert project.events.get(PredictionEvent, [mine[0].id]) == []
+    documents = project.records.documents
+    assert documents.find("traces") == []
+    assert [each.key for each in documents.find("trace_spans")] == ["tr-2/s"]
+    assert documents.find("evaluation_records") == []
+    assert documents.get("scorers", "s").body == {"text": f"as {ERASED} said"}
+    left = project.records.runs.get(run)
+    assert (left.tags["owner"], left.tags["team"]) == (ERASED, "films")
+    assert KEY not in left.params
+    assert set(ReplyCache(project.folder / ".bakeoff" / "cache").find(["theirs", "others"])) == {"others"}
+    assert project.verify() == []
+    assert project.audit.verify() == []
+    assert [each.content for each in project.models()] == [each.content for each in before]
+    assert project.predict([{"review": "great film", "year": 1999}])[0].label == "yes"
+    assert not project.run().unchanged
+    assert planted(project.folder) == []
+
+
+def test_models_that_learned_from_the_person_are_listed(project):
+    result = project.forget(KEY)
+    assert {each.version for each in result.models} == {f"films/{each.number}" for each in project.models()}
+    assert sum(each.live for each in result.models) == 1
+    assert not any(each.holds for each in result.models)
+    assert result.datasets == ("films/1",)
+    assert project.last().verdict.winner
+
+
+def test_models_whose_files_hold_the_key_are_removed_when_that_is_wanted(films_project):
+    """The family of this test counts first words: one that is a name stands in its file."""
+    source, key = films_project / "films.csv", PersonKey("quuxington")
+    source.write_text(source.read_text() + "quuxington film,1999,yes\n" * 9)
+    with Project(films_project) as project:
+        project.run()
+        source.write_text("".join(f"{line}\n" for line in source.read_text().splitlines() if key.text not in line))
+        first = project.forget(key.text)
+        held = {each.version for each in first.models if each.holds}
+        live = {each.version for each in first.models if each.live}
+        assert held
+        assert first.remaining
+        project.run()
+        second = project.forget(key.text, models=True)
+        assert {each.version for each in second.models if each.removed} == held
+        assert second.remaining == ()
+        assert not live & {f"films/{each.number}" for each in project.models()}
+        assert project.verify() == []
+
+
+def test_another_writer_of_the_log_stops_it(project):
+    project.predict([{"review": "great film", "year": 1999}])
+    with Project(project.folder) as other, pytest.raises(ConflictError, match="stop servers"):
+        other.forget(KEY)
+
+
+def test_keys_that_others_would_share_are_refused():
+    for text in ("ada", " ada@example.org"):
+        with pytest.raises(UsageError, match="4 characters"):
+            PersonKey(text)
+
+
+def _parquet(table):
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def test_forms_of_content():
+    rows = pl.DataFrame({"who": [KEY, "bo", None], "n": [1, 2, 3], "tags": [["a"], ["b"], [KEY]]})
+    left = pl.read_parquet(io.BytesIO(erased(PERSON, _parquet(rows))))
+    assert left.schema == rows.schema
+    assert left.rows() == [(None, None, None), ("bo", 2, ["b"]), (None, None, None)]
+    numbers = PersonKey("123456")
+    table = pl.DataFrame({"id": [123456, 1234567], "price": ["0.123456", "123456"]})
+    assert pl.read_parquet(io.BytesIO(erased(numbers, _parquet(table))))["id"].to_list() == [None, None]
+    assert erased(numbers, _parquet(table[1:].with_columns(price=pl.lit("0.123456")))) is None
+    buffer = io.BytesIO()
+    np.savez(buffer, texts=np.array([KEY, "b"]), numbers=np.arange(2))
+    arrays = np.load(io.BytesIO(erased(PERSON, buffer.getvalue())))
+    assert (arrays["texts"].tolist(), arrays["numbers"].tolist()) == ([ERASED, "b"], [0, 1])
+    for document in ({"a": [KEY, 1], KEY: None}, [f"by {KEY}"]):
+        for spelled in (json.dumps(document), json.dumps(document, ensure_ascii=False)):
+            assert json.loads(erased(PERSON, spelled.encode())) == PERSON.scrubbed(document)
+    lines = f'{{"a": "{KEY}"}}\n{{"a": "b"}}\n'
+    assert erased(PERSON, lines.encode()).decode() == f'{{"a": "{ERASED}"}}\n{{"a": "b"}}\n'
+    assert gzip.decompress(erased(PERSON, gzip.compress(KEY.encode()))) == ERASED.encode()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", KEY * 2 + f" {KEY}")
+    assert erased(PERSON, packed.getvalue()) == b""
+    assert erased(PERSON, b"\xff\xfe" + KEY.encode()) == b""
+    assert erased(PERSON, b"nothing of the kind") is None
+
+
+def test_what_is_free_in_the_database_is_overwritten(project):
+    documents = project.records.documents
+    for number in range(200):
+        documents.put("notes", f"n{number}", {"text": f"{number} {KEY} " + "x" * 2_000})
+    for number in range(200):
+        documents.delete("notes", f"n{number}")
+    file = project.folder / ".bakeoff" / "records.db"
+    assert any(PERSON.in_bytes(path.read_bytes()) for path in file.parent.glob("records.db*"))
+    project.forget(KEY)
+    assert not any(PERSON.in_bytes(path.read_bytes()) for path in file.parent.glob("records.db*"))
+    assert project.verify() == []

@@ -1,0 +1,77 @@
+"""The verdict by other rules: the run's own again, another metric, margin, gates and price; rows of disagreement."""
+
+import pytest
+
+from bakeoff import Project
+from bakeoff.actions.disagreement import disagreement
+from bakeoff.actions.what_if import GateLimits
+from bakeoff.core.errors import UsageError
+
+
+def test_the_same_rules_give_the_same_verdict(ran):
+    with Project(ran) as project:
+        decided, again = project.last().verdict, project.what_if()
+    assert again.verdict.reason == decided.reason
+    assert (again.verdict.winner, again.verdict.value) == (decided.winner, decided.value)
+    assert again.verdict.yardstick == decided.yardstick  # the run kept what its baselines answered
+    assert again.verdict.comparisons == decided.comparisons
+    assert (again.changed, again.notes) == ((), ())
+
+
+def test_other_rules_are_named_and_count(ran):
+    with Project(ran) as project:
+        price = project.config.cost.price_per_hour_usd
+        wide = project.what_if(metric="accuracy", margin=0.5, price_per_hour_usd=10 * price)
+        usual = project.what_if()
+        nobody = project.what_if(gates={"f1_macro": GateLimits(min=1.01)})
+        cheap = project.what_if(gates={"train_s": GateLimits(max=1e9)})
+    assert (wide.verdict.metric, wide.verdict.margin) == ("accuracy", 0.5)
+    assert wide.verdict.best_set == tuple(wide.cards)
+    assert len(wide.changed) == 3
+    for name, card in usual.cards.items():
+        assert wide.prices[name] == pytest.approx(10 * card.cost_usd_per_1k)
+    assert nobody.verdict.winner is None
+    assert {gate.passed for gate in nobody.verdict.gates} == {False}
+    assert {gate.metric for gate in cheap.verdict.gates} == {"train_s"}
+    assert cheap.verdict.winner == usual.verdict.winner
+
+
+def test_a_margin_of_one_metric_is_none_of_another(ran):
+    file = ran / "bakeoff.toml"
+    file.write_text(file.read_text().replace("[decide]", '[decide]\nmetric = "f1_macro"\nmargin = 0.2'))
+    with Project(ran) as project:
+        assert project.what_if(metric="f1_macro").verdict.margin == 0.2
+        assert project.what_if(metric="log_loss").verdict.margin != 0.2
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"metric": "acuracy"}, "accuracy"),
+        ({"gates": {"nothing": GateLimits(min=1)}}, "gate: expected one of"),
+        ({"price_per_hour_usd": 0.0}, "expected a price over 0"),
+    ],
+)
+def test_what_no_candidate_has_is_refused(ran, asked, told):
+    with Project(ran) as project, pytest.raises(UsageError, match=told):
+        project.what_if(**asked)
+
+
+def test_rows_on_which_two_candidates_disagree(ran):
+    with Project(ran) as project:
+        first, second = (each.run_id for each in project.last().fine)
+        rows = project.last().rows(inputs=False)
+        names = [each.name for each in project.last().fine]
+        right = [rows[f"{name}_right"] for name in names]
+        for side, expected in (("first", right[0] & ~right[1]), ("second", right[1] & ~right[0])):
+            found = disagreement(project.records, project.blobs, first, second, side=side, data=project.config.data)
+            assert (found.counts[side], found.rows) == (expected.sum(), rows.height)
+            assert len(found.shown) == min(50, expected.sum())
+            for row in found.shown:
+                says = (row.first == row.truth, row.second == row.truth)
+                assert says == ((True, False) if side == "first" else (False, True))
+                assert {"review", "year"} <= set(row.inputs)
+        same = disagreement(project.records, project.blobs, first, first)
+        assert dict(same.counts) == {"first": 0, "second": 0, "neither": 0}
+        with pytest.raises(UsageError, match="side: expected one of"):
+            disagreement(project.records, project.blobs, first, second, side="both")

@@ -1,0 +1,270 @@
+"""Alerts: they begin, go on and end once, and everybody who is to be told is told once."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from bakeoff.config.sections import AlertRule, AlertsConfig, AlertTarget
+from bakeoff.core.errors import ConfigError, NotFoundError, UsageError
+from bakeoff.monitor.alerts import Alerts
+from bakeoff.monitor.dashboards import dashboard, exposition, rules, write
+from bakeoff.monitor.deliver import SIGNATURE, TIME, deliver, signature
+from bakeoff.monitor.signals import MonitorReport, Signal
+from bakeoff.testing.clock import FakeClock
+from bakeoff.testing.memory import MemoryRecords
+
+HOUR = 3_600_000
+
+
+def report(hour: float, value: float | None = 0.1, *, alert: bool = False, name: str = "drift") -> MonitorReport:
+    now_ms = int(hour * HOUR)
+    signal = Signal(
+        name=name,
+        value=value,
+        limit=0.2,
+        alert=alert,
+        rows=9,
+        since_ms=0,
+        until_ms=now_ms,
+        detail={"columns": {'a"b': 0.5}},
+    )
+    return MonitorReport(endpoint="late", release_id="r1", since_ms=0, until_ms=now_ms, signals=(signal,))
+
+
+class Told:
+    """Who was told what; the first `failures` deliveries fail."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.events, self.failures = [], failures
+
+    def __call__(self, name, event):
+        if self.failures:
+            self.failures -= 1
+            raise OSError("unreachable")
+        self.events.append((name, event.kind, event.id))
+
+
+def alerts(told, documents=None, **config) -> Alerts:
+    documents = documents or MemoryRecords(FakeClock()).documents
+    return Alerts(documents, "late", AlertsConfig(to={"us": AlertTarget(kind="log")}, **config), told)
+
+
+def kinds(alerts: Alerts, *reports) -> list[str]:
+    return [event.kind for each in reports for event in alerts.see(each)]
+
+
+def test_an_alert_begins_once_and_ends_once():
+    told = Told()
+    seen = alerts(told)
+    looks = [report(hour, alert=2 <= hour < 6) for hour in range(1, 12)]
+    assert kinds(seen, *looks) == ["begun", "ended"]
+    assert [kind for _, kind, _ in told.events] == ["begun", "ended"]
+
+
+def test_one_calm_look_between_ends_nothing():
+    seen = alerts(Told())
+    assert kinds(seen, *[report(hour, alert=hour != 4) for hour in range(1, 9)]) == ["begun"]
+
+
+def test_what_goes_on_is_told_again_after_the_cool_down():
+    seen = alerts(Told(), cool_down_h=5)
+    assert kinds(seen, *[report(hour, alert=True) for hour in range(1, 13)]) == ["begun", "goes on", "goes on"]
+
+
+def test_what_comes_back_within_the_cool_down_is_not_told_until_it_is_over():
+    seen = alerts(Told(), cool_down_h=10)
+    on = {1, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+    assert kinds(seen, *[report(hour, alert=hour in on) for hour in range(1, 13)]) == ["begun", "ended", "begun"]
+
+
+def test_a_rule_of_ones_own_has_a_limit_a_margin_and_patience():
+    rule = AlertRule(signal="drift", above=0.3, margin=0.1, after=2, until=1, severity="critical")
+    seen = alerts(Told(), rules={"much": rule})
+    values = [0.4, 0.2, 0.4, 0.4, 0.25, 0.25, 0.2]
+    assert kinds(seen, *[report(1 + at, value) for at, value in enumerate(values)]) == ["begun", "ended"]
+    quiet = alerts(Told(), rules={"quiet": AlertRule(signal="volume", below=10)})
+    assert kinds(quiet, report(1, 50, name="volume"), report(2, 5, name="volume")) == ["begun"]
+
+
+def test_the_same_look_twice_tells_once_and_an_older_one_nothing():
+    seen = alerts(Told())
+    assert kinds(seen, report(3, alert=True), report(3, alert=True), report(2, alert=False)) == ["begun"]
+
+
+def test_of_two_that_look_at_once_one_tells():
+    documents, told = MemoryRecords(FakeClock()).documents, Told()
+
+    class Beaten:
+        def __getattr__(self, name):
+            return getattr(documents, name)
+
+        def put(self, *given, **named):
+            if not told.events:
+                alerts(told, documents).see(report(3, alert=True))
+            return documents.put(*given, **named)
+
+    alerts(told, Beaten()).see(report(3, alert=True))
+    assert [kind for _, kind, _ in told.events] == ["begun"]
+
+
+def test_what_could_not_be_delivered_is_delivered_at_the_next_look_under_the_same_id():
+    told = Told(failures=1)
+    seen = alerts(told)
+    seen.see(report(1, alert=True))
+    assert told.events == []
+    seen.see(report(2, alert=True))
+    ((_, kind, name),) = told.events
+    assert (kind, name) == ("begun", f"late/drift/{HOUR}/begun/{HOUR}")
+
+
+def test_silence_tells_nobody_and_ends():
+    told = Told()
+    seen = alerts(told, cool_down_h=1)
+    seen.silence("dr*", 3 * HOUR)
+    assert kinds(seen, report(1, alert=True), report(2, alert=True)) == ["begun", "goes on"]
+    assert told.events == []
+    seen.see(report(4, alert=True))
+    assert [kind for _, kind, _ in told.events] == ["goes on"]
+    with pytest.raises(NotFoundError, match="drift"):
+        seen.silence("drfit", 1)
+
+
+def test_only_what_is_severe_enough_is_told():
+    told = Told()
+    documents = MemoryRecords(FakeClock()).documents
+    config = AlertsConfig(
+        rules={"low": AlertRule(signal="drift", severity="info")},
+        to={"pager": AlertTarget(kind="log", least="critical"), "log": AlertTarget(kind="log")},
+    )
+    Alerts(documents, "late", config, told).see(report(1, alert=True))
+    assert [name for name, _, _ in told.events] == ["log"]
+
+
+@pytest.fixture
+def hook():
+    """A server on loopback and what it got."""
+    got = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            got.append((self.path, dict(self.headers), body))
+            self.send_response(302 if self.path == "/away" else 200)
+            self.send_header("location", "/elsewhere")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", got
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def event():
+    seen = alerts(Told())
+    return seen.see(report(5, 0.4, alert=True))[0]
+
+
+def test_a_webhook_is_signed_and_slack_has_its_shape(hook):
+    url, got = hook
+    deliver(AlertTarget(kind="webhook", url=f"{url}/a", key_env="KEY"), event(), {"KEY": "k"})
+    deliver(AlertTarget(kind="slack", url_env="URL"), event(), {"URL": f"{url}/b"})
+    (path, headers, body), (_, _, slack) = got
+    assert path == "/a"
+    assert headers[SIGNATURE] == signature("k", headers[TIME], body)
+    assert json.loads(body) | {"id": ""} == {
+        "format": 1, "id": "", "endpoint": "late", "rule": "drift", "signal": "drift", "kind": "begun",
+        "severity": "warning", "value": 0.4, "limit": 0.2, "reason": "drift is 0.4 (limit 0.2)", "since_ms": 5 * HOUR,
+        "time_ms": 5 * HOUR,
+    }  # fmt: skip
+    told = json.loads(slack)
+    assert told["text"] == "[warning] late: drift begun"
+    assert told["attachments"][0]["text"] == "drift is 0.4 (limit 0.2)"
+
+
+def test_a_redirection_is_an_error_and_so_are_a_lacking_secret_and_another_scheme(hook):
+    url, got = hook
+    with pytest.raises(OSError, match="302"):
+        deliver(AlertTarget(kind="webhook", url=f"{url}/away"), event(), {})
+    assert len(got) == 1
+    with pytest.raises(ConfigError, match="KEY"):
+        deliver(AlertTarget(kind="webhook", url=url, key_env="KEY"), event(), {})
+    with pytest.raises(UsageError, match="https"):
+        deliver(AlertTarget(kind="webhook", url="file:///etc/passwd"), event(), {})
+
+
+def test_mail_arrives(smtp):
+    host, mails = smtp
+    target = AlertTarget(kind="email", server=host, sender="a@b.example", recipients=("c@d.example", "e@f.example"))
+    deliver(target, event(), {})
+    assert "Subject: [warning] late: drift begun" in mails[0]
+    assert "drift is 0.4 (limit 0.2)" in mails[0]
+    with pytest.raises(UsageError, match="TLS"):
+        deliver(target.model_copy(update={"user_env": "U", "key_env": "K"}), event(), {"U": "u", "K": "k"})
+
+
+@pytest.fixture
+def smtp():
+    """A server of mail on loopback that has no TLS, and the mails that it got."""
+    import socketserver
+
+    mails = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            self.wfile.write(b"220 here\r\n")
+            data = None
+            for raw in self.rfile:
+                line = raw.decode().rstrip("\r\n")
+                if data is not None and line != ".":
+                    data.append(line)
+                    continue
+                if data is not None:
+                    mails.append("\n".join(data))
+                    data = None
+                elif line.upper() == "DATA":
+                    data = []
+                    self.wfile.write(b"354 go on\r\n")
+                    continue
+                self.wfile.write(b"221 bye\r\n" if line.upper() == "QUIT" else b"250 fine\r\n")
+                if line.upper() == "QUIT":
+                    return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}", mails
+        server.shutdown()
+        thread.join()
+
+
+def test_test_fire_says_what_went_wrong_by_target():
+    config = AlertsConfig(
+        to={"log": AlertTarget(kind="log"), "gone": AlertTarget(kind="webhook", url="http://127.0.0.1:1/")}
+    )
+    tried = Alerts(
+        MemoryRecords(FakeClock()).documents, "late", config, lambda name, event: deliver(config.to[name], event, {})
+    ).test(5)
+    assert tried["log"] is None
+    assert "refused" in tried["gone"]
+
+
+def test_prometheus_text_and_dashboards(tmp_path):
+    text = exposition([report(5, 0.4, alert=True)])
+    assert 'bakeoff_signal_value{endpoint="late",signal="drift"} 0.4\n' in text
+    assert 'bakeoff_signal_alert{endpoint="late",signal="drift"} 1\n' in text
+    assert 'bakeoff_drift_psi{endpoint="late",column="a\\"b"} 0.5\n' in text
+    assert "bakeoff_monitor_time_seconds{" in text
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    asked = json.dumps([dashboard(), rules()])
+    assert {name for name in names if name in asked} >= names - {"bakeoff_signal_rows"}
+    first, second = write(tmp_path / "made")
+    assert json.loads(first.read_text())["panels"][0]["id"] == 1
+    assert len(json.loads(second.read_text())["groups"][0]["rules"]) == 9

@@ -1,0 +1,214 @@
+"""Quality from labels: the same classes and the same chance on both sides; and what is expected before labels come."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bakeoff.config.sections import MonitorConfig
+from bakeoff.core.types import Column, Predictions, Signature
+from bakeoff.metrics.discoveries import look_level
+from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.registry import find
+from bakeoff.monitor import quality
+from bakeoff.monitor.look import LabelledRows, MonitorLook
+from bakeoff.monitor.reference import make
+from bakeoff.monitor.sums import PredictionSums
+from bakeoff.testing.events import prediction
+
+X = (Column(name="x", kind="numeric", dtype="Float64"), Column(name="city", kind="categorical", dtype="String"))
+
+
+def rows_of(rng, n, shift=0.0) -> pl.DataFrame:
+    return pl.DataFrame({"x": rng.normal(shift, 1, n), "city": rng.choice(["ulm", "bonn", "kiel"], n)})
+
+
+def binary(rng, rows, *, sharp=1.0) -> tuple[list[str], Predictions]:
+    """Truth by a logistic law of x, and a model that knows it, but for how sure it is."""
+    odds = 2 * rows["x"].to_numpy() + 0.5
+    truth = np.where(rng.random(len(odds)) < 1 / (1 + np.exp(-odds)), "yes", "no")
+    yes = 1 / (1 + np.exp(-sharp * odds))
+    return truth.tolist(), Predictions.of_probabilities(np.stack([1 - yes, yes], axis=1), ("no", "yes"))
+
+
+def look_of(reference, signature, labels=None, **config) -> MonitorLook:
+    return MonitorLook(
+        signature=signature,
+        reference=reference,
+        config=MonitorConfig(**config),
+        since_ms=0,
+        until_ms=1,
+        seed=0,
+        labels=labels or LabelledRows(),
+    )
+
+
+def reference_of(rows, truth, predictions, *, metric="f1_macro", task="classification"):
+    value = find(metric, task)(outcome(truth, predictions, task, positive="yes"))
+    return make(rows, X, predictions, task=task, metric=metric, value=value, truth=truth)
+
+
+BINARY = Signature(task="classification", inputs=X, classes=("no", "yes"))
+
+
+def many_classes(rng, n, classes, *, wrong=0.1) -> tuple[list[str], Predictions]:
+    every = [f"c{at:02d}" for at in range(77)]
+    truth = rng.choice(classes, n)
+    said = np.where(rng.random(n) < wrong, rng.choice(every, n), truth)
+    return truth.tolist(), Predictions(values_n=said, classes=tuple(every))
+
+
+def test_feedback_on_a_third_of_the_classes_is_compared_with_the_same_third():
+    rng = np.random.default_rng(1)
+    every = [f"c{at:02d}" for at in range(77)]
+    truth, said = many_classes(rng, 3000, every)
+    rows = rows_of(rng, 3000)
+    signature = Signature(task="classification", inputs=X, classes=tuple(every))
+    reference = reference_of(rows, truth, said)
+    alerts = 0
+    for _ in range(10):
+        labels = LabelledRows(**dict(zip(("truth", "predicted"), many_classes(rng, 120, every[:25]), strict=True)))
+        signal = quality.quality(look_of(reference, signature, labels))
+        plain = find("f1_macro", "classification")(outcome(labels.truth, labels.predicted, "classification"))
+        assert plain < 0.85  # classes without feedback that were said by mistake count for nothing
+        assert abs(signal.value - signal.detail["reference"]) < 0.1
+        assert "over the 25 classes" in signal.detail["reason"] or "over the 24" in signal.detail["reason"]
+        alerts += signal.alert
+    assert alerts == 0
+    worse = LabelledRows(
+        **dict(zip(("truth", "predicted"), many_classes(rng, 300, every[:25], wrong=0.5), strict=True))
+    )
+    assert quality.quality(look_of(reference, signature, worse)).alert
+
+
+@pytest.mark.parametrize(("metric", "reference_rows"), [("f1_macro", 100), ("f1_macro", 2000), ("log_loss", 300)])
+def test_chance_on_both_sides_is_what_it_is(metric, reference_rows):
+    """z of the difference has a deviation of about one, whichever side is small."""
+    z = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        rows = rows_of(rng, reference_rows)
+        reference = reference_of(rows, *binary(rng, rows), metric=metric)
+        fresh = rows_of(rng, 200)
+        truth, said = binary(rng, fresh)
+        labels = LabelledRows(truth=truth, predicted=said, rows=fresh.to_dicts())
+        signal = quality.quality(look_of(reference, BINARY, labels))
+        half = (signal.detail["high"] - signal.detail["low"]) / 2 / 1.96
+        z.append((signal.value - signal.detail["reference"]) / half)
+    assert abs(np.mean(z)) < 0.45
+    assert 0.7 < np.std(z) < 1.3
+
+
+def test_a_row_that_is_repeated_a_thousand_times_is_one_row():
+    rng = np.random.default_rng(3)
+    rows = rows_of(rng, 2000)
+    reference = reference_of(rows, *binary(rng, rows))
+    fresh = rows_of(rng, 200)
+    truth, said = binary(rng, fresh)
+    many = LabelledRows(
+        truth=[*truth, *["no"] * 1000],
+        predicted=Predictions(values_n=np.asarray([*said.values_n.tolist(), *["yes"] * 1000]), classes=("no", "yes")),
+        rows=[*fresh.to_dicts(), *[{"x": 1.0, "city": "ulm"}] * 1000],
+    )
+    signal = quality.quality(look_of(reference, BINARY, many))
+    assert signal.value < 0.5
+    assert not signal.alert
+    alone = LabelledRows(truth=many.truth, predicted=many.predicted)
+    assert quality.quality(look_of(reference, BINARY, alone)).alert
+
+
+def test_rows_of_a_user_are_worth_as_many_as_their_errors_show():
+    """60 users of 10 rows who all err together: without the group one in many alarms, with it none."""
+    every, alerts = [], {True: 0, False: 0}
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        rows = rows_of(rng, 2000)
+        reference = reference_of(rows, *binary(rng, rows), metric="accuracy")
+        rate = reference.value
+        right = np.repeat(rng.random(60) < rate, 10)
+        truth = rng.choice(["no", "yes"], 600)
+        said = np.where(right, truth, np.where(truth == "yes", "no", "yes"))
+        predictions = Predictions(values_n=said, classes=("no", "yes"))
+        for grouped in alerts:
+            groups = np.repeat(np.arange(60), 10).tolist() if grouped else ()
+            labels = LabelledRows(truth=truth.tolist(), predicted=predictions, groups=groups)
+            alerts[grouped] += quality.quality(look_of(reference, BINARY, labels, quality_drop=0.0)).alert
+        every.append(right.mean())
+    assert alerts[True] == 0
+    assert alerts[False] >= 1
+    assert abs(np.mean(every) - rate) < 0.03
+
+
+def events_of(rows, predictions):
+    shares = [{"no": a, "yes": b} for a, b in predictions.probabilities_nk]
+    answers = zip(rows.to_dicts(), predictions.values_n.tolist(), shares, strict=True)
+    return [
+        prediction(str(at), row=row, label=label, probabilities=each) for at, (row, label, each) in enumerate(answers)
+    ]
+
+
+@pytest.mark.parametrize("metric", ["f1_macro", "accuracy", "roc_auc", "log_loss", "recall[yes]"])
+@pytest.mark.parametrize("sharp", [1.0, 3.0])
+def test_what_is_expected_comes_true_where_only_the_inputs_moved_however_overconfident_the_model(metric, sharp):
+    rng = np.random.default_rng(5)
+    rows = rows_of(rng, 4000)
+    reference = reference_of(rows, *binary(rng, rows, sharp=sharp), metric=metric)
+    assert reference.calibrated.slope == pytest.approx(1 / sharp, rel=0.15)
+    moved = rows_of(rng, 8000, shift=-0.8)
+    truth, said = binary(rng, moved, sharp=sharp)
+    sums = PredictionSums.of(events_of(moved, said), BINARY, reference)
+    measure = find(metric, "classification")
+    true = measure(outcome(truth, said, "classification", positive="yes"))
+    labels = LabelledRows(truth=truth[:500], predicted=said.take(np.arange(500)))
+    signal = quality.estimated(sums, look_of(reference, BINARY, labels))
+    assert signal.value == pytest.approx(true, abs=0.03 if metric != "log_loss" else 0.08)
+    assert abs(signal.detail["error"]) < (0.08 if metric != "log_loss" else 0.3)
+    assert not signal.alert
+
+
+def test_errors_of_numbers_are_expected_from_where_predictions_lie():
+    rng = np.random.default_rng(6)
+    x = rng.uniform(0, 10, 4000)
+    truth = x + rng.normal(0, 0.1 + 0.2 * x)
+    rows = pl.DataFrame({"x": x, "city": ["ulm"] * 4000})
+    signature = Signature(task="regression", inputs=X)
+    reference = make(rows, X, Predictions(values_n=x), task="regression", metric="mae", value=1.0, truth=truth)
+    now = rng.uniform(6, 10, 3000)
+    sums = PredictionSums.of(
+        [prediction(str(at), row={"x": v}, value=v) for at, v in enumerate(now)], signature, reference
+    )
+    signal = quality.estimated(sums, look_of(reference, signature))
+    assert signal.value == pytest.approx(np.mean(0.1 + 0.2 * now) * np.sqrt(2 / np.pi), rel=0.06)
+
+
+def test_confidence_that_exceeds_accuracy_is_shown():
+    rng = np.random.default_rng(7)
+    rows = rows_of(rng, 2000)
+    truth, said = binary(rng, rows, sharp=4.0)
+    reference = reference_of(rows, truth, said)
+    signal = quality.calibration(look_of(reference, BINARY, LabelledRows(truth=truth, predicted=said)))
+    assert signal.value > 0.08
+    assert signal.detail["low"] < signal.value < signal.detail["high"]
+
+
+def test_the_part_that_became_worse_is_named():
+    rng = np.random.default_rng(8)
+    rows = rows_of(rng, 3000)
+    reference = reference_of(rows, *binary(rng, rows))
+    fresh = rows_of(rng, 900)
+    truth, said = binary(rng, fresh)
+    labels = LabelledRows(truth=truth, predicted=said, rows=fresh.to_dicts())
+    calm = quality.slices(look_of(reference, BINARY, labels))
+    assert (calm.alert, calm.rows > 0) == (False, True)
+    flipped = [
+        ({"yes": "no", "no": "yes"}[each]) if city == "kiel" and rng.random() < 0.5 else each
+        for each, city in zip(truth, fresh["city"].to_list(), strict=True)
+    ]
+    labels = LabelledRows(truth=flipped, predicted=said, rows=fresh.to_dicts())
+    signal = quality.slices(look_of(reference, BINARY, labels))
+    assert signal.alert
+    assert next(iter(signal.detail["over"])) == "city = kiel"
+
+
+def test_levels_of_looks_add_up_to_the_rate_of_the_week():
+    assert 168 * look_level(0.01) < 0.01
+    assert look_level(0.01, look=3) == pytest.approx(look_level(0.01) / 9)

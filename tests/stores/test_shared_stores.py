@@ -1,0 +1,220 @@
+"""Stores that several hosts share, and what they do when a server says nothing: S3 and PostgreSQL, stopped and lost."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bakeoff.core.errors import CorruptError, NotFoundError, StoreError, UsageError
+from bakeoff.core.events import Cursor, PredictionEvent
+from bakeoff.stores.patience import LostError, Patience
+from bakeoff.stores.records import open_records
+from bakeoff.stores.s3_blobs import S3Objects, open_blobs
+from bakeoff.stores.sql_events import open_events
+from bakeoff.testing.blobs import BlobStoreConformance
+from bakeoff.testing.clock import FakeClock
+from bakeoff.testing.events import EventLogConformance, prediction
+
+pytestmark = pytest.mark.slow
+
+
+class TestS3(BlobStoreConformance):
+    @pytest.fixture
+    def store(self, bucket):
+        return open_blobs(f"{bucket}/some/where", folder=Path("/nowhere"), clock=FakeClock())
+
+
+class TestPostgresqlEvents(EventLogConformance):
+    @pytest.fixture
+    def log(self, empty_postgresql, clock, tmp_path):
+        with closing(open_events(empty_postgresql, folder=tmp_path, clock=clock)) as log:
+            yield log
+
+
+def test_a_damaged_object_is_seen_and_healed_by_the_same_content(bucket):
+    import obstore
+
+    store, objects = open_blobs(bucket, folder=Path(), clock=FakeClock()), S3Objects(bucket)
+    blob = store.put(b"whole")
+    obstore.put(objects._store, objects._key("whole", blob), b"wrong")
+    with pytest.raises(CorruptError, match="does not match its hash"):
+        store.get(blob)
+    assert [damage.blob for damage in store.check()] == [blob]
+    assert store.put(b"whole") == blob
+    assert store.get(blob) == b"whole"
+    assert list(store.check()) == []
+
+
+def test_urls_of_buckets_are_checked(s3_server):
+    with pytest.raises(UsageError, match="expected a URL such as s3://bucket/prefix"):
+        S3Objects("s3://bucket/x?secret=1")
+    with pytest.raises(StoreError, match="check that the bucket is there"):
+        open_blobs("s3://no-such-bucket-here", folder=Path(), clock=FakeClock()).put(b"x")
+
+
+def test_numbers_ascend_over_writers_whatever_their_clocks_say(empty_postgresql, tmp_path):
+    """Four logs on "hosts" whose clocks are an hour apart: a reader who goes on from its cursor misses nothing."""
+    logs = [
+        open_events(empty_postgresql, folder=tmp_path, clock=FakeClock(now_ms=10**12 + host * 3_600_000))
+        for host in range(4)
+    ]
+    seen, cursor, done = [], None, threading.Event()
+
+    def write(host):
+        for number in range(50):
+            logs[host].append([prediction(f"{host}/{number}")])
+
+    threads = [threading.Thread(target=write, args=(host,)) for host in range(4)]
+    for thread in threads:
+        thread.start()
+    while not done.is_set():
+        if not any(thread.is_alive() for thread in threads):
+            done.set()
+        reading = logs[0].read(PredictionEvent, after=cursor)
+        seen += [event.id for event in reading]
+        cursor = reading.cursor
+    for log in logs:
+        log.close()
+    assert len(seen) == len(set(seen)) == 200
+    for host in range(4):
+        assert [each for each in seen if each.startswith(f"{host}/")] == [f"{host}/{n}" for n in range(50)]
+
+
+def test_a_cursor_of_a_folder_is_none_here(empty_postgresql, tmp_path):
+    opened = closing(open_events(empty_postgresql, folder=tmp_path, clock=FakeClock()))
+    with opened as log, pytest.raises(NotFoundError, match="read it from the start"):
+        log.read(PredictionEvent, after=Cursor("1:5"))
+
+
+# --- servers that say nothing -----------------------------------------------------------------------
+
+
+def family(pid):
+    """A process and those that it started."""
+    pids = [pid]
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            pids.append(int(stat.parent.name))
+    return pids
+
+
+class Stopped:
+    """Within it, a server's processes are stopped."""
+
+    def __init__(self, pid):
+        self.pids = family(pid)
+
+    def __enter__(self):
+        for pid in self.pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    def __exit__(self, *_):
+        for pid in self.pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def postmaster(empty_postgresql):
+    folder = Path(empty_postgresql.partition("host=")[2])
+    return int((folder / "data" / "postmaster.pid").read_text().split()[0])
+
+
+def seconds(call, error):
+    began = time.monotonic()
+    with pytest.raises(error):
+        call()
+    return time.monotonic() - began
+
+
+def test_a_stopped_database_is_told_and_comes_back(empty_postgresql, postmaster, tmp_path):
+    with (
+        closing(open_records(empty_postgresql, folder=tmp_path, clock=FakeClock())) as records,
+        closing(open_events(empty_postgresql, folder=tmp_path, clock=FakeClock())) as events,
+    ):
+        records.documents.put("notes", "a", {"x": 1})
+        events.append([prediction("before")])
+        with Stopped(postmaster):
+            first = threading.Thread(target=lambda: seconds(lambda: events.append([prediction("lost")]), StoreError))
+            first.start()
+            assert seconds(lambda: records.documents.get("notes", "a"), LostError) < 9
+            assert seconds(lambda: records.documents.put("notes", "a", {"x": 2}), LostError) < 0.5  # it is left alone
+            first.join()
+            assert "does not answer" in (events.problem() or "")
+        began = time.monotonic()
+        while events.problem() is not None:
+            time.sleep(0.05)
+        assert time.monotonic() - began < 5
+        events.append([prediction("after")])
+        while True:
+            try:
+                assert records.documents.get("notes", "a").body == {"x": 1}
+                break
+            except LostError:
+                assert time.monotonic() - began < 5
+                time.sleep(0.05)
+        ids = [event.id for event in events.read(PredictionEvent)]
+        assert ids[0] == "before"
+        assert ids[-1] == "after"
+
+
+def test_a_slow_statement_is_no_lost_database(empty_postgresql, tmp_path):
+    from bakeoff.stores.database import connect
+
+    with closing(connect(empty_postgresql, tmp_path)) as database, database.read() as connection:
+        assert connection.exec_driver_sql("SELECT 1 FROM pg_sleep(4)").scalar() == 1
+
+
+def test_a_stopped_bucket_is_told_and_comes_back(bucket, s3_server):
+    store = open_blobs(bucket, folder=Path(), clock=FakeClock())
+    blob = store.put(b"x")
+    with Stopped(s3_server[0].pid):
+        assert seconds(lambda: store.get(blob), LostError) < 9
+        assert seconds(lambda: store.put(b"y"), LostError) < 0.5
+    began = time.monotonic()
+    while True:
+        try:
+            assert store.get(blob) == b"x"
+            break
+        except LostError:
+            assert time.monotonic() - began < 5
+            time.sleep(0.05)
+
+
+def test_one_caller_at_a_time_tries_again(monkeypatch):
+    monkeypatch.setattr("bakeoff.stores.patience.REST_S", 0.05)
+    patience = Patience("the server")
+
+    def lost():
+        with patience.asking():
+            raise LostError("no answer")
+
+    with pytest.raises(LostError, match=r"^no answer"):
+        lost()
+    with pytest.raises(LostError, match=r"the server did not answer a moment ago \(no answer\)"):
+        lost()
+    time.sleep(0.06)
+    other = []
+
+    def meanwhile():
+        try:
+            with patience.asking():
+                other.append("through")
+        except LostError:
+            other.append("refused")
+
+    with patience.asking():
+        thread = threading.Thread(target=meanwhile)
+        thread.start()
+        thread.join()
+        with patience.asking():  # what the one that tries does within its call is of that call
+            pass
+    meanwhile()
+    assert other == ["refused", "through"]

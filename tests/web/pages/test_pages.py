@@ -1,0 +1,242 @@
+"""Pages without a browser: what each shows, what it never lets through, who may change what."""
+
+from html.parser import HTMLParser
+
+import pytest
+from starlette.testclient import TestClient
+
+from bakeoff.security.roles import Roles
+from bakeoff.security.tokens import AccessTokens
+from bakeoff.web.auth import TokenAuthenticator
+from bakeoff.web.pages.app import page_routes
+from bakeoff.web.pages.calls import address
+from bakeoff.web.pages.site import POLICY
+from bakeoff.web.tracking.app import create_tracking_app
+
+OWN = {"origin": "http://testserver"}
+FREE = {"href", "src", "action"}
+"""Attributes that could lead out, or run something."""
+
+
+class Markup(HTMLParser):
+    """What of a page could run or lead somewhere else, and its visible text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.scripts, self.handlers, self.foreign, self.styles, self.ids, self.text = [], [], [], [], [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name.startswith("on") or name == "srcdoc":
+                self.handlers.append((tag, name))
+            if name == "style":
+                self.styles.append(tag)
+            if name == "id":
+                self.ids.append(value)
+            if name in FREE and not (value or "").startswith(("/", "#", "?", "data:,")):
+                self.foreign.append((tag, name, value))
+        if tag in {"script", "iframe", "object", "embed", "img", "base", "style"}:
+            self.scripts.append((tag, dict(attrs).get("src", "")))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_every_page_of_a_hostile_project_is_only_our_markup(client, addresses):
+    for at in addresses:
+        answer = client.get(at)
+        if at == "/nothing-here":
+            assert answer.status_code == 404
+            continue
+        assert answer.status_code == 200, (at, Markup(answer.text).text)
+        assert answer.headers["content-security-policy"] == POLICY
+        page = Markup(answer.text)
+        assert (page.handlers, page.styles, page.foreign) == ([], [], []), at
+        of_ours = [("script", client.get("/").text.split('<script src="')[1].split('"')[0])]
+        assert page.scripts in ([], of_ours), at
+        assert len(set(page.ids)) == len(page.ids), at
+
+
+def test_pages_of_an_empty_project_say_what_to_do(empty):
+    with TestClient(empty.app, raise_server_exceptions=False) as client:
+        for at in ("/", "/runs", "/verdict", "/endpoints", "/models", "/data", "/traces", "/loop", "/review"):
+            answer = client.get(at)
+            assert answer.status_code == 200, (at, answer.text)
+            assert 'class="empty"' in answer.text, at
+        assert "bakeoff run" in Markup(client.get("/verdict").text).text
+        assert client.get("/runs/latest").status_code == 404
+        assert "none yet" in client.get("/runs/latest").text
+
+
+def test_records_without_a_project_have_runs_and_traces(filled):
+    app = create_tracking_app(filled.tracking, pages=page_routes(filled.tracking))
+    with TestClient(app) as client:
+        assert "No project is open here" in client.get("/").text
+        assert client.get("/runs").status_code == client.get("/traces").status_code == 200
+        refused = client.get("/verdict")
+        assert (refused.status_code, "in the folder of a project" in refused.text) == (404, True)
+
+
+def rows_of(answer):
+    return [line.split('aria-label="Choose ')[1].split('"')[0] for line in answer.text.split("<tr id=")[1:]]
+
+
+def test_runs_are_filtered_sorted_paged_and_grouped(client, filled):
+    hundred = client.get(address("/runs", filter="metrics.loss > 50", order="metrics.loss ASC", limit="5"))
+    assert [name.split()[-1] for name in rows_of(hundred)] == ["50", "51", "52", "53", "54"]
+    following = hundred.text.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    assert [name.split()[-1] for name in rows_of(client.get(following))] == ["55", "56", "57", "58", "59"]
+    wrong = client.get(address("/runs", filter="metrics.loss >"))
+    assert (wrong.status_code, "Invalid clause" in wrong.text) == (200, True)
+    groups = client.get(address("/runs", group="params.depth", filter="tags.team = 't1'"))
+    assert groups.text.count('<th scope="row"><a href=') == 4
+    first = groups.text.split('<th scope="row"><a href="')[1].split('"')[0].replace("&amp;", "&")
+    assert len(rows_of(client.get(first))) == 5  # of twenty runs of t1, by each of four depths
+    assert "param or tag to group by" in client.get(address("/runs", group="metrics.loss")).text
+
+
+def test_a_key_of_any_text_can_be_sorted_by(client, filled):
+    key = "metrics." + next(key for key in filled.project.records.runs.get(filled.nasty_run).metrics if key != "loss")
+    page = client.get(address("/runs", columns=f"started,{key}"))
+    links = [each.split('"')[0] for each in page.text.split('aria-sort="none"><a href="')[1:]]
+    assert links
+    for link in links:
+        assert "Invalid" not in client.get(link.replace("&amp;", "&").replace("&#39;", "'").replace("&#34;", '"')).text
+
+
+def test_rows_that_changed_are_fetched_by_id_and_newer_ones_counted(client, filled):
+    running = next(r for r in filled.project.records.runs.search(_running()).items if r.status == "RUNNING")
+    answer = client.get(address("/runs/rows", id=[running.run_id], columns="status,metrics.loss", since="0"))
+    assert f'id="r-{running.run_id}"' in answer.text
+    assert '<p id="newer-rows">63</p>' in answer.text  # sixty here, and the bake-off with its two candidates
+    live = f"/runs/{running.run_id}/live"
+    seen = client.get(live).text.split("live?seen=")[1].split('"')[0]
+    assert client.get(f"{live}?seen={seen}").status_code == 304
+
+
+def _running():
+    from bakeoff.core.queries import Query, attribute
+
+    return Query(where=attribute("status", "=", "RUNNING"))
+
+
+def test_views_are_saved_under_a_name(client):
+    saved = client.post(
+        "/views", data={"name": "deep", "query": "filter=x&page=1.2"}, headers=OWN, follow_redirects=False
+    )
+    assert (saved.status_code, saved.headers["location"]) == (303, "/runs?filter=x&done=Saved+as+deep.")
+    assert '<a href="/runs?filter=x">deep</a>' in client.get("/runs").text
+    client.post("/views/delete", data={"name": "deep"}, headers=OWN)
+    assert ">deep</a>" not in client.get("/runs").text
+
+
+def test_a_form_of_another_site_changes_nothing(client, filled):
+    before = filled.project.endpoints.show().routes
+    for headers in ({}, {"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+        answer = client.post("/endpoints/films/change", data={"what": "pause"}, headers=headers)
+        assert answer.status_code == 403, headers
+    assert filled.project.endpoints.show().routes == before
+    assert client.post("/views", json={"name": "x"}, headers=OWN).status_code == 415
+
+
+def test_an_address_to_go_back_to_is_one_of_this_site(client, filled):
+    data = {"note": "n", "back": "//evil.example/x"}
+    answer = client.post(f"/runs/{filled.nasty_run}/note", data=data, headers=OWN, follow_redirects=False)
+    assert answer.headers["location"] == "/x?done=The+note+is+saved."
+
+
+def test_changes_of_routes_say_who_and_why(client, filled):
+    live = filled.project.endpoints.show().live.model_version
+    paused = client.post("/endpoints/films/change", data={"what": "pause", "why": "lunch"}, headers=OWN)
+    assert "paused" in paused.text.lower()
+    change = filled.project.endpoints.show().changes[0]
+    assert (change.what, change.why, bool(change.who)) == ("pause", "lunch", True)
+    assert "Resume" in client.get("/endpoints/films").text
+    client.post("/endpoints/films/change", data={"what": "undo"}, headers=OWN)
+    assert filled.project.endpoints.show().live.model_version == live
+    assert not filled.project.endpoints.show().paused
+    assert "expected promote" in client.post("/endpoints/films/change", data={"what": "x"}, headers=OWN).text
+
+
+def test_an_alias_moves_and_is_written_down(client, filled):
+    first, second = (f"/models/films/{each.number}/change" for each in filled.project.models()[:2])
+    for url in (first, second):
+        client.post(url, data={"what": "alias", "alias": "best"}, headers=OWN)
+    named = filled.project.records.versions.by_alias("films", "best")
+    assert f"/{named.number}/" in second
+    record = list(filled.project.audit.records())[-1]
+    assert (record.action, record.after) == ("alias set", {"alias": "best"})
+    refused = client.post(second, data={"what": "alias", "alias": "champion"}, headers=OWN)
+    assert (refused.status_code, "release the version" in refused.text) == (400, True)
+
+
+def test_a_prediction_is_tried_shown_and_labelled(client, filled):
+    answer = client.post("/endpoints/films/try", data={"in.review": "good film", "in.year": "1999"}, headers=OWN)
+    assert ">yes<" in answer.text
+    identity = answer.text.split("/predictions/")[1].split('"')[0]
+    page = client.get(f"/predictions/{identity}")
+    assert "good film" in page.text
+    told = client.post(f"/predictions/{identity}/feedback", data={"label": "no"}, headers=OWN)
+    assert "Thank you" in told.text
+    wrong = client.post("/endpoints/films/try", data={"in.year": "long ago"}, headers=OWN)
+    assert (wrong.status_code, "expected a number" in wrong.text) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("metric=accuracy", "the metric is accuracy"),
+        ("metric=nothing", "expected one of"),
+        ("margin=x", "expected a number"),
+        ("gate=f1_macro&least=2&most=&sure=", "Nobody"),
+    ],
+)
+def test_the_verdict_by_other_rules(client, query, told):
+    answer = client.get(f"/verdict?{query}")
+    assert answer.status_code == 200
+    assert told.lower() in answer.text.lower()
+
+
+def test_callers_see_what_they_reach_and_are_offered_what_they_may(filled):
+    tokens = AccessTokens(filled.project.records.documents, Roles({}), filled.tracking.clock)
+    pages = page_routes(filled.tracking, filled.project)
+    app = create_tracking_app(filled.tracking, authenticator=TokenAuthenticator(tokens), pages=pages)
+
+    def caller(*roles, scopes=()):
+        text = tokens.create("x", roles=roles, scopes=scopes)[1]
+        return {"authorization": f"Bearer {text}", **OWN}
+
+    with TestClient(app) as client:
+        assert client.get("/runs").status_code == 401
+        viewer = caller("viewer")
+        assert "Promote" not in client.get("/endpoints/films", headers=viewer).text
+        assert client.post("/endpoints/films/change", data={"what": "pause"}, headers=viewer).status_code == 403
+        assert "Promote" in client.get("/endpoints/films", headers=caller("operator")).text
+        elsewhere = caller("admin", scopes=["experiment:films"])
+        assert client.get("/endpoints/films", headers=elsewhere).status_code == 403
+        assert client.get(f"/predictions/{filled.prediction}", headers=elsewhere).status_code == 404
+        assert client.get(f"/runs/{filled.nasty_run}", headers=elsewhere).status_code == 404
+        assert client.get("/verdict", headers=elsewhere).status_code == 403
+
+
+def test_rows_of_the_queue_are_labelled_one_after_the_other(client, filled):
+    batch = filled.project.review.pick(4, shares={"random": 1.0}).id
+    first = client.post("/review/take", data={"batch": batch}, headers=OWN)
+    assert ("What is true here?" in first.text, "Why you are asked" in first.text) == (True, True)
+    row = str(first.url.path)
+    wrong = client.post(row, data={"what": "label", "label": "maybe"}, headers=OWN)
+    assert (wrong.status_code, "means something to the model" in wrong.text) == (400, True)
+    second = client.post(row, data={"what": "label", "label": "no"}, headers=OWN)
+    assert str(second.url.path) == row[:-1] + "1"
+    third = client.post(str(second.url.path), data={"what": "skip"}, headers=OWN)
+    back = client.post(str(third.url.path), data={"what": "back"}, headers=OWN)
+    assert "given back" in back.text
+    progress = filled.project.review.progress(batch)[0]
+    assert (progress.done, progress.skipped, sum(progress.by.values())) == (2, 1, 1)
+
+
+def test_who_says_yes_to_a_winner_where_none_waits_is_told_so(client):
+    answer = client.post("/loop/decide", data={"what": "approve"}, headers=OWN)
+    assert answer.status_code == 409
+    assert "expected approve or reject" in client.post("/loop/decide", data={"what": "x"}, headers=OWN).text
