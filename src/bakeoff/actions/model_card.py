@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bakeoff.actions.environments import environment_of
+from bakeoff.actions.lineage_nodes import files_of
 from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.records import Version
@@ -55,7 +56,7 @@ def model_card(project: "Project", which: str | None) -> ModelCard:
         dataset_version=made.dataset_version,
         rows={part: narrow.whole(summary.get(part) or 0) for part in ("rows", "train", "validation", "test")},
         split=str(summary.get("split") or ""),
-        sources=tuple(str(narrow.json_object(each)["location"]) for each in summary.get("files") or ()),
+        sources=tuple(file["location"] for file in files_of(dataset)) if dataset else (),
         code=_code(version),
         environment=_environment(project, version),
         content=version.content,

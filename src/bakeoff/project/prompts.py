@@ -65,7 +65,7 @@ class ProjectPrompts:
     def difference(self, first: str, second: str) -> str:
         """What differs of two, as a unified diff; empty when nothing does."""
         lines = [self.text(each).splitlines(keepends=True) for each in (first, second)]
-        return "".join(difflib.unified_diff(*lines, first, second))
+        return "".join(difflib.unified_diff(lines[0], lines[1], first, second))
 
     def tag(self, which: str, *tags: str) -> Version:
         """Give a version aliases; one that another has moves."""

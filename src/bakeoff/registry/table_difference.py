@@ -155,9 +155,9 @@ def _plain(table: "pl.DataFrame") -> "pl.DataFrame":
         dtype = series.dtype
         if dtype.is_numeric() and not dtype.is_decimal():
             return series
-        if dtype in {pl.String, pl.Boolean} or dtype.is_temporal():
+        if dtype == pl.String or dtype == pl.Boolean or dtype.is_temporal():  # noqa: PLR1714 - types have no hash in common
             return series
-        if dtype.is_nested() or dtype in {pl.Binary, pl.Object}:
+        if dtype.is_nested() or dtype == pl.Binary or dtype == pl.Object:  # noqa: PLR1714
             return pl.Series(
                 series.name, [None if each is None else repr(each) for each in series.to_list()], pl.String
             )

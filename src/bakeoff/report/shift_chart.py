@@ -39,7 +39,7 @@ def shift_chart(shifts: Sequence[Drift], first: str, second: str) -> Chart:
             "layer": [
                 {
                     "mark": {"type": "bar", "cornerRadius": 2, "height": 14},
-                    "encoding": said(y=names([row["name"] for row in rows]), x=axis, color=colour),
+                    "encoding": said(y=names([str(row["name"]) for row in rows]), x=axis, color=colour),
                 },
                 {
                     "data": {"values": [{"at": SOME}, {"at": MUCH}]},

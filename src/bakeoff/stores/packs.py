@@ -222,7 +222,8 @@ class PackWriter:
         self._file.write(content)
         self._file.write(_TAIL.pack(len(index), _MAGIC))
         self._file.flush()
-        os.utime(self._file.fileno(), ns=(self._clock() * 1_000_000,) * 2)
+        time_ns = self._clock() * 1_000_000
+        os.utime(self._file.fileno(), ns=(time_ns, time_ns))
         os.fsync(self._file.fileno())
         durable_folder(self._folder)
         target = self._folder / f"{digest(content)}.pack"
