@@ -40,7 +40,7 @@ class BranchChanges:
 
     first: str
     second: str
-    settings: Mapping[str, tuple[Json, Json]] = field(default_factory=dict[str, tuple[Json, Json]])
+    settings: Mapping[str, tuple[Any, Any]] = field(default_factory=dict[str, tuple[Any, Any]])
     files: tuple[str, ...] = ()
     data: tuple[str | None, str | None] = (None, None)
     winners: tuple[str | None, str | None] = (None, None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -103,8 +103,8 @@ class ModelDifference:
 
     first: str
     second: str
-    facts: Mapping[str, tuple[Json, Json]] = field(default_factory=dict[str, tuple[Json, Json]])
-    params: Mapping[str, tuple[Json, Json]] = field(default_factory=dict[str, tuple[Json, Json]])
+    facts: Mapping[str, tuple[Any, Any]] = field(default_factory=dict[str, tuple[Any, Any]])
+    params: Mapping[str, tuple[Any, Any]] = field(default_factory=dict[str, tuple[Any, Any]])
     metrics: Mapping[str, tuple[Interval | None, Interval | None]] = field(
         default_factory=dict[str, tuple[Interval | None, Interval | None]]
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,10 +24,10 @@ FEW_LEVELS = 50
 class ChangedCell:
     """A value of a row, known by its key, before and after."""
 
-    key: tuple[Json, ...]
+    key: tuple[Any, ...]
     column: str
-    before: Json
-    after: Json
+    before: Any
+    after: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from bakeoff.core.types import Json
 from bakeoff.results.scorecard import Scorecard
@@ -37,8 +38,8 @@ class ModelCard:
     task: str
     candidate: str
     family: str
-    params: Mapping[str, Json]
-    chosen: Mapping[str, Json]
+    params: Mapping[str, Any]
+    chosen: Mapping[str, Any]
     description: str
     intended_use: str
     limits: tuple[str, ...]
