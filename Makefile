@@ -151,6 +151,12 @@ bench-tracking-kills: $(INSTALLED)  ## bakeoff ui killed 50 times while 16 clien
 fuzz-tracking: $(INSTALLED)  ## 10,000 malformed requests to bakeoff ui, and ways out of the artifacts' folder
 	$(BIN)/python tests/web/tracking/fuzz.py 10000
 
+bench-versions: $(INSTALLED)  ## Snapshots, checkouts and status beside DVC and Oxen (twenty minutes; SCALE=0.1 for a tenth of all sizes)
+	$(BIN)/python benchmarks/versions.py
+
+bench-lineage: $(INSTALLED)  ## From a prediction to data, code and environment, with a million predictions in the log
+	$(BIN)/python benchmarks/lineage.py
+
 bench-data: $(INSTALLED)  ## Preparing real documents, against datatrove and a plain script
 	$(BIN)/python benchmarks/data.py
 

@@ -73,6 +73,8 @@ def test_what_the_readme_says_of_options_is_so():
         "dev",
         "env",
         "ci",
+        "prompts",
+        "hook",
     }
     assert lacking["--json"] == {
         "data",
@@ -88,6 +90,8 @@ def test_what_the_readme_says_of_options_is_so():
         "people",
         "ci",
         "env",
+        "prompts",
+        "hook",
         "lock",
         "sbom",
     }
@@ -166,7 +170,7 @@ def test_a_person_at_a_terminal_is_told_the_next_step_unless_quiet_is_asked(ran,
 
 
 def test_a_misspelt_command_is_answered_with_the_nearest(bakeoff):
-    assert "Did you mean 'report'?" in bakeoff("reprot").errors[0]
+    assert "Did you mean 'report'" in bakeoff("reprot").errors[0]
     assert "Did you mean 'card'?" in bakeoff("data", "crad").errors[0]
 
 

@@ -63,7 +63,7 @@ def test_format_numbers_are_those_of_the_code():
     assert segments._MAGIC == b"\0bk1"
     assert segments._HEADER.size == 4 + 4 + 4 + 8 + 4
     assert f"| model as GGUF | in the key of the converted file | `{EXPORT_VERSION}` |" in PAGE
-    assert (SMALLEST, LARGEST) == (128 * 1024, 2 * 1024 * 1024)
+    assert (SMALLEST, LARGEST) == (16 * 1024, 512 * 1024)
 
 
 def test_every_file_of_a_project_is_named(served):

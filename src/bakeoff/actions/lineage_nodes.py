@@ -165,7 +165,7 @@ def _dataset(version: Version) -> dict[str, Json]:
         "version": version.content,
         "rows": about.get("rows"),
         "from_feedback": about.get("from_feedback") or None,
-        "ledger": headline(Ledger.from_json(ledger)) if ledger else None,
+        "ledger": headline(Ledger.from_json(narrow.json_object(ledger))) if ledger else None,
         "split": f"by {about.get('split')}: {parts}",
         "columns": {each["name"]: each["kind"] for each in columns},
         "registered": _moment(version.created_ms),

@@ -17,7 +17,7 @@ import msgspec
 
 from bakeoff.core.errors import CorruptError, NotFoundError, UsageError
 from bakeoff.core.events import KINDS, Event
-from bakeoff.core.protocols import BlobStore, EventLog, RecordStore
+from bakeoff.core.protocols import BlobStore, EventLog, FileTrees, RecordStore
 from bakeoff.core.types import Json
 from bakeoff.loop.references import references
 from bakeoff.security.audited import plain
@@ -136,10 +136,20 @@ def _copy(source: BlobStore, blob: str, owner: str, target: BlobStore, place: Pa
         source.fetch(blob, place)
     except NotFoundError as error:
         raise NotFoundError(f"{owner} lacks its blob: {error}; run 'bakeoff verify' first") from error
-    made = target.put_tree(place) if place.is_dir() else target.put(place)
+    made = _put(source, blob, target, place)
     if made != blob or not target.intact(blob):
         raise CorruptError(f"expected blob {blob} in the target as it was, found {made}: try again")
     shutil.rmtree(place) if place.is_dir() else place.unlink()
+
+
+def _put(source: BlobStore, blob: str, target: BlobStore, place: Path) -> str:
+    if not place.is_dir():
+        return target.put(place)
+    links = source.links(blob) if isinstance(source, FileTrees) else {}
+    if not links or not isinstance(target, FileTrees):
+        return target.put_tree(place)
+    paths = [path for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
+    return target.put_files({path.relative_to(place).as_posix(): str(path) for path in paths}, links).id
 
 
 def _events(source: EventLog, target: EventLog, progress: Callable[[str], None]) -> tuple[int, int, str]:

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import PredictionEvent
-from bakeoff.core.types import Json
 from bakeoff.data.cast import conform
 from bakeoff.data.nearest import nearest_rows
 from bakeoff.loop.dataset import load_arrays, load_table
@@ -31,7 +30,7 @@ class TrainingRow:
     row: int
     distance: float
     by_column: Mapping[str, float]
-    values: Mapping[str, Json]
+    values: Mapping[str, Any]
 
 
 def training_rows_near(project: "Project", prediction: str, *, most: int = 5) -> list[TrainingRow]:

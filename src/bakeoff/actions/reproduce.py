@@ -191,7 +191,7 @@ def _needed(project: "Project", recorded: EnvironmentOrigin) -> EnvironmentOrigi
 
 def _run(python: Path, folder: Path, local: Path | None) -> None:
     """`bakeoff run` in a process of its own, without settings of this one."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("BAKEOFF_")}
+    environ = {name: value for name, value in os.environ.items() if not (name.startswith("BAKEOFF_") and "__" in name)}
     if local is not None:
         environ["PYTHONPATH"] = str(local)
     command = [str(python), "-m", "bakeoff", "run", "-C", str(folder), "--allow-missing", "--json"]

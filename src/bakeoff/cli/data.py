@@ -12,6 +12,7 @@ from bakeoff.cli.corpora import prepare
 from bakeoff.cli.labels import labels
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, optional_value
 from bakeoff.cli.root import CommandGroup
+from bakeoff.cli.snapshots import SNAPSHOT_COMMANDS
 
 __all__ = ["add_to"]
 
@@ -29,7 +30,8 @@ def add_to(app: typer.Typer) -> None:
     """Add the group `data` to the app."""
     group = typer.Typer(
         name="data",
-        help="The data: what it holds (show, card), what it must keep to (contract), a corpus (prepare), labels.\n\n"
+        help="The data: what it holds (show, card), what it must keep to (contract), a corpus (prepare), labels, and\n"
+        "versions of files (snapshot, list, status, diff, checkout, tag, verify, push, pull).\n\n"
         "For example: bakeoff data card --html",
         cls=CommandGroup,
         no_args_is_help=True,
@@ -38,6 +40,8 @@ def add_to(app: typer.Typer) -> None:
     for command in (show, contract, prepare, labels):
         group.command()(command)
     group.command(cls=optional_value("--html", PAGE))(card)
+    for name, each in SNAPSHOT_COMMANDS.items():
+        group.command(name)(each)
     app.add_typer(group)
 
 
@@ -93,6 +97,9 @@ def card(
         typer.Option(metavar="[FILE]", help=f"Write one self-contained page; {PAGE} when no file is named."),
     ] = None,
     png: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write the charts as PNG files.")] = None,
+    croissant: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the rows with Croissant 1.1 metadata.")
+    ] = None,
     version: Which = None,
     tokenizer: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A tokenizer.json: tell lengths in tokens too.")
@@ -110,7 +117,8 @@ def card(
 
     with open_project(folder) as project:
         found = project.data_card(version=version, show_personal=show_pii, tokenizer=tokenizer)
-    written = data_pages.write_card(found, html=html, png=png)
+        files = project.write_croissant(croissant, version=version) if croissant is not None else []
+    written = [*files, *data_pages.write_card(found, html=html, png=png)]
     if as_json:
         emit({**to_json(found), "files": written} if written else to_json(found))
     elif written:

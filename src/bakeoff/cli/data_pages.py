@@ -1,6 +1,6 @@
 """What `bakeoff data` prints, and the files that it writes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,11 @@ from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Version
 
 if TYPE_CHECKING:
+    from bakeoff.project.snapshots import FilesDifference
+    from bakeoff.registry.table_difference import TableDifference
     from bakeoff.report.card import DataCard
 
-__all__ = ["card_page", "dataset_page", "write_card"]
+__all__ = ["card_page", "dataset_page", "difference_page", "write_card"]
 
 MOST_COLUMNS = 40
 MOST_NOTES = 10
@@ -107,3 +109,46 @@ def dataset_page(versions: Sequence[Version]) -> str:
         *(f"{each.name}/{each.number}  {each.content[:12]}  {each.lineage['rows']} rows" for each in versions[1:]),
     ]
     return "\n".join(lines)
+
+
+def difference_page(difference: "FilesDifference") -> str:
+    """What differs of two versions."""
+    signs = {"added": "+", "removed": "-", "changed": "~", "renamed": ">"}
+    lines = [
+        f"{signs[each.how]} {f'{each.before} > ' if each.before else ''}{each.name}  {each.size_bytes:,} bytes"
+        for each in difference.files[:MOST_COLUMNS]
+    ]
+    if len(difference.files) > MOST_COLUMNS:
+        lines.append(f"… and {len(difference.files) - MOST_COLUMNS:,} more")
+    lines += _table_lines(difference.table) if difference.table else []
+    counts = {how: sum(each.how == how for each in difference.files) for how in signs}
+    changes = ", ".join(f"{count:,} {how}" for how, count in counts.items() if count)
+    ends = f"{difference.first} and {difference.second}"
+    lines.append(f"{ends}: {changes or ('other rows' if difference.table else 'no difference')}")
+    return "\n".join(lines)
+
+
+def _table_lines(differs: "TableDifference") -> list[str]:
+    before, after = differs.rows
+    by = f"by {', '.join(differs.key)}" if differs.key else "as wholes"
+    changed = "" if differs.changed is None else f", {differs.changed:,} changed"
+    lines = [
+        f"rows      {before:,} → {after:,}",
+        f"rows      compared {by}: {differs.added:,} added, {differs.removed:,} removed{changed}",
+    ]
+    lines += [f"column    + {name}" for name in differs.columns_added]
+    lines += [f"column    - {name}" for name in differs.columns_removed]
+    lines += [f"column    ~ {name}: {was} → {now}" for name, (was, now) in differs.retyped.items()]
+    lines += [f"cells     {name}: {count:,} changed" for name, count in differs.changed_by_column.items()]
+    lines += [
+        f"example   {', '.join(map(str, each.key))}: {each.column} {each.before!r} → {each.after!r}"
+        for each in differs.examples
+    ]
+    moved = [[each.column, f"{each.psi:.3f}", _ks(each.measures)] for each in differs.shifts if each.psi > 0]
+    return (
+        [*lines, "", table(["column", "PSI", "KS"], moved[:MOST_COLUMNS], right=["PSI", "KS"]), ""] if moved else lines
+    )
+
+
+def _ks(measures: Mapping[str, float]) -> str:
+    return f"{measures['ks']:.3f}" if "ks" in measures else ""

@@ -238,6 +238,43 @@ def _reproduced() -> Types:
     return (Reproduction,)
 
 
+def _snapshot() -> Types:
+    from bakeoff.core.records import Version
+
+    return (_with(Version, lineage=dict[str, Any]),)
+
+
+def _files_differ() -> Types:
+    from bakeoff.project.snapshots import FilesDifference
+    from bakeoff.registry.table_difference import TableDifference
+
+    return (_with(FilesDifference, table=TableDifference | None),)
+
+
+def _transferred() -> Types:
+    from bakeoff.project.snapshots import SnapshotTransfer
+
+    return (SnapshotTransfer,)
+
+
+def _model_card() -> type[Any]:
+    from bakeoff.report.model_card import ModelCard
+
+    return ModelCard
+
+
+def _model_difference() -> type[Any]:
+    from bakeoff.actions.model_card import ModelDifference
+
+    return ModelDifference
+
+
+def _branch_changes() -> type[Any]:
+    from bakeoff.actions.git_changes import BranchChanges
+
+    return BranchChanges
+
+
 def _cycle() -> Any:
     from bakeoff.loop.cycle import CycleDecision, CycleReason
 
@@ -592,12 +629,30 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "check": _check,
     "advise": _advice,
     "data show": lambda: _versions("versions"),
+    "data snapshot": _snapshot,
+    "data tag": _snapshot,
+    "data list": lambda: (_typed("Listed", snapshots=list[dict[str, Any]], datasets=list[dict[str, Any]]),),
+    "data status": _files_differ,
+    "data diff": _files_differ,
+    "data checkout": lambda: (_typed("CheckedOut", written=str),),
+    "data verify": lambda: (_typed("DamagedFiles", damaged=list[str]),),
+    "data push": _transferred,
+    "data pull": _transferred,
     "data contract": lambda: (_Contract,),
     "data card": _card,
     "data prepare": _prepare,
     "data prepare --explain": _explained,
     "data labels": _labels,
     "models": lambda: _versions("models"),
+    "models card": lambda: (_model_card(), _Written),
+    "models diff": lambda: (_model_difference(),),
+    "prompts list": lambda: _versions("prompts"),
+    "prompts show": _snapshot,
+    "prompts tag": _snapshot,
+    "prompts diff": lambda: (_typed("PromptDifference", diff=str),),
+    "diff": lambda: (_branch_changes(),),
+    "hook install": lambda: (_typed("Hook", hook=str),),
+    "hook run": lambda: (_typed("RefusedFiles", refused=list[dict[str, str]]),),
     "models available": lambda: (_Available,),
     "models harness": _harness,
     "models export": _export,

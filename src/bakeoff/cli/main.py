@@ -40,6 +40,7 @@ from bakeoff.cli import (
     serving,
     together,
     tracking,
+    versions,
     watching,
 )
 from bakeoff.cli.failures import INTERRUPTED, described
@@ -105,10 +106,9 @@ for _module in (
     moving,
     records,
     questions,
-    lineage,
 ):
     _module.add_to(app)
-for _module in (data, models, fine_tuning, environments, checking, pipelines, access, for_programs):
+for _module in (data, models, lineage, versions, fine_tuning, environments, checking, pipelines, access, for_programs):
     _module.add_to(app)
 
 

@@ -10,6 +10,7 @@ from bakeoff.cli.exporting import export
 from bakeoff.cli.harness import harness
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, project_folder, show_progress
 from bakeoff.cli.root import CommandGroup
+from bakeoff.cli.versions import model_card, model_diff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,8 @@ def add_to(app: typer.Typer) -> None:
     group.command()(retire)
     group.command()(harness)
     group.command()(export)
+    group.command("card")(model_card)
+    group.command("diff")(model_diff)
     group.command()(sign)
     group.command()(verify)
     app.add_typer(group)

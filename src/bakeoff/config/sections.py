@@ -795,6 +795,19 @@ class ComputeConfig(_Section):
     budget: Annotated[str, AfterValidator(_as_budget)] = "60m"
 
 
+class CardConfig(_Section):
+    """`[card]`: what cards of models and data say that no run can know.
+
+    `description` is one sentence, `intended_use` what the model is for and what it is not for, `limits` what is known
+    to go wrong, `licence` its name or identifier.
+    """
+
+    description: str = ""
+    intended_use: str = ""
+    limits: Names = ()
+    licence: str = ""
+
+
 class Config(_Section):
     """A whole project file."""
 
@@ -822,3 +835,4 @@ class Config(_Section):
     store: StoreConfig = StoreConfig()
     compute: ComputeConfig = ComputeConfig()
     tracking: TrackingConfig = TrackingConfig()
+    card: CardConfig = CardConfig()

@@ -34,9 +34,13 @@ def canonical_json(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def tree_manifest(files: Mapping[str, tuple[str, int]]) -> bytes:
-    """The manifest of a tree of blobs: relative names with id and size; the tree's id is its digest."""
-    return canonical_json({"files": {name: {"id": blob, "size": size} for name, (blob, size) in files.items()}})
+def tree_manifest(files: Mapping[str, tuple[str, int]], links: Mapping[str, str] | None = None) -> bytes:
+    """The manifest of a tree of blobs: relative names with id and size, links with their targets, if there are any.
+
+    The tree's id is its digest.
+    """
+    listed = {name: {"id": blob, "size": size} for name, (blob, size) in files.items()}
+    return canonical_json({"files": listed, "links": dict(links)} if links else {"files": listed})
 
 
 def digest_tree(folder: Path) -> str:

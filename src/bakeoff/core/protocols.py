@@ -44,6 +44,8 @@ __all__ = [
     "EventLog",
     "ExperimentRecords",
     "Family",
+    "FileTree",
+    "FileTrees",
     "Filling",
     "FitJob",
     "FittedStep",
@@ -610,6 +612,30 @@ class BlobStore(Protocol):
 
         Without `delete` nothing is deleted: the bytes that would be freed.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileTree:
+    """A tree of blobs: its id, and the id and size of each file."""
+
+    id: str
+    files: Mapping[str, tuple[str, int]]
+
+
+@runtime_checkable
+class FileTrees(Protocol):
+    """A store of blobs that takes the files of a tree one by one, and keeps links; a `BlobStore` need not."""
+
+    def put_files(self, files: Mapping[str, str | tuple[str, int]], links: Mapping[str, str] | None = None) -> FileTree:
+        """Store a tree: name → path of the file, or id and size of one that is stored already; links with targets.
+
+        `DataError` when a file changes while it is read.
+        """
+        ...
+
+    def links(self, tree_id: str) -> Mapping[str, str]:
+        """Links in a tree: name → target."""
         ...
 
 

@@ -94,9 +94,8 @@ def _of_numbers(numbers_n: Floats, number: float) -> Floats:
 def _of_texts(texts: Sequence[str], text: str) -> Floats:
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-    hashed: Any = HashingVectorizer(
-        n_features=TEXT_FEATURES, token_pattern=WORD, alternate_sign=False, norm=None, strip_accents="unicode"
-    )
+    how: dict[str, Any] = {"alternate_sign": False, "norm": None, "strip_accents": "unicode"}
+    hashed: Any = HashingVectorizer(n_features=TEXT_FEATURES, token_pattern=WORD, **how)
     counts_nd = hashed.transform(texts)
     weights: Any = TfidfTransformer(sublinear_tf=True)
     known_nd, own_1d = weights.fit_transform(counts_nd), weights.transform(hashed.transform([text]))

@@ -49,16 +49,19 @@ def code_state(folder: Path, *, without: Collection[Path] = ()) -> CodeState:
     """The state of the repository that holds the folder; new files that are data (`without`) are in no patch."""
     try:
         commit = _git(folder, "rev-parse", "HEAD").decode().strip()
-        dirty = bool(_git(folder, "status", "--porcelain").strip())
     except (OSError, subprocess.SubprocessError):
         return CodeState()
+    try:
+        dirty = bool(_git(folder, "status", "--porcelain").strip())
+    except (OSError, subprocess.SubprocessError):  # a repository that takes too long to look at
+        dirty = None
     branch, remote = _line(folder, "branch", "--show-current"), _line(folder, "remote", "get-url", "origin")
     return CodeState(
         commit=commit,
         dirty=dirty,
         branch=branch,
         remote=remote and re.sub(r"(?<=://)[^/@]*@", "", remote),  # never a token that stands in the address
-        patch=_patch(folder, {path.resolve() for path in without}) if dirty else None,
+        patch=None if dirty is False else _patch(folder, {path.resolve() for path in without}),
     )
 
 
@@ -67,14 +70,14 @@ def project_files(folder: Path, *, without: Collection[Path] = ()) -> ProjectFil
 
     Args:
         folder: the project's.
-        without: files that are data.
+        without: files and folders that are data.
     """
     data = {path.resolve() for path in without}
     files: dict[str, Path] = {}
     left_out: list[str] = []
     for name in _names(folder):
         path = folder / name
-        if SECRETS.fullmatch(path.name) or path.is_symlink() or not path.is_file() or path.resolve() in data:
+        if SECRETS.fullmatch(path.name) or path.is_symlink() or not path.is_file() or _is_data(path, data):
             continue
         if len(files) >= MOST_FILES or path.stat().st_size > LARGEST_FILE:
             left_out.append(name)
@@ -138,7 +141,13 @@ def _patch(folder: Path, data: Collection[Path]) -> bytes | None:
 
 def _is_small(path: Path, data: Collection[Path]) -> bool:
     secret = SECRETS.fullmatch(path.name)
-    return not secret and path.is_file() and path.stat().st_size <= LARGEST_FILE and path.resolve() not in data
+    return not secret and path.is_file() and path.stat().st_size <= LARGEST_FILE and not _is_data(path, data)
+
+
+def _is_data(path: Path, data: Collection[Path]) -> bool:
+    """Whether it is one of these files, or in one of these folders."""
+    resolved = path.resolve()
+    return resolved in data or any(parent in data for parent in resolved.parents)
 
 
 def _line(folder: Path, *arguments: str) -> str | None:

@@ -57,9 +57,7 @@ def _data_files(stage: Stage) -> Iterator[Path]:
             continue
         for place in (location, location.partition("!")[0]):
             path = stage.folder / place
-            if path.is_dir():
-                yield from path.rglob("*")
-            elif GLOB.search(place) and not Path(place).is_absolute():
+            if GLOB.search(place) and not Path(place).is_absolute():
                 yield from stage.folder.glob(place)
             else:
                 yield path

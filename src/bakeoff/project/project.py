@@ -45,8 +45,10 @@ if TYPE_CHECKING:
     from bakeoff.actions.feedback import AnnotatorAgreement, FeedbackHistory
     from bakeoff.actions.forget import Forgotten
     from bakeoff.actions.gc import Collected
+    from bakeoff.actions.git_changes import BranchChanges
     from bakeoff.actions.harness import HarnessReport
     from bakeoff.actions.lineage import Direction
+    from bakeoff.actions.model_card import ModelDifference
     from bakeoff.actions.move import Move
     from bakeoff.actions.near_rows import TrainingRow
     from bakeoff.actions.packages.check import PackageCheck
@@ -74,11 +76,14 @@ if TYPE_CHECKING:
     from bakeoff.project.fine_tuning import ProjectFineTuning
     from bakeoff.project.frames import DataFrame, Library
     from bakeoff.project.outcome import ProjectOutcome
+    from bakeoff.project.prompts import ProjectPrompts
     from bakeoff.project.review import ProjectReview
+    from bakeoff.project.snapshots import ProjectSnapshots
     from bakeoff.registry.lineage import Lineage
     from bakeoff.report.card import DataCard
     from bakeoff.report.checks import ModelCheck
     from bakeoff.report.model import Report as RunReport
+    from bakeoff.report.model_card import ModelCard
     from bakeoff.results.candidate import Candidate
     from bakeoff.results.capacity import CapacityPlan
     from bakeoff.results.explanation import RowExplanation
@@ -663,6 +668,18 @@ class Project:
             return move(self, target, again=again, progress=self._pass_on)
 
     # --- the data -------------------------------------------------------------------------------
+
+    @cached_property
+    def snapshots(self) -> "ProjectSnapshots":
+        """Snapshots of files and folders: taken, listed, compared, checked out, sent to others.
+
+        Example:
+            >>> project.snapshots
+            ProjectSnapshots(0)
+        """
+        from bakeoff.project.snapshots import ProjectSnapshots
+
+        return ProjectSnapshots(self, self._clock)
 
     def write_contract(self, *, force: bool = False) -> "WrittenContract":
         """Write a commented `contract.toml` (or what `[data] contract` names), inferred from the present data.
@@ -2147,6 +2164,94 @@ class Project:
 
         versions = self.records.versions
         return lineage(versions, find_version(versions, self.config.project.name, which))
+
+    @cached_property
+    def prompts(self) -> "ProjectPrompts":
+        """Prompts as versions: listed, compared, tagged.
+
+        Example:
+            >>> project.prompts
+            ProjectPrompts(0)
+        """
+        from bakeoff.project.prompts import ProjectPrompts
+
+        return ProjectPrompts(self)
+
+    def model_card(self, which: str | None = None) -> "ModelCard":
+        """The card of a model version; `bakeoff.report.model_card` renders it. `[card]` says what no run can know.
+
+        Raises:
+            NotFoundError: there is no such version.
+
+        Example:
+            >>> card = project.model_card()
+            >>> card.version, card.card.n_test
+            ('films/1', 60)
+        """
+        from bakeoff.actions.model_card import model_card
+
+        return model_card(self, which)
+
+    def write_hugging_face(self, which: str | None, folder: Path) -> list[str]:
+        """Write a model version as Hugging Face shows it: card with results, `.eval_results`, the model, checksums.
+
+        Args:
+            which: the version; the champion when None.
+            folder: a new or empty one.
+
+        Returns:
+            The files.
+
+        Example:
+            >>> files = project.write_hugging_face("champion", Path(tempfile.mkdtemp()) / "films")
+            >>> {"README.md", "results.yaml", "signature.json"} <= {Path(file).name for file in files}
+            True
+        """
+        from bakeoff.actions.hugging_face import write_hugging_face
+
+        return write_hugging_face(self, which, folder)
+
+    def write_croissant(self, folder: Path, *, version: str | None = None) -> list[str]:
+        """Write a dataset version (the newest by default) with its Croissant 1.1 metadata into a folder; the files.
+
+        Raises:
+            NotFoundError: there is no such version.
+
+        Example:
+            >>> [Path(file).name for file in project.write_croissant(Path(tempfile.mkdtemp()))]
+            ['rows.parquet', 'croissant.json']
+        """
+        from bakeoff.actions.hugging_face import write_croissant
+
+        return write_croissant(self, folder, version)
+
+    def model_difference(self, first: str, second: str) -> "ModelDifference":
+        """What differs of two model versions: data, code, parameters, environment, metrics.
+
+        Raises:
+            NotFoundError: one of them is nowhere.
+
+        Example:
+            >>> sorted(project.model_difference("films/1", "films/2").facts)[:2]
+            ['candidate', 'family']
+        """
+        from bakeoff.actions.model_card import model_difference
+
+        return model_difference(self, first, second)
+
+    def branch_changes(self, refs: str) -> "BranchChanges":
+        """What a branch changes (`main..branch`): settings, files, and by the runs of its commits, data and metrics.
+
+        Raises:
+            UsageError: it is no pair of refs. NotFoundError: git knows one of them not.
+
+        Example:
+            >>> project.branch_changes("main..HEAD").settings  # doctest: +SKIP
+            {'candidates.linear.penalty': (None, 2.0)}
+        """
+        from bakeoff.actions.git_changes import branch_changes
+
+        return branch_changes(self, refs)
 
     def lineage_of(self, thing: str | None = None, *, direction: "Direction" = "both") -> "LineageGraph":
         """The graph around a thing: what it was made from ("up"), what came of it ("down"), or both.

@@ -88,7 +88,7 @@ def _curve(start: tuple[int, int], end: tuple[int, int]) -> str:
 def _box(node: LineageNode, place: tuple[int, int], *, first: bool) -> str:
     x, y = _corner(place)
     hue = PICTURE.series[KINDS.index(node.kind) % len(PICTURE.series)]
-    told = "; ".join(f"{key}: {value}" for key, value in node.facts.items())
+    facts = "; ".join(f"{key}: {value}" for key, value in node.facts.items())
     lines: Sequence[tuple[str, str, int]] = (
         (node.kind, hue, 11),
         (clean(node.label, LONGEST), PICTURE.ink, 12),
@@ -99,7 +99,7 @@ def _box(node: LineageNode, place: tuple[int, int], *, first: bool) -> str:
         for at, (text, colour, size) in enumerate(lines)
     )
     return (
-        f"<g><title>{escape(clean(told, 600))}</title>"
+        f"<g><title>{escape(clean(facts, 600))}</title>"
         f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="#ffffff" stroke="{hue}" '
         f'stroke-width="{2.5 if first else 1}"/><rect x="{x}" y="{y}" width="4" height="{HEIGHT}" fill="{hue}"/>'
         f"{texts}</g>"

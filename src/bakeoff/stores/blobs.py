@@ -1,17 +1,21 @@
 """Content-addressed blobs and trees, in a folder or in an object store.
 
-whole/   blobs below 1 MiB, and chunks of larger ones
+whole/   blobs below 1 MiB; in an object store also chunks of larger ones
+packs/   in a folder: chunks of larger blobs, and small files of folders, many in a file (see `bakeoff.stores.packs`)
 lists/   of a larger blob: the ids and sizes of its chunks, so that near-identical blobs share bytes
-trees/   manifests of folders: path → id and size; a tree's id is the hash of its manifest
+trees/   manifests of folders: path → id and size, and links; a tree's id is the hash of its manifest
 tmp/     files being written, in a folder
 damaged/ what a repair put aside
 lock     of a folder: held shared while putting, exclusively while collecting
 """
 
+import io
 import json
 import math
+import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 from blake3 import blake3
@@ -20,15 +24,18 @@ from bakeoff.core.damage import Damage
 from bakeoff.core.erasure import Rewritten
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
-from bakeoff.core.protocols import Clock
+from bakeoff.core.protocols import Clock, FileTree
 from bakeoff.stores.files import file_url, storage, temporary, whole_write
-from bakeoff.stores.objects import KINDS, Kind, Objects, StoredObjects
+from bakeoff.stores.folder_files import folder_files, link_inside, read_unchanged, require_unchanged
+from bakeoff.stores.objects import KINDS, Kind, Objects, Put, StoredObjects
 
 __all__ = ["Blobs", "open_blobs"]
 
 _SMALL = 1 << 20  # blobs below this size are stored whole
-_PIECE = 1 << 20  # read at a time
+_LOOSE = 16  # of a folder with fewer small files, each is a file of its own
 _ID_LENGTH = 64
+LISTED: tuple[Kind, Kind] = ("lists", "trees")
+"""Kinds of objects that name others."""
 
 
 def open_blobs(url: str, *, folder: Path, clock: Clock) -> "Blobs":
@@ -52,7 +59,7 @@ class Blobs:
     def put(self, data: bytes | Path) -> str:
         """Store bytes, or a file's content; durable when it returns."""
         with storage(f"store a blob in {self._place}"), self._objects.locked(alone=False):
-            return self._put(data)
+            return self._put(data)[0]
 
     def get(self, blob_id: str) -> bytes:
         """Read and verify a blob (of a tree: its manifest)."""
@@ -64,10 +71,20 @@ class Blobs:
         if not folder.is_dir():
             raise UsageError(f"expected a folder, received {str(folder)!r}")
         with storage(f"store the folder {folder} in {self._place}"), self._objects.locked(alone=False):
-            manifest = tree_manifest({name: (self._put(path), path.stat().st_size) for name, path in _files(folder)})
-            tree_id = digest(manifest)
-            self._objects.put("trees", tree_id, manifest)
-            return tree_id
+            return self._put_files({file.name: file.path for file in folder_files(folder)}, {}).id
+
+    def put_files(self, files: Mapping[str, str | tuple[str, int]], links: Mapping[str, str] | None = None) -> FileTree:
+        """Store files as a tree, small ones together: name → path of the file, or id and size of one that is stored.
+
+        Args:
+            files: what the tree holds; an id that is not there any more is an error.
+            links: name → target of links, which stay within the tree.
+
+        Raises:
+            DataError: a file changed while it was read. NotFoundError: an id that is not stored.
+        """
+        with storage(f"store files in {self._place}"), self._objects.locked(alone=False):
+            return self._put_files(files, {name: link_inside(name, to) for name, to in (links or {}).items()})
 
     def fetch(self, blob_id: str, target: Path) -> Path:
         """Write a blob to the file `target` (replaced), or a tree into the folder `target` (new or empty).
@@ -80,7 +97,7 @@ class Blobs:
             if files is None:
                 whole_write(target, self._pieces(blob_id), staging=target.parent, private=False)
             else:
-                self._fetch_tree(files, target)
+                self._fetch_tree(files, self.links(blob_id), target)
         return target
 
     def contains(self, blob_id: str) -> bool:
@@ -109,9 +126,12 @@ class Blobs:
 
     def check(self, *, repair: bool = False) -> Iterator[Damage]:
         """Objects that are not what their names say, and those that lack a part; a repair puts the former aside."""
-        with storage(f"check the blobs in {self._place}"), self._objects.locked(alone=repair):
+        with storage(f"check the blobs in {self._place}"), self._objects.locked(alone=repair, reads=not repair):
+            for place, aside in self._objects.unreadable(repair=repair):
+                remedy = f"put aside as {aside}" if aside else ""
+                yield Damage(place=place, problem="does not match its name: its objects cannot be told", remedy=remedy)
             for kind in KINDS:
-                for name in sorted(self._objects.names(kind)):
+                for name in sorted({*self._objects.names(kind)}):
                     problem = self._problem(kind, name)
                     if problem is not None:
                         yield self._damage(kind, name, problem, repair=repair)
@@ -119,7 +139,8 @@ class Blobs:
     def _problem(self, kind: Kind, name: str) -> str | None:
         try:
             if kind == "whole":
-                self._whole(name)
+                for _, data in self._objects.copies(kind, name):
+                    self._verified(kind, name, data)
             elif kind == "lists":
                 for _ in self._pieces(name):
                     pass
@@ -131,7 +152,8 @@ class Blobs:
         return None
 
     def _damage(self, kind: Kind, name: str, problem: str, *, repair: bool) -> Damage:
-        place = self._objects.where(kind, name)
+        copies = self._objects.copies(kind, name) if kind == "whole" else ()
+        place = next((at for at, data in copies if digest(data) != name), self._objects.where(kind, name))
         if not repair:
             return Damage(place=place, problem=problem, blob=name)
         aside = self._objects.put_aside(kind, name)
@@ -160,6 +182,50 @@ class Blobs:
             doomed = (each for kind in reversed(KINDS) for each in self._named(kind) if each[1] not in kept)
             return self._objects.sweep(doomed, grace_s, delete=delete)
 
+    # --- sending ----------------------------------------------------------------------------
+
+    def send(self, other: "Blobs", roots: Sequence[str]) -> int:
+        """Copy what these roots reach and another store lacks, verified; bytes that were sent.
+
+        Raises:
+            NotFoundError, CorruptError: something of it is not here, or damaged. Nothing that names it is sent.
+        """
+        with storage(f"copy blobs from {self._place} to {other.place}"):
+            reached = sorted(self._reached(roots))
+            lists, trees = ([each for each in reached if self._objects.has(kind, each)] for kind in LISTED)
+            listed = {*lists, *trees}
+            return other.receive(
+                ((name, lambda name=name: self._whole(name)) for name in reached if name not in listed),
+                {name: self._objects.get("lists", name) or b"" for name in lists},
+                {name: self._verified("trees", name, self._objects.get("trees", name) or b"") for name in trees},
+            )
+
+    def receive(
+        self,
+        parts: Iterable[tuple[str, Callable[[], bytes]]],
+        lists: Mapping[str, bytes],
+        trees: Mapping[str, bytes],
+    ) -> int:
+        """Store what another store has: what is here already is not asked for; bytes of the others."""
+        received = 0
+        with storage(f"store blobs in {self._place}"), self._objects.locked(alone=False):
+            with self._objects.together() as put:
+                for name, read in parts:
+                    if not self._objects.has("whole", name):
+                        data = read()
+                        put("whole", name, data)
+                        received += len(data)
+            for name, data in lists.items():
+                self._objects.put("lists", name, data)
+            for name, data in trees.items():
+                self._objects.put("trees", name, data)
+        return received
+
+    @property
+    def place(self) -> str:
+        """Where it is: a folder, or a URL."""
+        return self._place
+
     # --- forgetting ---------------------------------------------------------------------------
 
     def rewrite(self, change: Callable[[bytes], bytes | None]) -> Rewritten:
@@ -173,7 +239,7 @@ class Blobs:
                 if new is not None and name in in_trees:
                     marked.add(name)
                 elif new is not None:
-                    renamed[name] = self._put(new)
+                    renamed[name] = self._put(new)[0]
         holding = (tree for tree, files in trees.items() if any(blob_id in marked for blob_id, _ in files.values()))
         return Rewritten(renamed=renamed, trees=frozenset(holding))
 
@@ -194,7 +260,7 @@ class Blobs:
         """The ids of all blobs: what is a chunk of one alone is none."""
         lists = list(self._objects.names("lists"))
         chunks = {chunk for name in lists for chunk, _ in self._list(name) or ()}
-        return [*lists, *(name for name in self._objects.names("whole") if name not in chunks)]
+        return [*lists, *sorted({*self._objects.names("whole")} - chunks)]
 
     def _named(self, kind: Kind) -> Iterator[tuple[Kind, str]]:
         return ((kind, name) for name in self._objects.names(kind))
@@ -205,40 +271,82 @@ class Blobs:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def _put(self, data: bytes | Path) -> str:
+    def _put(self, data: bytes | Path, put: Put | None = None) -> tuple[str, int]:
+        """Store bytes or a file; the id and the size."""
         if isinstance(data, Path) and data.stat().st_size < _SMALL:
-            data = data.read_bytes()
+            data = read_unchanged(str(data))
         if isinstance(data, Path) or len(data) >= _SMALL:
-            return self._put_large(data)
-        return self._put_whole(bytes(data))
-
-    def _put_whole(self, data: bytes) -> str:
+            with nullcontext(put) if put else self._objects.together() as writer:
+                blob_id, listed = self._cut(data, writer)
+            self._objects.put("lists", blob_id, canonical_json(listed))
+            return blob_id, sum(size for _, size in listed)
         blob_id = digest(data)
-        self._objects.put("whole", blob_id, data)
-        return blob_id
+        (put or self._objects.put)("whole", blob_id, bytes(data))
+        return blob_id, len(data)
 
-    def _put_large(self, data: bytes | Path) -> str:
-        from bakeoff.stores.chunking import chunks  # numpy takes a while to import
+    def _cut(self, data: bytes | Path, put: Put) -> tuple[str, list[tuple[str, int]]]:
+        """Put the chunks of a large blob by what puts them; its id, and theirs with their sizes."""
+        from bakeoff.stores.chunking import chunks
 
-        hasher = blake3()
-        listed: list[tuple[str, int]] = []
-        for chunk in chunks(_read(data)):
-            hasher.update(chunk)
-            listed.append((self._put_whole(chunk), len(chunk)))
-        blob_id = hasher.hexdigest()
-        self._objects.put("lists", blob_id, canonical_json(listed))
-        return blob_id
+        hasher, listed = blake3(), list[tuple[str, int]]()
+        with data.open("rb", buffering=0) if isinstance(data, Path) else io.BytesIO(data) as stream:
+            before = os.fstat(stream.fileno()) if isinstance(data, Path) else None
+            for chunk in chunks(stream):
+                hasher.update(chunk)
+                listed.append((digest(chunk), len(chunk)))
+                put("whole", listed[-1][0], chunk)
+            if before is not None:
+                require_unchanged(str(data), before, os.fstat(stream.fileno()), sum(size for _, size in listed))
+        return hasher.hexdigest(), listed
 
-    def _fetch_tree(self, files: dict[str, tuple[str, int]], target: Path) -> None:
+    def _put_files(self, files: Mapping[str, str | tuple[str, int]], links: Mapping[str, str]) -> FileTree:
+        """Lists and the manifest are written after the pack whose objects they name."""
+        stored: dict[str, tuple[str, int]] = {}
+        lists: list[tuple[str, list[tuple[str, int]]]] = []
+        with self._objects.together() as put:
+            loose = sum(isinstance(each, str) for each in files.values()) < _LOOSE
+            for name, file in files.items():
+                if not isinstance(file, str):
+                    stored[name] = self._renewed(*file)
+                elif os.stat(file).st_size < _SMALL:  # noqa: PTH116 - as above: a million of them
+                    data = read_unchanged(file)
+                    stored[name] = digest(data), len(data)
+                    (self._objects.put if loose else put)("whole", stored[name][0], data)
+                else:
+                    blob_id, listed = self._cut(Path(file), put)
+                    lists.append((blob_id, listed))
+                    stored[name] = blob_id, sum(size for _, size in listed)
+        for blob_id, listed in lists:
+            self._objects.put("lists", blob_id, canonical_json(listed))
+        manifest = tree_manifest(stored, links)
+        self._objects.put("trees", digest(manifest), manifest)
+        return FileTree(id=digest(manifest), files=stored)
+
+    def _renewed(self, blob_id: str, size: int) -> tuple[str, int]:
+        """Something that is stored, whose time is renewed: what was put long ago may be about to be collected."""
+        if not self.contains(blob_id):
+            raise NotFoundError(f"expected the id of a blob stored in {self._place}, received {blob_id!r}")
+        self._objects.renew([blob_id, *(chunk for chunk, _ in self._list(blob_id) or ())])
+        return blob_id, size
+
+    def _fetch_tree(self, files: dict[str, tuple[str, int]], links: Mapping[str, str], target: Path) -> None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(f"expected a folder that is new or empty, received {str(target)!r}")
         staging = temporary(target.parent)
         try:
             staging.mkdir()
-            for name, (blob_id, _) in files.items():
+            made: set[Path] = {staging}
+            for name, (blob_id, size) in files.items():
+                path = staging / _safe(name)
+                if path.parent not in made:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    made.add(path.parent)
+                with path.open("xb", buffering=0) as file:
+                    _write(file, self._pieces(blob_id) if size >= _SMALL else [self._whole(blob_id)])
+            for name, to in links.items():
                 path = staging / _safe(name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                whole_write(path, self._pieces(blob_id), staging=path.parent, private=False)
+                path.symlink_to(link_inside(name, to))
             staging.replace(target)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
@@ -248,10 +356,11 @@ class Blobs:
 
     def _pieces(self, blob_id: str) -> Iterator[bytes]:
         """The content in pieces; the last one comes only after the whole has been verified."""
-        whole = self._objects.get("whole", blob_id) if _is_id(blob_id) else None
-        if whole is not None:  # looked for first: most blobs are small, and each look may be a call over the network
-            yield self._verified("whole", blob_id, whole)
-            return
+        if _is_id(blob_id):  # looked for first: most blobs are small, and each look may be a call over the network
+            with suppress(NotFoundError):
+                whole = self._whole(blob_id)
+                yield whole
+                return
         chunks = self._list(blob_id)
         if chunks is None:
             manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
@@ -271,10 +380,16 @@ class Blobs:
             yield chunk
 
     def _whole(self, blob_id: str) -> bytes:
-        data = self._objects.get("whole", blob_id) if _is_id(blob_id) else None
-        if data is None:
+        damaged: tuple[str, bytes] | None = None
+        for path, data in self._objects.copies("whole", blob_id) if _is_id(blob_id) else ():
+            if digest(data) == blob_id:
+                return data
+            damaged = path, data
+        if damaged is None:
             raise NotFoundError(f"expected the id of a blob stored in {self._place}, received {blob_id!r}")
-        return self._verified("whole", blob_id, data)
+        raise CorruptError(
+            f"blob {blob_id} does not match its hash ({damaged[0]}, {len(damaged[1])} bytes): {_RESTORE}"
+        )
 
     def _verified(self, kind: Kind, blob_id: str, data: bytes) -> bytes:
         if digest(data) != blob_id:
@@ -305,6 +420,11 @@ class Blobs:
         files = json.loads(self._verified("trees", blob_id, manifest))["files"]
         return {name: (file["id"], file["size"]) for name, file in files.items()}
 
+    def links(self, tree_id: str) -> Mapping[str, str]:
+        """Links in a tree: name → target."""
+        manifest = self._objects.get("trees", tree_id) if _is_id(tree_id) else None
+        return {} if manifest is None else json.loads(self._verified("trees", tree_id, manifest)).get("links", {})
+
     def _reached(self, roots: Sequence[str]) -> set[str]:
         reached: set[str] = set()
         for root in roots:
@@ -326,27 +446,11 @@ def _is_id(blob_id: str) -> bool:
     return len(blob_id) == _ID_LENGTH and set(blob_id) <= set("0123456789abcdef")
 
 
-def _read(data: bytes | Path) -> Iterator[bytes]:
-    if isinstance(data, bytes):
-        yield from (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
-        return
-    with data.open("rb") as file:
-        while piece := file.read(_PIECE):
-            yield piece
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Relative names and paths of the files, sorted."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise UsageError(f"expected regular files only, received {str(path)!r}: copy its content instead")
-        if path.is_file():
-            name = path.relative_to(folder).as_posix()
-            try:
-                name.encode()
-            except UnicodeEncodeError as error:
-                raise UsageError(f"expected file names in UTF-8, received {str(path)!r}: rename it") from error
-            yield name, path
+def _write(file: io.RawIOBase | io.FileIO, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            view = view[file.write(view) or 0 :]
 
 
 def _safe(name: str) -> Path:

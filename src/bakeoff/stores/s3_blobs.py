@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from bakeoff.core.errors import MissingExtraError, StoreError, UsageError
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.blobs import Blobs
-from bakeoff.stores.objects import Kind
+from bakeoff.stores.objects import Kind, Put
 from bakeoff.stores.patience import LostError, Patience
 
 if TYPE_CHECKING:
@@ -76,6 +76,28 @@ class S3Objects:
             if there is None or not _same(there, data) or self._now() - there["last_modified"] > FRESH:
                 obstore.put(self._store, self._key(kind, name), data, use_multipart=False)
 
+    @contextmanager
+    def together(self) -> Generator[Put]:
+        """One by one: a bucket has no syncs to save."""
+        yield self.put
+
+    def renew(self, names: Iterable[str]) -> None:
+        """What is old is put anew."""
+        for name in names:
+            for kind in ("whole", "lists"):
+                if (data := self.get(kind, name)) is not None:
+                    self.put(kind, name, data)
+
+    def copies(self, kind: Kind, name: str) -> Iterator[tuple[str, bytes]]:
+        """In its one place."""
+        if (data := self.get(kind, name)) is not None:
+            yield self.where(kind, name), data
+
+    def unreadable(self, *, repair: bool) -> Iterator[tuple[str, str]]:
+        """None: every object is one of the bucket's."""
+        del repair
+        yield from ()
+
     def get(self, kind: Kind, name: str) -> bytes | None:
         """Its bytes, or None."""
         import obstore
@@ -104,9 +126,9 @@ class S3Objects:
                 yield from (each["path"].rpartition("/")[2] for each in page)
 
     @contextmanager
-    def locked(self, *, alone: bool) -> Generator[None]:
+    def locked(self, *, alone: bool, reads: bool = False) -> Generator[None]:
         """Nothing: times do it (see above)."""
-        del alone
+        del alone, reads
         yield
 
     def put_aside(self, kind: Kind, name: str) -> str:

@@ -1,0 +1,483 @@
+"""Snapshots of files and folders as versions: taken, compared, checked out, shared with others."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+from bakeoff.core import narrow
+from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
+from bakeoff.core.hashing import digest, digest_file
+from bakeoff.core.lineage import SnapshotOrigin
+from bakeoff.core.protocols import Clock, FileTrees
+from bakeoff.core.records import RegisteredChange, Version
+from bakeoff.core.types import Json
+from bakeoff.registry.lineage import NUMBER, label
+from bakeoff.registry.register import all_versions
+from bakeoff.stores.blobs import Blobs, open_blobs
+from bakeoff.stores.files import durable_write
+from bakeoff.stores.folder_files import FolderFile, folder_files
+from bakeoff.stores.folder_index import FolderIndex
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from bakeoff.project.project import Project
+    from bakeoff.registry.table_difference import TableDifference
+
+__all__ = ["FileChange", "FilesDifference", "ProjectSnapshots", "SnapshotTransfer"]
+
+STATE = frozenset({".bakeoff"})
+"""Folders that are never part of a snapshot."""
+RECORDS = "snapshots"
+TABLES = frozenset({".csv", ".tsv", ".tab", ".parquet", ".jsonl", ".ndjson", ".json", ".gz", ".zst", ".bz2"})
+SHORTEST = 6
+"""Characters of a hash that name a snapshot."""
+How: TypeAlias = Literal["added", "removed", "changed", "renamed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """A file of the second side; `before` is its name on the first, where that is another."""
+
+    name: str
+    how: How
+    size_bytes: int = 0
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesDifference:
+    """What differs of two sides: files, and of a table, its rows."""
+
+    first: str
+    second: str
+    unchanged: int
+    files: tuple[FileChange, ...] = ()
+    table: "TableDifference | None" = None
+
+    def __bool__(self) -> bool:
+        return bool(self.files) or self.table is not None
+
+    def to_json(self) -> dict[str, Json]:
+        """As one JSON document."""
+        return msgspec.to_builtins(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotTransfer:
+    """Snapshots that were sent or fetched, and the bytes that the other side lacked."""
+
+    snapshots: tuple[str, ...]
+    bytes_sent: int
+
+
+class ProjectSnapshots:
+    """The snapshots of a project, as `project.snapshots`.
+
+    One is named `NAME/NUMBER` or `NAME/TAG`, by NAME alone (the newest), or by the beginning of its content's hash.
+    """
+
+    def __init__(self, project: "Project", clock: Clock) -> None:
+        self._project, self._clock = project, clock
+
+    def __repr__(self) -> str:
+        return f"ProjectSnapshots({len(self.list())})"
+
+    def take(self, path: str | Path, *, name: str | None = None, tags: Sequence[str] = ()) -> Version:
+        """Keep a file or a folder as it is now; what did not change since the last snapshot is not read.
+
+        Links that stay inside are kept as links. The same content gives the same version.
+
+        Args:
+            path: the file or folder.
+            name: of the snapshot; by default that of the file or folder.
+            tags: aliases of the version.
+
+        Raises:
+            NotFoundError: there is nothing. UsageError: something is no file, or a link leads outside.
+            DataError: a file changed while it was read.
+
+        Example:
+            >>> project.snapshots.take(project.folder / "films.csv")
+            Version(snapshot films.csv/1, ...)
+        """
+        source = Path(path).resolve()
+        if not source.exists():
+            raise NotFoundError(f"expected a file or folder, received {str(path)!r}, where there is nothing")
+        name = name or source.name
+        if "/" in name or name.startswith("."):
+            raise UsageError(f"expected a name without '/' that begins with no '.', received {name!r}: use --name")
+        if source.is_file():
+            content, files, size = self._project.blobs.put(source), 1, source.stat().st_size
+        else:
+            content, files, size = self._put_folder(name, source)
+        origin = SnapshotOrigin(path=str(path), is_file=source.is_file(), files=files, size_bytes=size)
+        versions = self._project.records.versions
+        version = versions.register("snapshot", name, content, lineage=origin.to_json())
+        return self.tag(label(version), *tags) if tags else version
+
+    def list(self, name: str | None = None) -> list[Version]:
+        """All snapshots, newest first; or those of a name.
+
+        Example:
+            >>> [version.name for version in project.snapshots.list()]
+            ['films.csv']
+        """
+        return all_versions(self._project.records.versions, "snapshot", name)
+
+    def get(self, which: str) -> Version:
+        """The snapshot of a name.
+
+        Raises:
+            NotFoundError: there is none.
+
+        Example:
+            >>> project.snapshots.get("films.csv").snapshot_origin.files
+            1
+        """
+        owner, _, tail = which.rpartition("/")
+        if owner and NUMBER.match(tail):
+            return self._project.records.versions.get("snapshot", owner, int(tail))
+        for version in self.list():
+            if version.name == which or (owner == version.name and tail in version.aliases):
+                return version
+            if len(which) >= SHORTEST and version.content.startswith(which):
+                return version
+        known = ", ".join(label(each) for each in self.list()[:5]) or "none yet; 'bakeoff data snapshot' takes one"
+        raise NotFoundError(f"expected a snapshot, received {which!r}; there are: {known}")
+
+    def files(self, which: str) -> Mapping[str, tuple[str, int]]:
+        """What a snapshot holds: name → hash and size of each file.
+
+        Example:
+            >>> [(name, size > 1000) for name, (_, size) in project.snapshots.files("films.csv").items()]
+            [('films.csv', True)]
+        """
+        version = self.get(which)
+        origin = version.snapshot_origin
+        if origin.is_file:
+            return {version.name: (version.content, origin.size_bytes)}
+        files = narrow.json_object(json.loads(self._project.blobs.get(version.content))["files"])
+        return {name: (str(each["id"]), int(each["size"])) for name, each in files.items()}
+
+    def status(self, path: str | Path, *, name: str | None = None) -> FilesDifference:
+        """What of a folder (or file) changed since its newest snapshot; files with the same stamp are not read.
+
+        Raises:
+            NotFoundError: there is no snapshot of that name.
+
+        Example:
+            >>> bool(project.snapshots.status(project.folder / "films.csv"))
+            False
+        """
+        source = Path(path).resolve()
+        newest = self.get(name or source.name)
+        if source.is_file():
+            same = digest_file(source) == newest.content
+            changes = () if same else (FileChange(name=source.name, how="changed", size_bytes=source.stat().st_size),)
+            return FilesDifference(first=label(newest), second=str(path), unchanged=int(same), files=changes)
+        looked_ns = time.time_ns()
+        files = [*folder_files(source, links=True, without=STATE)]
+        index = FolderIndex.read(self._index(newest.name, source))
+        if index is not None and index.content == newest.content and index.is_as(files):
+            return FilesDifference(first=label(newest), second=str(path), unchanged=len(files))
+        known = index.known(files) if index is not None else {}
+        now = {file.name: known.get(file.name) or _look(file) for file in files}
+        before = self._listed(newest)
+        changes = tuple(_changes(before, now))
+        if not changes:
+            FolderIndex.of(newest.content, files, now, looked_ns=looked_ns).write(self._index(newest.name, source))
+        unchanged = sum(before.get(each) == now[each] for each in now)
+        return FilesDifference(first=label(newest), second=str(path), unchanged=unchanged, files=changes)
+
+    def checkout(self, which: str, target: str | Path) -> Path:
+        """Write a snapshot into a new or empty folder, or to a file; every byte is verified.
+
+        Raises:
+            UsageError: the folder has files. NotFoundError: there is no such snapshot. CorruptError: it is damaged.
+
+        Example:
+            >>> project.snapshots.checkout("films.csv", Path(tempfile.mkdtemp()) / "again.csv").name
+            'again.csv'
+        """
+        version, place = self.get(which), Path(target)
+        if version.snapshot_origin.is_file and place.is_dir():
+            place = place / version.name
+        return self._project.blobs.fetch(version.content, place)
+
+    def tag(self, which: str, *tags: str) -> Version:
+        """Give a snapshot aliases; one that another has moves.
+
+        Example:
+            >>> project.snapshots.tag("films.csv", "first").aliases
+            ('first',)
+        """
+        version = self.get(which)
+        odd = [tag for tag in tags if not tag or "/" in tag or NUMBER.match(tag)]
+        if odd:
+            raise UsageError(f"expected tags that are no numbers and have no '/', received {', '.join(map(repr, odd))}")
+        aliases: dict[str, int | None] = dict.fromkeys(tags, version.number)
+        versions = self._project.records.versions
+        versions.apply([RegisteredChange(kind="snapshot", name=version.name, aliases=aliases)])
+        return versions.get("snapshot", version.name, version.number)
+
+    def verify(self, which: str | None = None) -> "list[str]":
+        """Files of a snapshot (or of all) that are not what was stored, or gone.
+
+        Example:
+            >>> project.snapshots.verify()
+            []
+        """
+        blobs, damaged = self._project.blobs, list[str]()
+        for version in [self.get(which)] if which else self.list():
+            if blobs.intact(version.content):
+                continue
+            try:
+                files = self.files(label(version))
+            except Exception:  # noqa: BLE001 - whatever is wrong with the list of files, all of them are lost
+                damaged.append(label(version))
+                continue
+            damaged += [f"{label(version)}: {name}" for name, (blob, _) in files.items() if not blobs.intact(blob)]
+        return damaged
+
+    def difference(
+        self, first: str, second: str, *, key: Sequence[str] = (), table: str | None = None
+    ) -> FilesDifference:
+        """What differs of two snapshots, dataset versions (`dataset:2`), or files and folders here.
+
+        Args:
+            first: the one before.
+            second: the one after.
+            key: columns that tell rows of a table apart.
+            table: the name of the file to compare row by row, where there are several.
+
+        Raises:
+            NotFoundError: one of them is nowhere. DataError: the tables cannot be compared by this key.
+
+        Example:
+            >>> other = project.folder / "other.csv"
+            >>> _ = other.write_text((project.folder / "films.csv").read_text().replace("1999", "2000"))
+            >>> differs = project.snapshots.difference("films.csv", str(other))
+            >>> differs.table.rows, differs.table.added == differs.table.removed
+            ((300, 300), True)
+        """
+        from bakeoff.registry.table_difference import table_difference
+
+        sides = [self._side(each) for each in (first, second)]
+        changes = tuple(_changes(*sides)) if all(sides) else ()
+        unchanged = sum(sides[0].get(name) == each for name, each in sides[1].items())
+        pair = self._pair(first, second, sides, changes, table)
+        if pair is None:
+            return FilesDifference(first=first, second=second, unchanged=unchanged, files=changes)
+        differs = table_difference(*pair, key)
+        return FilesDifference(first=first, second=second, unchanged=unchanged, files=changes, table=differs)
+
+    def push(self, remote: str, *which: str) -> SnapshotTransfer:
+        """Send snapshots (all without a name) to a folder that others reach; what is there already is not sent.
+
+        Raises:
+            UsageError: the remote is no folder or file:// URL.
+
+        Example:
+            >>> remote = tempfile.mkdtemp()
+            >>> project.snapshots.push(remote).snapshots
+            ('films.csv/1',)
+        """
+        here, there, folder = self._files, self._remote(remote), self._remote_folder(remote)
+        versions = [self.get(each) for each in which] or self.list()
+        sent = here.send(there, [version.content for version in versions]) if versions else 0
+        for version in versions:
+            place = folder / RECORDS / version.name / f"{version.content}.json"
+            known = {"name": version.name, "content": version.content, "tags": list(version.aliases)}
+            body = {**known, "created_ms": version.created_ms, "lineage": dict(version.lineage)}
+            durable_write(place, [json.dumps(body, ensure_ascii=False).encode()], staging=folder)
+        return SnapshotTransfer(snapshots=tuple(label(each) for each in versions), bytes_sent=sent)
+
+    def pull(self, remote: str, *names: str) -> SnapshotTransfer:
+        """Fetch all snapshots of a remote (or those of these names) that are not here.
+
+        Example:
+            >>> project.snapshots.pull(remote).bytes_sent
+            0
+        """
+        there, folder = self._remote(remote), self._remote_folder(remote)
+        bodies = [
+            narrow.json_object(json.loads(path.read_bytes()))
+            for path in sorted((folder / RECORDS).glob("*/*.json"))
+            if not names or path.parent.name in names
+        ]
+        if not bodies:
+            raise NotFoundError(f"expected snapshots in {remote}, found none{' of these names' if names else ''}")
+        bodies.sort(key=lambda body: body["created_ms"])
+        sent = there.send(self._files, [str(body["content"]) for body in bodies])
+        fetched: list[str] = []
+        for body in bodies:
+            versions = self._project.records.versions
+            version = versions.register("snapshot", body["name"], body["content"], lineage=body["lineage"])
+            if body["tags"]:
+                self.tag(label(version), *map(str, body["tags"]))
+            fetched.append(label(version))
+        return SnapshotTransfer(snapshots=tuple(fetched), bytes_sent=sent)
+
+    # --- within ---------------------------------------------------------------------------------
+
+    def _put_folder(self, name: str, source: Path) -> tuple[str, int, int]:
+        """Content, number of files, bytes."""
+        looked_ns = time.time_ns()
+        entries = [*folder_files(source, links=True, without=STATE)]
+        place = self._index(name, source)
+        index = FolderIndex.read(place)
+        size = sum(entry.stamp.size for entry in entries if entry.link is None)
+        count = sum(entry.link is None for entry in entries)
+        if index is not None and index.is_as(entries) and self._project.blobs.contains(index.content):
+            return index.content, count, size
+        known = index.known(entries) if index is not None else {}
+        links = {entry.name: entry.link for entry in entries if entry.link is not None}
+        files: dict[str, str | tuple[str, int]] = {
+            entry.name: known.get(entry.name, entry.path) for entry in entries if entry.link is None
+        }
+        try:
+            tree = self._trees.put_files(files, links)
+        except NotFoundError:  # what was known is not stored any more
+            tree = self._trees.put_files({each.name: each.path for each in entries if each.link is None}, links)
+        ids = dict(tree.files) | {name: (digest(to.encode()), 0) for name, to in links.items()}
+        again = {entry.name: entry.stamp for entry in folder_files(source, links=True, without=STATE)}
+        moved = [entry.name for entry in entries if again.get(entry.name) != entry.stamp]
+        if moved or len(again) != len(entries):
+            raise ConflictError(
+                f"{source} changed while its snapshot was taken ({', '.join(moved[:3]) or 'files came or went'}): "
+                "try again when nothing writes to it"
+            )
+        FolderIndex.of(tree.id, entries, ids, looked_ns=looked_ns).write(place)
+        return tree.id, count, size
+
+    @cached_property
+    def _trees(self) -> FileTrees:
+        blobs = self._project.blobs
+        if not isinstance(blobs, FileTrees):
+            raise UsageError(f"expected blobs that take files one by one, as those in a folder; {blobs!r} do not")
+        return blobs
+
+    @property
+    def _files(self) -> Blobs:
+        blobs = self._project.blobs
+        if not isinstance(blobs, Blobs):
+            raise UsageError("expected blobs in a folder ([store] blobs = file://…) to send from and to")
+        return blobs
+
+    def _index(self, name: str, source: Path) -> Path:
+        return self._project.folder / ".bakeoff" / "cache" / "snapshots" / digest(f"{name}\0{source}".encode())[:32]
+
+    def _remote_folder(self, remote: str) -> Path:
+        if "://" in remote and not remote.startswith("file://"):
+            raise UsageError(f"expected a folder or a file:// URL as remote, received {remote!r}")
+        return Path(remote.removeprefix("file://")).resolve()
+
+    def _remote(self, remote: str) -> Blobs:
+        folder = self._remote_folder(remote)
+        return open_blobs(f"file://{folder / 'blobs'}", folder=folder, clock=self._clock)
+
+    def _here(self, which: str) -> Path | None:
+        """The file or folder of that name, unless a snapshot's version is called so."""
+        known = any(which == label(each) for each in self.list())
+        return None if known or not Path(which).exists() else Path(which)
+
+    def _side(self, which: str) -> dict[str, tuple[str, int]]:
+        """The files of a side; a dataset version has none."""
+        if which.startswith("dataset:"):
+            return {}
+        path = self._here(which)
+        if path is None:
+            return self._listed(self.get(which))
+        if path.is_dir():
+            return {each.name: _look(each) for each in folder_files(path, links=True, without=STATE)}
+        return {path.name: (digest_file(path), path.stat().st_size)}
+
+    def _listed(self, version: Version) -> dict[str, tuple[str, int]]:
+        """Files and links of a snapshot."""
+        links = {} if version.snapshot_origin.is_file else self._trees.links(version.content)
+        return dict(self.files(label(version))) | {name: (digest(to.encode()), 0) for name, to in links.items()}
+
+    def _pair(
+        self,
+        first: str,
+        second: str,
+        sides: Sequence[Mapping[str, tuple[str, int]]],
+        changes: Sequence[FileChange],
+        table: str | None,
+    ) -> "tuple[pl.DataFrame, pl.DataFrame] | None":
+        """The two tables that are compared row by row, if there are two."""
+        if not all(sides):
+            return self._table(first, table), self._table(second, table)
+        single = all(len(side) == 1 for side in sides)
+        if single and table is None and any(Path(name).suffix in TABLES for name in sides[0]):
+            same = next(iter(sides[0].values())) == next(iter(sides[1].values()))
+            return None if same else (self._table(first, None), self._table(second, None))
+        changed = [each.name for each in changes if each.how == "changed" and Path(each.name).suffix in TABLES]
+        name = table or (changed[0] if len(changed) == 1 else None)
+        return None if name is None else (self._table(first, name), self._table(second, name))
+
+    def _table(self, which: str, name: str | None) -> "pl.DataFrame":
+        """A table by its side and name; a file is read as sources are."""
+        import tempfile
+
+        from bakeoff.data.reading import read
+        from bakeoff.data.sources import resolve
+        from bakeoff.loop.dataset import load_table
+
+        if which.startswith("dataset:"):
+            gathered = self._project.datasets(which.removeprefix("dataset:"))[0].dataset_origin.gathered
+            return load_table(self._project.blobs, str((gathered or {})["snapshot_blob"]))
+        with tempfile.TemporaryDirectory() as scratch:
+            path = self._here(which)
+            if path is not None:
+                path = path / name if name and path.is_dir() else path
+            else:
+                files = self.files(which)
+                wanted = name or next(iter(files))
+                if wanted not in files:
+                    raise NotFoundError(f"expected a file of {which}, received {wanted!r}")
+                path = self._project.blobs.fetch(files[wanted][0], Path(scratch) / Path(wanted).name)
+            located = resolve(
+                str(path.resolve()), folder=Path(scratch), cache=Path(scratch) / "cache", progress=_ignore
+            )
+            config = self._project.config.data.model_copy(update={"query": None, "sources": {}})
+            return read(config, {"source": located}).table
+
+
+def _ignore(line: str) -> None:
+    del line
+
+
+def _look(file: FolderFile) -> tuple[str, int]:
+    """Hash and size of a file as it is now; of a link, of its target's name."""
+    if file.link is not None:
+        return digest(file.link.encode()), 0
+    return digest_file(Path(file.path)), file.stamp.size
+
+
+def _changes(before: Mapping[str, tuple[str, int]], now: Mapping[str, tuple[str, int]]) -> "list[FileChange]":
+    """Files that differ, by name; one that is gone and came back under another name was renamed."""
+    gone: dict[tuple[str, int], list[str]] = {}
+    for name, what in before.items():
+        if name not in now:
+            gone.setdefault(what, []).append(name)
+    changes: list[FileChange] = []
+    for name, what in now.items():
+        if name in before:
+            if before[name] != what:
+                changes.append(FileChange(name=name, how="changed", size_bytes=what[1]))
+        elif gone.get(what):
+            changes.append(FileChange(name=name, how="renamed", size_bytes=what[1], before=gone[what].pop()))
+        else:
+            changes.append(FileChange(name=name, how="added", size_bytes=what[1]))
+    changes += [
+        FileChange(name=name, how="removed", size_bytes=what[1]) for what, names in gone.items() for name in names
+    ]
+    return sorted(changes, key=lambda each: each.name)

@@ -1,0 +1,254 @@
+"""Many objects in one file, written with one sync: chunks of large blobs, and the small files of a folder.
+
+NAME.pack: the objects one after the other; then the index, sorted by hash, of each its hash (32 bytes), where it begins
+and its length (8 each, little-endian); then how many there are (8 bytes) and magic (4). NAME is the hash of the index.
+Packs never change. What is taken out of one is left behind when the others are written anew.
+"""
+
+import os
+import struct
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.errors import CorruptError
+from bakeoff.core.hashing import digest
+from bakeoff.core.protocols import Clock
+from bakeoff.stores.files import durable_folder, sync_folder, temporary
+
+__all__ = ["PackPlace", "PackWriter", "Packs"]
+
+_MAGIC = b"bkp1"
+_TAIL = struct.Struct("<Q4s")
+_ENTRY = np.dtype([("hash", "u1", (32,)), ("start", "<u8"), ("length", "<u8")])
+_FULL = 128 << 20
+"""A pack is closed when it is larger."""
+_BUFFER = 4 << 20
+
+
+class PackPlace(NamedTuple):
+    """Where an object is: its pack, where it begins there, its length."""
+
+    path: Path
+    start: int
+    length: int
+
+    def read(self) -> bytes:
+        """Its bytes, fewer where the pack is cut; not verified."""
+        with self.path.open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), self.length, self.start)
+
+
+class Packs:
+    """The packs in a folder; finds objects in them, and keeps up with what other processes write and collect."""
+
+    def __init__(self, folder: Path, staging: Callable[[], Path], clock: Clock) -> None:
+        self._folder, self._staging, self._clock = folder, staging, clock
+        self._lock = threading.Lock()
+        self._state: tuple[int, int] | None = None
+        self._entries: dict[Path, NDArray[Any]] = {}
+        self._stamps: dict[Path, tuple[int, int]] = {}
+        self._unreadable: set[Path] = set()
+        self._paths: list[Path] = []
+        self._firsts: NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
+        self._owners: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)
+        self._hashes: NDArray[np.uint8] = np.zeros((0, 32), dtype=np.uint8)
+        self._starts = self._lengths = np.zeros(0, dtype=np.uint64)
+
+    def places(self, name: str) -> list[PackPlace]:
+        """Where the object is; in several packs if it was written twice."""
+        with self._lock:
+            self._look()
+            places = self._places(name)
+            if all(map(self._is_as_read, [each.path for each in places] or self._unreadable)):
+                return places
+            self._state = None
+            self._look()
+            return self._places(name)
+
+    def _places(self, name: str) -> list[PackPlace]:
+        wanted, places = bytes.fromhex(name), list[PackPlace]()
+        at = int(self._firsts.searchsorted(np.uint64(int(name[:16], 16))))
+        while at < len(self._hashes) and (hash_ := self._hashes[at].tobytes())[:8] == wanted[:8]:
+            if hash_ == wanted:
+                places.append(PackPlace(self._paths[self._owners[at]], int(self._starts[at]), int(self._lengths[at])))
+            at += 1
+        return places
+
+    def listed(self) -> Iterator[tuple[str, PackPlace]]:
+        """All objects, pack by pack, in the order in which they lie there."""
+        with self._lock:
+            self._look()
+            entries = dict(self._entries)
+        for path, index in entries.items():
+            for entry in np.sort(index, order="start"):
+                yield bytes(entry["hash"]).hex(), PackPlace(path, int(entry["start"]), int(entry["length"]))
+
+    def unreadable(self) -> list[Path]:
+        """Packs of which nothing can be read."""
+        with self._lock:
+            self._look()
+            return sorted(self._unreadable)
+
+    def writer(self) -> "PackWriter":
+        """A context in which objects are added; they are there when it ends without an error."""
+        return PackWriter(self._folder, self._staging, self._clock)
+
+    def renew(self, paths: Collection[Path]) -> None:
+        """Say of packs that they were put now, which keeps them from being collected."""
+        time_ns = self._clock() * 1_000_000
+        for path in paths:
+            with suppress(FileNotFoundError):
+                os.utime(path, ns=(time_ns, time_ns))
+                self._stamps[path] = (path.stat().st_size, path.stat().st_mtime_ns)
+
+    def without(self, path: Path, doomed: Collection[str]) -> None:
+        """Write a pack anew without some of its objects; it goes when nothing is left. Its time stays."""
+        time_ns = path.stat().st_mtime_ns
+        with self.writer() as writer:
+            for entry in np.sort(_index(path), order="start"):
+                if (name := bytes(entry["hash"]).hex()) not in doomed:
+                    writer.add(name, PackPlace(path, int(entry["start"]), int(entry["length"])).read())
+        for written in writer.written:
+            os.utime(written, ns=(time_ns, time_ns))
+        if path not in writer.written:
+            path.unlink(missing_ok=True)
+
+    def _is_as_read(self, path: Path) -> bool:
+        """Whether a pack is the one whose index was read; another one's is forgotten."""
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            state = None
+        if state is not None and self._stamps.get(path) == (state.st_size, state.st_mtime_ns):
+            return True
+        self._entries.pop(path, None)
+        return False
+
+    def _look(self) -> None:
+        """Read the indexes of packs that are new, if the folder changed."""
+        try:
+            state = self._folder.stat()
+        except FileNotFoundError:
+            return
+        if self._state == (state.st_ino, state.st_mtime_ns):
+            return
+        entries: dict[Path, NDArray[Any]] = {}
+        self._unreadable.clear()
+        for path in sorted(self._folder.glob("*.pack")):
+            try:
+                if path not in self._entries:
+                    self._stamps[path] = (path.stat().st_size, path.stat().st_mtime_ns)
+                    self._entries[path] = _index(path)
+                entries[path] = self._entries[path]
+            except FileNotFoundError:
+                continue
+            except CorruptError:
+                self._unreadable.add(path)
+        self._entries, self._paths = entries, list(entries)
+        every = np.concatenate([np.zeros(0, dtype=_ENTRY), *entries.values()])
+        firsts = every["hash"][:, :8].copy().view(">u8").reshape(-1).astype(np.uint64)
+        order = np.argsort(firsts, kind="stable")
+        owners = np.repeat(np.arange(len(entries), dtype=np.uint32), [len(each) for each in entries.values()])
+        self._firsts, self._owners = firsts[order], owners[order]
+        self._hashes, self._starts, self._lengths = (every[each][order] for each in ("hash", "start", "length"))
+        self._state = (state.st_ino, state.st_mtime_ns)
+
+    def forget(self) -> None:
+        """Look at all packs anew: one was written in the place of another."""
+        with self._lock:
+            self._state = None
+            self._entries = {}
+
+
+class PackWriter:
+    """Adds objects to new packs; nothing of them is there before the end, and nothing is left of a failure."""
+
+    def __init__(self, folder: Path, staging: Callable[[], Path], clock: Clock) -> None:
+        self._folder, self._staging, self._clock = folder, staging, clock
+        self._names: set[str] = set()
+        self._entries: list[tuple[str, int, int]] = []
+        self._file: BinaryIO | None = None
+        self._path = Path()
+        self._size = 0
+        self.written: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error is None:
+                self._close()
+        finally:
+            if self._file is not None:
+                self._file.close()
+                self._path.unlink(missing_ok=True)
+                self._file = None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def add(self, name: str, data: bytes) -> None:
+        """Add an object, unless it was added before."""
+        if name in self._names:
+            return
+        if self._file is None:
+            self._path = temporary(self._staging())
+            self._file = self._path.open("xb", buffering=_BUFFER)
+            os.fchmod(self._file.fileno(), 0o600)
+        self._file.write(data)
+        self._entries.append((name, self._size, len(data)))
+        self._names.add(name)
+        self._size += len(data)
+        if self._size > _FULL:
+            self._close()
+
+    def _close(self) -> None:
+        """Write the index, make it durable, and give the pack its name."""
+        if self._file is None:
+            return
+        index = np.zeros(len(self._entries), dtype=_ENTRY)
+        ordered = sorted(self._entries)
+        hashes = np.frombuffer(b"".join(bytes.fromhex(name) for name, _, _ in ordered), dtype=np.uint8)
+        index["hash"] = hashes.reshape(-1, 32)
+        index["start"], index["length"] = ([each[at] for each in ordered] for at in (1, 2))
+        content = index.tobytes()
+        self._file.write(content)
+        self._file.write(_TAIL.pack(len(index), _MAGIC))
+        self._file.flush()
+        time_ns = self._clock() * 1_000_000
+        os.utime(self._file.fileno(), ns=(time_ns, time_ns))
+        os.fsync(self._file.fileno())
+        durable_folder(self._folder)
+        target = self._folder / f"{digest(content)}.pack"
+        self._path.replace(target)
+        sync_folder(self._folder)
+        self._file.close()
+        self._file, self._entries, self._size = None, [], 0
+        self.written.append(target)
+
+
+def _index(path: Path) -> NDArray[Any]:
+    """The index of a pack.
+
+    Raises:
+        CorruptError: it is not what its name says.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(0, size - _TAIL.size))
+        tail = file.read(_TAIL.size)
+        count, magic = _TAIL.unpack(tail) if len(tail) == _TAIL.size else (0, b"")
+        start = size - _TAIL.size - count * _ENTRY.itemsize
+        if magic == _MAGIC and start >= 0:
+            file.seek(start)
+            content = file.read(count * _ENTRY.itemsize)
+            if digest(content) == path.stem:
+                return np.frombuffer(content, dtype=_ENTRY)
+    raise CorruptError(f"the pack {path} is damaged: its index is not what its name says; run 'bakeoff verify'")

@@ -1,0 +1,171 @@
+"""Cards of models and data, two versions compared, prompts, what a branch changes, what a commit must not hold."""
+
+import hashlib
+import json
+import subprocess
+
+import polars as pl
+import pytest
+import yaml
+
+from bakeoff import Project
+from bakeoff.actions.git_changes import HOOK, install_hook, refused
+from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.hashing import digest_file
+from bakeoff.core.lineage import PromptOrigin
+from bakeoff.report import model_card as report
+
+pytestmark = pytest.mark.slow
+
+CARD = '\n[card]\nintended_use = "Sorting <films>."\nlimits = ["Old films | new films."]\nlicence = "apache-2.0"\n'
+
+
+@pytest.fixture
+def project(ran):
+    with (ran / "bakeoff.toml").open("a") as file:
+        file.write(CARD)
+    with Project(ran) as opened:
+        yield opened
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    done = subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_a_card_says_what_the_version_and_the_project_say(project):
+    card = project.model_card()
+    origin = project.lineage().model.model_origin
+    scored = origin.scorecard["metrics"]["accuracy"]
+    text = report.to_markdown(card)
+    assert f"| accuracy | {scored['value']:.4f} | [{scored['low']:.4f}, {scored['high']:.4f}] |" in text
+    assert "Sorting <films>." in text
+    assert origin.dataset_version[:12] in text
+    assert "films.csv" in text
+    assert "apache-2.0" in text
+    page = report.to_html(card)
+    assert "Sorting &lt;films&gt;." in page
+    assert "<script" not in page
+    with pytest.raises(NotFoundError):
+        project.model_card("films/99")
+
+
+def test_the_folder_for_hugging_face_has_results_and_checksums(project, tmp_path):
+    folder = tmp_path / "hub"
+    project.write_hugging_face("champion", folder)
+    front = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+    value = project.model_card().card.metrics["accuracy"].value
+    (result,) = front["model-index"][0]["results"]
+    assert front["license"] == "apache-2.0"
+    assert {each["type"]: each["value"] for each in result["metrics"]}["accuracy"] == value
+    entries = yaml.safe_load((folder / ".eval_results" / "results.yaml").read_text())
+    assert {each["dataset"]["task_id"]: each["value"] for each in entries}["accuracy"] == value
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["content"] == project.lineage().model.content
+    assert {name: digest_file(folder / name) for name in manifest["files"]} == manifest["files"]
+    assert {path.relative_to(folder).as_posix() for path in (folder / "model").rglob("*") if path.is_file()} == set(
+        manifest["files"]
+    )
+    with pytest.raises(UsageError, match="new or empty"):
+        project.write_hugging_face("champion", folder)
+
+
+def test_a_dataset_as_croissant(project, tmp_path):
+    project.write_croissant(tmp_path / "data")
+    body = json.loads((tmp_path / "data" / "croissant.json").read_text())
+    rows = tmp_path / "data" / "rows.parquet"
+    (file,) = body["distribution"]
+    assert file["sha256"] == hashlib.sha256(rows.read_bytes()).hexdigest()
+    fields = {each["source"]["extract"]["column"]: each["dataType"] for each in body["recordSet"][0]["field"]}
+    assert fields == {"review": "sc:Text", "year": "sc:Float", "liked": "sc:Text"}
+    assert set(fields) == set(pl.read_parquet(rows).columns)
+    assert body["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+    assert body["license"] == "apache-2.0"
+    with pytest.raises(NotFoundError):
+        project.write_croissant(tmp_path / "other", version="99")
+
+
+def test_two_versions_are_compared(project):
+    differs = project.model_difference("films/1", "films/2")
+    assert differs.facts["candidate"] == ("first", "second")
+    assert differs.params["smooth"] == (1.0, 5.0)
+    assert differs.same_rows
+    assert not differs.environment
+    values = [project.model_card(each).card.metrics["accuracy"].value for each in ("1", "2")]
+    assert [each.value for each in differs.metrics["accuracy"]] == values
+
+
+def test_prompts_are_versions(project):
+    versions = project.records.versions
+    for text in ("Say yes.\n", "Say yes or no.\n"):
+        origin = PromptOrigin(file="prompts/ask.md", text=text)
+        versions.register("prompt", "films/prompts/ask.md", text, lineage=origin.to_json())
+    prompts = project.prompts
+    assert prompts.text("prompts/ask.md") == "Say yes or no.\n"
+    assert prompts.tag("prompts/ask.md/1", "short").aliases == ("short",)
+    assert prompts.text("prompts/ask.md/short") == "Say yes.\n"
+    assert "-Say yes.\n+Say yes or no.\n" in prompts.difference("prompts/ask.md/1", "prompts/ask.md/2")
+    assert prompts.difference("prompts/ask.md/2", "prompts/ask.md") == ""
+    assert project.lineage_of("prompt:prompts/ask.md").start == "prompt:films/prompts/ask.md/2"
+    with pytest.raises(NotFoundError, match=r"prompts/ask\.md/2"):
+        prompts.get("prompts/none.md")
+
+
+def test_what_a_branch_changes(films_project):
+    git(films_project, "init", "-b", "main")
+    git(films_project, "add", "bakeoff.toml", "films.csv")
+    git(films_project, "commit", "-m", "first")
+    with Project(films_project) as project:
+        first = project.run()
+    git(films_project, "checkout", "-b", "better")
+    toml = (films_project / "bakeoff.toml").read_text()
+    (films_project / "bakeoff.toml").write_text(toml.replace("smooth = 5.0", "smooth = 7.0"))
+    git(films_project, "commit", "-am", "second")
+    with Project(films_project) as project:
+        before = project.branch_changes("main..better")
+        assert before.runs == (first.run_id, None)
+        second = project.run()
+        changes = project.branch_changes("main..better")
+        assert changes.settings == {"candidates.second.smooth": (5.0, 7.0)}
+        assert changes.files == ("bakeoff.toml",)
+        assert changes.runs == (first.run_id, second.run_id)
+        assert changes.data == (first.dataset.version,) * 2
+        metric = first.verdict.metric
+        values = tuple(each.candidate("second").metrics[metric].value for each in (first, second))
+        assert changes.metrics[f"second.{metric}"] == values
+        with pytest.raises(UsageError, match=r"main\.\.branch"):
+            project.branch_changes("main")
+        with pytest.raises(NotFoundError, match="nowhere"):
+            project.branch_changes("main..nowhere")
+
+
+def test_the_hook_refuses_data_state_and_secrets(tmp_path):
+    git(tmp_path, "init")
+    token = "ghp_" + "abcdefghijABCDEFGHIJ0123456789abcdef"
+    files = {
+        "notes.md": "fine\n",
+        "small.csv": "a,b\n1,2\n",
+        "model.safetensors": "x",
+        "large.txt": "x" * (2 << 20),
+        ".env": "A=1\n",
+        ".bakeoff/x": "x",
+        "code.py": f'one = 1\ntoken = "{token}"\n',
+        "doc.md": f"{token}  bakeoff: allow\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    git(tmp_path, "add", "-f", ".")
+    found = {each.file: each.reason for each in refused(tmp_path)}
+    assert set(found) == {"model.safetensors", "large.txt", ".env", ".bakeoff/x", "code.py"}
+    assert found["code.py"] == "a secret in line 2"
+    hook = install_hook(tmp_path)
+    assert hook.read_text() == HOOK
+    assert hook.stat().st_mode & 0o100
+    assert install_hook(tmp_path) == hook
+    hook.write_text("#!/bin/sh\nother\n")
+    with pytest.raises(UsageError, match="bakeoff hook run"):
+        install_hook(tmp_path)
+    with pytest.raises(NotFoundError):
+        install_hook(tmp_path.parent)

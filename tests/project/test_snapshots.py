@@ -1,0 +1,187 @@
+"""Snapshots of files and folders: taken, looked at, compared, checked out, shared."""
+
+import os
+import time
+
+import pytest
+
+from bakeoff import Project
+from bakeoff.core.errors import DataError, NotFoundError, UsageError
+from bakeoff.stores import folder_index
+
+TOML = '[project]\nname = "films"\n[data]\nsource = "films.csv"\ntarget = "liked"\n[candidates.linear]\n'
+NAMES = ["a.txt", "ü/b c.txt", "ü/日本.txt", "new\nline", "e\u0301.txt", "\u00e9.txt"]
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "bakeoff.toml").write_text(TOML)
+    with Project(folder) as opened:
+        yield opened
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    for name in NAMES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "link").symlink_to("a.txt")
+    old(folder)
+    return folder
+
+
+def old(folder):
+    """Let the clock that stamps files tick: what is younger than a look is read again."""
+    del folder
+    time.sleep(0.03)
+
+
+def tree(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def kinds(difference):
+    return {each.name: each.how for each in difference.files}
+
+
+def test_a_snapshot_comes_back_as_it_was_taken(project, images, tmp_path):
+    version = project.snapshots.take(images, tags=["first"])
+    assert (version.name, version.number, version.aliases) == ("images", 1, ("first",))
+    assert version.snapshot_origin.files == len(NAMES)
+    assert project.snapshots.take(images).number == 1  # nothing changed
+    made = project.snapshots.checkout("images/first", tmp_path / "again")
+    assert tree(made) == tree(images)
+    assert (made / "link").readlink().as_posix() == "a.txt"
+    with pytest.raises(UsageError, match="new or empty"):
+        project.snapshots.checkout("images", made)
+    with pytest.raises(NotFoundError, match="images/1"):
+        project.snapshots.get("nobody")
+
+
+def test_status_tells_what_changed_and_reads_nothing_that_did_not(project, images, monkeypatch):
+    project.snapshots.take(images)
+    read = []
+    monkeypatch.setattr("bakeoff.project.snapshots.digest_file", lambda path: read.append(path) or "0" * 64)
+    same = project.snapshots.status(images)
+    assert (bool(same), same.unchanged, read) == (False, len(NAMES) + 1, [])
+    monkeypatch.undo()
+    (images / "a.txt").write_text("A.txt")  # as long as before
+    (images / "ü" / "b c.txt").rename(images / "moved")
+    (images / "e\u0301.txt").unlink()
+    (images / "more").write_text("more")
+    (images / "link").unlink()
+    (images / "link").symlink_to("more")
+    changed = project.snapshots.status(images)
+    expected = {"a.txt": "changed", "moved": "renamed", "e\u0301.txt": "removed", "more": "added", "link": "changed"}
+    assert kinds(changed) == expected
+    assert project.snapshots.take(images).number == 2
+    assert kinds(project.snapshots.difference("images/1", "images/2")) == expected
+    assert not project.snapshots.status(images)
+
+
+def test_a_change_within_a_tick_of_the_clock_is_seen(project, images, monkeypatch):
+    """The same size, times and inode as when it was read: only that it was too young then gives it away."""
+    path = images / "a.txt"
+    project.snapshots.take(images)
+    before = path.stat()
+    monkeypatch.setattr(folder_index, "_TICK_NS", 10**12)  # all of them are young
+    (images / "more").write_text("more")
+    project.snapshots.take(images)
+    path.write_text("A.txt")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert kinds(project.snapshots.status(images)) == {"a.txt": "changed"}
+
+
+def test_what_leads_outside_or_is_no_file_is_refused(project, images, tmp_path):
+    (images / "out").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="stays within the folder"):
+        project.snapshots.take(images)
+    (images / "out").unlink()
+    os.mkfifo(images / "pipe")
+    with pytest.raises(UsageError, match="pipe"):
+        project.snapshots.take(images)
+    with pytest.raises(NotFoundError, match="nothing"):
+        project.snapshots.take(images / "none")
+
+
+def test_a_folder_that_changes_meanwhile_is_refused(project, images, monkeypatch):
+    real = type(project.blobs).put_files
+
+    def put_files(self, files, links=None):
+        (images / "late").write_text("late")
+        return real(self, files, links)
+
+    monkeypatch.setattr(type(project.blobs), "put_files", put_files)
+    with pytest.raises(Exception, match="changed while its snapshot was taken"):
+        project.snapshots.take(images)
+
+
+def test_damage_is_named_by_file_and_what_is_needed_is_not_collected(project, images):
+    project.snapshots.take(images)
+    blob, _ = project.snapshots.files("images")["ü/日本.txt"]
+    assert project.collect(grace_s=0, delete=True).deleted == 0
+    assert project.snapshots.verify() == []
+    path = project.folder / ".bakeoff" / "blobs" / "whole" / blob[:2] / blob[2:4] / blob
+    path.write_text("damaged")
+    assert project.snapshots.verify("images") == ["images/1: ü/日本.txt"]
+    assert any(each.place == str(path) for each in project.verify())
+
+
+def test_snapshots_are_shared_through_a_folder(project, images, tmp_path):
+    project.snapshots.take(images, tags=["good"])
+    sent = project.snapshots.push(str(tmp_path / "remote"))
+    assert sent.snapshots == ("images/1",)
+    assert project.snapshots.push(f"file://{tmp_path / 'remote'}").bytes_sent == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "bakeoff.toml").write_text(TOML)
+    with Project(other) as mine:
+        assert mine.snapshots.pull(str(tmp_path / "remote")).bytes_sent == sent.bytes_sent
+        assert tree(mine.snapshots.checkout("images/good", tmp_path / "fetched")) == tree(images)
+        with pytest.raises(NotFoundError, match="none of these names"):
+            mine.snapshots.pull(str(tmp_path / "remote"), "nobody")
+    with pytest.raises(UsageError, match="s3://"):
+        project.snapshots.push("s3://bucket/x")
+
+
+CSV = "id,size,kind\n" + "".join(f"{n},{n % 7},{'a' if n % 2 else 'b'}\n" for n in range(200))
+
+
+def test_rows_are_compared_by_key_or_as_wholes(project, tmp_path):
+    (tmp_path / "rows.csv").write_text(CSV)
+    project.snapshots.take(tmp_path / "rows.csv")
+    lines = CSV.splitlines()
+    lines[11] = "10,99,b"  # was 10,3,b
+    changed = [*lines[:100], *lines[103:], "500,1,c"]
+    (tmp_path / "rows.csv").write_text("\n".join(changed) + "\n")
+    project.snapshots.take(tmp_path / "rows.csv")
+    by_key = project.snapshots.difference("rows.csv/1", "rows.csv/2", key=["id"]).table
+    assert (by_key.rows, by_key.added, by_key.removed, by_key.changed) == ((200, 198), 1, 3, 1)
+    assert by_key.changed_by_column == {"size": 1}
+    (example,) = by_key.examples
+    assert (example.column, example.before, example.after) == ("size", 3, 99)
+    wholes = project.snapshots.difference("rows.csv/1", str(tmp_path / "rows.csv")).table
+    assert (wholes.added, wholes.removed, wholes.changed) == (2, 4, None)
+    with pytest.raises(DataError, match="tells rows apart"):
+        project.snapshots.difference("rows.csv/1", "rows.csv/2", key=["kind"])
+    with pytest.raises(DataError, match="'nothing'"):
+        project.snapshots.difference("rows.csv/1", "rows.csv/2", key=["nothing"])
+
+
+def test_columns_and_distributions_are_compared(project, tmp_path):
+    (tmp_path / "a.csv").write_text(CSV)
+    rows = "".join(f"{n},{n % 7 + 5}.5,x\n" for n in range(200))
+    (tmp_path / "b.csv").write_text("id,size,extra\n" + rows)
+    differs = project.snapshots.difference(str(tmp_path / "a.csv"), str(tmp_path / "b.csv")).table
+    assert (differs.columns_added, differs.columns_removed) == (("extra",), ("kind",))
+    assert differs.shifts[0].column == "size"
+    assert differs.shifts[0].psi > 1
+    assert next(each.psi for each in differs.shifts if each.column == "id") < 0.01
+    from bakeoff.report.shift_chart import shift_chart
+
+    chart = shift_chart(differs.shifts, "a", "b")
+    assert chart.told == "1 of 2 columns moved: size"
+    assert [row["psi"] for row in chart.spec["data"]["values"]] == [each.psi for each in differs.shifts]
