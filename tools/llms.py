@@ -1,6 +1,6 @@
 """For readers that are programs: `llms.txt`, and each page's Markdown beside its HTML (https://llmstxt.org).
 
-    python tools/llms.py build/site
+python tools/llms.py build/site
 """
 
 import re

@@ -245,8 +245,8 @@ def http_page() -> str:
     """The routes of `bakeoff serve`."""
     from unittest.mock import MagicMock
 
-    from bakeoff.web.serving.app import create_app
     from bakeoff.web.permissions import permission_of
+    from bakeoff.web.serving.app import create_app
 
     served = create_app(MagicMock(), MagicMock())
     rows = []
