@@ -207,8 +207,8 @@ def _disagreement(
     except NotFoundError:
         candidates = []
     others = [each for each in candidates if each.model_version != events[-1].model_version]
-    asked = _affordable(others, len(events))
-    answers = [predictions for each in asked if (predictions := _answers(project, each, events)) is not None]
+    affordable = _affordable(others, len(events))
+    answers = [predictions for each in affordable if (predictions := _answers(project, each, events)) is not None]
     if not answers:
         notes["disagreement"] = (
             f"none of {len(others)} other candidates of the last run could be asked: they cost money, are slow, or fail"
@@ -227,15 +227,15 @@ def _disagreement(
 
 def _affordable(others: "Sequence[Candidate]", rows: int) -> "list[Candidate]":
     """Those that cost no money for each answer and are fast enough, the fastest first."""
-    asked: list[Candidate] = []
+    affordable: list[Candidate] = []
     left_s = COMMITTEE_S
     free = [each for each in others if each.usage is None and each.throughput_rows_s]
     for each in sorted(free, key=lambda each: -(each.throughput_rows_s or 0.0)):
         left_s -= rows / (each.throughput_rows_s or 1.0)
         if left_s < 0:
             break
-        asked.append(each)
-    return asked
+        affordable.append(each)
+    return affordable
 
 
 def _answers(project: "Project", candidate: "Candidate", events: Sequence[PredictionEvent]) -> Predictions | None:

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from bakeoff.report.numbers import number
 
-__all__ = ["Bar", "Curve", "Dot", "columns", "dots", "interval", "lines", "sampled", "span_of"]
+__all__ = ["Bar", "Dot", "DrawnLine", "columns", "dots", "interval", "lines", "sampled", "span_of"]
 
 MOST_POINTS, MOST_TOTAL = 300, 6000
 """Of a line: more than a screen tells apart; and of all lines of a chart."""
@@ -22,7 +22,7 @@ BOX = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
+class DrawnLine:
     """Points (x, y) in the order of x; `colour` is the number of a series."""
 
     name: str
@@ -96,7 +96,7 @@ def interval(value: float, low: float | None, high: float | None, span: tuple[fl
     )
 
 
-def lines(series: Sequence[Curve], *, description: str, x: str = "step", y: str = "") -> Markup:
+def lines(series: Sequence[DrawnLine], *, description: str, x: str = "step", y: str = "") -> Markup:
     """Lines over a common x."""
     finite = [(line, [p for p in line.points if math.isfinite(p[0]) and math.isfinite(p[1])]) for line in series]
     most = max(80, min(MOST_POINTS, MOST_TOTAL // max(1, len(series))))
@@ -110,7 +110,7 @@ def lines(series: Sequence[Curve], *, description: str, x: str = "step", y: str 
 
 
 def _polyline(
-    line: Curve, points: Sequence[tuple[float, float]], across: tuple[float, float], up: tuple[float, float]
+    line: DrawnLine, points: Sequence[tuple[float, float]], across: tuple[float, float], up: tuple[float, float]
 ) -> Markup:
     of = [(_place(x, across) * BOX / 100, BOX - _place(y, up) * BOX / 100) for x, y in points]
     if len(of) == 1:

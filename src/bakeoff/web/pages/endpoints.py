@@ -13,7 +13,7 @@ from bakeoff.core.types import Column, Json
 from bakeoff.monitor.signals import MonitorReport, reports
 from bakeoff.registry.lineage import find_version, signature_of
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, number_of
-from bakeoff.web.pages.drawing import Bar, Curve, columns, lines
+from bakeoff.web.pages.drawing import Bar, DrawnLine, columns, lines
 from bakeoff.web.pages.traffic import Minute
 from bakeoff.web.problems import HttpError
 
@@ -150,10 +150,10 @@ def _history(seen: Sequence[MonitorReport]) -> list[tuple[str, float | None, Any
         ][::-1]
         if len(points) < FEWEST_REPORTS:
             continue
-        series = [Curve(name=signal.name, colour=0, points=points)]
+        series = [DrawnLine(name=signal.name, colour=0, points=points)]
         if signal.limit is not None and signal.name != "quality":
             ends = [(points[0][0], signal.limit), (points[-1][0], signal.limit)]
-            series.append(Curve(name="limit", colour=1, points=ends))
+            series.append(DrawnLine(name="limit", colour=1, points=ends))
         text = f"{signal.name} at the last {len(points)} looks"
         charts.append((signal.name, signal.limit, lines(series, description=text, x="looks ago")))
     return charts

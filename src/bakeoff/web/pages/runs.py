@@ -12,7 +12,7 @@ from bakeoff.core.filters import RUNS, filter_of, order_of, within
 from bakeoff.core.queries import Expr, Query, QueryField, attribute
 from bakeoff.core.records import Run, RunChange, RunGroup
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
-from bakeoff.web.pages.drawing import Curve, lines
+from bakeoff.web.pages.drawing import DrawnLine, lines
 from bakeoff.web.pages.views import saved
 
 __all__ = ["RunView", "cell", "count", "curve", "listing", "live", "note", "one", "rows", "titled"]
@@ -317,7 +317,7 @@ def _curves(call: PageCall, run: Run) -> dict[str, Any]:
 def curve(call: PageCall, runs: Sequence[tuple[str, str]], key: str, *, baseline: str | None = None) -> Any:
     """A metric over steps, of runs by id and name."""
     series = [
-        Curve(
+        DrawnLine(
             name=name,
             colour=at,
             points=[(each.step, each.value) for each in call.records.runs.history(run_id, key).items],

@@ -11,7 +11,7 @@ from bakeoff.metrics.registry import is_higher_better
 from bakeoff.report.html import html
 from bakeoff.results.candidate import Slice
 from bakeoff.web.pages.calls import PageCall, Shown, number_of
-from bakeoff.web.pages.drawing import Curve, Dot, dots, lines, span_of
+from bakeoff.web.pages.drawing import Dot, DrawnLine, dots, lines, span_of
 
 __all__ = ["report", "verdict"]
 
@@ -121,12 +121,12 @@ def _slices(by_rules: WhatIf, ranked: list[str]) -> list[tuple[Slice, dict[str, 
 
 def _calibration(by_rules: WhatIf, ranked: list[str], colours: Mapping[str, int]) -> Any:
     """How often answers of a confidence are right; on the diagonal both are the same."""
-    series = [Curve(name="what it should be", colour=7, points=[(0.0, 0.0), (1.0, 1.0)])]
+    series = [DrawnLine(name="what it should be", colour=7, points=[(0.0, 0.0), (1.0, 1.0)])]
     for name in ranked:
         candidate = by_rules.outcome.candidate(name)
         if candidate is not None and candidate.calibration is not None and candidate.calibration.bins:
             points = sorted((each.confidence, each.right) for each in candidate.calibration.bins if each.rows)
-            series.append(Curve(name=name, colour=colours[name], points=points))
+            series.append(DrawnLine(name=name, colour=colours[name], points=points))
     if len(series) == 1:
         return None
     return lines(series, description="Share of right answers by confidence", x="confidence", y="right")
