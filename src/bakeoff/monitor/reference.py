@@ -149,11 +149,11 @@ def _outcomes(truth_n: NDArray[Any], predictions: Predictions, task: Task) -> di
     rows_n = np.arange(0, len(truth_n), max(1, -(-len(truth_n) // MOST_ROWS)))
     if task == "generation":
         rows_n = rows_n[: max(1, SAMPLE_CHARACTERS // max(1, int(np.mean([len(str(each)) for each in truth_n]))))]
-    kept = predictions.take(rows_n)
-    made: dict[str, Any] = {"truth": truth_n[rows_n].tolist(), "predicted": kept.values_n.tolist()}
-    shares = kept.probabilities_nk
+    taken = predictions.take(rows_n)
+    made: dict[str, Any] = {"truth": truth_n[rows_n].tolist(), "predicted": taken.values_n.tolist()}
+    shares = taken.probabilities_nk
     if shares is not None and shares.size <= MOST_NUMBERS:
-        made |= {"probabilities": shares.round(6).tolist(), "classes": list(kept.classes)}
+        made |= {"probabilities": shares.round(6).tolist(), "classes": list(taken.classes)}
     return made
 
 
