@@ -589,7 +589,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "review estimate": _review_estimate,
     "ui": lambda: (_Ui,),
     "explain": _explained_run_or_row,
-    "monitor": lambda: (_report(), _typed("TestedAlerts", targets=dict[str, str | None])),
+    "monitor": lambda: [_report(), _typed("TestedAlerts", targets=dict[str, str | None])],
     "monitor silence": lambda: (_typed("SilencedAlert", rule=str, until_ms=int),),
     "monitor compare": lambda: (_typed("ComparedColumns", columns=dict[str, dict[str, Any]]),),
     "monitor export-dashboards": lambda: (_typed("DashboardFiles", files=list[str]),),

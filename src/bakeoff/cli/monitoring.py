@@ -88,7 +88,7 @@ def silence(
 def metrics(*, folder: Folder = HERE) -> None:
     """The newest signals in Prometheus' text format, as for the textfile collector of its node exporter.
 
-    For example: bakeoff monitor metrics > /var/lib/node_exporter/bakeoff.prom
+    For example: bakeoff monitor metrics
     """
     with open_project(folder) as project:
         typer.echo(project.signal_metrics(), nl=False)

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from bakeoff.core.errors import ConflictError, NotFoundError
-from bakeoff.core.events import Cursor, FailureEvent, PredictionEvent, Reading
+from bakeoff.core.events import LARGEST_MS, Cursor, FailureEvent, PredictionEvent, Reading
 from bakeoff.core.protocols import DocumentRecords, EventLog
 from bakeoff.core.records import DocumentChange
 from bakeoff.core.types import Signature
@@ -94,6 +94,7 @@ class Hours:
         hours: those that there are, since 1970.
         early: records with a time before the release was made; they are counted in its first hour.
         ahead: records with a time that is yet to come; they are counted in the hour of the look that read them.
+        end: the hour after the present one, and after all that there are: a clock may have been set back.
         look: the how-manieth look with news this is in its hour.
     """
 
@@ -103,8 +104,11 @@ class Hours:
         self._key = f"{watched.endpoint}/{watched.release_id}"
         self._stale: dict[str, int] = {}
         state = self._retried(labelled)
-        self.hours, self.early, self.ahead, self.look = state.hours, state.early, state.ahead, max(1, state.looks)
         self._sums: dict[int, PredictionSums] = {}
+        self.hours, self.early, self.look = state.hours, state.early, max(1, state.looks)
+        now = (watched.until_ms - 1) // HOUR_MS
+        self.end = max([now, *self.hours]) + 1
+        self.ahead = state.ahead + sum(self._of(hour).rows for hour in self.hours if hour > now >= self.hours[0])
 
     def between(self, first: int, last: int) -> PredictionSums:
         """The sums of the hours first ≤ hour < last."""
@@ -170,7 +174,8 @@ class Hours:
         state.look_hour = hour
 
     def _add(self, part: Sequence[Served], state: _State, by_hour: dict[int, PredictionSums]) -> None:
-        first, last = self._watched.since_ms, max(self._watched.since_ms, self._watched.until_ms - 1)
+        first, last = self._watched.since_ms, self._watched.until_ms - 1
+        last = last if last > first else LARGEST_MS  # a clock that is behind the release's says nothing
         time_n = np.asarray([event.time_ms for event in part])
         state.early += int((time_n < first).sum())
         state.ahead += int((time_n > last).sum())

@@ -89,8 +89,7 @@ def observe(
             usd_per_1000=usd_per_1000 or {},
         )
     hours = Hours(watched, events, documents, labelled=len(truth))
-    end = (until_ms - 1) // HOUR_MS + 1
-    start_ms = max(since_ms, (end - config.windows[0]) * HOUR_MS)
+    start_ms = max(since_ms, (hours.end - config.windows[0]) * HOUR_MS)
     look = MonitorLook(
         signature=signature,
         reference=reference,
@@ -105,7 +104,7 @@ def observe(
         endpoint,
         release_id,
         look,
-        shift.windows(hours.between, look),
+        shift.windows(hours.between, look, hours.end),
         losses=losses,
         usd_per_1000=usd_per_1000 or {},
         out_of_time=hours.early + hours.ahead,

@@ -1,5 +1,6 @@
 """The reference of a release: what its inputs, its predictions and its quality looked like when it was decided."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -28,6 +29,7 @@ __all__ = [
     "from_bytes",
     "make",
     "outlying",
+    "slice_names",
     "to_bytes",
 ]
 
@@ -149,11 +151,11 @@ def _outcomes(truth_n: NDArray[Any], predictions: Predictions, task: Task) -> di
     rows_n = np.arange(0, len(truth_n), max(1, -(-len(truth_n) // MOST_ROWS)))
     if task == "generation":
         rows_n = rows_n[: max(1, SAMPLE_CHARACTERS // max(1, int(np.mean([len(str(each)) for each in truth_n]))))]
-    kept = predictions.take(rows_n)
-    made: dict[str, Any] = {"truth": truth_n[rows_n].tolist(), "predicted": kept.values_n.tolist()}
-    shares = kept.probabilities_nk
+    taken = predictions.take(rows_n)
+    made: dict[str, Any] = {"truth": truth_n[rows_n].tolist(), "predicted": taken.values_n.tolist()}
+    shares = taken.probabilities_nk
     if shares is not None and shares.size <= MOST_NUMBERS:
-        made |= {"probabilities": shares.round(6).tolist(), "classes": list(kept.classes)}
+        made |= {"probabilities": shares.round(6).tolist(), "classes": list(taken.classes)}
     return made
 
 
@@ -165,6 +167,8 @@ def _wrong(truth_n: NDArray[Any], predictions: Predictions, task: Task) -> NDArr
 def _slices(table: "pl.DataFrame", inputs: Mapping[str, Json], wrong_n: NDArray[np.bool_]) -> dict[str, Any]:
     """Rows and wrong ones by the levels of columns, and by fifths of numbers."""
     made: dict[str, Any] = {}
+    step = max(1, -(-table.height // MOST_ROWS))
+    table, wrong_n = table.gather_every(step), wrong_n[::step]
     for name, profiled in inputs.items():
         known = narrow.json_object(profiled)
         if known["kind"] == "text" or name not in table.columns or len(made) >= MOST_SLICES:
@@ -180,27 +184,29 @@ def _slices(table: "pl.DataFrame", inputs: Mapping[str, Json], wrong_n: NDArray[
 
 
 def slice_names(known: Mapping[str, Any], values: Sequence[Any]) -> list[str | None]:
-    """The slice that each value of a profiled column is in."""
+    """The slice that each value of a profiled column is in, if it is in one."""
     if known["kind"] == "levels":
-        return [
-            str(value).lower() if isinstance(value, bool) else value if value in known["levels"] else None
-            for value in ("missing" if value is None else value for value in values)
-        ]
-    edges = known["edges"][1::2]
-    names: list[str | None] = []
-    for value in values:
-        if not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - NaN
-            names.append(None)
-            continue
-        at = int(np.searchsorted(edges, value, side="left"))
-        low = "" if at == 0 else f"{edges[at - 1]:.4g} < "
-        names.append(f"{low}value{f' ≤ {edges[at]:.4g}' if at < len(edges) else ''}")
-    return names
+        names = [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+        return [name if name in known["levels"] else None for name in names]
+    numbers = [value if isinstance(value, int | float) else float("nan") for value in values]
+    number_n = np.asarray(numbers, dtype=np.float64)
+    edges = np.asarray(known["edges"][1::2], dtype=np.float64)
+    ends = [f"{edge:.4g}" for edge in edges]
+    below = [f"value ≤ {end}" for end in ends[:1]] + [f"{a} < value ≤ {b}" for a, b in itertools.pairwise(ends)]
+    labels = [*below, f"{ends[-1]} < value" if ends else "value"]
+    at_n = np.searchsorted(edges, number_n, side="left")
+    return [None if is_missing else labels[at] for at, is_missing in zip(at_n, np.isnan(number_n), strict=True)]
 
 
 def _sample(table: "pl.DataFrame") -> list[dict[str, Json]]:
-    rows = table.gather_every(max(1, -(-table.height // SAMPLE_ROWS))).to_dicts()
-    size = max(1, len(json.dumps(rows[:20], default=str)) // max(1, len(rows[:20])))
+    """Some rows, spread evenly, as JSON holds them."""
+    import polars as pl
+
+    drawn = table.gather_every(max(1, -(-table.height // SAMPLE_ROWS))).with_columns(
+        pl.selectors.float().fill_nan(None)
+    )
+    rows = [json.loads(json.dumps(row, default=str)) for row in drawn.iter_rows(named=True)]
+    size = max(1, len(json.dumps(rows[:20])) // max(1, len(rows[:20])))
     return rows[: max(1, SAMPLE_CHARACTERS // size)]
 
 

@@ -39,9 +39,9 @@ class Window:
     days: tuple[PredictionSums, ...] = ()
 
 
-def windows(span: Span, look: MonitorLook) -> list[Window]:
-    """The windows that a look is about, up to the present hour."""
-    end = (look.until_ms - 1) // HOUR_MS + 1
+def windows(span: Span, look: MonitorLook, end: int | None = None) -> list[Window]:
+    """The windows that a look is about, up to the present hour, or to `end`."""
+    end = (look.until_ms - 1) // HOUR_MS + 1 if end is None else end
     made: list[Window] = []
     for hours in look.config.windows:
         first = end - hours

@@ -2,8 +2,7 @@
 
 Events are numbered over all processes, but one that was numbered earlier may be written later. Within a segment, which
 has one writer at a time, they stand in order: so a cursor is a place in each segment that more may come to. As text:
-`NUMBER:SEQ@BYTE,…`, the first of them the segment before which all is read; the byte (of a segment that is not
-archived, and only if known) is where its next frame begins, so that what was read is not read again.
+`NUMBER:SEQ,…`, the first of them the segment before which all is read.
 """
 
 import heapq
@@ -28,7 +27,7 @@ class Reader:
 
     def __init__(self, root: Path, after: Cursor | None, wanted: EventQuery) -> None:
         self._root, self._wanted = root, wanted
-        self._places, self._bytes = _parsed(after) if after else ({}, {})
+        self._places = _parsed(after) if after else {}
         self._first = min(self._places, default="")
         self._stems = sorted(self._places)
         self._finished: set[str] = set()
@@ -39,10 +38,7 @@ class Reader:
         unread = [stem for stem in self._stems if stem not in self._finished]
         first = next(iter(unread), self._stems[-1] if self._stems else "")
         places = {stem: self._places.get(stem, 0) for stem in self._stems if stem == first or stem in self._places}
-        return Cursor(",".join(self._place(stem, seq) for stem, seq in places.items() if stem >= first))
-
-    def _place(self, stem: str, seq: int) -> str:
-        return f"{int(stem)}:{seq}@{self._bytes[stem]}" if self._bytes.get(stem) else f"{int(stem)}:{seq}"
+        return Cursor(",".join(f"{int(stem)}:{seq}" for stem, seq in places.items() if stem >= first))
 
     def events(self) -> Iterator[Event]:
         """The events of all segments in the order of their numbers; a segment is opened when its turn comes.
@@ -66,11 +62,6 @@ class Reader:
             seq, stem, event, source = heap[0]
             self._places[stem] = seq
             yield event
-            if len(heap) == 1 and not later:  # as mostly: nothing to merge with
-                for seq, event in source:
-                    self._places[stem] = seq
-                    yield event
-                return
             if (row := next(source, None)) is None:
                 heapq.heappop(heap)
             else:
@@ -95,26 +86,14 @@ class Reader:
         )
 
     def _written(self, path: Path, after: int) -> Generator[Numbered, None, int]:
-        start = self._start(path, after)
-        last = after if start else 0
-        self._bytes[path.stem] = start
-        for frame in segments.frames(path, start):
+        last = 0
+        for frame in segments.frames(path):
             last = frame.first_seq + frame.count - 1
             if last > after:
                 for seq, item in enumerate(segments.items(frame), frame.first_seq):
                     if seq > after and (row := self._wanted.read(seq, item)) is not None:
                         yield row
-            self._bytes[path.stem] = frame.end
         return last
-
-    def _start(self, path: Path, after: int) -> int:
-        """Where to read on in a segment: at the byte of the cursor, if a later frame begins or the file ends there."""
-        start = self._bytes.get(path.stem, 0)
-        if not start:
-            return 0
-        frame = segments.frame_at(path, start)
-        is_next = path.stat().st_size == start if frame is None else frame.first_seq + frame.count - 1 > after
-        return start if is_next else 0
 
     def _archived(self, path: Path, after: int) -> Generator[Numbered, None, int]:
         from bakeoff.stores import archive  # polars takes a while to import
@@ -123,15 +102,10 @@ class Reader:
         return archive.last_seq(path)
 
 
-def _parsed(cursor: Cursor) -> tuple[dict[str, int], dict[str, int]]:
-    """Of each segment the number and the byte up to which it is read."""
+def _parsed(cursor: Cursor) -> dict[str, int]:
     try:
         pairs = [place.split(":") for place in cursor.split(",")]
-        places = {f"{int(stem):016d}": place.partition("@") for stem, place in pairs}
-        return (
-            {stem: int(seq) for stem, (seq, _, _) in places.items()},
-            {stem: int(byte) for stem, (_, _, byte) in places.items() if byte},
-        )
+        return {f"{int(stem):016d}": int(seq) for stem, seq in pairs}
     except ValueError as error:
         raise UsageError(f"expected a cursor that this log gave, received {cursor!r}") from error
 
