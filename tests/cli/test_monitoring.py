@@ -28,7 +28,7 @@ def test_looks_alerts_and_what_others_read(bakeoff, ran, tmp_path):
     (error,) = bakeoff("monitor", "silence", "cals", "-C", ran).errors
     assert "calls" in error
     assert 'signal="volume"} 0\n' in bakeoff("monitor", "metrics", "-C", ran).out
-    files = document(bakeoff("monitor", "export-dashboards", tmp_path / "d", "--json"), "monitor export-dashboards")
+    files = document(bakeoff("monitor", "dashboards", tmp_path / "d", "--json"), "monitor dashboards")
     assert all(json.loads(Path(name).read_text()) for name in files["files"])
 
 

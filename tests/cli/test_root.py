@@ -75,6 +75,8 @@ def test_what_the_readme_says_of_options_is_so():
         "ci",
         "prompts",
         "hook",
+        "compare",  # of two files: bakeoff monitor compare
+        "dashboards",
     }
     assert lacking["--json"] == {
         "data",
@@ -94,6 +96,8 @@ def test_what_the_readme_says_of_options_is_so():
         "hook",
         "lock",
         "sbom",
+        "mcp",
+        "metrics",
     }
 
 

@@ -35,6 +35,7 @@ min_rows = 10
 [loop]
 triggers = ["feedback", "data"]
 feedback_rows = 20
+screen_labels = false  # the rows repeat themselves on purpose
 """
 HOUR_MS = 3_600_000
 

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
     group.callback()(monitor)
     for command in (silence, metrics, compare):
         group.command()(command)
-    group.command("export-dashboards")(export_dashboards)
+    group.command("dashboards")(export_dashboards)
     app.add_typer(group)
 
 
@@ -101,7 +101,7 @@ def export_dashboards(
 ) -> None:
     """Write a dashboard for Grafana and rules of alerts for Prometheus.
 
-    For example: bakeoff monitor export-dashboards dashboards
+    For example: bakeoff monitor dashboards grafana
     """
     from bakeoff.monitor.dashboards import write
 

@@ -28,6 +28,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "loop",
         "ui",
         "up",
+        "top",
     ),
     "Data and models": (
         "data",
@@ -44,7 +45,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Before a merge": ("check", "ci", "diff", "hook"),
     "Security": ("tokens", "people", "audit", "certs", "forget"),
     "Care": ("config", "verify", "gc", "move", "import-mlflow", "export-mlflow"),
-    "For programs": ("completion", "schema"),
+    "For programs": ("mcp", "completion", "schema"),
 }
 """Each command stands in one of them."""
 LONGEST, LEAST_WIDTH, WIDEST = 1_000, 20, 120

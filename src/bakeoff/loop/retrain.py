@@ -203,7 +203,8 @@ def _observe(
     stage.events.compact()  # here, and not while serving: it would cost answers their time
     signature = signature_of(stage.records.versions, live.model_version)
     mine = replace(labelled, pairs=tuple(pair for pair in labelled.pairs if pair.release_id == live.release_id))
-    recent = mine if since_ms is not None else _recent(mine, stage, stage.clock() + 1 if until_ms is None else until_ms)
+    now_ms = stage.clock() + 1 if until_ms is None else until_ms
+    recent = mine if since_ms is not None else _recent(mine, stage, live.created_ms, now_ms)
     truth, said = judged(recent, signature)
     labelled_rows = [pair.row for pair in comparable(recent, signature)]
     group = stage.config.data.group
@@ -220,7 +221,7 @@ def _observe(
         usd_per_1000=_price(stage, live),
         release_id=live.release_id,
         since_ms=live.created_ms if since_ms is None else since_ms,
-        until_ms=stage.clock() + 1 if until_ms is None else until_ms,
+        until_ms=now_ms,
         seed=stage.seed,
         documents=stage.records.documents if since_ms is None and until_ms is None else None,
         losses=mine.losses(),
@@ -243,12 +244,15 @@ def alerts_of(stage: Stage) -> "Alerts":
     )
 
 
-def _recent(labelled: "Labelled", stage: Stage, until_ms: int) -> "Labelled":
-    """Of what is labelled, that whose truth became known in the window; the newest, where that is too little."""
+def _recent(labelled: "Labelled", stage: Stage, created_ms: int, until_ms: int) -> "Labelled":
+    """Of what is labelled, that whose truth became known in the window; the newest, where that is too little.
+
+    Nothing is known of a release's answers before it was made, whatever a clock that was set back said.
+    """
     config = stage.config.monitor
     pairs = sorted((pair for pair in labelled.pairs if pair.label is not None), key=lambda pair: pair.known_ms)
     since_ms = until_ms - config.windows[0] * HOUR_MS
-    inside = sum(pair.known_ms >= since_ms for pair in pairs)
+    inside = sum(max(pair.known_ms, created_ms) >= since_ms for pair in pairs)
     return replace(labelled, pairs=tuple(pairs[-max(inside, config.min_feedback) :]))
 
 
