@@ -167,7 +167,7 @@ def test_items_of_feedback_files_that_make_no_sense_are_set_aside(ran, bakeoff, 
     assert (ended.code, ended.document["accepted"], ended.document["unmatched"]) == (1, 0, 2)
     (loss,) = ended.document["ledger"]["losses"]
     assert (loss["kind"], loss["count"]) == ("row", 1)
-    assert loss["examples"] == ["row 2: expected label, rating, correction or comment, received ['id']"]
+    assert loss["examples"] == ["row 2: expected label, rating, correction, comment or implicit, received ['id']"]
     assert "3 rows read, 2 recorded, 1 lost" in ended.err
     items.write_text('{"id": "a", "label": "yes"}\n')
     ended = bakeoff("feedback", "-f", items, "-C", ran, "--json")

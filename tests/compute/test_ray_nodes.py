@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ class Nodes:
     """Nodes of one cluster."""
 
     def __init__(self, folder):
-        self.folder, self.started = folder, []
+        self.folder, self.started, self.scratch = folder, [], []
         self.address = None
 
     def start(self):
@@ -32,10 +33,11 @@ class Nodes:
         number = len(self.started)
         home = self.folder / f"node-{number}"
         home.mkdir()
-        environ = {**os.environ, "HOME": str(home), "TMPDIR": str(home), "RAY_DISABLE_IMPORT_WARNING": "1"}
+        self.scratch.append(tempfile.mkdtemp(prefix="b"))  # short: Ray's sockets are in it, and have short names
+        environ = {**os.environ, "HOME": str(home), "TMPDIR": self.scratch[-1], "RAY_DISABLE_IMPORT_WARNING": "1"}
         where = ["--address", self.address] if self.address else ["--head", "--port", "0", "--include-dashboard=false"]
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *where, "--num-cpus", "1", "--block"]
-        command += ["--disable-usage-stats", "--object-store-memory", "100000000"]
+        command += ["--node-ip-address", "127.0.0.1", "--disable-usage-stats", "--object-store-memory", "100000000"]
         with (home / "log").open("w") as log:
             process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, cwd=home, start_new_session=True)
         self.started.append(process)
@@ -63,6 +65,8 @@ class Nodes:
         for process in self.started:
             if process.poll() is None:
                 self.kill(process)
+        for folder in self.scratch:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

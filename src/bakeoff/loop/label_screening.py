@@ -125,7 +125,7 @@ def _without_contradictions(screen: _Screen, own: "pl.DataFrame", columns: Seque
 
     ours, theirs = votes(own), votes(screen.rows)
     repeated = ours.group_by("row").agg(rows=pl.len(), labels=pl.col("label").n_unique()).filter(pl.col("rows") > 1)
-    if len(repeated) and (repeated["labels"] > 1).mean() > USUAL:
+    if len(repeated) and float((repeated["labels"].to_numpy() > 1).mean()) > USUAL:
         return screen
     counted = pl.concat([ours, theirs]).group_by("row", "label").len().with_columns(all=pl.col("len").sum().over("row"))
     shares = theirs.join(counted, on=["row", "label"], how="left", maintain_order="left")
