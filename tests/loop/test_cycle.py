@@ -256,13 +256,14 @@ def test_two_loops_do_not_move_one_cycle_twice():
 def test_beaten_and_unused_versions_are_proposed_for_archiving(films_project, clock):
     with opened(films_project, clock) as project:
         project.run()
+        before = project.release().number  # which of them wins hangs on how fast each answers
         serve(project)
         project.loop_once()
         versions = {version.number for version in project.models()}
         assert project.cycles.retire() == []  # all are new
         clock.now_ms += 31 * 24 * HOUR_MS
         proposed = project.cycles.retire()
-        live, before = project.release().number, 1
+        live = project.release().number
         assert {each.number for each in proposed} == versions - {live, before}  # rollback may go back to the one before
         assert {each.reason for each in proposed} == {"never released"}
         assert project.cycles.retire(apply=True, who="ann") == proposed
