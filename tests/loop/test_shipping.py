@@ -104,7 +104,8 @@ def test_the_winner_is_fitted_on_all_rows_and_its_twin_is_the_evidence(memory):
         assert project.release().model_version != evaluated
         assert project.lineage(evaluated).model.content == origin.evaluated_tree
         assert len(project.model().model.known) == 300
-        assert "fitted on 300 rows: its evaluated twin's 240 and 60 more" in str(project.lineage_of().nodes[0].facts)
+        facts = project.lineage_of().nodes[0].facts
+        assert facts["fitted_on"] == "300 rows: its evaluated twin's 240 and 60 more"
         shown = markdown(project.report(None))
         assert project.run().unchanged
     assert "served: fitted with the same choices on all 300 rows" in leaderboard(finished.results)

@@ -514,7 +514,7 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path, start):
 def test_a_read_only_database(tmp_path):
     opened(tmp_path).close()
     store = opened(tmp_path)
-    with store._database.read() as connection:
+    with store.database.read() as connection:
         connection.execute(text("PRAGMA query_only = ON"))
     with pytest.raises(StoreError, match="read-only"):
         store.documents.put("c", "k", {})
