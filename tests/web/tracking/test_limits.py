@@ -53,11 +53,11 @@ def test_a_search_that_costs_too_much_is_ended(tracking, monkeypatch):
     began = time.monotonic()
     with (
         pytest.raises(UsageError, match="at most 1 s, this one was ended: narrow its filter"),
-        tracking.records._database.search() as connection,
+        tracking.records.database.search() as connection,
     ):
         connection.exec_driver_sql(endless).scalar()
     assert time.monotonic() - began < 5
-    with tracking.records._database.search() as connection:
+    with tracking.records.database.search() as connection:
         assert connection.exec_driver_sql("SELECT 1").scalar() == 1
 
 
@@ -187,6 +187,10 @@ def test_a_lost_database_gives_503_and_comes_back(empty_postgresql, tmp_path_fac
             assert (status, body["error_code"], retry) == (503, "TEMPORARILY_UNAVAILABLE", "1")
         assert time.monotonic() - began < 10
         gate.listen()
-        assert call(server, "log-metric", **{**value, "step": 1})[0] == 200
+        came_back = time.monotonic()
+        while (answer := call(server, "log-metric", **{**value, "step": 1}))[0] == 503:
+            time.sleep(float(answer[2]))  # as it was told
+        assert answer[0] == 200
+        assert time.monotonic() - came_back < 5
     gate.close()
     records.close()
