@@ -1,3 +1,4 @@
+import re
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -178,6 +179,8 @@ def test_when_every_candidate_fails_so_does_the_check(ran):
 
 
 def test_junit_and_markdown_hold_every_gate(ran):
+    with Project(ran) as project:
+        champion = project.release().model_version  # which of two alike won hangs on how fast each answered
     spoil(ran)
     edit(
         ran,
@@ -194,8 +197,8 @@ def test_junit_and_markdown_hold_every_gate(ran):
     assert [case.attrib["name"] for case in cases] == [name for name, _ in outcomes(found)]
     failures = [case.find("failure") for case in cases]
     assert [each is not None for each in failures] == [False, True, True, True]
-    assert "f1_macro of first is 0.3" in failures[1].attrib["message"]
-    assert {each.attrib["name"]: each.attrib["value"] for each in suite.find("properties")}["champion"] == "films/1"
+    assert re.match(r"f1_macro of (first|second) is 0\.3", failures[1].attrib["message"])  # as above
+    assert {each.attrib["name"]: each.attrib["value"] for each in suite.find("properties")}["champion"] == champion
     page = checks_markdown(found)
     assert page.startswith("## films: check failed (f1\\_macro ≥ 0.9; ") or "check failed (f1\\_macro ≥ 0.9" in page
     assert "| ✗ | non-inferior to champion films/1 within 0.01 |" in page

@@ -194,7 +194,7 @@ def test_wrong_pasts_are_refused(given, message):
         past(table(day=[1, 2]), by="day")
 
 
-def test_a_project_is_replayed_with_its_own_candidates(films_project):
+def test_a_project_is_replayed_with_its_own_candidates(films_project, monkeypatch):
     """A word comes up in May that no model knows: the policy sees it at the end of May, and has learned it in June."""
     rng = np.random.default_rng(3)
     words = {"good": "yes", "great": "yes", "bad": "no", "awful": "no", "sick": "yes"}
@@ -225,6 +225,7 @@ def test_a_project_is_replayed_with_its_own_candidates(films_project):
         assert again.to_json() == result.to_json()
     document = json.loads(json.dumps({"format": 1, **result.to_json(), "files": []}))
     jsonschema.validate(document, schema_of("loop replay"))
+    monkeypatch.setenv("COLUMNS", "200")
     page = replay_page(result)
     assert "quality → retrained, promoted" in page
     assert "proposed, of" in page

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, metadata, version
@@ -79,9 +79,10 @@ def examine_installation() -> Diagnosis:
     checks.append(_tried("sqlite", _sqlite))
     checks.append(_base())
     checks += [_tried(f"family {name}", lambda name=name: _family(name)) for name in names("bakeoff.families")]
-    extras = metadata("bakeoff").get_all("Provides-Extra") or []
+    extras = sorted(metadata("bakeoff").get_all("Provides-Extra") or [])
+    needed = [list(requirements_of(extra)) for extra in extras]  # not in threads: markers are read as Python, by `ast`
     with ThreadPoolExecutor() as pool:
-        checks += pool.map(_extra, sorted(extras))
+        checks += pool.map(_extra, extras, needed)
     return Diagnosis(checks=tuple(checks))
 
 
@@ -127,9 +128,9 @@ def _base() -> HealthCheck:
     return _imported("base", requirements_of())
 
 
-def _extra(extra: str) -> HealthCheck:
+def _extra(extra: str, own: Sequence[Requirement]) -> HealthCheck:
     """Whether an extra is there and can be imported; one that was never installed is no fault, one in parts is."""
-    name, own = f"extra {extra}", list(requirements_of(extra))
+    name = f"extra {extra}"
     lacking = [lack for each in own if (lack := _lack(each))]
     if lacking:
         install = f'pip install "bakeoff[{extra}]"'

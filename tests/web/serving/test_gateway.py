@@ -137,7 +137,9 @@ def test_a_stream_goes_through_piece_by_piece_and_is_counted():
             client = world.openai()
             chunks = list(client.chat.completions.create(**HELLO, stream=True))
             counted = list(client.chat.completions.create(**HELLO, stream=True, stream_options={"include_usage": True}))
-            text = world.get("/metrics")
+            until = time.monotonic() + 5  # what a stream used is counted when its last piece has gone
+            while '_total{model_name="far"} 14' not in (text := world.get("/metrics")) and time.monotonic() < until:
+                time.sleep(0.02)
     assert service.asked[0].body["stream_options"] == {"include_usage": True}
     assert [chunk.choices[0].delta.content for chunk in chunks] == ["Hel", "lo"]
     assert [bool(chunk.choices) for chunk in counted] == [True, True, False]

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CLIENTS = 16
+LEAST = 100
+"""Values that are acknowledged before the server ends, or twenty seconds pass."""
 API, PROXY = "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts/artifacts"
 
 
@@ -125,6 +127,9 @@ def trial(folder: Path, records: str | None, seed: int, end: str = "kill") -> tu
     for thread in threads:
         thread.start()
     time.sleep(random.Random(seed).uniform(0.3, 1.5))
+    until = time.monotonic() + 20
+    while sum(len(each.metrics) for each in clients) <= LEAST and time.monotonic() < until:
+        time.sleep(0.05)  # on a busy machine nothing is acknowledged so soon
     try:
         server.kill() if end == "kill" else server.stop(10)
     finally:
