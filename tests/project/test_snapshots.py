@@ -1,12 +1,14 @@
 """Snapshots of files and folders: taken, looked at, compared, checked out, shared."""
 
+import json
 import os
+import re
 import time
 
 import pytest
 
 from bakeoff import Project
-from bakeoff.core.errors import DataError, NotFoundError, UsageError
+from bakeoff.core.errors import CorruptError, DataError, NotFoundError, UsageError
 from bakeoff.stores import folder_index
 
 TOML = '[project]\nname = "films"\n[data]\nsource = "films.csv"\ntarget = "liked"\n[candidates.linear]\n'
@@ -141,10 +143,55 @@ def test_snapshots_are_shared_through_a_folder(project, images, tmp_path):
     with Project(other) as mine:
         assert mine.snapshots.pull(str(tmp_path / "remote")).bytes_sent == sent.bytes_sent
         assert tree(mine.snapshots.checkout("images/good", tmp_path / "fetched")) == tree(images)
-        with pytest.raises(NotFoundError, match="none of these names"):
-            mine.snapshots.pull(str(tmp_path / "remote"), "nobody")
+        with pytest.raises(NotFoundError, match=r"named 'nobody' in .*, found images"):
+            mine.snapshots.pull(str(tmp_path / "remote"), "images", "nobody")
     with pytest.raises(UsageError, match="s3://"):
         project.snapshots.push("s3://bucket/x")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        {"name": "../../evil"},
+        {"name": "other"},
+        {"content": "f" * 64},
+        {"lineage": {"files": "many"}},
+        {"tags": ["1"]},
+        {"created_ms": "today"},
+    ],
+)
+def test_what_a_remote_says_is_looked_at(project, images, tmp_path, wrong):
+    """Others write there: a name with `..` would lead the next push out of its remote."""
+    project.snapshots.take(images)
+    project.snapshots.push(str(tmp_path / "remote"))
+    (record,) = (tmp_path / "remote" / "snapshots").rglob("*.json")
+    known = json.loads(record.read_bytes())
+    record.write_bytes(wrong if isinstance(wrong, bytes) else json.dumps(known | wrong).encode())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "bakeoff.toml").write_text(TOML)
+    with Project(other) as mine:
+        with pytest.raises(CorruptError, match=re.escape(str(record))):
+            mine.snapshots.pull(str(tmp_path / "remote"))
+        assert mine.snapshots.list() == []
+
+
+def test_a_folder_that_no_snapshot_keeps_is_put_again(project, images, monkeypatch):
+    """One that was killed before it was registered; a collection may come before the next one's record."""
+    versions = type(project.records.versions)
+    monkeypatch.setattr(versions, "register", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        project.snapshots.take(images)
+    monkeypatch.undo()
+    put, real = [], type(project.blobs).put_files
+    monkeypatch.setattr(type(project.blobs), "put_files", lambda *each: put.append(each) or real(*each))
+    project.snapshots.take(images)
+    assert len(put) == 1
+    project.snapshots.take(images)
+    assert len(put) == 1  # a record keeps it now
 
 
 CSV = "id,size,kind\n" + "".join(f"{n},{n % 7},{'a' if n % 2 else 'b'}\n" for n in range(200))
