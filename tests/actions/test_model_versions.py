@@ -47,6 +47,7 @@ def test_a_card_says_what_the_version_and_the_project_say(project):
     page = report.to_html(card)
     assert "Sorting &lt;films&gt;." in page
     assert "<script" not in page
+    assert "test rows, answered by this model, which did not learn from them" in text
     with pytest.raises(NotFoundError):
         project.model_card("films/99")
 
