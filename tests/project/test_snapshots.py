@@ -8,6 +8,7 @@ import time
 import pytest
 
 from bakeoff import Project
+from bakeoff.cli.data_pages import difference_page
 from bakeoff.core.errors import CorruptError, DataError, NotFoundError, UsageError
 from bakeoff.stores import folder_index
 
@@ -212,6 +213,12 @@ def test_rows_are_compared_by_key_or_as_wholes(project, tmp_path):
     assert (example.column, example.before, example.after) == ("size", 3, 99)
     wholes = project.snapshots.difference("rows.csv/1", str(tmp_path / "rows.csv")).table
     assert (wholes.added, wholes.removed, wholes.changed) == (2, 4, None)
+    assert wholes.unread == (0, 0)
+    with (tmp_path / "rows.csv").open("a") as file:
+        file.write("600,1\n")
+    broken = project.snapshots.difference("rows.csv/2", str(tmp_path / "rows.csv"))
+    assert (broken.table.added, broken.table.removed, broken.table.unread) == (0, 0, (0, 1))
+    assert "not compared: 0 of the first, 1 of the second" in difference_page(broken)
     with pytest.raises(DataError, match="tells rows apart"):
         project.snapshots.difference("rows.csv/1", "rows.csv/2", key=["kind"])
     with pytest.raises(DataError, match="'nothing'"):

@@ -136,6 +136,9 @@ def _table_lines(differs: "TableDifference") -> list[str]:
         f"rows      {before:,} → {after:,}",
         f"rows      compared {by}: {differs.added:,} added, {differs.removed:,} removed{changed}",
     ]
+    if any(differs.unread):
+        unread = f"{differs.unread[0]:,} of the first, {differs.unread[1]:,} of the second"
+        lines.append(f"rows      lines that could not be read as rows, and are not compared: {unread}")
     lines += [f"column    + {name}" for name in differs.columns_added]
     lines += [f"column    - {name}" for name in differs.columns_removed]
     lines += [f"column    ~ {name}: {was} → {now}" for name, (was, now) in differs.retyped.items()]

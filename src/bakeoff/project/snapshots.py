@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -299,7 +299,8 @@ class ProjectSnapshots:
         pair = self._pair(first, second, sides, changes, table)
         if pair is None:
             return FilesDifference(first=first, second=second, unchanged=unchanged, files=changes)
-        differs = table_difference(*pair, key)
+        (before, lost_before), (after, lost_after) = pair
+        differs = replace(table_difference(before, after, key), unread=(lost_before, lost_after))
         return FilesDifference(first=first, second=second, unchanged=unchanged, files=changes, table=differs)
 
     def push(self, remote: str, *which: str) -> SnapshotTransfer:
@@ -444,7 +445,7 @@ class ProjectSnapshots:
         sides: Sequence[Mapping[str, tuple[str, int]]],
         changes: Sequence[FileChange],
         table: str | None,
-    ) -> "tuple[pl.DataFrame, pl.DataFrame] | None":
+    ) -> "tuple[tuple[pl.DataFrame, int], tuple[pl.DataFrame, int]] | None":
         """The two tables that are compared row by row, if there are two."""
         if not all(sides):
             return self._table(first, table), self._table(second, table)
@@ -456,8 +457,8 @@ class ProjectSnapshots:
         name = table or (changed[0] if len(changed) == 1 else None)
         return None if name is None else (self._table(first, name), self._table(second, name))
 
-    def _table(self, which: str, name: str | None) -> "pl.DataFrame":
-        """A table by its side and name; a file is read as sources are."""
+    def _table(self, which: str, name: str | None) -> "tuple[pl.DataFrame, int]":
+        """A table by its side and name, and how many of its lines are no rows; a file is read as sources are."""
         import tempfile
 
         from bakeoff.data.reading import read
@@ -466,7 +467,7 @@ class ProjectSnapshots:
 
         if which.startswith("dataset:"):
             gathered = self._project.datasets(which.removeprefix("dataset:"))[0].dataset_origin.gathered
-            return load_table(self._project.blobs, str((gathered or {})["snapshot_blob"]))
+            return load_table(self._project.blobs, str((gathered or {})["snapshot_blob"])), 0
         with tempfile.TemporaryDirectory() as scratch:
             path = self._here(which)
             if path is not None:
@@ -481,7 +482,8 @@ class ProjectSnapshots:
                 str(path.resolve()), folder=Path(scratch), cache=Path(scratch) / "cache", progress=_ignore
             )
             config = self._project.config.data.model_copy(update={"query": None, "sources": {}})
-            return read(config, {"source": located}).table
+            reading = read(config, {"source": located})
+            return reading.table, reading.rejected.height
 
 
 def _checked_name(name: str) -> str:

@@ -35,7 +35,8 @@ class TableDifference:
     """The second table beside the first.
 
     `retyped` columns have another type (first, second). Without a `key`, a row that changed is one removed and one
-    added, and `changed` is None. `changed_by_column` counts cells. `shifts` are of the columns that both have.
+    added, and `changed` is None. `changed_by_column` counts cells. `shifts` are of the columns that both have. `unread`
+    lines of each side could not be read as rows, and are in nothing of it.
     """
 
     rows: tuple[int, int]
@@ -49,6 +50,7 @@ class TableDifference:
     changed_by_column: Mapping[str, int] = field(default_factory=dict[str, int])
     examples: tuple[ChangedCell, ...] = ()
     shifts: tuple[Drift, ...] = ()
+    unread: tuple[int, int] = (0, 0)
 
 
 def table_difference(first: "pl.DataFrame", second: "pl.DataFrame", key: Sequence[str] = ()) -> TableDifference:
