@@ -4,12 +4,15 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from bakeoff import Project
 from bakeoff.cli.data_pages import difference_page
 from bakeoff.core.errors import CorruptError, DataError, NotFoundError, UsageError
+from bakeoff.registry.table_difference import table_difference
 from bakeoff.stores import folder_index
 
 TOML = '[project]\nname = "films"\n[data]\nsource = "films.csv"\ntarget = "liked"\n[candidates.linear]\n'
@@ -223,6 +226,46 @@ def test_rows_are_compared_by_key_or_as_wholes(project, tmp_path):
         project.snapshots.difference("rows.csv/1", "rows.csv/2", key=["kind"])
     with pytest.raises(DataError, match="'nothing'"):
         project.snapshots.difference("rows.csv/1", "rows.csv/2", key=["nothing"])
+
+
+def test_a_column_of_another_type_is_compared_by_its_values(project, tmp_path):
+    """A gap makes whole numbers decimal ones: 1 is 1.0, in a key and in a cell, and of other rows nothing is said."""
+    (tmp_path / "a.csv").write_text(CSV)
+    pl.read_csv(tmp_path / "a.csv").with_columns(pl.col("id", "size").cast(pl.Float64)).write_parquet(
+        tmp_path / "b.parquet"
+    )
+    sides = str(tmp_path / "a.csv"), str(tmp_path / "b.parquet")
+    for key in ([], ["id"]):
+        differs = project.snapshots.difference(*sides, key=key)
+        found = differs.table
+        assert (found.added, found.removed, found.changed) == (0, 0, 0 if key else None)
+        assert found.retyped == {"id": ("Int64", "Float64"), "size": ("Int64", "Float64")}
+        assert difference_page(replace(differs, files=())).endswith(": other columns")
+    moved = pl.read_parquet(tmp_path / "b.parquet").with_columns(pl.when(pl.col("id") > 0).then("size").alias("size"))
+    moved.write_parquet(tmp_path / "b.parquet")
+    found = project.snapshots.difference(*sides, key=["id"]).table
+    assert (found.changed, found.changed_by_column) == (1, {"size": 1})
+    texts = (
+        pl.DataFrame({"id": ["0", "1", "x"], "size": [7, 8, 9]}),
+        pl.DataFrame({"id": [0, 1, 2], "size": [7.0, 8.5, 9.0]}),
+    )
+    found = table_difference(*texts, ["id"])
+    assert (found.added, found.removed, found.changed_by_column) == (1, 1, {"size": 1})
+    large = [
+        pl.DataFrame({"id": pl.Series([1, most], dtype=dtype)})
+        for most, dtype in [(2**64 - 1, pl.UInt64), (2, pl.Int8)]
+    ]
+    assert (table_difference(*large).added, table_difference(*large, ["id"]).removed) == (1, 1)
+
+
+def test_the_same_table_does_not_differ(project, tmp_path):
+    (tmp_path / "a.csv").write_text(CSV)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "a.csv").write_text("".join(f"{line}\r\n" for line in CSV.splitlines()))
+    differs = project.snapshots.difference(str(tmp_path / "a.csv"), str(tmp_path / "b" / "a.csv"))
+    assert (differs.table.added, differs.table.removed) == (0, 0)
+    assert not replace(differs, files=())
+    assert difference_page(replace(differs, files=())).endswith(": no difference")
 
 
 def test_columns_and_distributions_are_compared(project, tmp_path):

@@ -120,11 +120,13 @@ def difference_page(difference: "FilesDifference") -> str:
     ]
     if len(difference.files) > MOST_COLUMNS:
         lines.append(f"… and {len(difference.files) - MOST_COLUMNS:,} more")
-    lines += _table_lines(difference.table) if difference.table else []
+    lines += _table_lines(difference.table) if difference.table is not None else []
     counts = {how: sum(each.how == how for each in difference.files) for how in signs}
     changes = ", ".join(f"{count:,} {how}" for how, count in counts.items() if count)
     ends = f"{difference.first} and {difference.second}"
-    lines.append(f"{ends}: {changes or ('other rows' if difference.table else 'no difference')}")
+    table = difference.table
+    rows = "other rows" if table and table.other_rows else "other columns" if table and table.other_columns else ""
+    lines.append(f"{ends}: {changes or rows or 'no difference'}")
     return "\n".join(lines)
 
 

@@ -62,7 +62,7 @@ class FilesDifference:
     table: "TableDifference | None" = None
 
     def __bool__(self) -> bool:
-        return bool(self.files) or self.table is not None
+        return bool(self.files) or (self.table is not None and (self.table.other_rows or self.table.other_columns))
 
     def to_json(self) -> dict[str, Json]:
         """As one JSON document."""
