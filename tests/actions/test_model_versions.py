@@ -47,6 +47,7 @@ def test_a_card_says_what_the_version_and_the_project_say(project):
     page = report.to_html(card)
     assert "Sorting &lt;films&gt;." in page
     assert "<script" not in page
+    assert "test rows, answered by this model, which did not learn from them" in text
     with pytest.raises(NotFoundError):
         project.model_card("films/99")
 
@@ -156,8 +157,11 @@ def test_the_hook_refuses_data_state_and_secrets(tmp_path):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
+    (tmp_path / "module").mkdir()
+    git(tmp_path / "module", "init")
+    git(tmp_path / "module", "commit", "--allow-empty", "-m", "another repository")
     git(tmp_path, "add", "-f", ".")
-    found = {each.file: each.reason for each in refused(tmp_path)}
+    found = {each.file: each.reason for each in refused(tmp_path / ".bakeoff")}
     assert set(found) == {"model.safetensors", "large.txt", ".env", ".bakeoff/x", "code.py"}
     assert found["code.py"] == "a secret in line 2"
     hook = install_hook(tmp_path)
@@ -169,3 +173,5 @@ def test_the_hook_refuses_data_state_and_secrets(tmp_path):
         install_hook(tmp_path)
     with pytest.raises(NotFoundError):
         install_hook(tmp_path.parent)
+    with pytest.raises(NotFoundError, match="not a git repository"):
+        refused(tmp_path.parent)

@@ -106,9 +106,15 @@ def test_what_is_no_target_is_refused(used, tmp_path):
     with Project(used) as project:
         with pytest.raises(UsageError, match=r"expected other stores .* received the same records, blobs, events"):
             project.move(stores(used))
+        (tmp_path / "link").symlink_to(used)
+        own = {"records": f"sqlite:///{used}/.bakeoff/records.db", "events": f"file://{tmp_path}/link/.bakeoff/events"}
+        with pytest.raises(UsageError, match=r"received the same records, blobs, events"):
+            project.move(stores(used, **own, blobs="file://./.bakeoff/blobs/"), again=True)
         (used / "there.toml").write_text("")
-        with pytest.raises(ConfigError, match=r"there.toml: store: expected a value, found nothing"):
+        with pytest.raises(ConfigError, match=r"there.toml: store: expected a \[store\] .*, found nothing"):
             project.move(used / "there.toml")
+        with pytest.raises(ConfigError, match=r"none.toml: expected a file in TOML with a \[store\], found nothing"):
+            project.move(used / "none.toml")
         (used / "there.toml").write_text("[store]\nrecord = 'x'")
         with pytest.raises(ConfigError, match=r"store.record: expected a known key"):
             project.move(used / "there.toml")

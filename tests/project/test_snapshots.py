@@ -1,12 +1,18 @@
 """Snapshots of files and folders: taken, looked at, compared, checked out, shared."""
 
+import json
 import os
+import re
 import time
+from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from bakeoff import Project
-from bakeoff.core.errors import DataError, NotFoundError, UsageError
+from bakeoff.cli.data_pages import difference_page
+from bakeoff.core.errors import CorruptError, DataError, NotFoundError, UsageError
+from bakeoff.registry.table_difference import table_difference
 from bakeoff.stores import folder_index
 
 TOML = '[project]\nname = "films"\n[data]\nsource = "films.csv"\ntarget = "liked"\n[candidates.linear]\n'
@@ -141,10 +147,55 @@ def test_snapshots_are_shared_through_a_folder(project, images, tmp_path):
     with Project(other) as mine:
         assert mine.snapshots.pull(str(tmp_path / "remote")).bytes_sent == sent.bytes_sent
         assert tree(mine.snapshots.checkout("images/good", tmp_path / "fetched")) == tree(images)
-        with pytest.raises(NotFoundError, match="none of these names"):
-            mine.snapshots.pull(str(tmp_path / "remote"), "nobody")
+        with pytest.raises(NotFoundError, match=r"named 'nobody' in .*, found images"):
+            mine.snapshots.pull(str(tmp_path / "remote"), "images", "nobody")
     with pytest.raises(UsageError, match="s3://"):
         project.snapshots.push("s3://bucket/x")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        {"name": "../../evil"},
+        {"name": "other"},
+        {"content": "f" * 64},
+        {"lineage": {"files": "many"}},
+        {"tags": ["1"]},
+        {"created_ms": "today"},
+    ],
+)
+def test_what_a_remote_says_is_looked_at(project, images, tmp_path, wrong):
+    """Others write there: a name with `..` would lead the next push out of its remote."""
+    project.snapshots.take(images)
+    project.snapshots.push(str(tmp_path / "remote"))
+    (record,) = (tmp_path / "remote" / "snapshots").rglob("*.json")
+    known = json.loads(record.read_bytes())
+    record.write_bytes(wrong if isinstance(wrong, bytes) else json.dumps(known | wrong).encode())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "bakeoff.toml").write_text(TOML)
+    with Project(other) as mine:
+        with pytest.raises(CorruptError, match=re.escape(str(record))):
+            mine.snapshots.pull(str(tmp_path / "remote"))
+        assert mine.snapshots.list() == []
+
+
+def test_a_folder_that_no_snapshot_keeps_is_put_again(project, images, monkeypatch):
+    """One that was killed before it was registered; a collection may come before the next one's record."""
+    versions = type(project.records.versions)
+    monkeypatch.setattr(versions, "register", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        project.snapshots.take(images)
+    monkeypatch.undo()
+    put, real = [], type(project.blobs).put_files
+    monkeypatch.setattr(type(project.blobs), "put_files", lambda *each: put.append(each) or real(*each))
+    project.snapshots.take(images)
+    assert len(put) == 1
+    project.snapshots.take(images)
+    assert len(put) == 1  # a record keeps it now
 
 
 CSV = "id,size,kind\n" + "".join(f"{n},{n % 7},{'a' if n % 2 else 'b'}\n" for n in range(200))
@@ -165,10 +216,56 @@ def test_rows_are_compared_by_key_or_as_wholes(project, tmp_path):
     assert (example.column, example.before, example.after) == ("size", 3, 99)
     wholes = project.snapshots.difference("rows.csv/1", str(tmp_path / "rows.csv")).table
     assert (wholes.added, wholes.removed, wholes.changed) == (2, 4, None)
+    assert wholes.unread == (0, 0)
+    with (tmp_path / "rows.csv").open("a") as file:
+        file.write("600,1\n")
+    broken = project.snapshots.difference("rows.csv/2", str(tmp_path / "rows.csv"))
+    assert (broken.table.added, broken.table.removed, broken.table.unread) == (0, 0, (0, 1))
+    assert "not compared: 0 of the first, 1 of the second" in difference_page(broken)
     with pytest.raises(DataError, match="tells rows apart"):
         project.snapshots.difference("rows.csv/1", "rows.csv/2", key=["kind"])
     with pytest.raises(DataError, match="'nothing'"):
         project.snapshots.difference("rows.csv/1", "rows.csv/2", key=["nothing"])
+
+
+def test_a_column_of_another_type_is_compared_by_its_values(project, tmp_path):
+    """A gap makes whole numbers decimal ones: 1 is 1.0, in a key and in a cell, and of other rows nothing is said."""
+    (tmp_path / "a.csv").write_text(CSV)
+    pl.read_csv(tmp_path / "a.csv").with_columns(pl.col("id", "size").cast(pl.Float64)).write_parquet(
+        tmp_path / "b.parquet"
+    )
+    sides = str(tmp_path / "a.csv"), str(tmp_path / "b.parquet")
+    for key in ([], ["id"]):
+        differs = project.snapshots.difference(*sides, key=key)
+        found = differs.table
+        assert (found.added, found.removed, found.changed) == (0, 0, 0 if key else None)
+        assert found.retyped == {"id": ("Int64", "Float64"), "size": ("Int64", "Float64")}
+        assert difference_page(replace(differs, files=())).endswith(": other columns")
+    moved = pl.read_parquet(tmp_path / "b.parquet").with_columns(pl.when(pl.col("id") > 0).then("size").alias("size"))
+    moved.write_parquet(tmp_path / "b.parquet")
+    found = project.snapshots.difference(*sides, key=["id"]).table
+    assert (found.changed, found.changed_by_column) == (1, {"size": 1})
+    texts = (
+        pl.DataFrame({"id": ["0", "1", "x"], "size": [7, 8, 9]}),
+        pl.DataFrame({"id": [0, 1, 2], "size": [7.0, 8.5, 9.0]}),
+    )
+    found = table_difference(*texts, ["id"])
+    assert (found.added, found.removed, found.changed_by_column) == (1, 1, {"size": 1})
+    large = [
+        pl.DataFrame({"id": pl.Series([1, most], dtype=dtype)})
+        for most, dtype in [(2**64 - 1, pl.UInt64), (2, pl.Int8)]
+    ]
+    assert (table_difference(*large).added, table_difference(*large, ["id"]).removed) == (1, 1)
+
+
+def test_the_same_table_does_not_differ(project, tmp_path):
+    (tmp_path / "a.csv").write_text(CSV)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "a.csv").write_text("".join(f"{line}\r\n" for line in CSV.splitlines()))
+    differs = project.snapshots.difference(str(tmp_path / "a.csv"), str(tmp_path / "b" / "a.csv"))
+    assert (differs.table.added, differs.table.removed) == (0, 0)
+    assert not replace(differs, files=())
+    assert difference_page(replace(differs, files=())).endswith(": no difference")
 
 
 def test_columns_and_distributions_are_compared(project, tmp_path):

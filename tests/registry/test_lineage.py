@@ -2,6 +2,7 @@ import pytest
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.lineage import DatasetOrigin, ModelOrigin
+from bakeoff.core.refs import BlobRef
 from bakeoff.registry.lineage import find_version, label, lineage
 from bakeoff.registry.register import promote, register_once
 from bakeoff.testing.clock import FakeClock
@@ -46,3 +47,15 @@ def test_lineage_leads_to_the_dataset_and_the_environment(versions):
     assert found.dataset == data
     assert found.environment is None
     assert found.to_json()["dataset"]["rows"] == 3
+
+
+@pytest.mark.parametrize(
+    ("origin", "judged_by"),
+    [
+        (ModelOrigin(), "this model, which did not learn from them"),
+        (ModelOrigin(rows="all"), "its twin, which was fitted without them"),
+        (ModelOrigin(rows="all", fold_trees=(BlobRef("a"), BlobRef("b"))), "its like of 2 folds, each fitted without"),
+    ],
+)
+def test_a_model_that_learned_from_the_test_rows_did_not_answer_them(origin, judged_by):
+    assert origin.judged_by.startswith(judged_by)

@@ -185,9 +185,13 @@ def test_a_list_that_tells_of_other_chunks_is_seen(store, root):
     paths[one].write_bytes(paths[two].read_bytes())
     with pytest.raises(CorruptError, match=one):
         store.get(one)
-    paths[one].write_bytes(b"[]")
-    with pytest.raises(CorruptError, match=one):
-        store.get(one)
+    listed = paths[two].read_bytes()
+    for damaged in (b"[]", listed.replace(listed[3:4], b"x"), listed[:-9], b"{}", b"\xff"):
+        paths[one].write_bytes(damaged)
+        with pytest.raises(CorruptError, match=one):
+            store.get(one)
+        assert not store.contains(one)
+        assert [each.blob for each in store.check()] == [one]
 
 
 def test_a_missing_chunk_is_seen(store, root):
@@ -295,6 +299,25 @@ def test_a_manifest_cannot_escape_its_target(store, root, tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
 
 
+UP_THROUGH_A_LINK = {"a/b/top": "../..", "out": "a/b/top/.."}
+"""Each stays inside if names are all that is looked at; the second leads above the folder."""
+
+
+def test_links_cannot_lead_outside_by_each_other(store, root, tmp_path):
+    manifest = canonical_json({"files": {}, "links": UP_THROUGH_A_LINK | {"out/planted": "x"}})
+    tree_id = digest(manifest)
+    path = root / "trees" / tree_id[:2] / tree_id[2:4] / tree_id
+    path.parent.mkdir(parents=True)
+    path.write_bytes(manifest)
+    with pytest.raises(UsageError, match="'out'"):
+        store.fetch(tree_id, tmp_path / "target")
+    assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
+    with pytest.raises(UsageError, match="'out'"):
+        store.put_files({}, UP_THROUGH_A_LINK)
+    kept = {"a/b/top": "../..", "a/up": "../c", "down": "a/b", "here": ".", "none": "a/./x"}
+    assert store.links(store.put_files({}, kept).id) == kept
+
+
 def test_what_is_fetched_is_readable_as_the_users_own_files_are(store, root, tmp_path):
     """What is stored is its owner's alone; a copy is the user's."""
     (tmp_path / "folder").mkdir()
@@ -343,6 +366,18 @@ def test_the_grace_period_begins_when_it_was_last_put(store, clock):
     clock.now_ms += 50_000
     assert store.collect([kept], grace_s=60) == len(b"old")
     assert [store.contains(blob_id) for blob_id in (kept, old, renewed)] == [True, False, True]
+
+
+def test_what_another_store_sends_is_young(store, tmp_path, clock):
+    """Also what was here already, and old: a collection must not take it before a record names it."""
+    other = open_blobs(f"file://{tmp_path / 'other'}", folder=tmp_path, clock=clock)
+    sent = [each.put(data) for data in (b"small", noise(2 * MEBIBYTE)) for each in (store, other)][1::2]
+    kept = store.put(b"kept")
+    clock.now_ms += 50_000
+    assert other.send(store, sent) == 0
+    clock.now_ms += 50_000
+    assert store.collect([kept], grace_s=60) == 0
+    assert all(store.contains(blob_id) for blob_id in sent)
 
 
 def test_abandoned_temporary_files_are_swept(store, root, clock):

@@ -26,6 +26,8 @@ DATA = frozenset(
 )
 """Files that are data or models whatever their size."""
 LARGEST = 1 << 20
+SUBMODULE = "160000"
+"""The mode by which git stands for a commit of another repository, which has no content here."""
 HOOK = "#!/bin/sh\n# made by bakeoff: refuses data, state and secrets\nexec bakeoff hook run\n"
 FAKE = re.compile(r"(?i)example|placeholder|dummy|bakeoff: allow")
 """A line that says so holds no secret."""
@@ -149,11 +151,18 @@ def refused(folder: Path) -> list[Refused]:
     Raises:
         NotFoundError: the folder is in no repository.
     """
-    names = _git(folder, "diff", "--cached", "--name-only", "--diff-filter=ACMR", "-z").split("\0")
-    return [Refused(file=name, reason=reason) for name in names if name and (reason := _reason(folder, name))]
+    _git(folder, "rev-parse", "--git-dir")  # where there is none, git diff explains its options instead
+    listed = _git(folder, "diff", "--cached", "--raw", "--no-renames", "--no-abbrev", "--diff-filter=ACMT", "-z")
+    parts = listed.split("\0")
+    staged = [(about.split(), name) for about, name in zip(parts[::2], parts[1::2], strict=False)]
+    return [
+        Refused(file=name, reason=reason)
+        for (_, mode, _, blob, _), name in staged
+        if mode != SUBMODULE and (reason := _reason(folder, name, blob))
+    ]
 
 
-def _reason(folder: Path, name: str) -> str | None:
+def _reason(folder: Path, name: str, blob: str) -> str | None:
     from bakeoff.environment.code import SECRETS
     from bakeoff.prepare.personal_data.secrets import secrets
 
@@ -162,10 +171,10 @@ def _reason(folder: Path, name: str) -> str | None:
         return "state of bakeoff, which stays out of git"
     if SECRETS.fullmatch(path.name):
         return "a file that holds secrets by its name"
-    size = int(_git(folder, "cat-file", "-s", f":{name}"))
+    size = int(_git(folder, "cat-file", "-s", blob))
     if path.suffix.lower() in DATA or size > LARGEST:
         return f"data of {size / 1e6:,.1f} MB: keep it with 'bakeoff data snapshot {name}'"
-    text = _git(folder, "show", f":{name}")
+    text = _git(folder, "cat-file", "blob", blob)
     for span in secrets(text):
         start, end = text.rfind("\n", 0, span[0]) + 1, text.find("\n", span[1])
         if not FAKE.search(text[start : end if end >= 0 else len(text)]):

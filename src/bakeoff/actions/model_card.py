@@ -52,6 +52,7 @@ def model_card(project: "Project", which: str | None) -> ModelCard:
         classes=tuple(made.signature.classes) if made.signature else (),
         card=Scorecard.from_json(made.scorecard) if made.scorecard else None,
         fitted_rows=made.fitted_rows,
+        judged_by=made.judged_by,
         dataset=label(dataset) if dataset else "",
         dataset_version=made.dataset_version,
         rows={part: narrow.whole(summary.get(part) or 0) for part in ("rows", "train", "validation", "test")},

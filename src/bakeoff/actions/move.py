@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bakeoff.config.sections import StoreConfig
 from bakeoff.core.errors import CorruptError, NotFoundError, UsageError
 from bakeoff.core.events import KINDS, Event
 from bakeoff.core.protocols import BlobStore, EventLog, FileTrees, RecordStore
 from bakeoff.core.types import Json
 from bakeoff.loop.references import references
 from bakeoff.security.audited import plain
+from bakeoff.stores.database import sqlite_path
+from bakeoff.stores.files import file_url
 from bakeoff.stores.records import Records
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["Move", "Opened", "move"]
+__all__ = ["Move", "Opened", "move", "same_places"]
 
 PART = 500
 """Events that are committed together."""
@@ -78,6 +81,21 @@ class Move:
 
     def __repr__(self) -> str:
         return f"Move({self.rows} rows, {self.blobs} blobs, {self.events} events)"
+
+
+def same_places(own: StoreConfig, other: StoreConfig, folder: Path) -> list[str]:
+    """Which stores of both are one, however their URLs are written: copied onto itself, one would lose what is new."""
+    return [
+        name
+        for name in StoreConfig.model_fields
+        if _place(getattr(own, name), folder) == _place(getattr(other, name), folder)
+    ]
+
+
+def _place(url: str, folder: Path) -> str | Path:
+    """Where a store is; of files, the path that all ways to them lead to."""
+    path = file_url(url, folder) if url.startswith("file:") else sqlite_path(url, folder)
+    return url.rstrip("/") if path is None else path.resolve()
 
 
 def move(project: "Project", target: Opened, *, again: bool, progress: Callable[[str], None]) -> Move:

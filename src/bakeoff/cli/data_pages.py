@@ -120,11 +120,13 @@ def difference_page(difference: "FilesDifference") -> str:
     ]
     if len(difference.files) > MOST_COLUMNS:
         lines.append(f"… and {len(difference.files) - MOST_COLUMNS:,} more")
-    lines += _table_lines(difference.table) if difference.table else []
+    lines += _table_lines(difference.table) if difference.table is not None else []
     counts = {how: sum(each.how == how for each in difference.files) for how in signs}
     changes = ", ".join(f"{count:,} {how}" for how, count in counts.items() if count)
     ends = f"{difference.first} and {difference.second}"
-    lines.append(f"{ends}: {changes or ('other rows' if difference.table else 'no difference')}")
+    table = difference.table
+    rows = "other rows" if table and table.other_rows else "other columns" if table and table.other_columns else ""
+    lines.append(f"{ends}: {changes or rows or 'no difference'}")
     return "\n".join(lines)
 
 
@@ -136,6 +138,9 @@ def _table_lines(differs: "TableDifference") -> list[str]:
         f"rows      {before:,} → {after:,}",
         f"rows      compared {by}: {differs.added:,} added, {differs.removed:,} removed{changed}",
     ]
+    if any(differs.unread):
+        unread = f"{differs.unread[0]:,} of the first, {differs.unread[1]:,} of the second"
+        lines.append(f"rows      lines that could not be read as rows, and are not compared: {unread}")
     lines += [f"column    + {name}" for name in differs.columns_added]
     lines += [f"column    - {name}" for name in differs.columns_removed]
     lines += [f"column    ~ {name}: {was} → {now}" for name, (was, now) in differs.retyped.items()]

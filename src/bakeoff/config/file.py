@@ -93,8 +93,15 @@ def load_store(path: Path) -> StoreConfig:
         ConfigError: it is missing, is not TOML, or wrong.
     """
     file = path / FILE_NAME if path.is_dir() else path
+    if not file.exists():
+        wanted = "a file in TOML with a [store]"
+        raise ConfigError((Problem(file=str(file), key="", expected=wanted, found="nothing"),))
+    tree = _tree(_text(file), file.name)
+    if "store" not in tree:
+        wanted = "a [store] with the URLs of records, blobs and events"
+        raise ConfigError((Problem(file=file.name, key="store", expected=wanted, found="nothing"),))
     try:
-        return _StoreFile.model_validate(_tree(_text(file), file.name)).store
+        return _StoreFile.model_validate(tree).store
     except ValidationError as error:
         raise ConfigError(tuple(_problems(error, file.name, {}))) from None
 

@@ -105,6 +105,15 @@ class ModelOrigin:
     prompt: PromptUse | None = None
     members: Mapping[str, str] = field(default_factory=dict[str, str])
 
+    @property
+    def judged_by(self) -> str:
+        """Which model answered the test rows, in words: one that was fitted on all rows has learned from them."""
+        if self.fold_trees:
+            return f"its like of {len(self.fold_trees)} folds, each fitted without the rows that it answered"
+        if self.rows == "all":
+            return "its twin, which was fitted without them"
+        return "this model, which did not learn from them"
+
     def refs(self) -> Iterator[BlobRef]:
         """The blobs that it was made of, and those that it is compared by."""
         for blob in (self.rows_blob, self.hashes_blob, self.contract, self.evaluated_tree, self.fold_outcomes_blob):

@@ -656,11 +656,10 @@ class Project:
             >>> moved.rows > 0, moved.blobs > 0, project.move(config).blobs_already == moved.blobs
             (True, True, True)
         """
-        from bakeoff.actions.move import move
+        from bakeoff.actions.move import move, same_places
 
         store = load_store(Path(config))
-        same = [name for name in type(store).model_fields if getattr(store, name) == getattr(self.config.store, name)]
-        if same:
+        if same := same_places(self.config.store, store, self.folder):
             raise UsageError(
                 f"expected other stores than the project's own in {str(config)!r}, received the same {', '.join(same)}"
             )

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import msgspec
 
 from bakeoff.core import narrow
-from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
+from bakeoff.core.errors import ConflictError, CorruptError, NotFoundError, UsageError
 from bakeoff.core.hashing import digest, digest_file
 from bakeoff.core.lineage import SnapshotOrigin
 from bakeoff.core.protocols import Clock, FileTrees
@@ -62,11 +62,39 @@ class FilesDifference:
     table: "TableDifference | None" = None
 
     def __bool__(self) -> bool:
-        return bool(self.files) or self.table is not None
+        return bool(self.files) or (self.table is not None and (self.table.other_rows or self.table.other_columns))
 
     def to_json(self) -> dict[str, Json]:
         """As one JSON document."""
         return msgspec.to_builtins(self)
+
+
+class _Sent(msgspec.Struct, kw_only=True):
+    """A snapshot as a remote knows it."""
+
+    name: str
+    content: str
+    created_ms: int
+    lineage: SnapshotOrigin
+    tags: list[str] = []
+
+    @classmethod
+    def read(cls, path: Path) -> "_Sent":
+        """From the file of a remote, which others may have written."""
+        try:
+            sent = msgspec.json.decode(path.read_bytes(), type=cls)
+            _checked_name(sent.name)
+            _checked_tags(sent.tags)
+        except (msgspec.MsgspecError, UnicodeDecodeError, UsageError) as error:
+            raise CorruptError(
+                f"{path}: expected a snapshot as 'bakeoff data push' writes it, found: {error}"
+            ) from error
+        if (sent.name, f"{sent.content}.json") != (path.parent.name, path.name):
+            raise CorruptError(
+                f"{path}: expected the snapshot that its place says, found {sent.name!r} with the content "
+                f"{sent.content!r}: push it again, or remove the file"
+            )
+        return sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +138,7 @@ class ProjectSnapshots:
         source = Path(path).resolve()
         if not source.exists():
             raise NotFoundError(f"expected a file or folder, received {str(path)!r}, where there is nothing")
-        name = name or source.name
-        if "/" in name or name.startswith("."):
-            raise UsageError(f"expected a name without '/' that begins with no '.', received {name!r}: use --name")
+        name = _checked_name(name or source.name)
         if source.is_file():
             content, files, size = self._project.blobs.put(source), 1, source.stat().st_size
         else:
@@ -219,9 +245,7 @@ class ProjectSnapshots:
             ('first',)
         """
         version = self.get(which)
-        odd = [tag for tag in tags if not tag or "/" in tag or NUMBER.match(tag)]
-        if odd:
-            raise UsageError(f"expected tags that are no numbers and have no '/', received {', '.join(map(repr, odd))}")
+        _checked_tags(tags)
         aliases: dict[str, int | None] = dict.fromkeys(tags, version.number)
         versions = self._project.records.versions
         versions.apply([RegisteredChange(kind="snapshot", name=version.name, aliases=aliases)])
@@ -275,7 +299,8 @@ class ProjectSnapshots:
         pair = self._pair(first, second, sides, changes, table)
         if pair is None:
             return FilesDifference(first=first, second=second, unchanged=unchanged, files=changes)
-        differs = table_difference(*pair, key)
+        (before, lost_before), (after, lost_after) = pair
+        differs = replace(table_difference(before, after, key), unread=(lost_before, lost_after))
         return FilesDifference(first=first, second=second, unchanged=unchanged, files=changes, table=differs)
 
     def push(self, remote: str, *which: str) -> SnapshotTransfer:
@@ -293,7 +318,7 @@ class ProjectSnapshots:
         versions = [self.get(each) for each in which] or self.list()
         sent = here.send(there, [version.content for version in versions]) if versions else 0
         for version in versions:
-            place = folder / RECORDS / version.name / f"{version.content}.json"
+            place = folder / RECORDS / _checked_name(version.name) / f"{version.content}.json"
             known = {"name": version.name, "content": version.content, "tags": list(version.aliases)}
             body = {**known, "created_ms": version.created_ms, "lineage": dict(version.lineage)}
             durable_write(place, [json.dumps(body, ensure_ascii=False).encode()], staging=folder)
@@ -302,28 +327,33 @@ class ProjectSnapshots:
     def pull(self, remote: str, *names: str) -> SnapshotTransfer:
         """Fetch all snapshots of a remote (or those of these names) that are not here.
 
+        Raises:
+            NotFoundError: there is nothing, or none of one of these names. CorruptError: what is there is no snapshot.
+
         Example:
             >>> project.snapshots.pull(remote).bytes_sent
             0
         """
         there, folder = self._remote(remote), self._remote_folder(remote)
-        bodies = [
-            narrow.json_object(json.loads(path.read_bytes()))
-            for path in sorted((folder / RECORDS).glob("*/*.json"))
-            if not names or path.parent.name in names
-        ]
-        if not bodies:
-            raise NotFoundError(f"expected snapshots in {remote}, found none{' of these names' if names else ''}")
-        bodies.sort(key=lambda body: body["created_ms"])
-        sent = there.send(self._files, [str(body["content"]) for body in bodies])
+        paths = sorted((folder / RECORDS).glob("*/*.json"))
+        known = sorted({path.parent.name for path in paths})
+        missing = [name for name in names if name not in known]
+        if missing or not known:
+            wanted = f" named {', '.join(map(repr, missing))}" if missing else ""
+            raise NotFoundError(f"expected snapshots{wanted} in {remote}, found {', '.join(known[:5]) or 'none'}")
+        sent = sorted(
+            (_Sent.read(path) for path in paths if not names or path.parent.name in names),
+            key=lambda each: each.created_ms,
+        )
+        received = there.send(self._files, [each.content for each in sent])
         fetched: list[str] = []
-        for body in bodies:
+        for each in sent:
             versions = self._project.records.versions
-            version = versions.register("snapshot", body["name"], body["content"], lineage=body["lineage"])
-            if body["tags"]:
-                self.tag(label(version), *map(str, body["tags"]))
+            version = versions.register("snapshot", each.name, each.content, lineage=each.lineage.to_json())
+            if each.tags:
+                self.tag(label(version), *each.tags)
             fetched.append(label(version))
-        return SnapshotTransfer(snapshots=tuple(fetched), bytes_sent=sent)
+        return SnapshotTransfer(snapshots=tuple(fetched), bytes_sent=received)
 
     # --- within ---------------------------------------------------------------------------------
 
@@ -335,7 +365,7 @@ class ProjectSnapshots:
         index = FolderIndex.read(place)
         size = sum(entry.stamp.size for entry in entries if entry.link is None)
         count = sum(entry.link is None for entry in entries)
-        if index is not None and index.is_as(entries) and self._project.blobs.contains(index.content):
+        if index is not None and index.is_as(entries) and self._is_held(name, index.content):
             return index.content, count, size
         known = index.known(entries) if index is not None else {}
         links = {entry.name: entry.link for entry in entries if entry.link is not None}
@@ -356,6 +386,10 @@ class ProjectSnapshots:
             )
         FolderIndex.of(tree.id, entries, ids, looked_ns=looked_ns).write(place)
         return tree.id, count, size
+
+    def _is_held(self, name: str, content: str) -> bool:
+        """Whether it is stored, and a snapshot keeps it: what no record needs may be collected at any moment."""
+        return self._project.blobs.contains(content) and any(each.content == content for each in self.list(name))
 
     @cached_property
     def _trees(self) -> FileTrees:
@@ -411,7 +445,7 @@ class ProjectSnapshots:
         sides: Sequence[Mapping[str, tuple[str, int]]],
         changes: Sequence[FileChange],
         table: str | None,
-    ) -> "tuple[pl.DataFrame, pl.DataFrame] | None":
+    ) -> "tuple[tuple[pl.DataFrame, int], tuple[pl.DataFrame, int]] | None":
         """The two tables that are compared row by row, if there are two."""
         if not all(sides):
             return self._table(first, table), self._table(second, table)
@@ -423,8 +457,8 @@ class ProjectSnapshots:
         name = table or (changed[0] if len(changed) == 1 else None)
         return None if name is None else (self._table(first, name), self._table(second, name))
 
-    def _table(self, which: str, name: str | None) -> "pl.DataFrame":
-        """A table by its side and name; a file is read as sources are."""
+    def _table(self, which: str, name: str | None) -> "tuple[pl.DataFrame, int]":
+        """A table by its side and name, and how many of its lines are no rows; a file is read as sources are."""
         import tempfile
 
         from bakeoff.data.reading import read
@@ -433,7 +467,7 @@ class ProjectSnapshots:
 
         if which.startswith("dataset:"):
             gathered = self._project.datasets(which.removeprefix("dataset:"))[0].dataset_origin.gathered
-            return load_table(self._project.blobs, str((gathered or {})["snapshot_blob"]))
+            return load_table(self._project.blobs, str((gathered or {})["snapshot_blob"])), 0
         with tempfile.TemporaryDirectory() as scratch:
             path = self._here(which)
             if path is not None:
@@ -448,7 +482,21 @@ class ProjectSnapshots:
                 str(path.resolve()), folder=Path(scratch), cache=Path(scratch) / "cache", progress=_ignore
             )
             config = self._project.config.data.model_copy(update={"query": None, "sources": {}})
-            return read(config, {"source": located}).table
+            reading = read(config, {"source": located})
+            return reading.table, reading.rejected.height
+
+
+def _checked_name(name: str) -> str:
+    """A name that is one folder's in every remote."""
+    if not name or "/" in name or "\0" in name or name.startswith("."):
+        raise UsageError(f"expected a name without '/' that begins with no '.', received {name!r}: use --name")
+    return name
+
+
+def _checked_tags(tags: Sequence[str]) -> None:
+    odd = [tag for tag in tags if not tag or "/" in tag or NUMBER.match(tag)]
+    if odd:
+        raise UsageError(f"expected tags that are no numbers and have no '/', received {', '.join(map(repr, odd))}")
 
 
 def _ignore(line: str) -> None:

@@ -35,7 +35,8 @@ class TableDifference:
     """The second table beside the first.
 
     `retyped` columns have another type (first, second). Without a `key`, a row that changed is one removed and one
-    added, and `changed` is None. `changed_by_column` counts cells. `shifts` are of the columns that both have.
+    added, and `changed` is None. `changed_by_column` counts cells. `shifts` are of the columns that both have. `unread`
+    lines of each side could not be read as rows, and are in nothing of it.
     """
 
     rows: tuple[int, int]
@@ -49,6 +50,17 @@ class TableDifference:
     changed_by_column: Mapping[str, int] = field(default_factory=dict[str, int])
     examples: tuple[ChangedCell, ...] = ()
     shifts: tuple[Drift, ...] = ()
+    unread: tuple[int, int] = (0, 0)
+
+    @property
+    def other_rows(self) -> bool:
+        """Whether rows differ in the columns that both have."""
+        return bool(self.added or self.removed or self.changed)
+
+    @property
+    def other_columns(self) -> bool:
+        """Whether columns came, went, or have another type."""
+        return bool(self.columns_added or self.columns_removed or self.retyped)
 
 
 def table_difference(first: "pl.DataFrame", second: "pl.DataFrame", key: Sequence[str] = ()) -> TableDifference:
@@ -96,7 +108,7 @@ def _by_content(
     first: "pl.DataFrame", second: "pl.DataFrame", common: Sequence[str]
 ) -> tuple[int, int, None, dict[str, int], tuple[ChangedCell, ...]]:
     """Rows that one has more often than the other, by the columns that both have."""
-    counts = [np.unique(row_hashes(_plain(each.select(common))), return_counts=True) for each in (first, second)]
+    counts = [np.unique(row_hashes(each), return_counts=True) for each in _alike(first, second, common)]
     (one_u, one_n), (other_u, other_n) = counts
     both, at_one, at_other = np.intersect1d(one_u, other_u, assume_unique=True, return_indices=True)
     shared = int(np.minimum(one_n[at_one], other_n[at_other]).sum()) if len(both) else 0
@@ -118,11 +130,9 @@ def _by_key(
                 f"expected a key that tells rows apart, found {repeated:,} repeated ones in the {which} table"
             )
     values = [name for name in common if name not in key]
-    before, after = _plain(first.select([*key, *values])), _plain(second.select([*key, *values]))
-    if [before.schema[name] for name in key] != [after.schema[name] for name in key]:
-        before, after = (each.with_columns(pl.col(key).cast(pl.String)) for each in (before, after))
+    before, after = _alike(first, second, [*key, *values])
     joined = before.join(after, on=key, how="inner", suffix="\0after", nulls_equal=True)
-    differs = {name: _unlike(joined[name], joined[f"{name}\0after"]) for name in values}
+    differs = {name: joined[name].ne_missing(joined[f"{name}\0after"]) for name in values}
     any_n = np.logical_or.reduce(
         [each.to_numpy() for each in differs.values()] or [np.zeros(joined.height, dtype=bool)]
     )
@@ -139,12 +149,24 @@ def _by_key(
     return second.height - shared, first.height - shared, int(any_n.sum()), by_column, tuple(examples)
 
 
-def _unlike(before: "pl.Series", after: "pl.Series") -> "pl.Series":
+def _alike(first: "pl.DataFrame", second: "pl.DataFrame", names: Sequence[str]) -> "tuple[pl.DataFrame, pl.DataFrame]":
+    """These columns of both in types that compare: 1 is 1.0, as which it may be read where the column has a gap."""
     import polars as pl
 
-    if before.dtype != after.dtype:
-        before, after = before.cast(pl.String), after.cast(pl.String)
-    return before.ne_missing(after)
+    before, after = first.select(names), second.select(names)
+    for name in names:
+        types = before.schema[name], after.schema[name]
+        if types[0] == types[1]:
+            continue
+        if all(each.is_integer() for each in types):
+            common = pl.String() if pl.UInt64 in types else pl.Int64()
+        elif all(each.is_numeric() for each in types):
+            common = pl.Float64()
+        else:
+            before, after = (_plain(each) for each in (before, after))
+            common = pl.String()
+        before, after = (each.with_columns(pl.col(name).cast(common)) for each in (before, after))
+    return _plain(before), _plain(after)
 
 
 def _plain(table: "pl.DataFrame") -> "pl.DataFrame":

@@ -30,7 +30,7 @@ STYLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """All that is told of a model version."""
+    """All that is told of a model version; `judged_by` says which model answered the test rows."""
 
     version: str
     project: str
@@ -49,6 +49,7 @@ class ModelCard:
     classes: tuple[str, ...]
     card: Scorecard | None
     fitted_rows: int
+    judged_by: str
     dataset: str
     dataset_version: str
     rows: Mapping[str, int]
@@ -106,7 +107,7 @@ def _metrics(card: ModelCard) -> tuple[Sequence[str], Sequence[str], Rows]:
         [name, f"{each.value:.4f}", each.ends() if each.low is not None else "-"]
         for name, each in card.card.metrics.items()
     ]
-    tested = f"On {card.card.n_test:,} test rows that it did not learn from, with 95% intervals."
+    tested = f"On {card.card.n_test:,} test rows, answered by {card.judged_by}, with 95% intervals."
     latency = card.card.latency_ms.get("p95")
     more = f" One prediction takes {latency:.2g} ms (95th percentile)." if latency else ""
     return [f"{tested}{more}"], ("metric", "value", "95% interval"), rows

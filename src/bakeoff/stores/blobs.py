@@ -206,15 +206,21 @@ class Blobs:
         lists: Mapping[str, bytes],
         trees: Mapping[str, bytes],
     ) -> int:
-        """Store what another store has: what is here already is not asked for; bytes of the others."""
-        received = 0
+        """Store what another store has: what is here already is not asked for; bytes of the others.
+
+        The time of what is here is renewed, as by a put: it may be about to be collected.
+        """
+        received, here = 0, list[str]()
         with storage(f"store blobs in {self._place}"), self._objects.locked(alone=False):
             with self._objects.together() as put:
                 for name, read in parts:
-                    if not self._objects.has("whole", name):
-                        data = read()
-                        put("whole", name, data)
-                        received += len(data)
+                    if self._objects.has("whole", name):
+                        here.append(name)
+                        continue
+                    data = read()
+                    put("whole", name, data)
+                    received += len(data)
+            self._objects.renew(here)
             for name, data in lists.items():
                 self._objects.put("lists", name, data)
             for name, data in trees.items():
@@ -409,7 +415,7 @@ class Blobs:
             chunks = [(str(chunk_id), int(size)) for chunk_id, size in json.loads(data)]
         except (ValueError, TypeError):
             chunks = []
-        if not chunks:
+        if not chunks or not all(_is_id(chunk_id) for chunk_id, _ in chunks):
             raise self._list_damaged(blob_id)
         return chunks
 

@@ -74,20 +74,19 @@ def _below(root: Path, at: str, prefix: str, links: bool, without: frozenset[str
 def link_inside(name: str, target: str) -> str:
     """The target of a link, if it stays within the folder.
 
+    One that goes up after it went down is refused: what it went down to may be another link, and `..` is above the
+    place where that one leads.
+
     Raises:
         UsageError: it does not.
     """
-    parts: list[str] = list(PurePosixPath(name).parent.parts)
-    for part in PurePosixPath(target).parts:
-        if part == ".." and parts:
-            parts.pop()
-        elif part == ".." or part.startswith("/"):
-            raise UsageError(
-                f"expected a link that stays within the folder, received {name!r}, which leads to {target!r}: "
-                "copy its content instead"
-            )
-        else:
-            parts.append(part)
+    steps = PurePosixPath(target).parts
+    up = next((at for at, step in enumerate(steps) if step != ".."), len(steps))
+    if up >= len(PurePosixPath(name).parts) or ".." in steps[up:] or target.startswith("/"):
+        raise UsageError(
+            f"expected a link that stays within the folder, received {name!r}, which leads to {target!r}: "
+            "copy its content instead"
+        )
     return target
 
 

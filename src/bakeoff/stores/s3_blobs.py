@@ -82,11 +82,17 @@ class S3Objects:
         yield self.put
 
     def renew(self, names: Iterable[str]) -> None:
-        """What is old is put anew."""
+        """What is old is put anew; what is young is not fetched."""
         for name in names:
-            for kind in ("whole", "lists"):
-                if (data := self.get(kind, name)) is not None:
-                    self.put(kind, name, data)
+            self._renew("whole", name)
+            self._renew("lists", name)
+
+    def _renew(self, kind: Kind, name: str) -> None:
+        with self._errors():
+            there = self._head(self._key(kind, name))
+            old = there is not None and self._now() - there["last_modified"] > FRESH
+        if old and (data := self.get(kind, name)) is not None:
+            self.put(kind, name, data)
 
     def copies(self, kind: Kind, name: str) -> Iterator[tuple[str, bytes]]:
         """In its one place."""

@@ -80,7 +80,7 @@ def module_of(project: "Project", endpoint: str, name: str | None) -> PackagedMo
     """
     release = current(project.records.documents, endpoint)
     if release is None:
-        known = ", ".join(status.name for status in project.endpoints.all() if status.live) or "(none yet)"
+        known = ", ".join(status.name for status in project.endpoints.all() if status.live) or "there is none yet"
         raise NotFoundError(
             f"expected an endpoint with a release ({known}), received {endpoint!r}; 'bakeoff run' makes one"
         )
