@@ -70,9 +70,7 @@ def monitor(
 def silence(
     rule: Annotated[str, typer.Argument(help='A rule of [alerts.rules], a signal, or a pattern as "*".')],
     *,
-    hours: Annotated[
-        float, typer.Option(min=0, max=MOST_HOURS, metavar="N", help="For how long; 0 ends it.")
-    ] = 24.0,
+    hours: Annotated[float, typer.Option(min=0, max=MOST_HOURS, metavar="N", help="For how long; 0 ends it.")] = 24.0,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -85,7 +83,11 @@ def silence(
     if as_json:
         emit({"rule": rule, "until_ms": until_ms})
     else:
-        typer.echo(f"{rule!r} is silent no more" if hours == 0 else f"{rule!r} is silent until {datetime.fromtimestamp(until_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC")
+        typer.echo(
+            f"{rule!r} is silent no more"
+            if hours == 0
+            else f"{rule!r} is silent until {datetime.fromtimestamp(until_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        )
 
 
 def metrics(*, folder: Folder = HERE) -> None:

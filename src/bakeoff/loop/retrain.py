@@ -137,6 +137,10 @@ def _evidence(report: "MonitorReport | None") -> dict[str, Json]:
 
 
 def _blocked(stage: Stage) -> str | None:
+    """Why the winner of the last pass waits for a person's word; None once somebody has given it."""
+    cycle = cycles_of(stage).open()
+    if cycle is None or cycle.state != "approval":
+        return None
     finished = last_outcome(stage.records, stage.blobs)
     return finished.blocked if finished else None
 
