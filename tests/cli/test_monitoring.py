@@ -25,6 +25,8 @@ def test_looks_alerts_and_what_others_read(bakeoff, ran, tmp_path):
     assert (fired["log"], "refused" in fired["gone"]) == (None, True)
     silent = document(bakeoff("monitor", "silence", "calls", "--hours", "2", "-C", ran, "--json"), "monitor silence")
     assert silent["rule"] == "calls"
+    assert "no more" in bakeoff("monitor", "silence", "calls", "--hours", "0", "-C", ran).out
+    assert bakeoff("monitor", "silence", "calls", "--hours", "1e300", "-C", ran).code == 2
     (error,) = bakeoff("monitor", "silence", "cals", "-C", ran).errors
     assert "calls" in error
     assert 'signal="volume"} 0\n' in bakeoff("monitor", "metrics", "-C", ran).out

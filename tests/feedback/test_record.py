@@ -71,6 +71,11 @@ def test_nothing_is_nothing():
         ({"id": "a", "label": 1, "source": 3}, "source to be"),
         ({"id": "a", "label": 1, "time_ms": "now"}, "time_ms to be"),
         ({"id": "a", "label": 1, "time_ms": -1}, "time_ms to be"),
+        (
+            {"id": "a", "label": 1, "time_ms": 1_796_008_139},
+            "time_ms to be milliseconds since 1970 .seconds times 1000.",
+        ),
+        ({"id": "a", "label": 1, "time_ms": 1_796_008_139_000_000}, "time_ms to be"),
         ({"id": "a", "label": 1, "time_ms": True}, "time_ms to be"),
     ],
 )

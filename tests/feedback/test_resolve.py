@@ -26,6 +26,8 @@ def resolved(*items, rules=RULES, task="classification", classes=("no", "yes")):
         ([said("yes", at=1)], "yes", "single", 1),
         ([said("yes", "ann", at=1), said("no", "ann", at=2)], "no", "single", 1),
         ([said("yes", "ann", at=1), said("no", "bob", at=2)], "no", "latest", 1),
+        ([said("yes", "ann", at=1), said("yse", "ann", at=2)], "yes", "single", 1),
+        ([said("yes", at=1), said("yse", at=2), said("no", at=3), said("on", at=4)], "no", "single", 1),
         ([said("yes", "ann", at=1), said("yes", "bob", at=2), said("no", "cyd", at=3)], "yes", "majority", 2),
         ([said("no", "eva", at=1), said("yes", "ann", at=2), said("yes", "bob", at=3)], "no", "expert", 1),
         ([said("perhaps", "ann", at=1), said("perhaps", "bob", at=2), said("no", "cyd", at=3)], None, "majority", 2),

@@ -5,7 +5,8 @@ import pytest
 
 from bakeoff.config.sections import DecideConfig
 from bakeoff.evaluate.decide.paired import compare
-from bakeoff.loop.champion import Contest, Standing, _anchored
+from bakeoff.loop.champion import Contest, Standing, _anchored, told
+from bakeoff.results.verdict import Comparison
 from bakeoff.testing.worlds import candidates
 
 
@@ -40,3 +41,12 @@ def test_an_anchor_that_is_gone_gives_way():
     assert "nothing to compare on" in after.reason
     better = replace(contest, comparison=beside(0.95).comparison)
     assert _anchored(better, unseen, DecideConfig(), 0.0).promoted
+
+
+@pytest.mark.parametrize(("low", "words"), [(0.24, "distinguishably better than"), (-0.005, "worse by less than 0.01")])
+def test_what_is_surely_better_is_called_so(low, words):
+    comparison = Comparison(
+        candidate="b", versus="a", metric="f1_macro", difference=0.3, low=low, high=0.36, p_value=0.0, p_holm=0.0
+    )
+    standing = Standing(champion="films/1", comparison=comparison, rows=499)
+    assert told(standing, DecideConfig(champion="non_inferior"), margin=0.01, holds=True).startswith(words)

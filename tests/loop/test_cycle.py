@@ -9,6 +9,7 @@ import pytest
 from bakeoff import Project
 from bakeoff.cli.documents import schema_of
 from bakeoff.cli.loop_page import retirements_page, status_page
+from bakeoff.cli.render import models_page
 from bakeoff.core.errors import ConflictError, DataError, NotFoundError
 from bakeoff.loop import advance
 from bakeoff.loop.cycle import Cycle, CycleReason, Cycles
@@ -128,6 +129,7 @@ def test_a_winner_waits_for_approval_and_is_what_is_released(films_project, cloc
         assert next(each.who for each in cycle.decisions if each.state == "approved") == "ann"
         with pytest.raises(ConflictError, match="but no cycle is open"):
             project.cycles.approve()
+        assert project.loop_once().blocked is None  # it waits no more
 
 
 def test_a_rejected_winner_stays_away(films_project, clock):
@@ -137,7 +139,8 @@ def test_a_rejected_winner_stays_away(films_project, clock):
         project.loop_once()
         assert project.cycles.reject(why="not now", who="bob").state == "rejected"
         assert project.release().model_version == "films/1"
-        assert project.loop_once().cycle is None
+        turn = project.loop_once()
+        assert (turn.cycle, turn.blocked) == (None, None)
 
 
 def test_what_was_compared_with_another_champion_is_not_released(films_project, clock):
@@ -271,3 +274,4 @@ def test_beaten_and_unused_versions_are_proposed_for_archiving(films_project, cl
         stages = {version.number: version.stage for version in project.models()}
         assert {number for number, stage in stages.items() if stage == "Archived"} == versions - {live, before}
         assert "proposed for archiving" in retirements_page(proposed, archived=False)
+        assert models_page(project.models()).count(" archived ") == len(proposed)

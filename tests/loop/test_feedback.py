@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from bakeoff import Project
+from bakeoff.core.errors import UsageError
 from bakeoff.core.events import PredictionEvent
 from bakeoff.core.ledger import Ledger
 
@@ -168,6 +169,12 @@ def test_a_window_of_time_is_still_by_time(ran):
         now_ms = project._clock()
         assert project.monitor(since_ms=now_ms + HOUR_MS).signal("volume").value == 0
         assert project.monitor(since_ms=0, until_ms=now_ms + HOUR_MS).signal("volume").value == 20
+        project.predict(ROWS)
+        assert project.monitor().signal("volume").value == 40
+        assert 'signal="volume"} 40\n' in project.signal_metrics()  # and not of the window that has not ended yet
+        for since_ms, until_ms in ((5, 3), (-5, 3), (10**20, None), (0, 2**53)):
+            with pytest.raises(UsageError, match="expected a window"):
+                project.monitor(since_ms=since_ms, until_ms=until_ms)
 
 
 def test_feedback_before_its_prediction_is_kept_and_joins(ran):

@@ -121,14 +121,27 @@ def test_what_could_not_be_delivered_is_delivered_at_the_next_look_under_the_sam
 
 def test_silence_tells_nobody_and_ends():
     told = Told()
-    seen = alerts(told, cool_down_h=1)
+    seen = alerts(told, cool_down_h=24)
     seen.silence("dr*", 3 * HOUR)
-    assert kinds(seen, report(1, alert=True), report(2, alert=True)) == ["begun", "goes on"]
+    assert kinds(seen, report(1, alert=True), report(2, alert=True)) == []
     assert told.events == []
-    seen.see(report(4, alert=True))
-    assert [kind for _, kind, _ in told.events] == ["goes on"]
+    seen.see(report(4, alert=True))  # it goes on after the silence, and nobody knew
+    assert [(kind, name) for _, kind, name in told.events] == [("begun", f"late/drift/{HOUR}/begun/{4 * HOUR}")]
     with pytest.raises(NotFoundError, match="drift"):
         seen.silence("drfit", 1)
+
+
+def test_what_ended_in_silence_is_told_after_it_if_it_had_been_told():
+    told = Told()
+    seen = alerts(told, cool_down_h=1)
+    seen.see(report(1, alert=True))
+    seen.silence("drift", 4 * HOUR)
+    seen.see(report(2))
+    assert [kind for _, kind, _ in told.events] == ["begun"]
+    seen.see(report(3, alert=True))  # begins anew, ends, and nobody need know
+    seen.see(report(3.5))
+    seen.see(report(5))
+    assert [kind for _, kind, _ in told.events] == ["begun", "ended"]
 
 
 def test_only_what_is_severe_enough_is_told():

@@ -102,6 +102,8 @@ def test_ground_truth_by_key(project):
     assert history.resolved.known_ms == 1_767_322_800_000
     with pytest.raises(UsageError, match="received neither"):
         project.import_feedback("truth.csv", label="outcome")
+    with pytest.raises(NotFoundError, match=r"sizes.*none called 'szies'"):
+        project.import_feedback("truth.csv", **columns, endpoint="szies")
 
 
 def test_by_commands_and_files(project, capsys):

@@ -96,12 +96,13 @@ def agreement(project: "Project", endpoint: str, *, shown: int = 100) -> Annotat
     feedback = list(project.events.read(FeedbackEvent))
     named = predictions_of(project.events, {item.id for item in feedback})
     grouped = by_prediction(feedback, named)
-    several = {name: latest for name, items in grouped.items() if len(latest := opinions(items)) >= PAIR}
+    several = {name: items for name, items in grouped.items() if len({item.source for item in items}) >= PAIR}
     units: dict[str, dict[str, str | float]] = {}
     for event in project.events.get(PredictionEvent, several.keys()):
         if event.endpoint == endpoint and event.served:
             read = project.truth_of(event.model_version).read
-            meant = {item.source or "(not named)": read(item.truth) for item in several[event.id]}
+            latest = opinions(several[event.id], read)
+            meant = {item.source or "(not named)": read(item.truth) for item in latest}
             unit = {who: label for who, label in meant.items() if label is not None}
             if len(unit) >= PAIR:
                 units[event.id] = unit

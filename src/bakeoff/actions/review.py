@@ -77,8 +77,9 @@ def pick_batch(project: "Project", queue: ReviewQueue, asking: Asking) -> Review
     events = _unlabelled(project, queue, asking)
     if not events:
         raise NotFoundError(
-            f"expected predictions of endpoint {asking.endpoint!r} without a label, found none in that time; they are "
-            'logged by bakeoff predict and the server, unless [endpoint] log = "off"'
+            f"expected predictions of endpoint {asking.endpoint!r} that have no label and are in no open batch, found "
+            "none in that time: 'bakeoff review status' shows the batches; predictions are logged by bakeoff predict "
+            'and the server, unless [endpoint] log = "off"'
         )
     signature = _signature(project, events[-1].model_version)
     frame = _frame(project, events, signature, asking)

@@ -19,7 +19,8 @@ def status_page(standing: "LoopStatus") -> str:
     cycle, used = standing.cycle, standing.spent
     lines = ["no cycle is open" if cycle is None else cycle.headline]
     lines += [] if cycle is None else [f"  {cycle.last.sentence}"]
-    lines.append(f"a run would wait: {standing.holding.reason}" if standing.holding else "a run may begin")
+    free = "no cool-down, freeze or budget holds a run back"
+    lines.append(f"a run would wait: {standing.holding.reason}" if standing.holding else free)
     lines.append(f"spent within {standing.period}: {used.runs} runs, {used.seconds:.0f} s, {used.usd:.4f} $")
     lines += [] if standing.due_ms is None else [f"the schedule is due at {_moment(standing.due_ms)}"]
     if standing.recent:

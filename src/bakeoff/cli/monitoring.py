@@ -12,6 +12,7 @@ from bakeoff.cli.root import CommandGroup
 __all__ = ["add_to"]
 
 HERE = Path()
+MOST_HOURS = 100 * 365 * 24
 
 
 def add_to(app: typer.Typer) -> None:
@@ -69,7 +70,7 @@ def monitor(
 def silence(
     rule: Annotated[str, typer.Argument(help='A rule of [alerts.rules], a signal, or a pattern as "*".')],
     *,
-    hours: Annotated[float, typer.Option(min=0, metavar="N", help="For how long; 0 ends it.")] = 24.0,
+    hours: Annotated[float, typer.Option(min=0, max=MOST_HOURS, metavar="N", help="For how long; 0 ends it.")] = 24.0,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -82,7 +83,11 @@ def silence(
     if as_json:
         emit({"rule": rule, "until_ms": until_ms})
     else:
-        typer.echo(f"{rule!r} is silent until {datetime.fromtimestamp(until_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC")
+        typer.echo(
+            f"{rule!r} is silent no more"
+            if hours == 0
+            else f"{rule!r} is silent until {datetime.fromtimestamp(until_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        )
 
 
 def metrics(*, folder: Folder = HERE) -> None:

@@ -250,13 +250,13 @@ def runs_page(runs: Sequence[Run]) -> str:
 
 
 def models_page(versions: Sequence[Version]) -> str:
-    """Model versions, one a line."""
+    """Model versions, one a line; beside its aliases the stage of one that has any, such as "Archived"."""
     rows = [
         [
             f"{v.name}/{v.number}",
             v.tags.get("candidate", ""),
             v.tags.get("family", ""),
-            ", ".join(v.aliases),
+            ", ".join([*v.aliases, *([] if v.stage == "None" else [v.stage.lower()])]),
             _time(v.created_ms),
             v.run_id or "",
         ]

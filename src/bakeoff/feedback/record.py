@@ -20,12 +20,15 @@ KINDS = ("label", "rating", "correction", "comment", "implicit")
 FREE = frozenset({"correction", "comment"})
 """Texts that somebody wrote, in which anything may stand."""
 SHOWN = 100
-UNMATCHED = "there is no prediction with this id; it counts once there is"
+UNMATCHED = "there is no prediction with this {}; it counts once there is"
 KNOWN = frozenset({"id", "key", *KINDS, "source", "time_ms"})
 MAX_IMPLICIT = 50
 MAX_TEXT = 100_000
 MAX_ID = 200
-MAX_TIME_MS = 2**53
+SECONDS_MS = range(10**9, 10**11)
+"""What is the time of a call of this century in seconds; in milliseconds all of it is in 1970 to 1973."""
+MAX_TIME_MS = 253_402_300_800_000
+"""The end of the year 9999."""
 MAX_NUMBER = 2**63
 
 
@@ -152,7 +155,8 @@ def _trace_id(prediction: PredictionEvent | None) -> str | None:
 
 def _doubt(item: FeedbackEvent, prediction: PredictionEvent | None, truth_of: TruthOf | None) -> Doubt | None:
     if prediction is None:
-        return Doubt(id=item.id, kind="unmatched", reason=UNMATCHED)
+        named = "key" if item.id.startswith(KEY_PREFIX) else "id"
+        return Doubt(id=item.id, kind="unmatched", reason=UNMATCHED.format(named))
     if truth_of is None:
         return None
     truth = truth_of(prediction.model_version)
@@ -199,7 +203,9 @@ def _checked(item: object, number: int, endpoint: str) -> dict[str, Any]:
         event["source"] = source
     if time_ms is not None:
         if isinstance(time_ms, bool) or not isinstance(time_ms, int) or not 0 <= time_ms < MAX_TIME_MS:
-            raise _wrong(number, "time_ms to be whole milliseconds since 1970", time_ms)
+            raise _wrong(number, "time_ms to be whole milliseconds since 1970 (in a file: or ISO 8601)", time_ms)
+        if time_ms in SECONDS_MS:
+            raise _wrong(number, "time_ms to be milliseconds since 1970 (seconds times 1000)", time_ms)
         # The event's own time_ms stays the log's, so that reading "since" never misses late labels.
         event["known_ms"] = time_ms
     return event

@@ -7,6 +7,9 @@ It does not depend on the order in which feedback arrives, nor on how often it i
 3. Else the label that most annotators give; of equals, the one that was given last.
 4. Numbers are the median of what annotators give.
 
+A truth that means nothing to the model (a class that it does not have) never takes the place of the annotator's own
+that means something; it is a vote beside those of others.
+
 Of ratings, corrections and comments the latest counts; an expert's rating goes before all others, and where nobody gave
 one, the mean of what the implicit signals mean (`[feedback] implicit`) stands in its place.
 """
@@ -63,11 +66,14 @@ def known_at(item: FeedbackEvent) -> int:
     return item.time_ms if item.known_ms is None else item.known_ms
 
 
-def opinions(items: Sequence[FeedbackEvent]) -> list[FeedbackEvent]:
-    """Of each annotator the latest truth, the latest of all last."""
+def opinions(items: Sequence[FeedbackEvent], read: Read) -> list[FeedbackEvent]:
+    """Of each annotator the latest truth that `read` understands, else the latest; the latest of all last."""
     latest: dict[str | None, FeedbackEvent] = {}
     for item in sorted(items, key=known_at):
-        if item.truth is not None:
+        if item.truth is None:
+            continue
+        before = latest.get(item.source)
+        if before is None or read(item.truth) is not None or read(before.truth) is None:
             latest.pop(item.source, None)
             latest[item.source] = item
     return list(latest.values())
@@ -83,7 +89,7 @@ def resolve(items: Sequence[FeedbackEvent], read: Read, rules: FeedbackConfig, *
         numbers: whether truths are numbers.
     """
     ordered = sorted(items, key=known_at)
-    truths = opinions(ordered)
+    truths = opinions(ordered, read)
     experts = [item for item in truths if item.source in rules.experts]
     label: str | float | None = None
     rule, agreeing, chosen = None, 0, ordered[-1]

@@ -257,7 +257,9 @@ def told(found: Standing, decide: "DecideConfig", *, margin: float, holds: bool)
         "non_inferior": (f"worse by less than {margin:g}, if at all, than", "not shown to be as good as"),
         "superior": ("distinguishably better than", "not distinguishably better than"),
     }[decide.champion]
-    return f"{said[0] if holds else said[1]} {found.champion}: {found.numbers}"
+    better = holds and found.comparison is not None and found.comparison.superior
+    words = "distinguishably better than" if better else said[0] if holds else said[1]
+    return f"{words} {found.champion}: {found.numbers}"
 
 
 def stand(

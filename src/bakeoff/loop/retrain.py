@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bakeoff.core import narrow
-from bakeoff.core.errors import NotFoundError
+from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Json
 from bakeoff.loop.advance import Advanced, LoopLook, advance, cycles_of
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from bakeoff.monitor.triggers import Trigger
 
 HOUR_MS = 3_600_000
+LATEST_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999, beyond which nothing can be written as a date."""
 
 __all__ = ["LoopTurn", "alerts_of", "observe", "take_in", "turn"]
 
@@ -59,8 +61,14 @@ def observe(stage: Stage, *, since_ms: int | None = None, until_ms: int | None =
     """Signals of all that the live release answered (or of the window given); kept in the records.
 
     Raises:
-        NotFoundError: nothing is released on the endpoint.
+        NotFoundError: nothing is released on the endpoint. UsageError: it is no window.
     """
+    start_ms, end_ms = since_ms or 0, LATEST_MS if until_ms is None else until_ms
+    if not 0 <= start_ms <= end_ms <= LATEST_MS:
+        raise UsageError(
+            f"expected a window that begins in 1970 or later and does not end before it begins, received {start_ms} to "
+            f"{end_ms} (milliseconds since 1970)"
+        )
     live = _live(stage)
     return _observe(stage, live, _labelled(stage, since_ms, until_ms), since_ms, until_ms)
 
@@ -129,6 +137,10 @@ def _evidence(report: "MonitorReport | None") -> dict[str, Json]:
 
 
 def _blocked(stage: Stage) -> str | None:
+    """Why the winner of the last pass waits for a person's word; None once somebody has given it."""
+    cycle = cycles_of(stage).open()
+    if cycle is None or cycle.state != "approval":
+        return None
     finished = last_outcome(stage.records, stage.blobs)
     return finished.blocked if finished else None
 
@@ -226,7 +238,8 @@ def _observe(
         documents=stage.records.documents if since_ms is None and until_ms is None else None,
         losses=mine.losses(),
     )
-    store(stage.records.documents, report)
+    if now_ms <= stage.clock() + 1:  # what ends in the future would be the newest for so long
+        store(stage.records.documents, report)
     if since_ms is None and until_ms is None:
         for event in alerts_of(stage).see(report):
             stage.progress(f"alert {event.kind}: {event.title}: {event.reason}")

@@ -5,7 +5,7 @@ that a value at its limit does not ring all day. Its state is a document that mo
 what is to be delivered: of two that look at once one tells, and what could not be delivered is tried at the next look.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
@@ -108,12 +108,14 @@ class Alerts:
                 self._documents.put(ALERTS, self._endpoint, msgspec.to_builtins(state), expected=revision)
             except ConflictError:  # another one looked
                 continue
-            self._tell(state, revision + 1)
+            self._tell(state, revision + 1, report.until_ms)
             return tuple(events)
         return ()
 
     def silence(self, rule: str, until_ms: int) -> None:
         """Tell nobody of alerts by a rule of that name (or pattern, as "*") until then; they go on all the same.
+
+        What goes on then is told at the next look, and so is the end of what had been told before.
 
         Raises:
             NotFoundError: there is no such rule.
@@ -156,12 +158,17 @@ class Alerts:
 
     def _moved(self, state: _State, report: MonitorReport) -> list[AlertEvent]:
         events: list[AlertEvent] = []
+        silences = self._silences(report.until_ms)
         for name, rule in self.rules().items():
             signal = next((each for each in report.signals if each.name == rule.signal), None)
             if signal is None:
                 continue
             episode = state.episodes.setdefault(name, _Episode())
             kind = _next(episode, rule, signal, report.until_ms, self._config.cool_down_h * HOUR_MS)
+            if kind in {"begun", "goes on"}:
+                if _is_like(name, silences):
+                    continue
+                episode.told_ms, episode.is_told = report.until_ms, True
             if kind is not None:
                 events.append(
                     self._event(name, rule, signal, since_ms=episode.since_ms, kind=kind, now_ms=report.until_ms)
@@ -194,23 +201,22 @@ class Alerts:
         )
 
     def _targets(self, event: AlertEvent) -> list[str]:
-        if self._silenced(event):
-            return []
         rank = SEVERITIES.index(event.severity)
         return [name for name, target in self._config.to.items() if rank >= SEVERITIES.index(target.least)]
 
-    def _silenced(self, event: AlertEvent) -> bool:
+    def _silences(self, now_ms: int) -> list[str]:
+        """The patterns of rules that nobody is told of at that time."""
         known = (each.body for each in self._documents.find(SILENCES, f"{self._endpoint}/"))
-        return any(
-            fnmatchcase(event.rule, str(each["rule"])) and event.time_ms < float(str(each["until_ms"]))
-            for each in known
-        )
+        return [str(each["rule"]) for each in known if now_ms < float(str(each["until_ms"]))]
 
-    def _tell(self, state: _State, revision: int) -> None:
+    def _tell(self, state: _State, revision: int, now_ms: int) -> None:
         if not state.waiting:
             return
+        silences = self._silences(now_ms)
         state.waiting = [
-            (to, event) for to, event in state.waiting if to in self._config.to and self._problem(to, event)
+            (to, event)
+            for to, event in state.waiting
+            if to in self._config.to and (_is_like(event.rule, silences) or self._problem(to, event))
         ]
         try:
             self._documents.put(ALERTS, self._endpoint, msgspec.to_builtins(state), expected=revision)
@@ -225,8 +231,12 @@ class Alerts:
         return None
 
 
+def _is_like(rule: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(rule, each) for each in patterns)
+
+
 def _next(episode: _Episode, rule: AlertRule, signal: Signal, now_ms: int, cool_down_ms: float) -> EventKind | None:
-    """Count a look; what is to be told by it, if anything."""
+    """Count a look; what is to be told by it, if anything, and nobody is silent."""
     is_over, is_calm = _sides(rule, signal)
     episode.over = episode.over + 1 if is_over else 0
     episode.calm = episode.calm + 1 if is_calm else 0
@@ -239,9 +249,7 @@ def _next(episode: _Episode, rule: AlertRule, signal: Signal, now_ms: int, cool_
         episode.since_ms = episode.since_ms if episode.is_told else None
         return "ended" if episode.is_told else None
     if is_over and not recent:
-        kind: EventKind = "goes on" if episode.is_told else "begun"
-        episode.told_ms, episode.is_told = now_ms, True
-        return kind
+        return "goes on" if episode.is_told else "begun"
     return None
 
 

@@ -67,7 +67,7 @@ def signature(key: str, time_s: str, body: bytes) -> str:
 def _url(target: AlertTarget, environ: Mapping[str, str] | None) -> str:
     url = target.url or secret(target.url_env or "", environ)
     if not url.startswith(("https://", "http://")):
-        raise UsageError(f"expected a URL that begins with https://, received {url[:12]!r}…")
+        raise UsageError(f"expected a URL that begins with https:// or http://, received {url[:12]!r}…")
     return url
 
 

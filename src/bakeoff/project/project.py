@@ -1384,6 +1384,7 @@ class Project:
 
         Raises:
             UsageError: neither or both of `key` and `id`. DataError: the file cannot be read, or lacks a column.
+            NotFoundError: there is no such endpoint.
 
         Example:
             >>> answer = project.predict([{"review": "great film", "year": 1999}])[0]
@@ -1398,6 +1399,8 @@ class Project:
 
         columns = TruthColumns(label=label, key=key, id=id, time=time, source=source)
         columns.check()
+        if endpoint is not None and endpoint != self.endpoint and endpoint not in self.config.endpoints:
+            self.endpoints.show(endpoint)  # a misspelt name takes in nothing
         items = truth_items(self._batches(location, folder, ()), columns)
         return self._noted(location, recorded(lambda listed: self.feedback(listed, endpoint=endpoint).to_json(), items))
 
