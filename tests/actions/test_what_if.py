@@ -49,7 +49,11 @@ def test_a_margin_of_one_metric_is_none_of_another(ran):
     [
         ({"metric": "acuracy"}, "accuracy"),
         ({"gates": {"nothing": GateLimits(min=1)}}, "gate: expected one of"),
+        ({"metric": "bogus"}, "log_loss, brier"),
         ({"price_per_hour_usd": 0.0}, "expected a price over 0"),
+        ({"margin": -1.0}, "margin: expected a finite number of at least 0, received -1"),
+        ({"margin": float("nan")}, "margin: expected a finite number"),
+        ({"gates": {"f1_macro": GateLimits(min=0.5, confidence=2.0)}}, r"gate 'f1_macro': .*; received confidence = 2"),
     ],
 )
 def test_what_no_candidate_has_is_refused(ran, asked, told):

@@ -31,9 +31,7 @@ def test_an_agent_starts_the_command_and_asks_over_its_pipes(tmp_path):
     )
 
     async def asked():
-        command = mcp.StdioServerParameters(
-            command=sys.executable, args=["-m", "bakeoff", "mcp", "-C", str(tmp_path)]
-        )
+        command = mcp.StdioServerParameters(command=sys.executable, args=["-m", "bakeoff", "mcp", "-C", str(tmp_path)])
         async with stdio_client(command) as (read, write), mcp.ClientSession(read, write) as session:
             about = await session.initialize()
             return about.server_info.name, await session.call_tool("status", {})

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import pytest
 from starlette.testclient import TestClient
 
+from bakeoff.results.candidate import Slice
 from bakeoff.security.roles import Roles
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.web.auth import TokenAuthenticator
 from bakeoff.web.pages.app import page_routes
 from bakeoff.web.pages.calls import address
 from bakeoff.web.pages.site import POLICY
+from bakeoff.web.pages.verdict import _slices
 from bakeoff.web.tracking.app import create_tracking_app
 
 OWN = {"origin": "http://testserver"}
@@ -68,6 +70,25 @@ def test_pages_of_an_empty_project_say_what_to_do(empty):
         assert "bakeoff run" in Markup(client.get("/verdict").text).text
         assert client.get("/runs/latest").status_code == 404
         assert "none yet" in client.get("/runs/latest").text
+
+
+def test_a_stage_without_an_endpoint_leads_to_a_page_that_is_there(empty):
+    with TestClient(empty.app) as client:
+        stages = client.get("/").text.split('<ol class="stages"')[1].split("</ol>")[0]
+        targets = [part.split('"')[0] for part in stages.split('<a href="')[1:]]
+        assert (len(targets), [client.get(each).status_code for each in targets]) == (5, [200] * 5)
+
+
+def test_what_happened_last_is_one_story_newest_first(client, filled):
+    section = client.get("/").text.split('id="happened"')[1]
+    times = [part.split('"')[0] for part in section.split('<time datetime="')[1:]]
+    assert "/runs/" in section
+    assert times == sorted(times, reverse=True)
+
+
+def test_live_quality_names_its_metric(client, filled):
+    reason = next(each for each in filled.project.status().signals.signals if each.name == "quality").detail["reason"]
+    assert f"Live, from labels: {reason}." in client.get("/").text
 
 
 def test_records_without_a_project_have_runs_and_traces(filled):
@@ -173,6 +194,14 @@ def test_an_alias_moves_and_is_written_down(client, filled):
     assert (refused.status_code, "release the version" in refused.text) == (400, True)
 
 
+def test_a_model_that_becomes_a_canary_is_told_in_words(client, filled):
+    live = filled.project.endpoints.show().live.model_version
+    other = next(each for each in filled.project.models() if f"films/{each.number}" != live)
+    aside = client.post(f"/models/films/{other.number}/change", data={"what": "canary"}, headers=OWN)
+    assert f"{live} answers on films, canary films/{other.number} (" in aside.text
+    assert "canary on films" in client.get("/models").text
+
+
 def test_a_prediction_is_tried_shown_and_labelled(client, filled):
     answer = client.post("/endpoints/films/try", data={"in.review": "good film", "in.year": "1999"}, headers=OWN)
     assert ">yes<" in answer.text
@@ -183,6 +212,12 @@ def test_a_prediction_is_tried_shown_and_labelled(client, filled):
     assert "Thank you" in told.text
     wrong = client.post("/endpoints/films/try", data={"in.year": "long ago"}, headers=OWN)
     assert (wrong.status_code, "expected a number" in wrong.text) == (400, True)
+    short = client.post("/endpoints/films/try", data={"in.review": "[1, 2] good film"}, headers=OWN)
+    assert (short.status_code, "without: year" in short.text, "Gaps(" in short.text) == (200, True, False)
+    listed = client.post("/endpoints/films/try", data={"in.review": "[1, 2]", "in.year": "1999"}, headers=OWN)
+    assert listed.status_code == 200
+    unknown = client.post("/predictions/ffff/feedback", data={"label": "no"}, headers=OWN)
+    assert (unknown.status_code, "expected the id of a logged prediction" in unknown.text) == (404, True)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +226,8 @@ def test_a_prediction_is_tried_shown_and_labelled(client, filled):
         ("metric=accuracy", "the metric is accuracy"),
         ("metric=nothing", "expected one of"),
         ("margin=x", "expected a number"),
+        ("margin=-1", "margin: expected a finite number of at least 0"),
+        ("gate=f1_macro&least=0&most=&sure=2", "received confidence = 2"),
         ("gate=f1_macro&least=2&most=&sure=", "Nobody"),
     ],
 )
@@ -198,6 +235,19 @@ def test_the_verdict_by_other_rules(client, query, told):
     answer = client.get(f"/verdict?{query}")
     assert answer.status_code == 200
     assert told.lower() in answer.text.lower()
+
+
+@pytest.mark.parametrize(("decided", "first"), [("accuracy", 0.7), ("log_loss", 0.9)])
+@pytest.mark.parametrize("asked", ["accuracy", "log_loss"])
+def test_slices_begin_with_the_weakest_by_the_metric_that_they_have(decided, first, asked):
+    parts = [Slice(column="year", slice=str(value), rows=9, value=value) for value in (0.9, 0.7, 0.8)]
+    outcome = SimpleNamespace(
+        fine=[SimpleNamespace(name="linear", slices=parts)],
+        task="classification",
+        verdict=SimpleNamespace(metric=decided),
+    )
+    by_rules = SimpleNamespace(outcome=outcome, verdict=SimpleNamespace(metric=asked))
+    assert _slices(by_rules, ["linear"])[0][0].value == first
 
 
 def test_callers_see_what_they_reach_and_are_offered_what_they_may(filled):

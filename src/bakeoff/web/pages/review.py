@@ -34,8 +34,8 @@ def listing(call: PageCall) -> Shown:
 def pick(call: PageCall) -> Redirect:
     """Ask for more rows."""
     budget = number_of("budget", call.form.get("budget", ""))
-    if budget is not None and not 1 <= budget <= MOST_BUDGET:
-        raise UsageError(f"budget: expected 1 to {MOST_BUDGET} rows, received {budget:g}")
+    if budget is not None and not (budget.is_integer() and 1 <= budget <= MOST_BUDGET):
+        raise UsageError(f"budget: expected a whole number of rows from 1 to {MOST_BUDGET}, received {budget:g}")
     batch = _review(call).pick(None if budget is None else int(budget), who=call.who)
     return Redirect(url="/review", done=f"{batch.rows} rows of {batch.population} are asked for.")
 

@@ -186,7 +186,7 @@ def _columns(view: RunView, runs: Sequence[Run]) -> list[str]:
         if len(known) < len(chosen):
             wrong = next(each for each in chosen if each not in known)
             raise UsageError(
-                f"columns: expected metrics.NAME, params.NAME, tags.NAME, {', '.join(PLAIN)}; {wrong[:60]!r}"
+                f"columns: expected metrics.NAME, params.NAME, tags.NAME, {', '.join(PLAIN)}; received {wrong[:60]!r}"
             )
         return known
     metrics = Counter(key for run in runs for key in run.metrics)
