@@ -26,6 +26,13 @@ def test_other_rules_are_named_and_count(ran):
         nobody = project.what_if(gates={"f1_macro": GateLimits(min=1.01)})
         cheap = project.what_if(gates={"train_s": GateLimits(max=1e9)})
     assert (wide.verdict.metric, wide.verdict.margin) == ("accuracy", 0.5)
+    assert repr(wide).startswith(
+        "WhatIf(What if the metric is accuracy, the margin is 0.5, an hour of the machine costs"
+    )
+    assert repr(usual) == f"WhatIf(The rules of the run. {usual.verdict.winner} wins)"
+    assert repr(nobody) == "WhatIf(What if the gates are others? Nobody wins)"
+    assert usual.verdict.reason[:40] in usual._repr_html_()
+    assert f"In the run {usual.verdict.winner} won; nothing is changed." in nobody._repr_html_()
     assert wide.verdict.best_set == tuple(wide.cards)
     assert len(wide.changed) == 3
     for name, card in usual.cards.items():

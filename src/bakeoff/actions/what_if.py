@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from bakeoff.config.sections import DecideConfig, Gate
 from bakeoff.core.errors import UsageError
+from bakeoff.core.markup import notebook, paragraph, table
 from bakeoff.core.plugins import suggestion
 from bakeoff.results.outcome import RunOutcome
 from bakeoff.results.scorecard import MEASUREMENTS, Scorecard
@@ -51,6 +52,30 @@ class WhatIf:
     measures: tuple[str, ...]
     changed: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def question(self) -> str:
+        """What was asked, in words."""
+        return f"What if {', '.join(self.changed)}?" if self.changed else "The rules of the run."
+
+    def __repr__(self) -> str:
+        """What was asked, and who would win."""
+        return f"WhatIf({self.question} {self.verdict.winner or 'Nobody'} wins)"
+
+    def _repr_html_(self) -> str:
+        verdict = self.verdict
+        asked = f"{self.question} In the run {self.outcome.verdict.winner or 'nobody'} won; nothing is changed."
+        scores = [
+            (name, card.metrics[verdict.metric].value, card.metrics[verdict.metric].ends(), verdict.p_best.get(name))
+            for name, card in self.cards.items()
+        ]
+        return notebook(
+            f"{verdict.winner} would win" if verdict.winner else "Nobody would win",
+            asked,
+            verdict.reason,
+            table(("candidate", verdict.metric, "95% interval", "is the best"), scores),
+            *(paragraph(each, "muted") for each in self.notes),
+        )
 
 
 def what_if(
