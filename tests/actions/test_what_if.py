@@ -82,6 +82,7 @@ def test_rows_on_which_two_candidates_disagree(ran):
                 says = (row.first == row.truth, row.second == row.truth)
                 assert says == ((True, False) if side == "first" else (False, True))
                 assert {"review", "year"} <= set(row.inputs)
+                assert project.config.data.target not in row.inputs
         same = disagreement(project.records, project.blobs, first, first)
         assert dict(same.counts) == {"first": 0, "second": 0, "neither": 0}
         with pytest.raises(UsageError, match="side: expected one of"):

@@ -1,18 +1,22 @@
 """Pages without a browser: what each shows, what it never lets through, who may change what."""
 
+import html
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
 
+from bakeoff.actions.disagreement import Disagreement, DisagreementRow
+from bakeoff.core.queries import Query
+from bakeoff.core.records import RunChange
 from bakeoff.results.candidate import Slice
 from bakeoff.security.roles import Roles
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.web.auth import TokenAuthenticator
 from bakeoff.web.pages.app import page_routes
 from bakeoff.web.pages.calls import address
-from bakeoff.web.pages.site import POLICY
+from bakeoff.web.pages.site import POLICY, Site
 from bakeoff.web.pages.verdict import _slices
 from bakeoff.web.tracking.app import create_tracking_app
 
@@ -117,6 +121,30 @@ def test_runs_are_filtered_sorted_paged_and_grouped(client, filled):
     first = groups.text.split('<th scope="row"><a href="')[1].split('"')[0].replace("&amp;", "&")
     assert len(rows_of(client.get(first))) == 5  # of twenty runs of t1, by each of four depths
     assert "param or tag to group by" in client.get(address("/runs", group="metrics.loss")).text
+
+
+@pytest.mark.parametrize("value", ["it's", "C:\\data", "C:\\data\\", 'a\\\'b "c" ', 'say "no"'])
+def test_a_group_leads_to_its_runs_whatever_its_text(client, filled, value):
+    records = filled.project.records
+    run = records.runs.start(records.experiments.search(Query(limit=1)).items[0].experiment_id, "grouped")
+    records.runs.apply([RunChange(run_id=run.run_id, params={"folder": value}, status="FINISHED")])
+    page = client.get(address("/runs", group="params.folder")).text
+    links = [html.unescape(part.split('"')[0]) for part in page.split('<th scope="row"><a href="')[1:]]
+    shown = [client.get(link).text for link in links if "IS+NULL" not in link]
+    records.runs.apply([RunChange(run_id=run.run_id, lifecycle="deleted")])
+    assert [f"/runs/{run.run_id}" in text for text in shown] == [True]
+
+
+def test_of_numbers_one_run_is_nearer_not_right_and_no_input_is_left_out():
+    row = DisagreementRow(number=1, inputs={"age": 71.0}, truth=71.0, first=70.123456789, second=90.0)
+    found = Disagreement(
+        rows=3, counts={"first": 2, "second": 1, "neither": 0}, side="first", shown=[row], of_numbers=True
+    )
+    runs = [SimpleNamespace(run_id="a"), SimpleNamespace(run_id="b")]
+    values = {"problem": None, "disagreement": found, "names": {"a": "linear", "b": "forest"}, "runs": runs}
+    text = Markup(Site()._environment.get_template("compare_rows.html").render(values)).text
+    assert ("linear is nearer (2)" in text, "is right" in text, "70.123456789" in text) == (True, False, False)
+    assert text.split("Inputs")[1].split("of 2")[0].count("71.0") == 2
 
 
 def test_a_key_of_any_text_can_be_sorted_by(client, filled):
