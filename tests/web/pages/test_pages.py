@@ -316,6 +316,21 @@ def test_rows_of_the_queue_are_labelled_one_after_the_other(client, filled):
     assert (progress.done, progress.skipped, sum(progress.by.values())) == (2, 1, 1)
 
 
+def test_after_the_last_row_of_a_batch_comes_one_of_another(client, filled):
+    review = filled.project.review
+    last, other = (review.pick(2, shares={"random": 1.0}).id for _ in range(2))
+    at = f"/review/{last}/0"
+    client.post("/review/take", data={"batch": last}, headers=OWN)
+    for _ in range(2):
+        after = client.post(at, data={"what": "label", "label": "no"}, headers=OWN)
+        at = after.url.path
+    assert at.startswith("/review/")
+    assert last not in at
+    assert "What is true here?" in after.text
+    assert sum(each.done for each in review.progress(last)) == 2
+    assert sum(each.done for each in review.progress(other)) == 0
+
+
 def test_who_says_yes_to_a_winner_where_none_waits_is_told_so(client):
     answer = client.post("/loop/decide", data={"what": "approve"}, headers=OWN)
     assert answer.status_code == 409

@@ -46,7 +46,10 @@ def take(call: PageCall) -> Redirect:
 
 
 def _following(call: PageCall, batch: str | None, done: str = "") -> Redirect:
-    taken = _review(call).next(who=call.who, batch_id=batch)
+    review = _review(call)
+    taken = review.next(who=call.who, batch_id=batch)
+    if taken is None and batch is not None:  # of this batch all is done: of another there may be more
+        taken = review.next(who=call.who, batch_id=None)
     if taken is None:
         return Redirect(url="/review", done="Nothing is left for you to label. Thank you.")
     return Redirect(url=f"/review/{quote(taken.batch)}/{taken.position}", done=done)
