@@ -2,7 +2,7 @@
 
 import math
 
-from bakeoff.web.pages.drawing import Bar, Curve, Dot, columns, dots, interval, lines, sampled
+from bakeoff.web.pages.drawing import Bar, Dot, DrawnLine, columns, dots, interval, lines, sampled
 
 
 def test_a_sample_keeps_the_ends_and_every_peak():
@@ -25,18 +25,20 @@ def test_positions_are_percentages_of_the_range():
 
 def test_values_that_are_no_numbers_are_left_out():
     drawn = str(
-        lines([Curve(name="a", colour=0, points=[(0, 1.0), (1, math.nan), (2, math.inf), (3, 2.0)])], description="t")
+        lines(
+            [DrawnLine(name="a", colour=0, points=[(0, 1.0), (1, math.nan), (2, math.inf), (3, 2.0)])], description="t"
+        )
     )
     assert drawn.count(",") >= 2
     assert "nan" not in drawn
     assert "inf" not in drawn
-    assert "polyline" not in str(lines([Curve(name="a", colour=0, points=[(0, math.nan)])], description="t"))
+    assert "polyline" not in str(lines([DrawnLine(name="a", colour=0, points=[(0, math.nan)])], description="t"))
 
 
 def test_names_are_text():
     nasty = "</title><script>alert(1)</script>\"'"
     for drawn in (
-        lines([Curve(name=nasty, colour=0, points=[(0, 1)])], description=nasty, y=nasty),
+        lines([DrawnLine(name=nasty, colour=0, points=[(0, 1)])], description=nasty, y=nasty),
         dots([Dot(name=nasty, colour=0, x=1, y=1)], description=nasty, x=nasty, y=nasty),
         columns([Bar(title=nasty, value=1)], description=nasty, first=nasty, last=nasty),
     ):

@@ -364,3 +364,12 @@ def test_people_who_sign_in_send_forms_of_their_session(filled):
         assert tags["mlflow.note.content"] == "by ada"
         refused = client.post("/endpoints/films/change", data={"what": "pause", "csrf": token}, headers=same)
         assert refused.status_code == 403  # a contributor moves no routes
+
+
+def test_a_run_whose_only_tag_is_its_note_has_no_tags(client, filled):
+    records = filled.project.records
+    run = records.runs.start(records.experiments.search(Query(limit=1)).items[0].experiment_id, "noted")
+    client.post(f"/runs/{run.run_id}/note", data={"note": "alone"}, headers=OWN)
+    page = client.get(f"/runs/{run.run_id}").text
+    records.runs.apply([RunChange(run_id=run.run_id, lifecycle="deleted")])
+    assert ("alone" in page, "None were set." in page) == (True, True)
