@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -161,17 +161,17 @@ def clean(text: object, longest: int = 200) -> str:
     return numbers.cut(shown, longest)
 
 
-def plain(value: object) -> str:
+def plain(value: Any) -> str:
     """A value as people write it: of a mapping what there is, of a list its items.
 
     >>> plain({"drift": 0.25, "quality": None}), plain(["a", "b"]), plain(True), plain([]), plain("x")
     ('drift 0.2500', 'a, b', 'yes', '–', 'x')
     """
     if isinstance(value, Mapping):
-        pairs = cast("Mapping[str, object]", value).items()
+        pairs = value.items()
         return ", ".join(f"{key} {plain(of)}" for key, of in pairs if of is not None) or "–"
     if isinstance(value, list | tuple):
-        return ", ".join(map(plain, cast("list[object]", value))) or "–"
+        return ", ".join(map(plain, value)) or "–"
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
     return numbers.number(value) if isinstance(value, float) else str(value)
