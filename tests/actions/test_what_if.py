@@ -26,6 +26,13 @@ def test_other_rules_are_named_and_count(ran):
         nobody = project.what_if(gates={"f1_macro": GateLimits(min=1.01)})
         cheap = project.what_if(gates={"train_s": GateLimits(max=1e9)})
     assert (wide.verdict.metric, wide.verdict.margin) == ("accuracy", 0.5)
+    assert repr(wide).startswith(
+        "WhatIf(What if the metric is accuracy, the margin is 0.5, an hour of the machine costs"
+    )
+    assert repr(usual) == f"WhatIf(The rules of the run. {usual.verdict.winner} wins)"
+    assert repr(nobody) == "WhatIf(What if the gates are others? Nobody wins)"
+    assert usual.verdict.reason[:40] in usual._repr_html_()
+    assert f"In the run {usual.verdict.winner} won; nothing is changed." in nobody._repr_html_()
     assert wide.verdict.best_set == tuple(wide.cards)
     assert len(wide.changed) == 3
     for name, card in usual.cards.items():
@@ -49,7 +56,11 @@ def test_a_margin_of_one_metric_is_none_of_another(ran):
     [
         ({"metric": "acuracy"}, "accuracy"),
         ({"gates": {"nothing": GateLimits(min=1)}}, "gate: expected one of"),
+        ({"metric": "bogus"}, "log_loss, brier"),
         ({"price_per_hour_usd": 0.0}, "expected a price over 0"),
+        ({"margin": -1.0}, "margin: expected a finite number of at least 0, received -1"),
+        ({"margin": float("nan")}, "margin: expected a finite number"),
+        ({"gates": {"f1_macro": GateLimits(min=0.5, confidence=2.0)}}, r"gate 'f1_macro': .*; received confidence = 2"),
     ],
 )
 def test_what_no_candidate_has_is_refused(ran, asked, told):
@@ -71,6 +82,7 @@ def test_rows_on_which_two_candidates_disagree(ran):
                 says = (row.first == row.truth, row.second == row.truth)
                 assert says == ((True, False) if side == "first" else (False, True))
                 assert {"review", "year"} <= set(row.inputs)
+                assert project.config.data.target not in row.inputs
         same = disagreement(project.records, project.blobs, first, first)
         assert dict(same.counts) == {"first": 0, "second": 0, "neither": 0}
         with pytest.raises(UsageError, match="side: expected one of"):

@@ -54,6 +54,13 @@ def test_agents_start_runs_only_where_they_may(ran):
         assert body(answer)["unchanged"] is True
 
 
+def test_an_argument_that_a_tool_has_not_is_refused(ran):
+    with Project(ran) as project:
+        _, answers = asked(project, ("what_if", {"gates": {"f1_macro": {"min": 1.0}}}), ("status", {"endpoint": "x"}))
+    assert [each.is_error for each in answers] == [True, True]
+    assert "gates" in answers[0].content[0].text
+
+
 def test_what_is_wrong_is_told(ran):
     with Project(ran) as project:
         _, (filtered, lost) = asked(project, ("runs", {"filter": "metrics.x >"}), ("lineage", {"thing": "nothing"}))

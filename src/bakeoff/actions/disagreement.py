@@ -32,12 +32,16 @@ class DisagreementRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """How many of the `rows` are on each side, and the first rows of the `side` that was asked for."""
+    """How many of the `rows` are on each side, and the first rows of the `side` that was asked for.
+
+    `of_numbers`: answers are numbers, of which one is nearer to what is true, not right.
+    """
 
     rows: int
     counts: Mapping[Side, int]
     side: Side
     shown: Sequence[DisagreementRow]
+    of_numbers: bool = False
 
 
 def disagreement(
@@ -70,7 +74,8 @@ def disagreement(
         raise UsageError("expected two runs on the same test rows, received runs on different ones")
     sides = _sides(one["truth"], one["predicted"], other["predicted"])
     counts: dict[Side, int] = {each: int((sides == each).sum()) for each in get_args(Side)}
-    inputs = [name for name in one.columns if name not in KNOWN and not name.startswith(("probability:", "score:"))]
+    aside = {*KNOWN, *(() if data is None else (data.target,))}
+    inputs = [name for name in one.columns if name not in aside and not name.startswith(("probability:", "score:"))]
     chosen = one.with_columns(pl.Series("second", other["predicted"])).filter(sides == side).head(limit)
     shown = [
         DisagreementRow(
@@ -82,7 +87,8 @@ def disagreement(
         )
         for row in chosen.iter_rows(named=True)
     ]
-    return Disagreement(rows=one.height, counts=counts, side=side, shown=shown)
+    of_numbers = one["truth"].dtype.is_numeric()
+    return Disagreement(rows=one.height, counts=counts, side=side, shown=shown, of_numbers=of_numbers)
 
 
 def _sides(truth: "pl.Series", first: "pl.Series", second: "pl.Series") -> "pl.Series":

@@ -1,13 +1,16 @@
 """The verdict of a run worked out again from its stored rows: by another metric, margin, price, or by other gates."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
+from pydantic import ValidationError
 
 from bakeoff.config.sections import DecideConfig, Gate
 from bakeoff.core.errors import UsageError
+from bakeoff.core.markup import notebook, paragraph, table
 from bakeoff.core.plugins import suggestion
 from bakeoff.results.outcome import RunOutcome
 from bakeoff.results.scorecard import MEASUREMENTS, Scorecard
@@ -50,6 +53,30 @@ class WhatIf:
     changed: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def question(self) -> str:
+        """What was asked, in words."""
+        return f"What if {', '.join(self.changed)}?" if self.changed else "The rules of the run."
+
+    def __repr__(self) -> str:
+        """What was asked, and who would win."""
+        return f"WhatIf({self.question} {self.verdict.winner or 'Nobody'} wins)"
+
+    def _repr_html_(self) -> str:
+        verdict = self.verdict
+        asked = f"{self.question} In the run {self.outcome.verdict.winner or 'nobody'} won; nothing is changed."
+        scores = [
+            (name, card.metrics[verdict.metric].value, card.metrics[verdict.metric].ends(), verdict.p_best.get(name))
+            for name, card in self.cards.items()
+        ]
+        return notebook(
+            f"{verdict.winner} would win" if verdict.winner else "Nobody would win",
+            asked,
+            verdict.reason,
+            table(("candidate", verdict.metric, "95% interval", "is the best"), scores),
+            *(paragraph(each, "muted") for each in self.notes),
+        )
+
 
 def what_if(
     project: "Project",
@@ -77,8 +104,10 @@ def what_if(
     for name in limits:
         _known("gate", name, measures)
     price = config.cost.price_per_hour_usd if price_per_hour_usd is None else price_per_hour_usd
-    if price <= 0:
+    if not 0 < price < math.inf:
         raise UsageError(f"price_per_hour_usd: expected a price over 0, received {price:g}")
+    if margin is not None and not 0 <= margin < math.inf:
+        raise UsageError(f"margin: expected a finite number of at least 0, received {margin:g}")
     priced = {name: _priced(card, price / config.cost.price_per_hour_usd) for name, card in cards.items()}
     settings = _settings(config.decide, chosen, limits, margin=margin, same_metric=chosen == decided.metric)
     baselines = baselines_of(project.records, project.blobs, outcome)
@@ -136,8 +165,9 @@ def _first(cards: Mapping[str, Scorecard]) -> Mapping[str, object]:
 def _known(what: str, name: str, known: tuple[str, ...]) -> str:
     if name not in known:
         hint = suggestion(name, known)
-        listed = ", ".join(known[:12])
-        raise UsageError(f"{what}: expected one of {listed}; received {name[:80]!r}" + (f". {hint}" if hint else ""))
+        raise UsageError(
+            f"{what}: expected one of {', '.join(known)}; received {name[:80]!r}" + (f". {hint}" if hint else "")
+        )
     return name
 
 
@@ -161,14 +191,19 @@ def _settings(
     decide: DecideConfig, metric: str, gates: Mapping[str, GateLimits], *, margin: float | None, same_metric: bool
 ) -> DecideConfig:
     """The project's settings with these; a margin of one metric says nothing of another."""
-    made = {
-        name: Gate.model_validate(
-            {key: getattr(each, key) for key in ("min", "max", "confidence") if getattr(each, key) is not None}
-        )
-        for name, each in gates.items()
-    }
+    made = {name: _gate(name, each) for name, each in gates.items()}
     own = decide.margin if same_metric else None
     return decide.model_copy(update={"metric": metric, "gates": made, "margin": own if margin is None else margin})
+
+
+def _gate(name: str, limits: GateLimits) -> Gate:
+    given = {key: value for key, value in asdict(limits).items() if value is not None}
+    try:
+        return Gate.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        received = f"{'.'.join(map(str, first['loc']))} = {first['input']!r}"
+        raise UsageError(f"gate {name!r}: {first['msg'].lower()}; received {received[:80]}") from None
 
 
 def _notes(outcome: RunOutcome, gates: Mapping[str, GateLimits], *, without_baselines: bool) -> list[str]:

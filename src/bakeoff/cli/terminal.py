@@ -14,7 +14,7 @@ import sys
 import unicodedata
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from bakeoff.core.streams import watched
 
@@ -115,6 +115,11 @@ class Terminal(io.TextIOBase):
     def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - a plain attribute there
         """The encoding of what is written."""
         return self._stream.encoding or "utf-8"
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """The bytes below, for a protocol that is no text for people."""
+        return self._stream.buffer
 
     def writable(self) -> bool:
         """True."""

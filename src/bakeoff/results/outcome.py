@@ -138,7 +138,7 @@ class RunOutcome:
         winner = self.candidate(self.verdict.winner)
         if winner is None:
             return "nobody wins" + (f"; {self.verdict.best} leads" if self.verdict.best else "")
-        score = self.score(winner)
+        score = self.verdict.value or self.score(winner)
         return f"{winner.name} wins" + (
             f" with {self.verdict.metric} {score.value:.4f} {score.ends()}" if score is not None else ""
         )

@@ -14,6 +14,7 @@ from bakeoff.monitor.signals import reports, to_json
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
+    from mcp.server.mcpserver.tools import Tool
 
     from bakeoff.project.project import Project
 
@@ -42,17 +43,27 @@ def mcp_server(project: "Project", *, may_run: bool = False) -> "MCPServer":
         raise MissingExtraError.of("a server for agents", "mcp", "mcp") from error
     import bakeoff
 
-    server = MCPServer(
+    tools = _Tools(project)
+    offered = [tools.status, tools.runs, tools.verdict, tools.what_if, tools.signals, tools.endpoints, tools.lineage]
+    return MCPServer(
         name=f"bakeoff: {project.config.project.name}",
         instructions=ABOUT,
         version=bakeoff.__version__,
         log_level="WARNING",
+        tools=[_strict(_telling(tool)) for tool in [*offered, *([tools.start_run] if may_run else [])]],
     )
-    tools = _Tools(project)
-    offered = [tools.status, tools.runs, tools.verdict, tools.what_if, tools.signals, tools.endpoints, tools.lineage]
-    for tool in [*offered, *([tools.start_run] if may_run else [])]:
-        server.add_tool(_telling(tool))
-    return server
+
+
+def _strict(does: Callable[..., Awaitable[dict[str, Any]]]) -> "Tool":
+    """The tool, which refuses arguments that it has not: left out, the answer would be that of another question."""
+    from mcp.server.mcpserver.tools import Tool
+
+    tool = Tool.from_function(does)
+    arguments = tool.fn_metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    tool.parameters = arguments.model_json_schema(by_alias=True)
+    return tool
 
 
 def _telling(tool: Callable[..., Awaitable[dict[str, Any]]]) -> Callable[..., Awaitable[dict[str, Any]]]:

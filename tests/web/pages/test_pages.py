@@ -1,17 +1,23 @@
 """Pages without a browser: what each shows, what it never lets through, who may change what."""
 
+import html
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
 
+from bakeoff.actions.disagreement import Disagreement, DisagreementRow
+from bakeoff.core.queries import Query
+from bakeoff.core.records import RunChange
+from bakeoff.results.candidate import Slice
 from bakeoff.security.roles import Roles
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.web.auth import TokenAuthenticator
 from bakeoff.web.pages.app import page_routes
 from bakeoff.web.pages.calls import address
-from bakeoff.web.pages.site import POLICY
+from bakeoff.web.pages.site import POLICY, Site
+from bakeoff.web.pages.verdict import _slices
 from bakeoff.web.tracking.app import create_tracking_app
 
 OWN = {"origin": "http://testserver"}
@@ -70,6 +76,25 @@ def test_pages_of_an_empty_project_say_what_to_do(empty):
         assert "none yet" in client.get("/runs/latest").text
 
 
+def test_a_stage_without_an_endpoint_leads_to_a_page_that_is_there(empty):
+    with TestClient(empty.app) as client:
+        stages = client.get("/").text.split('<ol class="stages"')[1].split("</ol>")[0]
+        targets = [part.split('"')[0] for part in stages.split('<a href="')[1:]]
+        assert (len(targets), [client.get(each).status_code for each in targets]) == (5, [200] * 5)
+
+
+def test_what_happened_last_is_one_story_newest_first(client, filled):
+    section = client.get("/").text.split('id="happened"')[1]
+    times = [part.split('"')[0] for part in section.split('<time datetime="')[1:]]
+    assert "/runs/" in section
+    assert times == sorted(times, reverse=True)
+
+
+def test_live_quality_names_its_metric(client, filled):
+    reason = next(each for each in filled.project.status().signals.signals if each.name == "quality").detail["reason"]
+    assert f"Live, from labels: {reason}." in client.get("/").text
+
+
 def test_records_without_a_project_have_runs_and_traces(filled):
     app = create_tracking_app(filled.tracking, pages=page_routes(filled.tracking))
     with TestClient(app) as client:
@@ -96,6 +121,30 @@ def test_runs_are_filtered_sorted_paged_and_grouped(client, filled):
     first = groups.text.split('<th scope="row"><a href="')[1].split('"')[0].replace("&amp;", "&")
     assert len(rows_of(client.get(first))) == 5  # of twenty runs of t1, by each of four depths
     assert "param or tag to group by" in client.get(address("/runs", group="metrics.loss")).text
+
+
+@pytest.mark.parametrize("value", ["it's", "C:\\data", "C:\\data\\", 'a\\\'b "c" ', 'say "no"'])
+def test_a_group_leads_to_its_runs_whatever_its_text(client, filled, value):
+    records = filled.project.records
+    run = records.runs.start(records.experiments.search(Query(limit=1)).items[0].experiment_id, "grouped")
+    records.runs.apply([RunChange(run_id=run.run_id, params={"folder": value}, status="FINISHED")])
+    page = client.get(address("/runs", group="params.folder")).text
+    links = [html.unescape(part.split('"')[0]) for part in page.split('<th scope="row"><a href="')[1:]]
+    shown = [client.get(link).text for link in links if "IS+NULL" not in link]
+    records.runs.apply([RunChange(run_id=run.run_id, lifecycle="deleted")])
+    assert [f"/runs/{run.run_id}" in text for text in shown] == [True]
+
+
+def test_of_numbers_one_run_is_nearer_not_right_and_no_input_is_left_out():
+    row = DisagreementRow(number=1, inputs={"age": 71.0}, truth=71.0, first=70.123456789, second=90.0)
+    found = Disagreement(
+        rows=3, counts={"first": 2, "second": 1, "neither": 0}, side="first", shown=[row], of_numbers=True
+    )
+    runs = [SimpleNamespace(run_id="a"), SimpleNamespace(run_id="b")]
+    values = {"problem": None, "disagreement": found, "names": {"a": "linear", "b": "forest"}, "runs": runs}
+    text = Markup(Site()._environment.get_template("compare_rows.html").render(values)).text
+    assert ("linear is nearer (2)" in text, "is right" in text, "70.123456789" in text) == (True, False, False)
+    assert text.split("Inputs")[1].split("of 2")[0].count("71.0") == 2
 
 
 def test_a_key_of_any_text_can_be_sorted_by(client, filled):
@@ -173,6 +222,14 @@ def test_an_alias_moves_and_is_written_down(client, filled):
     assert (refused.status_code, "release the version" in refused.text) == (400, True)
 
 
+def test_a_model_that_becomes_a_canary_is_told_in_words(client, filled):
+    live = filled.project.endpoints.show().live.model_version
+    other = next(each for each in filled.project.models() if f"films/{each.number}" != live)
+    aside = client.post(f"/models/films/{other.number}/change", data={"what": "canary"}, headers=OWN)
+    assert f"{live} answers on films, canary films/{other.number} (" in aside.text
+    assert "canary on films" in client.get("/models").text
+
+
 def test_a_prediction_is_tried_shown_and_labelled(client, filled):
     answer = client.post("/endpoints/films/try", data={"in.review": "good film", "in.year": "1999"}, headers=OWN)
     assert ">yes<" in answer.text
@@ -183,6 +240,12 @@ def test_a_prediction_is_tried_shown_and_labelled(client, filled):
     assert "Thank you" in told.text
     wrong = client.post("/endpoints/films/try", data={"in.year": "long ago"}, headers=OWN)
     assert (wrong.status_code, "expected a number" in wrong.text) == (400, True)
+    short = client.post("/endpoints/films/try", data={"in.review": "[1, 2] good film"}, headers=OWN)
+    assert (short.status_code, "without: year" in short.text, "Gaps(" in short.text) == (200, True, False)
+    listed = client.post("/endpoints/films/try", data={"in.review": "[1, 2]", "in.year": "1999"}, headers=OWN)
+    assert listed.status_code == 200
+    unknown = client.post("/predictions/ffff/feedback", data={"label": "no"}, headers=OWN)
+    assert (unknown.status_code, "expected the id of a logged prediction" in unknown.text) == (404, True)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +254,8 @@ def test_a_prediction_is_tried_shown_and_labelled(client, filled):
         ("metric=accuracy", "the metric is accuracy"),
         ("metric=nothing", "expected one of"),
         ("margin=x", "expected a number"),
+        ("margin=-1", "margin: expected a finite number of at least 0"),
+        ("gate=f1_macro&least=0&most=&sure=2", "received confidence = 2"),
         ("gate=f1_macro&least=2&most=&sure=", "Nobody"),
     ],
 )
@@ -198,6 +263,19 @@ def test_the_verdict_by_other_rules(client, query, told):
     answer = client.get(f"/verdict?{query}")
     assert answer.status_code == 200
     assert told.lower() in answer.text.lower()
+
+
+@pytest.mark.parametrize(("decided", "first"), [("accuracy", 0.7), ("log_loss", 0.9)])
+@pytest.mark.parametrize("asked", ["accuracy", "log_loss"])
+def test_slices_begin_with_the_weakest_by_the_metric_that_they_have(decided, first, asked):
+    parts = [Slice(column="year", slice=str(value), rows=9, value=value) for value in (0.9, 0.7, 0.8)]
+    outcome = SimpleNamespace(
+        fine=[SimpleNamespace(name="linear", slices=parts)],
+        task="classification",
+        verdict=SimpleNamespace(metric=decided),
+    )
+    by_rules = SimpleNamespace(outcome=outcome, verdict=SimpleNamespace(metric=asked))
+    assert _slices(by_rules, ["linear"])[0][0].value == first
 
 
 def test_callers_see_what_they_reach_and_are_offered_what_they_may(filled):
@@ -238,6 +316,21 @@ def test_rows_of_the_queue_are_labelled_one_after_the_other(client, filled):
     assert (progress.done, progress.skipped, sum(progress.by.values())) == (2, 1, 1)
 
 
+def test_after_the_last_row_of_a_batch_comes_one_of_another(client, filled):
+    review = filled.project.review
+    last, other = (review.pick(2, shares={"random": 1.0}).id for _ in range(2))
+    at = f"/review/{last}/0"
+    client.post("/review/take", data={"batch": last}, headers=OWN)
+    for _ in range(2):
+        after = client.post(at, data={"what": "label", "label": "no"}, headers=OWN)
+        at = after.url.path
+    assert at.startswith("/review/")
+    assert last not in at
+    assert "What is true here?" in after.text
+    assert sum(each.done for each in review.progress(last)) == 2
+    assert sum(each.done for each in review.progress(other)) == 0
+
+
 def test_who_says_yes_to_a_winner_where_none_waits_is_told_so(client):
     answer = client.post("/loop/decide", data={"what": "approve"}, headers=OWN)
     assert answer.status_code == 409
@@ -271,3 +364,12 @@ def test_people_who_sign_in_send_forms_of_their_session(filled):
         assert tags["mlflow.note.content"] == "by ada"
         refused = client.post("/endpoints/films/change", data={"what": "pause", "csrf": token}, headers=same)
         assert refused.status_code == 403  # a contributor moves no routes
+
+
+def test_a_run_whose_only_tag_is_its_note_has_no_tags(client, filled):
+    records = filled.project.records
+    run = records.runs.start(records.experiments.search(Query(limit=1)).items[0].experiment_id, "noted")
+    client.post(f"/runs/{run.run_id}/note", data={"note": "alone"}, headers=OWN)
+    page = client.get(f"/runs/{run.run_id}").text
+    records.runs.apply([RunChange(run_id=run.run_id, lifecycle="deleted")])
+    assert ("alone" in page, "None were set." in page) == (True, True)

@@ -12,6 +12,7 @@ from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.types import Column, Json
 from bakeoff.monitor.signals import MonitorReport, reports
 from bakeoff.registry.lineage import find_version, signature_of
+from bakeoff.serve.inputs import Gaps
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, number_of
 from bakeoff.web.pages.drawing import Bar, DrawnLine, columns, lines
 from bakeoff.web.pages.traffic import Minute
@@ -20,7 +21,7 @@ from bakeoff.web.problems import HttpError
 if TYPE_CHECKING:
     from bakeoff.project.endpoints import EndpointStatus, ProjectEndpoints
 
-__all__ = ["change", "feedback", "listing", "live", "one", "prediction", "try_it"]
+__all__ = ["answering", "change", "feedback", "listing", "live", "one", "prediction", "try_it"]
 
 MOST_REPORTS, FEWEST_REPORTS, RECENT = 100, 2, 20
 HOUR_MS = 3_600_000
@@ -191,8 +192,21 @@ def change(call: PageCall) -> Redirect:
     name, what, why = call.path["name"], call.form.get("what", ""), call.form.get("why", "")
     endpoints = call.project("endpoint", name).endpoints.by(call.who)
     status = _changed(endpoints, name, what, call.form.get("model", ""), why)
-    now = status.live.model_version if status.live else "nothing"
-    return Redirect(url=f"/endpoints/{quote(name)}", done=f"{what.capitalize()}: {now} answers on {name}.")
+    return Redirect(url=f"/endpoints/{quote(name)}", done=f"{what.capitalize()}: {answering(status)}.")
+
+
+def answering(status: "EndpointStatus") -> str:
+    """What answers on an endpoint now, and what beside it."""
+    if status.live is None:
+        return f"nothing answers on {status.name}"
+    beside = [f"{each.status} {each.model_version} ({each.percent})" for each in status.routes[1:]]
+    return f"{status.live.model_version} answers on {status.name}" + "".join(f", {each}" for each in beside)
+
+
+def lacking(gaps: Gaps) -> str:
+    """What a row lacks, and what of it the model does not know, in words."""
+    named = {"without": gaps.imputed or gaps.absent, "never seen in training": gaps.unseen, "no input": gaps.unknown}
+    return "; ".join(f"{what}: {', '.join(columns)}" for what, columns in named.items() if columns)
 
 
 def _changed(endpoints: "ProjectEndpoints", name: str, what: str, model: str, why: str) -> "EndpointStatus":
@@ -254,16 +268,24 @@ def try_it(call: PageCall) -> Shown:
         row[column.name] = number_of(column.name, text) if column.kind == "numeric" else _value(text)
     answer = project.predict([row])[0]
     shown = sorted((answer.probabilities or {}).items(), key=lambda pair: -pair[1])[:10]
-    return Shown(template="endpoint_answer.html", values={"answer": answer, "probabilities": shown, "title": name})
+    return Shown(
+        template="endpoint_answer.html",
+        values={
+            "answer": answer,
+            "probabilities": shown,
+            "title": name,
+            "lacking": lacking(answer.gaps) if answer.gaps else "",
+        },
+    )
 
 
 def _value(text: str) -> Json:
-    """A text; a conversation as JSON is one."""
+    """A text; messages as JSON are a conversation."""
     if not text.lstrip().startswith("["):
         return text
     try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+        return msgspec.json.decode(text, type=list[dict[str, Any]])
+    except msgspec.MsgspecError:
         return text
 
 
@@ -304,6 +326,8 @@ def feedback(call: PageCall) -> Redirect:
         [{"id": identity, "label": label, "source": call.who}],
         reaches=lambda endpoint: call.principal.reaches("endpoint", endpoint),
     )
+    if recorded.unmatched:
+        raise NotFoundError(f"expected the id of a logged prediction, received {identity[:80]!r}")
     if not recorded.accepted:
         raise UsageError(f"expected a label that this prediction can have, received {label[:80]!r}")
     return Redirect(url=f"/predictions/{quote(identity)}", done="Thank you: the label is logged.")

@@ -10,6 +10,7 @@ from bakeoff.core.records import RegisteredChange, Version, VersionChange
 from bakeoff.registry.lineage import label, lineage
 from bakeoff.registry.register import CHAMPION, all_versions
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown
+from bakeoff.web.pages.endpoints import answering
 
 __all__ = ["change", "listing", "one"]
 
@@ -24,9 +25,10 @@ def listing(call: PageCall) -> Shown:
         raise NotFoundError(f"expected a registered model, found none called {name[:80]!r}")
     names = call.records.versions.registered(Query(where=attribute("kind", "=", "model"), limit=MOST_NAMES)).items
     versions = all_versions(call.records.versions, "model", name)
-    live = {
-        each.model_version: (status.name, each.status) for status in project.endpoints.all() for each in status.routes
-    }
+    live: dict[str, list[str]] = {}
+    for status in project.endpoints.all():
+        for each in status.routes:
+            live.setdefault(each.model_version, []).append(f"{each.status} on {status.name}")
     return Shown(
         template="models.html",
         values={
@@ -101,7 +103,7 @@ def change(call: PageCall) -> Redirect:
     if what in {"release", "canary"}:
         endpoints = call.project("endpoint", project.endpoint).endpoints.by(call.who)
         status = (endpoints.release if what == "release" else endpoints.canary)(named, why=call.form.get("why", ""))
-        return Redirect(url=url, done=f"{status!r}")
+        return Redirect(url=url, done=f"{answering(status)}.")
     if what in {"alias", "unalias"}:
         alias = call.form.get("alias", "").strip()
         if not alias or len(alias) > MOST_ALIAS or alias.isdigit() or not alias.isprintable() or "/" in alias:

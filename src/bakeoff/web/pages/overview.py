@@ -56,8 +56,19 @@ def _values(call: PageCall) -> Mapping[str, Any]:
         **{each.name: getattr(now, each.name) for each in fields(now)},
         "chart": traffic_chart(now.minutes),
         "sums": sums(now.minutes),
-        "runs": project.runs(limit=RUNS),
+        "happened": _happened(now.audit, project.runs(limit=RUNS)),
     }
+
+
+def _happened(
+    changes: "Sequence[AuditRecord]", runs: Sequence[Run]
+) -> "list[tuple[int, AuditRecord | None, Run | None]]":
+    """Changes and runs as one story, the newest first."""
+    told: list[tuple[int, AuditRecord | None, Run | None]] = [
+        *((each.time_ms, each, None) for each in changes),
+        *((each.start_ms, None, each) for each in runs if not each.parent_id),
+    ]
+    return sorted(told, key=lambda item: -item[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +107,7 @@ def picture(project: "Project", traffic: Traffic, now_ms: int) -> Picture:
 
 
 def _stages(status: "Status", endpoint: "EndpointStatus | None", seen: TrafficSums, now_ms: int) -> list[StageState]:
+    here = "/endpoints" if endpoint is None else f"/endpoints/{endpoint.name}"
     last, newest = status.last_run, status.newest_run
     running = newest is not None and newest.status == "RUNNING"
     made = [_run_stage(newest, now_ms, running=running)]
@@ -146,11 +158,11 @@ def _stages(status: "Status", endpoint: "EndpointStatus | None", seen: TrafficSu
             name="Traffic",
             word=f"{seen.rows:,} rows",
             line=f"{seen.failed:,} not answered, in the last hour",
-            url=f"/endpoints/{status.endpoint}",
+            url=here,
             mood="bad" if seen.failed else "good" if seen.rows else "",
         )
     )
-    made.append(_signal_stage(status, now_ms))
+    made.append(_signal_stage(status, f"{here}#signals", now_ms))
     return made
 
 
@@ -178,8 +190,8 @@ def _release_stage(endpoint: "EndpointStatus | None") -> StageState:
     )
 
 
-def _signal_stage(status: "Status", now_ms: int) -> StageState:
-    report, url = status.signals, f"/endpoints/{status.endpoint}#signals"
+def _signal_stage(status: "Status", url: str, now_ms: int) -> StageState:
+    report = status.signals
     if report is None:
         return StageState(name="Monitoring", word="not looked yet", line="bakeoff monitor, or bakeoff up", url=url)
     alerts = ", ".join(each.name for each in report.alerts)

@@ -34,8 +34,8 @@ def listing(call: PageCall) -> Shown:
 def pick(call: PageCall) -> Redirect:
     """Ask for more rows."""
     budget = number_of("budget", call.form.get("budget", ""))
-    if budget is not None and not 1 <= budget <= MOST_BUDGET:
-        raise UsageError(f"budget: expected 1 to {MOST_BUDGET} rows, received {budget:g}")
+    if budget is not None and not (budget.is_integer() and 1 <= budget <= MOST_BUDGET):
+        raise UsageError(f"budget: expected a whole number of rows from 1 to {MOST_BUDGET}, received {budget:g}")
     batch = _review(call).pick(None if budget is None else int(budget), who=call.who)
     return Redirect(url="/review", done=f"{batch.rows} rows of {batch.population} are asked for.")
 
@@ -46,7 +46,10 @@ def take(call: PageCall) -> Redirect:
 
 
 def _following(call: PageCall, batch: str | None, done: str = "") -> Redirect:
-    taken = _review(call).next(who=call.who, batch_id=batch)
+    review = _review(call)
+    taken = review.next(who=call.who, batch_id=batch)
+    if taken is None and batch is not None:  # of this batch all is done: of another there may be more
+        taken = review.next(who=call.who, batch_id=None)
     if taken is None:
         return Redirect(url="/review", done="Nothing is left for you to label. Thank you.")
     return Redirect(url=f"/review/{quote(taken.batch)}/{taken.position}", done=done)

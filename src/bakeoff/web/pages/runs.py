@@ -1,5 +1,6 @@
 """Runs: a page of many (filtered, sorted, grouped), one with its curves, and what changes of those that are running."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -173,9 +174,19 @@ def _grouped(call: PageCall, view: RunView) -> dict[str, Any]:
 def _group_url(view: RunView, group: RunGroup) -> str:
     """The runs of a group, as a view without groups."""
     name = {"name": "run_name"}.get(view.group, _quoted(view.group))
-    text = "" if group.value is None else group.value.replace("\\", "\\\\").replace("'", "\\'")
-    one = f"{name} IS NULL" if group.value is None else f"{name} = '{text}'"
+    one = f"{name} IS NULL" if group.value is None else f"{name} {_stated(group.value)}"
     return view.url(group="", filter=f"({view.filter}) AND {one}" if view.filter else one)
+
+
+def _stated(value: str) -> str:
+    r"""A condition on a text as the grammar reads it: there a backslash stands for itself, except before a quote.
+
+    >>> _stated("it's"), _stated("C:\\data"), _stated("C:\\")
+    ('= "it\'s"', "= 'C:\\data'", "LIKE 'C:_'")
+    """
+    quote = "'" if "'" not in value or '"' in value else '"'
+    text = re.sub(rf"\\(?={quote}|$)", "_", value)
+    return f"{'=' if text == value else 'LIKE'} {quote}{text.replace(quote, quote * 2)}{quote}"
 
 
 def _columns(view: RunView, runs: Sequence[Run]) -> list[str]:
@@ -186,7 +197,7 @@ def _columns(view: RunView, runs: Sequence[Run]) -> list[str]:
         if len(known) < len(chosen):
             wrong = next(each for each in chosen if each not in known)
             raise UsageError(
-                f"columns: expected metrics.NAME, params.NAME, tags.NAME, {', '.join(PLAIN)}; {wrong[:60]!r}"
+                f"columns: expected metrics.NAME, params.NAME, tags.NAME, {', '.join(PLAIN)}; received {wrong[:60]!r}"
             )
         return known
     metrics = Counter(key for run in runs for key in run.metrics)

@@ -69,7 +69,7 @@ class Site:
             auto_reload=False,
         )
         filters: dict[str, Any] = {name: getattr(numbers, name) for name in FILTERS}
-        filters |= {"when": when, "day": day, "ago": ago, "clean": clean}
+        filters |= {"when": when, "day": day, "ago": ago, "clean": clean, "plain": plain}
         environment.filters.update(filters)
         shared: dict[str, Any] = {"address": address, "draw": drawing, "cell": cell}
         shared |= {"style": self._hashed("pages.css"), "script": self._hashed("pages.js")}
@@ -159,6 +159,22 @@ def clean(text: object, longest: int = 200) -> str:
     """Text of a client: cut, and without what turns the direction of writing or is no character."""
     shown = "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in str(text))
     return numbers.cut(shown, longest)
+
+
+def plain(value: Any) -> str:
+    """A value as people write it: of a mapping what there is, of a list its items.
+
+    >>> plain({"drift": 0.25, "quality": None}), plain(["a", "b"]), plain(True), plain([]), plain("x")
+    ('drift 0.2500', 'a, b', 'yes', '–', 'x')
+    """
+    if isinstance(value, Mapping):
+        pairs = value.items()
+        return ", ".join(f"{key} {plain(of)}" for key, of in pairs if of is not None) or "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value)) or "–"
+    if value is None or isinstance(value, bool):
+        return {None: "–", True: "yes", False: "no"}[value]
+    return numbers.number(value) if isinstance(value, float) else str(value)
 
 
 def numbers_last() -> int:

@@ -77,7 +77,9 @@ def row_of(body: Mapping[str, Any]) -> TraceRow:
 def listing(call: PageCall) -> Shown:
     """A page of traces."""
     text, order, page = (call.query.get(name, "") for name in ("filter", "order", "page"))
-    order = order if order in ORDERS else "newest"
+    order = order or "newest"
+    if order not in ORDERS:
+        raise UsageError(f"order: expected one of {', '.join(ORDERS)}, received {order[:40]!r}")
     values: dict[str, Any] = {
         "title": "Traces",
         "filter": text,

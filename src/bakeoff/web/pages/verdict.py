@@ -114,7 +114,8 @@ def _slices(by_rules: WhatIf, ranked: list[str]) -> list[tuple[Slice, dict[str, 
         for part in each.slices:
             together.setdefault((part.column, part.slice), {})[each.name] = part
     first = ranked[0] if ranked else ""
-    sign = 1 if _higher(by_rules) else -1
+    decided = by_rules.outcome  # slices have the metric of the run, whatever the metric of the question is
+    sign = -1 if is_higher_better(decided.verdict.metric, decided.task) is False else 1
     listed = [(cells.get(first) or next(iter(cells.values())), cells) for cells in together.values()]
     return sorted(listed, key=lambda item: sign * item[0].value)[:MOST_SLICES]
 
