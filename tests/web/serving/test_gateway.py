@@ -634,3 +634,17 @@ def test_connections_are_used_again_as_long_as_both_sides_want(answers, results,
 
     came, made = asyncio.run(run())
     assert (came, made) == (results, connections)
+
+
+@pytest.mark.parametrize("content", [b'"\xff"', rb'"\ud800"', b'"\x01"', b"[" * 5000 + b"]" * 5000])
+def test_a_request_that_no_service_could_read_reaches_none(content):
+    with serving(lambda _: "Hi!") as service:
+        world = World({"url": service.url})
+        with (
+            world.server,
+            closing(http.client.HTTPConnection("127.0.0.1", world.server.port, timeout=10)) as connection,
+        ):
+            body = b'{"model": "far", "messages": [{"role": "user", "content": ' + content + b"}]}"
+            connection.request("POST", "/v1/chat/completions", body)
+            status = connection.getresponse().status
+    assert (status, service.asked) == (400, [])

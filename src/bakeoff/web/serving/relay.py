@@ -300,8 +300,9 @@ async def _start(
 
 
 def _decoded(body: bytes) -> dict[str, Any] | None:
-    """The values of a request as they were written; None for what is none."""
+    """The values of a request as they were written; None for what is none, at any depth: no service is asked that."""
     try:
+        msgspec.json.decode(body)
         return _values(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
