@@ -59,6 +59,11 @@ def test_the_audit_log_names_what_was_edited(bakeoff, folder):
     records.close()
     ended = bakeoff("audit", "verify", "-C", folder)
     assert (ended.code, ended.out.splitlines()[0]) == (3, "record 1 was edited: its hash is not that of its content")
+    records = open_records(f"sqlite:///{folder}/.bakeoff/records.db", folder=folder, clock=lambda: 1)
+    records.documents.put("audit_head", "head", {})
+    records.close()
+    ended = bakeoff("audit", "verify", "-C", folder)
+    assert (ended.code, ended.out.splitlines()[-1]) == (3, "no head, 3 faults")
     assert AuditLog.__doc__
 
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 from blake3 import blake3
 
-from bakeoff.core.errors import UsageError
+from bakeoff.core.errors import StoreError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.records import DocumentChange
 from bakeoff.security.audit import AuditHead, AuditLog, as_cef
@@ -149,3 +149,35 @@ def test_the_common_event_format(log):
     assert r"suser=a\=b\nc src=10.0.0.1" in line
     assert "\n" not in line
     assert json.loads(line.rpartition("cs2=")[2].replace(r"\=", "=")) == {"x": "="}
+
+
+@pytest.mark.parametrize("body", [{}, [], "gone", {"number": "11"}])
+def test_what_is_no_record_any_more_is_named(log, records, body):
+    records.documents.apply([DocumentChange(collection="audit", key=f"{2:012}", body=body)])
+    assert any("record 2 " in fault for fault in log.verify())
+    with pytest.raises(StoreError, match="'bakeoff audit verify' names all"):
+        list(log.records())
+
+
+@pytest.mark.parametrize("body", [{}, {"count": "many", "hash": 1}])
+def test_a_head_that_is_none_is_named_and_nothing_is_written_after_it(log, records, body):
+    records.documents.apply([DocumentChange(collection="audit_head", key="head", body=body)])
+    assert "head of the audit log" in log.verify()[0]
+    with pytest.raises(StoreError, match="head of the audit log"):
+        log.add("model alias moved", "model taxis", who="ada")
+
+
+def test_records_that_cannot_be_read_are_named(log, records):
+    class Damaged:
+        """The records of a disk that has lost the text of two."""
+
+        def find(self, collection):
+            raise StoreError("expected JSON")
+
+        def get(self, collection, key):
+            if key in {f"{2:012}", f"{4:012}"}:
+                raise StoreError("expected JSON")
+            return records.documents.get(collection, key)
+
+    faults = AuditLog(Damaged(), lambda: 0).verify()
+    assert [fault[:9] for fault in faults if "says that it is None" in fault] == ["record 2 ", "record 4 "]

@@ -133,3 +133,11 @@ def test_a_star_is_everything_of_its_kind_and_no_scope_of_each():
     _, none = world.tokens.create("none", roles=["admin"])
     assert [world.tokens.principal(star).everything(kind) for kind in ("experiment", "model")] == [True, False]
     assert world.tokens.principal(none).everything("model")
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\x1b[31mb", "two\nlines"])
+def test_a_name_that_cannot_be_shown_makes_no_token(name):
+    world = World()
+    with pytest.raises(UsageError, match="name of printable characters"):
+        world.tokens.create(name, roles=["caller"])
+    assert world.tokens.all() == []

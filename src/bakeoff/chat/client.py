@@ -63,6 +63,8 @@ LONGEST_ADVICE_S = 300.0
 SHOWN = 300
 TEXTS_PER_CALL = 64
 CHARACTERS_PER_TOKEN = 4
+MOST_TOKENS = 2**53
+"""More than this is no count."""
 DONE = "[DONE]"
 TOO_LONG = re.compile("context_length_exceeded|maximum context length|exceed_context_size")
 
@@ -147,7 +149,7 @@ class Reply:
     @property
     def tokens_cached(self) -> int:
         """Of the tokens read, those that the service had from an earlier call with the same beginning."""
-        details = self._usage.get("prompt_tokens_details") or {}
+        details = self._details("prompt_tokens_details")
         return min(
             _count(details.get("cached_tokens", self._usage.get("prompt_cache_hit_tokens"))) or 0, self.tokens_in
         )
@@ -165,12 +167,16 @@ class Reply:
     @property
     def tokens_reasoning(self) -> int:
         """Of the tokens written, those of reasoning that nobody sees."""
-        details = self._usage.get("completion_tokens_details") or {}
-        return _count(details.get("reasoning_tokens")) or 0
+        return _count(self._details("completion_tokens_details").get("reasoning_tokens")) or 0
 
     @property
     def _usage(self) -> Mapping[str, Any]:
-        return self.body.get("usage") or {}
+        usage: Any = self.body.get("usage")
+        return usage if narrow.is_mapping(usage) else {}
+
+    def _details(self, name: str) -> Mapping[str, Any]:
+        details: Any = self._usage.get(name)
+        return details if narrow.is_mapping(details) else {}
 
     def _counted(self, name: str, characters: int) -> int:
         counted = _count(self._usage.get(name))
@@ -599,7 +605,7 @@ class _BrokenError(Exception):
 
 def _count(value: object) -> int | None:
     """A count of tokens; None when it is none."""
-    return int(value) if isinstance(value, int | float) and value >= 0 else None
+    return int(value) if isinstance(value, int | float) and 0 <= value <= MOST_TOKENS else None
 
 
 def _json(response: "httpx2.Response") -> Any:

@@ -119,7 +119,7 @@ class Heard:
         for chunk in chunks:
             usage: Any = chunk.get("usage")
             self.usage = usage if usage and isinstance(usage, Mapping) else self.usage
-            for choice in chunk.get("choices") or ():
+            for choice in _objects(chunk.get("choices")):
                 self.finish = finish_of(choice.get("finish_reason")) or self.finish
                 piece = _piece(choice)
                 if piece.text or piece.tokens or piece.calls:
@@ -148,7 +148,7 @@ def finish_of(reason: object) -> Finish | None:
 
 def end_of(finish: object, usage: Mapping[str, Any]) -> Piece:
     """The last piece of an answer, by its `finish_reason` and the usage that its service tells."""
-    read, written = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    read, written = _object(usage.get("prompt_tokens_details")), _object(usage.get("completion_tokens_details"))
     return Piece(
         finish=finish_of(finish) or "stop",
         prompt_tokens=usage.get("prompt_tokens") or 0,
@@ -162,12 +162,12 @@ def calls_of(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
     """The calls of tools in a message, or the bits of them in a delta."""
     return tuple(
         ToolCall(
-            index=int(call.get("index", at)),
+            index=index if isinstance(index := call.get("index", at), int) else at,
             id=str(call.get("id") or ""),
-            name=str((call.get("function") or {}).get("name") or ""),
-            arguments=str((call.get("function") or {}).get("arguments") or ""),
+            name=str(_object(call.get("function")).get("name") or ""),
+            arguments=str(_object(call.get("function")).get("arguments") or ""),
         )
-        for at, call in enumerate(message.get("tool_calls") or ())
+        for at, call in enumerate(_objects(message.get("tool_calls")))
     )
 
 
@@ -205,8 +205,18 @@ def tokens_of(choice: Mapping[str, Any]) -> tuple[Token, ...]:
 
 
 def _piece(choice: Mapping[str, Any]) -> Piece:
-    message = choice.get("delta") or choice.get("message") or {}
+    message = _object(choice.get("delta") or choice.get("message"))
     return Piece(text=text_of(message.get("content")), tokens=tokens_of(choice), calls=calls_of(message))
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    """A value that a service should have sent as an object; an empty one where it did not."""
+    return value if narrow.is_mapping(value) else {}
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    """The objects in a value that a service should have sent as a list of them."""
+    return [each for each in value if narrow.is_mapping(each)] if narrow.is_sequence(value) else []
 
 
 def chunk_of(data: str) -> dict[str, Any] | None:

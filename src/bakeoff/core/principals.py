@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias, get_args
 from bakeoff.core.errors import UsageError
 from bakeoff.core.plugins import suggestion
 
-__all__ = ["ANONYMOUS", "PERMISSIONS", "ROLES", "SCOPE_KINDS", "Permission", "Principal", "ScopeKind", "parsed_scopes"]
+__all__ = ["ANONYMOUS", "PERMISSIONS", "ROLES", "SCOPE_KINDS", "SERVICE", "Permission", "Principal", "ScopeKind"]
+__all__ += ["parsed_scopes"]
 
 Permission: TypeAlias = Literal[
     "public", "read", "predict", "feedback", "annotate", "track", "run", "release", "administer"
@@ -16,6 +17,9 @@ Permission: TypeAlias = Literal[
 """What a route may need: nothing; looking; answers of an endpoint; what was true of them; labels of the review queue;
 logging of runs, models and traces; starting runs; moving routes and aliases; tokens and settings."""
 ScopeKind: TypeAlias = Literal["endpoint", "experiment", "model"]
+
+SERVICE = "token "
+"""What stands before a token's name where principals are named, so that it is not taken for a person."""
 
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 SCOPE_KINDS: tuple[ScopeKind, ...] = get_args(ScopeKind)

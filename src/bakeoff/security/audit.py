@@ -20,7 +20,7 @@ from blake3 import blake3
 
 from bakeoff.core import narrow
 from bakeoff.core.erasure import ERASED
-from bakeoff.core.errors import ConflictError, UsageError
+from bakeoff.core.errors import ConflictError, StoreError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.records import Document, DocumentChange
@@ -190,8 +190,12 @@ class AuditLog:
 
         `known` is a head that was kept elsewhere: the log must begin with what it names.
         """
-        stored = {document.key: document.body for document in self._documents.find(AUDIT)}
-        head, faults = self.head(), list[str]()
+        faults, head = list[str](), AuditHead(count=0, hash=FIRST)
+        try:
+            head = self.head()
+        except StoreError as error:
+            faults.append(str(error))
+        stored = self._stored(head.count)
         last = max([head.count, *(int(key) for key in stored if key.isdigit())])
         faults += [f"record {key!r} has no number" for key in sorted(stored) if not key.isdigit()]
         previous: str | None = FIRST
@@ -209,6 +213,21 @@ class AuditLog:
         elif previous is not None and previous != head.hash:
             faults.append(f"the head's hash is not that of record {last}: one of them was edited")
         return [*faults, *_against(known, stored)]
+
+    def _stored(self, count: int) -> dict[str, Mapping[str, Json]]:
+        """The bodies of records by their key, empty for those that are no records any more."""
+        try:
+            found: dict[str, object] = {document.key: document.body for document in self._documents.find(AUDIT)}
+        except StoreError:  # one of them cannot be read, and the others still tell which
+            found = {_key(number): self._body(_key(number)) for number in range(1, count + 1)}
+        return {key: body if narrow.is_mapping(body) else {} for key, body in found.items() if body is not None}
+
+    def _body(self, key: str) -> object:
+        try:
+            document = self._documents.get(AUDIT, key)
+        except StoreError:
+            return {}
+        return None if document is None else document.body
 
 
 def current_user() -> str:
@@ -289,10 +308,26 @@ def _hash(fields: Mapping[str, Json]) -> str:
 def _head(document: Document | None) -> AuditHead:
     if document is None:
         return AuditHead(count=0, hash=FIRST)
-    return AuditHead(count=narrow.whole(document.body["count"]), hash=narrow.text(document.body["hash"]))
+    try:
+        return AuditHead(count=narrow.whole(document.body["count"]), hash=narrow.text(document.body["hash"]))
+    except (KeyError, TypeError) as error:
+        raise StoreError(
+            f"expected a count and a hash as the head of the audit log, received {document.body!r}: it was edited; "
+            "restore the database"
+        ) from error
 
 
 def _record(body: Mapping[str, Json]) -> AuditRecord:
+    try:
+        return _read(body)
+    except (KeyError, TypeError) as error:
+        raise StoreError(
+            f"expected a record of the audit log, received {str(body)[:200]!r}: it was edited; 'bakeoff audit verify' "
+            "names all that were"
+        ) from error
+
+
+def _read(body: Mapping[str, Json]) -> AuditRecord:
     return AuditRecord(
         number=narrow.whole(body["number"]),
         time_ms=narrow.whole(body["time_ms"]),

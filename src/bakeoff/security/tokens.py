@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError, UsageError
-from bakeoff.core.principals import Principal, parsed_scopes
+from bakeoff.core.principals import SERVICE, Principal, parsed_scopes
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.records import Document
 from bakeoff.core.types import Json
@@ -75,8 +75,11 @@ class AccessTokens:
         """A new token, and the text that its owner calls with, which nobody can read again.
 
         Raises:
-            UsageError: no role or one that there is not, a scope that means nothing, or an end that is past.
+            UsageError: no name that can be shown, no role or one that there is not, a scope that means nothing, or an
+                end that is past.
         """
+        if not name.strip() or not name.isprintable():
+            raise UsageError(f"expected a name of printable characters, received {name!r}")
         if not roles:
             raise UsageError(f"expected a role of {', '.join(self._roles.names)}; received none")
         self._roles.permissions(roles)
@@ -154,7 +157,7 @@ class AccessTokens:
         if token is None or not same or not token.valid(self._clock()):
             return None
         permissions = self._roles.permissions([role for role in token.roles if role in self._roles.names])
-        name = f"token {token.name}" if self._kind == "token" else token.name
+        name = f"{SERVICE}{token.name}" if self._kind == "token" else token.name
         form_token = _form_token(text) if self._kind == "session" else None
         scopes = parsed_scopes(token.scopes)
         principal = Principal(name=name, permissions=permissions, scopes=scopes, form_token=form_token)

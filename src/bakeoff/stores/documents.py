@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from bakeoff.core.errors import ConflictError, UsageError
+from bakeoff.core.errors import ConflictError, StoreError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Expr, Page, Query
@@ -166,11 +166,18 @@ def _at(collection: str, key: str) -> Any:
 
 
 def _document(row: Any) -> Document:
+    try:
+        body = json.loads(row.body)
+    except ValueError as error:
+        raise StoreError(
+            f"expected JSON in the record {row.collection}/{row.key}, received something else ({error}): it was "
+            "edited, or the disk damaged it; restore the database"
+        ) from error
     return Document(
         collection=row.collection,
         key=row.key,
         revision=row.revision,
-        body=json.loads(row.body),
+        body=body,
         updated_ms=row.updated_ms,
         created_ms=row.created_ms,
     )

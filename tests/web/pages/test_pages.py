@@ -353,6 +353,9 @@ def test_people_who_sign_in_send_forms_of_their_session(filled):
     with TestClient(app, base_url="https://pages.example", follow_redirects=False) as client:
         sent = client.get("/runs?group=status", headers=browses)
         assert (sent.status_code, sent.headers["location"]) == (303, "/sign-in?next=/runs%3Fgroup%3Dstatus")
+        plain = client.get("/runs", headers={"accept": "text/html,*/*;q=0.8"})  # browsers say no more without TLS
+        assert (plain.status_code, plain.headers["location"]) == (303, "/sign-in?next=/runs")
+        assert client.get("/runs", headers={"accept": "*/*"}).status_code == 401
         client.post("/sign-in", data={"name": "ada", "password": "correct horse battery"}, headers=same)
         page = client.get(f"/runs/{filled.nasty_run}").text
         assert "Sign out ada" in page

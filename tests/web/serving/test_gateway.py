@@ -13,6 +13,8 @@ from bakeoff.config.sections import LimitConfig, UpstreamConfig
 from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.principals import ROLES, Principal
 from bakeoff.feedback.record import record
+from bakeoff.security.roles import Roles
+from bakeoff.security.tokens import AccessTokens
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.gateway.allowances import Allowances, LimitError
 from bakeoff.serve.gateway.gateway import Gateway
@@ -355,6 +357,87 @@ def test_a_stream_that_breaks_before_its_first_piece_is_asked_of_another_and_lat
     assert [each.release_id for each in world.failures] == ["u1"]
 
 
+def raw(*parts, pause=0.0):
+    """A stream of these bytes."""
+    for part in parts:
+        yield part
+        time.sleep(pause)
+
+
+@pytest.mark.parametrize(
+    ("parts", "ends", "failures", "asked"),
+    [
+        ([event("Half")], "error", 1, 2),  # its connection ends well, the answer does not
+        ([event("All", finish="stop")], None, 0, 2),
+        ([event("All"), "data: [DONE]"], None, 0, 1),  # without the empty line
+        ([event("Half"), 'data: {"error": {"message": "overloaded"}}\n\n', "data: [DONE]\n\n"], None, 1, 2),
+        (['data: {"choices": [{"delta": "x"}, 7]}\n\n', 'data: {"choices": 3, "usage": 7}\n\n'], "error", 1, 2),
+        ([event("Half")] + ["x" * 2**20] * 9, "error", 1, 2),  # an event without an end
+    ],
+)
+def test_a_stream_that_ends_before_its_answer_or_tells_of_an_error_is_no_prediction_and_not_given_again(
+    parts, ends, failures, asked
+):
+    with serving(lambda _: (200, raw(*parts), {})) as service:
+        world = World({"url": service.url, "retries": 0}, cache=5)
+        with world.server:
+            came = [world.post("/v1/chat/completions", HELLO | {"stream": True}) for _ in range(2)]
+    last = [line for line in came[0][2].decode().splitlines() if line.startswith("data: ")][-1]
+    assert ("upstream_error" in last) is (ends == "error")
+    assert len(came[0][2]) < 2**12
+    assert (len(world.failures), len(world.predictions)) == (2 * failures, 2 - 2 * failures)
+    assert len(service.asked) == asked
+
+
+WRONG = [
+    '{"id": "1", "choices": [{"message": {"content": "cut o',
+    '{"id": "1"}',
+    '{"error": {"message": "no credit", "code": 402}}',
+    "[]",
+    "[" * 10_000,
+    '{"choices": {"0": 1}}',
+]
+
+
+@pytest.mark.parametrize("body", WRONG)
+def test_what_is_no_answer_for_all_its_status_is_asked_of_another(body):
+    with (
+        serving(lambda _: (200, body, {"content-type": "application/json"})) as broken,
+        serving(lambda _: "Hi!") as fine,
+    ):
+        world = World({"url": broken.url, "retries": 0}, {"url": fine.url}, cache=5)
+        with world.server:
+            status, headers, _ = world.post("/v1/chat/completions", HELLO)
+    assert (status, headers["x-bakeoff-upstream"]) == (200, "u1")
+    assert world.gateway.upstreams[0].counts.failures == {"broken": 1}
+
+
+@pytest.mark.parametrize(
+    "usage", ["7", '{"prompt_tokens": "many", "completion_tokens": -9}', '{"prompt_tokens": 1e999, "x": NaN}']
+)
+def test_a_count_that_is_none_is_estimated_and_nobody_stays_under_way(usage):
+    body = '{"id": ["x"], "choices": [{"message": {"content": "abcdefgh", "tool_calls": "x"}}], "usage": ' + usage + "}"
+    with serving(lambda _: (200, body, {"content-type": "application/json"})) as service:
+        world = World({"url": service.url}, limits={"all": {"tokens_per_day": 1000}})
+        with world.server:
+            status, *_ = world.post("/v1/chat/completions", HELLO)
+    assert status == 200
+    (logged,) = world.predictions
+    assert (logged.value, logged.tokens_in, logged.tokens_out) == ("abcdefgh", -(-len(json.dumps(HELLO)) // 4), 2)
+    (account,) = world.allowances._accounts.values()
+    assert account.under_way == 0
+
+
+@pytest.mark.parametrize(("advice", "seconds"), [("9" * 400, "86400"), ("Mon, 01 Jan 0001 00:00:00 -0000", "0")])
+def test_a_wait_that_makes_no_sense_is_told_as_one_that_does(advice, seconds):
+    refusal = (429, {"error": {"message": "slow down"}}, {"retry-after": advice})
+    with serving(lambda _: refusal) as service:
+        world = World({"url": service.url, "retries": 0})
+        with world.server:
+            status, headers, _ = world.post("/v1/chat/completions", HELLO)
+    assert (status, headers["retry-after"]) == (429, seconds)
+
+
 def test_what_the_caller_breaks_off_ends_at_the_service_and_is_logged_as_far_as_it_came():
     given = []
 
@@ -421,6 +504,31 @@ def test_a_caller_may_use_so_much_and_no_more_and_others_are_not_touched():
     assert int(bob[2][1]["retry-after"]) > 60 or later[0] == 429
     assert (unknown[0], text, later[0]) == (401, 200, 429)
     assert {each.caller for each in world.predictions} == {"ada", "bob", "cy"}
+
+
+def test_callers_of_a_limit_are_named_like_their_tokens():
+    allowances = Allowances(
+        {"ci": LimitConfig(callers=("ci-*",), requests_per_day=1)}, MemoryRecords(now_ms).documents, now_ms
+    )
+    tokens = AccessTokens(MemoryRecords(now_ms).documents, Roles({}), now_ms)
+    one, other = (tokens.principal(tokens.create(name, roles=["caller"])[1]).name for name in ("ci-1", "token-2"))
+    allowances.admit(one, "far")
+    with pytest.raises(LimitError):
+        allowances.admit(one, "far")
+    for _ in range(2):
+        allowances.admit(other, "far")
+
+
+def test_several_answers_are_let_in_together_or_not_at_all():
+    limits = {"all": LimitConfig(requests_per_minute=2, tokens_per_day=100)}
+    allowances, now = Allowances(limits, MemoryRecords(now_ms).documents, lambda: now[0]), [0]
+    gateway = Gateway("far", [], recorder=None, allowances=allowances, clock=now_ms)
+    for minute in range(20):
+        now[0] = minute * 60_000
+        gateway.admit("ada").settle(4)
+        with pytest.raises(LimitError, match="2 requests in a minute"):
+            gateway.admitted("ada", 2)
+    assert len(gateway.admitted("ada", 0)) == 0
 
 
 def test_processes_share_an_allowance():
@@ -504,6 +612,7 @@ EARLY = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + FINE
         ([CLOSED], [b"{}", b"{}", b"{}"], 3),
         ([EARLY, FINE], [b"{}", b"{}", b"{}"], 2),
         ([b"what?\r\n\r\n"], ["broken", "broken", "broken"], 3),
+        ([b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: %s\r\n" % (n, b"a" * 9999) for n in range(99))], ["broken"], 1),
     ],
 )
 def test_connections_are_used_again_as_long_as_both_sides_want(answers, results, connections):
@@ -527,3 +636,17 @@ def test_connections_are_used_again_as_long_as_both_sides_want(answers, results,
 
     came, made = asyncio.run(run())
     assert (came, made) == (results, connections)
+
+
+@pytest.mark.parametrize("content", [b'"\xff"', rb'"\ud800"', b'"\x01"', b"[" * 5000 + b"]" * 5000])
+def test_a_request_that_no_service_could_read_reaches_none(content):
+    with serving(lambda _: "Hi!") as service:
+        world = World({"url": service.url})
+        with (
+            world.server,
+            closing(http.client.HTTPConnection("127.0.0.1", world.server.port, timeout=10)) as connection,
+        ):
+            body = b'{"model": "far", "messages": [{"role": "user", "content": ' + content + b"}]}"
+            connection.request("POST", "/v1/chat/completions", body)
+            status = connection.getresponse().status
+    assert (status, service.asked) == (400, [])

@@ -16,6 +16,7 @@ import msgspec
 from bakeoff.config.sections import LimitConfig
 from bakeoff.core import narrow
 from bakeoff.core.errors import BakeoffError, ConflictError
+from bakeoff.core.principals import SERVICE
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.types import Json
 
@@ -206,8 +207,9 @@ class Allowances:
         raise ConflictError(f"expected to write {COLLECTION}/{key} in {TRIES} attempts; others wrote it each time")
 
     def _of(self, caller: str, endpoint: str) -> Iterator[str]:
+        own = caller.removeprefix(SERVICE)
         for name, limit in self._limits.items():
-            named = any(fnmatchcase(caller, pattern) for pattern in limit.callers)
+            named = any(fnmatchcase(own, pattern) for pattern in limit.callers)
             if named and any(fnmatchcase(endpoint, pattern) for pattern in limit.endpoints):
                 yield name
 

@@ -32,6 +32,8 @@ IDLE_S = 25.0
 MOST_BYTES = 256 * 2**20
 ROOM_BYTES = 2**20
 """So much of a stream may wait for its reader; then nothing is read from the service."""
+MOST_HEAD_BYTES = 2**18
+"""So much may come before an answer's body."""
 NOT_FINAL = 200
 
 
@@ -71,6 +73,7 @@ class _Connection(asyncio.Protocol):
         self.status, self.headers = 0, dict[str, str]()
         self.parts: deque[bytes] = deque()
         self.waiting_bytes, self.ended, self.error = 0, False, None
+        self._head_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._paused = self._stays = False
@@ -102,6 +105,9 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self.fail(BrokenAnswerError(f"no HTTP: {error}"))
+        self._head_bytes += 0 if self.status else len(data)
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self.fail(BrokenAnswerError(f"expected at most {MOST_HEAD_BYTES} bytes of headers"))
         self._wake()
 
     def on_header(self, name: bytes, value: bytes) -> None:

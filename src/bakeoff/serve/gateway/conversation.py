@@ -1,19 +1,18 @@
 """Conversations with services that speak another protocol than the caller: as chunks of a chat completion."""
 
 from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
-import msgspec
-
 from bakeoff.chat.client import DONE, Refusal
+from bakeoff.chat.dialect import Events
 from bakeoff.chat.streaming import chunk_of, events, request_of
 from bakeoff.core import narrow
 from bakeoff.core.errors import OptionError
 from bakeoff.core.generation import Messages, Sampling
 from bakeoff.core.types import Json
 from bakeoff.serve.gateway.gateway import Gateway
-from bakeoff.serve.gateway.replies import events_in
+from bakeoff.serve.gateway.replies import MOST_EVENT_BYTES, NOT_AS_DECLARED, events_in
 from bakeoff.serve.gateway.upstream import Upstream, UpstreamError, UpstreamReply
 
 __all__ = ["converse"]
@@ -53,10 +52,20 @@ def _spoken(upstream: Upstream, request: Mapping[str, Json], fixed: Collection[s
     return upstream.dialect.spoken(request)
 
 
+def _made(reading: Events, event: Mapping[str, Any], upstream: Upstream) -> list[Mapping[str, Any]]:
+    """The chunks that an event makes."""
+    try:
+        return list(reading.chunks(event))
+    except NOT_AS_DECLARED as error:
+        raise UpstreamError("broken", f"{upstream.name}: expected an event of its protocol: {error!r}") from error
+
+
 async def _chunks(upstream: Upstream, reply: UpstreamReply) -> AsyncGenerator[Mapping[str, Any]]:
     """The chunks of an answer, that of a service that does not stream as one."""
     if reply.parts is None:
-        whole = upstream.dialect.reply(msgspec.json.decode(reply.body))
+        whole: Any = None
+        with suppress(*NOT_AS_DECLARED):
+            whole = upstream.dialect.reply(reply.values)
         if not narrow.is_object(whole) or not whole.get("choices"):
             raise UpstreamError("broken", f"{upstream.name}: expected an answer, received something else")
         yield whole
@@ -65,9 +74,11 @@ async def _chunks(upstream: Upstream, reply: UpstreamReply) -> AsyncGenerator[Ma
     async with aclosing(reply.parts) as parts:
         async for part in parts:
             whole_events, rest = events_in(rest + part)
+            if len(rest) > MOST_EVENT_BYTES:
+                raise UpstreamError("broken", f"{upstream.name}: an event of more than {MOST_EVENT_BYTES} bytes")
             for data in events(whole_events):
                 event = None if data == DONE else chunk_of(data)
-                for chunk in () if event is None else reading.chunks(event):
+                for chunk in () if event is None else _made(reading, event, upstream):
                     if "error" in chunk:
                         raise UpstreamError("broken", f"{upstream.name}: an error within its answer: {data[:300]}")
                     ended = ended or any(choice.get("finish_reason") for choice in chunk.get("choices") or ())

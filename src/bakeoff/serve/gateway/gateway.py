@@ -20,9 +20,9 @@ from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.protocols import Clock
 from bakeoff.core.types import Json
 from bakeoff.serve.answer_cache import AnswerCache
-from bakeoff.serve.gateway.allowances import Admission, Allowances
+from bakeoff.serve.gateway.allowances import Admission, Allowances, LimitError
 from bakeoff.serve.gateway.replies import Protocol
-from bakeoff.serve.gateway.upstream import Upstream, UpstreamError, UpstreamReply
+from bakeoff.serve.gateway.upstream import Fits, Upstream, UpstreamError, UpstreamReply
 from bakeoff.serve.recorder import Recorder
 
 __all__ = ["CachedReply", "Gateway", "GatewayCall", "Spoken"]
@@ -139,8 +139,24 @@ class Gateway:
         """
         return self.allowances.admit(caller, self.endpoint)
 
-    async def ask(self, spoken: Spoken) -> tuple[Upstream, UpstreamReply]:
+    def admitted(self, caller: str, calls: int) -> list[Admission]:
+        """Let several calls in, or none of them; raises what `admit` does."""
+        admissions: list[Admission] = []
+        try:
+            for _ in range(calls):
+                admissions.append(self.admit(caller))  # noqa: PERF401 - those that were let in are needed below
+        except LimitError:
+            for each in admissions:
+                each.settle()
+            raise
+        return admissions
+
+    async def ask(self, spoken: Spoken, fits: Fits = lambda _: True) -> tuple[Upstream, UpstreamReply]:
         """The answer of the first upstream that gives one, or refuses the request as the caller's fault.
+
+        Args:
+            spoken: how each is asked.
+            fits: whether the values of a body are those of an answer.
 
         Raises:
             UpstreamError: none does; it is that of the last one.
@@ -151,7 +167,7 @@ class Gateway:
             path, body = spoken(upstream)
             for attempt in range(upstream.config.retries + 1):
                 try:
-                    return upstream, await upstream.ask(path, body)
+                    return upstream, await upstream.ask(path, body, fits)
                 except UpstreamError as error:
                     last = error
                 wait_s = _wait_s(last, attempt)
@@ -173,6 +189,11 @@ class Gateway:
         (reply,) = self._cache.get([_key(call)])
         self.cache_hits += reply is not None
         return reply
+
+    @property
+    def most_cached_bytes(self) -> int:
+        """How long an answer may be that is given again."""
+        return 0 if self._cache is None else MAX_CACHED_BYTES
 
     def keep(self, call: GatewayCall, reply: CachedReply) -> None:
         """Give this answer to requests that are the same, if that is wanted."""

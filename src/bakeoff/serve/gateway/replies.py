@@ -5,7 +5,7 @@ Protocols: `chat` (chat completions), `completions`, `responses`, `messages` (An
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -17,13 +17,24 @@ from bakeoff.chat.streaming import Heard, calls_of, text_of
 from bakeoff.core import narrow
 from bakeoff.core.generation import ToolCall
 
-__all__ = ["EventReader", "Protocol", "WholeReply", "events_in", "renamed"]
+__all__ = ["MOST_EVENT_BYTES", "NOT_AS_DECLARED", "EventReader", "Protocol", "WholeReply", "events_in", "renamed"]
 
 Protocol: TypeAlias = Literal["chat", "completions", "responses", "messages", "embeddings"]
 
+MOST_EVENT_BYTES = 2**23
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*")')
 _DONE = b"[DONE]"
+NOT_AS_DECLARED = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
+"""What reading raises of values that are of other types than their protocol has."""
+_SAID: Mapping[Protocol, str] = {
+    "chat": "choices",
+    "completions": "choices",
+    "responses": "output",
+    "messages": "content",
+    "embeddings": "data",
+}
+_FAILED = frozenset({"error", "response.failed"})
 _LAST = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
 
 
@@ -47,20 +58,29 @@ class WholeReply:
 
     Args:
         protocol: of the answer.
-        content: its body.
+        values: of its body.
         request_bytes: how long the request was, from which tokens are estimated where the service counts none.
     """
 
-    def __init__(self, protocol: Protocol, content: bytes, request_bytes: int) -> None:
+    def __init__(self, protocol: Protocol, values: Mapping[str, Any], request_bytes: int) -> None:
         self._protocol: Protocol = protocol
-        try:
-            body: Any = msgspec.json.decode(content)
-        except msgspec.DecodeError:
-            body = {}
-        own = body if narrow.is_object(body) else {}
-        self.id = str(own.get("id") or "")
-        self._body = _as_completion(protocol, own)
+        self.id = str(values.get("id") or "")
+        self.has_failed = bool(values.get("error"))
+        """Whether the service says so, for all that it is an answer by its status."""
+        self._body = _as_completion(protocol, values)
         self.reply = Reply(body=self._body, seconds=0.0, cached=False, asked_characters=request_bytes)
+
+    @classmethod
+    def fits(cls, protocol: Protocol, values: Mapping[str, Any]) -> bool:
+        """Whether these are the values of an answer, which can be read."""
+        if not narrow.is_array(values.get(_SAID[protocol])):
+            return False
+        try:
+            reply = cls(protocol, values, 0)
+            _ = reply.texts, reply.tokens
+        except NOT_AS_DECLARED:
+            return False
+        return True
 
     @property
     def tokens(self) -> tuple[int, int, int]:
@@ -90,12 +110,16 @@ class EventReader:
         self.id = ""
         self.ended = False
         """Whether the event has come that says so."""
+        self.finished = False
+        """Whether the answer itself has said why it ends, or the event has come."""
+        self.has_failed = False
+        """Whether an event has told of an error."""
 
     def read(self, event: bytes) -> bool:
         """Take an event in; whether it is the count of tokens alone, which only who asks for it gets."""
         data = b"".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
         if data == _DONE:
-            self.ended = True
+            self.ended = self.finished = True
             return False
         try:
             body: Any = msgspec.json.decode(data) if data else None
@@ -104,12 +128,24 @@ class EventReader:
         if not narrow.is_object(body):
             return False
         self.ended = self.ended or body.get("type") in _LAST
+        self.finished = self.finished or self.ended
+        self.has_failed = self.has_failed or bool(body.get("error")) or body.get("type") in _FAILED
         named: Any = body.get("message") if self._protocol == "messages" else body
         if not self.id and narrow.is_object(named):
             self.id = str(named.get("id") or "")
-        for _ in self._read.pieces(self._chunks(body)):
-            pass
+        try:
+            for _ in self._read.pieces(self._finishing(self._chunks(body))):
+                pass
+        except NOT_AS_DECLARED:  # it goes through as it is, and nothing is read out of it
+            return False
         return not body.get("choices", True) and bool(body.get("usage"))
+
+    def _finishing(self, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """The same chunks, looked at for whether one ends the answer."""
+        for chunk in chunks:
+            choices: Any = chunk.get("choices") or ()
+            self.finished = self.finished or any(choice.get("finish_reason") for choice in choices)
+            yield chunk
 
     def _chunks(self, body: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
         if self._events is not None:
@@ -146,7 +182,7 @@ def events_in(rest: bytes) -> tuple[list[bytes], bytes]:
     return events, rest[start:]
 
 
-def _as_completion(protocol: Protocol, body: dict[str, Any]) -> dict[str, Any]:
+def _as_completion(protocol: Protocol, body: Mapping[str, Any]) -> dict[str, Any]:
     """An answer as the body of a chat completion."""
     made: Any = body
     if protocol == "messages":

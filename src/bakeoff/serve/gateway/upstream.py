@@ -3,6 +3,7 @@
 Source: Nygard, "Release It!", chapter "Stability Patterns", for the circuit breaker; RFC 9110, 10.2.3, for Retry-After.
 """
 
+import json
 import logging
 import re
 import time
@@ -18,7 +19,7 @@ from bakeoff.chat.dialect import Api, dialect_of
 from bakeoff.chat.meter import Prices
 from bakeoff.config.file import secret
 from bakeoff.config.sections import UpstreamConfig
-from bakeoff.core import tracing
+from bakeoff.core import narrow, tracing
 from bakeoff.core.addresses import without_password
 from bakeoff.serve.gateway.connections import (
     CallTimeouts,
@@ -28,7 +29,7 @@ from bakeoff.serve.gateway.connections import (
     SilenceError,
 )
 
-__all__ = ["FailureKind", "Upstream", "UpstreamError", "UpstreamReply"]
+__all__ = ["FailureKind", "Fits", "Upstream", "UpstreamError", "UpstreamReply"]
 
 FailureKind: TypeAlias = Literal["unreachable", "silent", "broken", "busy", "failed", "misconfigured", "resting"]
 """No connection; no byte in time; an answer that ends too soon; asked too often; an error of its own; a key or a model
@@ -38,8 +39,13 @@ CALLERS_FAULT = frozenset({400, 413, 415, 422})
 NOT_FOUND, TOO_MANY, SERVER_ERROR = 404, 429, 500
 AGAIN = frozenset({408, 409, 425})
 SHOWN = 300
+LONGEST_ADVICE_S = 86_400.0
+"""No service is left alone for longer than a day, whatever it says."""
 EVENTS = "text/event-stream"
 AUTHORIZATION, ANTHROPIC_KEY = "Authorization", "x-api-key"
+
+Fits: TypeAlias = Callable[[Mapping[str, Any]], bool]
+"""Whether values are those of an answer."""
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +77,13 @@ class UpstreamError(ServiceError):
 class UpstreamReply:
     """What a service answered: a `body`, or `parts` of a stream as they come, of which the first is there.
 
-    Closing `parts` ends the call.
+    Closing `parts` ends the call. `values` are those of the body of an answer.
     """
 
     status: int
     media_type: str
     body: bytes = b""
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
     parts: AsyncGenerator[bytes] | None = None
 
     @property
@@ -152,8 +159,13 @@ class Upstream:
         kind = "busy" if self._in_a_row < self.config.failures else "resting"
         return UpstreamError(kind, f"{self.name} is left alone for a while: {self.problem}", max(rests_s, 1.0))
 
-    async def ask(self, path: str, body: bytes) -> UpstreamReply:
+    async def ask(self, path: str, body: bytes, fits: Fits = lambda _: True) -> UpstreamReply:
         """What it answers to a body; what it refuses as the caller's fault is an answer, too.
+
+        Args:
+            path: of the call.
+            body: of the call.
+            fits: whether the values of a body are those of an answer.
 
         Raises:
             UpstreamError: it gave none.
@@ -162,9 +174,9 @@ class Upstream:
         began = self._timer()
         self.counts.calls += 1
         try:
-            reply = await self._answer(path, body)
+            reply = await self._answer(path, body, fits)
         except UpstreamError as error:
-            self._note_failure(error)
+            self.note_failure(error)
             raise
         finally:
             self.counts.seconds += self._timer() - began
@@ -174,7 +186,7 @@ class Upstream:
         self.counts.refused += not reply.is_answer
         return reply
 
-    async def _answer(self, path: str, body: bytes) -> UpstreamReply:
+    async def _answer(self, path: str, body: bytes, fits: Fits) -> UpstreamReply:
         trace = tracing.traceparent()
         response: ServiceResponse | None = None
         streams = False
@@ -197,9 +209,12 @@ class Upstream:
         failure = self._failure(response, content)
         if failure is not None:
             raise failure
+        values: Any = {}
         if response.status >= 400:  # noqa: PLR2004 - HTTP's
             content = self._without_key(content)
-        return UpstreamReply(status=response.status, media_type=response.media_type, body=content)
+        elif not narrow.is_object(values := _decoded(content)) or not fits(values):
+            raise UpstreamError("broken", f"{self._shown_url}: expected an answer, received {self._shown(content)}")
+        return UpstreamReply(status=response.status, media_type=response.media_type, body=content, values=values)
 
     async def _parts(self, response: ServiceResponse, first: bytes) -> AsyncGenerator[bytes]:
         """The stream, whose first part is there: until then another one could be asked."""
@@ -209,7 +224,7 @@ class Upstream:
                 yield part
         except OSError as error:
             failure = self._lost(error)
-            self._note_failure(failure)
+            self.note_failure(failure)
             raise failure from error
         finally:
             response.close()
@@ -227,8 +242,6 @@ class Upstream:
         status = response.status
         callers = status in CALLERS_FAULT or (status == NOT_FOUND and self.config.model is None)
         if status < 300 or callers:  # noqa: PLR2004 - HTTP's
-            if status < 300 and not content.lstrip().startswith((b"{", b"[")):  # noqa: PLR2004 - HTTP's
-                return UpstreamError("broken", f"{self._shown_url}: expected JSON, received {self._shown(content)}")
             return None
         message = f"{self._shown_url} answers HTTP {status}: {self._shown(content)}"
         if status == TOO_MANY:
@@ -237,7 +250,8 @@ class Upstream:
             return UpstreamError("failed", message, _advised_s(response.headers.get("retry-after", "")))
         return UpstreamError("misconfigured", message)
 
-    def _note_failure(self, error: UpstreamError) -> None:
+    def note_failure(self, error: UpstreamError) -> None:
+        """Count that it gave no answer, or none to its end; after some of these it is left alone."""
         self.problem = str(error)
         self.counts.failures[error.kind] = self.counts.failures.get(error.kind, 0) + 1
         if error.kind == "busy":  # it works, and says when to come again
@@ -287,9 +301,19 @@ class Upstream:
 def _advised_s(advice: str) -> float | None:
     """Seconds that Retry-After asks to wait: a number or a date."""
     advice = advice.strip()
-    if advice.isdecimal():
-        return float(advice)
     try:
-        return max(0.0, parsedate_to_datetime(advice).timestamp() - time.time())
-    except ValueError:
+        wait_s = float(advice) if advice.isdecimal() else parsedate_to_datetime(advice).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return None
+    return min(max(wait_s, 0.0), LONGEST_ADVICE_S)
+
+
+def _decoded(content: bytes) -> Any:
+    """The values of JSON, also with numbers that JSON has not (NaN) but some services write; None of what is none."""
+    try:
+        return msgspec.json.decode(content)
+    except (ValueError, RecursionError):
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError):
+            return None

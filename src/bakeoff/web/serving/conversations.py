@@ -164,10 +164,10 @@ class ConversationRoutes:
                 body=msgspec.json.decode(content, type=dict[str, msgspec.Raw]),
                 size=len(content),
                 caller=None if principal is ANONYMOUS else principal.name,
-                admission=gateway.admit(principal.name),
+                admission=admission,
                 id=openai.prediction_id(head.id, index),
             )
-            for index in range(body.choices)
+            for index, admission in enumerate(gateway.admitted(principal.name, body.choices))
         ]
         readers = [ServiceReader(self._serving, gateway, call, turns, sampling) for call in calls]
         return await respond(request, form(head=head), readers, stream=bool(body.stream), place=self._serving.place())

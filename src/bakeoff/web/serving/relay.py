@@ -20,7 +20,7 @@ from bakeoff.chat.client import RefusedError
 from bakeoff.core.events import Event
 from bakeoff.core.principals import ANONYMOUS, Principal
 from bakeoff.serve.gateway.gateway import PATHS, CachedReply, Gateway, GatewayCall
-from bakeoff.serve.gateway.replies import EventReader, Protocol, WholeReply, events_in, renamed
+from bakeoff.serve.gateway.replies import MOST_EVENT_BYTES, EventReader, Protocol, WholeReply, events_in, renamed
 from bakeoff.serve.gateway.upstream import EVENTS, Upstream, UpstreamError, UpstreamReply
 from bakeoff.web.auth import Authenticator
 from bakeoff.web.problems import anthropic_error, openai_error
@@ -92,7 +92,10 @@ class Relay:
             caller=None if principal is ANONYMOUS else principal.name,
             admission=gateway.admit(principal.name),
         )
-        await self._while_connected(receive, self._answer(_Answering(gateway, call, send)))
+        try:
+            await self._while_connected(receive, self._answer(_Answering(gateway, call, send)))
+        finally:
+            call.admission.settle()  # whatever went wrong, it is under way no more
 
     async def _principal(self, scope: Scope) -> Principal | None:
         """The caller, if it may call endpoints."""
@@ -133,10 +136,10 @@ class Relay:
         body = call.body if wants_count or not _streams(call) else _counting(call.body)
         with self._serving.generation(gateway).relayed() as measured:
             try:
-                upstream, reply = await gateway.ask(lambda each: (PATHS[call.protocol], each.encoded(body)))
-            except asyncio.CancelledError:
-                call.admission.settle()
-                raise
+                upstream, reply = await gateway.ask(
+                    lambda each: (PATHS[call.protocol], each.encoded(body)),
+                    lambda values: WholeReply.fits(call.protocol, values),
+                )
             except Exception as error:
                 self._serving.submit(gateway.recorder, gateway.failed(call, error))  # which hides no other failure
                 raise
@@ -170,11 +173,12 @@ class Relay:
         self, answering: _Answering, upstream: Upstream, reply: UpstreamReply
     ) -> tuple[int, int, int]:
         gateway, call = answering.gateway, answering.call
-        whole = WholeReply(call.protocol, reply.body, call.size)
+        whole = WholeReply(call.protocol, reply.values, call.size)
         texts = [] if call.protocol == "embeddings" else whole.texts  # no label ever comes for vectors
         content = reply.body if call.protocol == "responses" else renamed(reply.body, whole.id, call.id)
         await self._log(gateway, gateway.answered(call, upstream, texts, whole.tokens))
-        gateway.keep(call, CachedReply(upstream, reply.media_type, content, call.id, texts))
+        if not whole.has_failed:
+            gateway.keep(call, CachedReply(upstream, reply.media_type, content, call.id, texts))
         await _start(answering, upstream, status=reply.status, media_type=reply.media_type, length=len(content))
         await answering.send({"type": "http.response.body", "body": content})
         return whole.tokens
@@ -187,18 +191,19 @@ class Relay:
         Its end is not told before the log has it. What a caller breaks off is logged as far as it came.
         """
         gateway, call, send = answering.gateway, answering.call, answering.send
-        reader, rest, is_logged = EventReader(call.protocol, call.size), b"", False
+        reader, is_logged = EventReader(call.protocol, call.size), False
         sent: list[bytes] = []
+        size = 0
         await _start(answering, upstream, media_type=EVENTS)
         try:
-            async with aclosing(parts):
-                async for part in parts:
-                    events, rest = events_in(rest + part)
-                    content = b"".join(_passed(reader, events, call, wants_count=wants_count))
+            async with aclosing(_pieces(reader, upstream, parts, call, wants_count=wants_count)) as pieces:
+                async for content in pieces:
                     if reader.ended and not is_logged:
                         is_logged = True
-                        await self._log(gateway, gateway.answered(call, upstream, [reader.text], reader.tokens))
-                    sent.append(content)
+                        await self._log(gateway, _heard(gateway, call, upstream, reader))
+                    size += len(content)
+                    if size <= gateway.most_cached_bytes:
+                        sent.append(content)
                     if content:
                         await send({"type": "http.response.body", "body": content, "more_body": True})
         except asyncio.CancelledError:
@@ -211,14 +216,48 @@ class Relay:
             await send({"type": "http.response.body", "body": _broken(call.protocol, error)})
             return None
         if not is_logged:  # a service that does not say that it has ended
-            await self._log(gateway, gateway.answered(call, upstream, [reader.text], reader.tokens))
-        elif not rest:
+            await self._log(gateway, _heard(gateway, call, upstream, reader))
+        elif not reader.has_failed and size <= gateway.most_cached_bytes:
             gateway.keep(call, CachedReply(upstream, EVENTS, b"".join(sent), call.id, [reader.text]))
-        await send({"type": "http.response.body", "body": rest})
+        await send({"type": "http.response.body", "body": b""})
         return reader.tokens
 
     async def _log(self, gateway: Gateway, events: Sequence[Event]) -> None:
         await self._serving.logged(gateway.recorder, events)
+
+
+async def _pieces(
+    reader: EventReader, upstream: Upstream, parts: AsyncGenerator[bytes], call: GatewayCall, *, wants_count: bool
+) -> AsyncGenerator[bytes]:
+    """What the caller gets of a stream, as it comes; raises `UpstreamError` where the answer breaks off."""
+    rest = b""
+    async with aclosing(parts):
+        async for part in parts:
+            events, rest = events_in(rest + part)
+            if len(rest) > MOST_EVENT_BYTES:
+                raise _cut(upstream, f"an event of more than {MOST_EVENT_BYTES} bytes")
+            yield b"".join(_passed(reader, events, call, wants_count=wants_count))
+    if rest:
+        yield b"".join(_passed(reader, [rest], call, wants_count=wants_count))
+    if not reader.finished and not reader.has_failed:
+        raise _cut(upstream, "a stream that ends before the answer does")
+
+
+def _cut(upstream: Upstream, received: str) -> UpstreamError:
+    """What breaks a stream off that the connection does not; it counts as a failure of the service."""
+    error = UpstreamError("broken", f"{upstream.name}: expected an answer to its end, received {received}")
+    upstream.note_failure(error)
+    return error
+
+
+def _heard(gateway: Gateway, call: GatewayCall, upstream: Upstream, reader: EventReader) -> Sequence[Event]:
+    """What is to be logged of a stream that has ended: an answer, or the error that it told of."""
+    events = gateway.answered(call, upstream, [reader.text], reader.tokens)
+    if not reader.has_failed:
+        return events
+    error = UpstreamError("broken", f"{upstream.name}: an error within its answer")
+    upstream.note_failure(error)
+    return gateway.failed(call, error, upstream)
 
 
 def _passed(reader: EventReader, events: Sequence[bytes], call: GatewayCall, *, wants_count: bool) -> list[bytes]:
@@ -261,8 +300,9 @@ async def _start(
 
 
 def _decoded(body: bytes) -> dict[str, Any] | None:
-    """The values of a request as they were written; None for what is none."""
+    """The values of a request as they were written; None for what is none, at any depth: no service is asked that."""
     try:
+        msgspec.json.decode(body)
         return _values(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

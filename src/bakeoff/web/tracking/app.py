@@ -792,7 +792,8 @@ def _signs_in(request: Request) -> bool:
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
-    browses = request.headers.get("sec-fetch-dest") == "document"
+    wants_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    browses = request.headers.get("sec-fetch-dest", "document" if wants_page else "") == "document"
     if isinstance(error, HttpError) and error.status == UNKNOWN and browses and _signs_in(request):
         target = quote(f"{request.url.path}?{request.url.query}".removesuffix("?"))
         return RedirectResponse(f"/sign-in?next={target}", status_code=303)
