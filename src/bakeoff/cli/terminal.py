@@ -14,7 +14,7 @@ import sys
 import unicodedata
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 from bakeoff.core.streams import watched
 
@@ -117,9 +117,9 @@ class Terminal(io.TextIOBase):
         return self._stream.encoding or "utf-8"
 
     @property
-    def buffer(self) -> BinaryIO:
-        """The bytes below, for a protocol that is no text for people."""
-        return self._stream.buffer
+    def below(self) -> TextIO:
+        """What it writes to, for a protocol that is no text for people; with a `buffer`, click would write past it."""
+        return self._stream
 
     def writable(self) -> bool:
         """True."""

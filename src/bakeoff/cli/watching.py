@@ -1,6 +1,8 @@
 """Commands that watch a project: `top` in a terminal, `mcp` for agents."""
 
+import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, open_project
+from bakeoff.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -105,5 +108,6 @@ def serve_agents(
     """
     from bakeoff.web.mcp import mcp_server
 
-    with open_project(folder) as project:
+    plain = sys.stdout.below if isinstance(sys.stdout, Terminal) else sys.stdout
+    with open_project(folder) as project, redirect_stdout(plain):
         mcp_server(project, may_run=may_run).run("stdio")
