@@ -37,6 +37,8 @@ def opened(folder, clock, settings="", endpoint="", triggers='["feedback"]'):
     text = (folder / "bakeoff.toml").read_text()
     if "[loop]" not in text:
         loop = f"[loop]\ntriggers = {triggers}\nfeedback_rows = 50\n{settings}"
+        # Of two candidates that are alike, the cheaper would win: whichever was faster.
+        text = text.replace("[decide]", '[decide]\nutility = "f1_macro"')
         (folder / "bakeoff.toml").write_text(f"{text}{endpoint}\n[monitor]\nmin_rows = 50\nmin_feedback = 50\n{loop}")
     return Project(folder, clock=clock)
 
