@@ -72,7 +72,9 @@ class Nodes:
 
 
 @pytest.fixture
-def nodes(s3_server, third_party, tmp_path_factory):
+def nodes(s3_server, third_party, tmp_path_factory, monkeypatch):
+    for name in [each for each in os.environ if each.startswith("RAY_")]:
+        monkeypatch.delenv(name)  # a cluster that this process started before has left its secret there
     made = Nodes(tmp_path_factory.mktemp("nodes"))
     yield made
     ray.shutdown()

@@ -11,9 +11,10 @@ import pickletools
 import re
 import stat
 import struct
+import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -92,6 +93,13 @@ def _refusal(name: str, expected: str, received: str) -> SecurityError:
     return SecurityError(f"{name}: expected {expected} in a model, received {received}: do not use this model")
 
 
+def _words(head: bytes) -> Iterator[tuple[Any, Any, int | None]]:
+    """The words of a pickle; odd escapes in what is no pickle are nobody's concern, and no warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield from pickletools.genops(BytesIO(head))
+
+
 def _is_pickle(head: bytes) -> bool:
     """Whether bytes are a pickle that calls something, read word by word and not run.
 
@@ -101,7 +109,7 @@ def _is_pickle(head: bytes) -> bool:
     stack: list[bool] = []  # True: a mark
     calls = CALLS | IMPORTS if head[:1] == b"\x80" else CALLS
     try:
-        for opcode, argument, _ in pickletools.genops(BytesIO(head)):
+        for opcode, argument, _ in _words(head):
             if opcode.name in {"GLOBAL", "INST"} and not all(map(NAME.fullmatch, str(argument).split(" ", 1))):
                 return False
             before = list(opcode.stack_before)

@@ -148,7 +148,8 @@ def test_a_stream_goes_through_piece_by_piece_and_is_counted():
     assert counted[-1].usage.total_tokens == 9
     logged = world.predictions[0]
     assert (logged.value, logged.tokens_in, logged.tokens_out, logged.cost_usd) == ("Hello", 7, 2, pytest.approx(9e-6))
-    assert 'vllm:prompt_tokens_total{model_name="far"} 14' in text
+    lines = [line for line in text.splitlines() if "far" in line]
+    assert 'vllm:prompt_tokens_total{model_name="far"} 14' in text, lines
     assert 'bakeoff_upstream_tokens_total{endpoint="far",upstream="u0",kind="read"} 14' in text
     assert 'bakeoff_upstream_calls_total{endpoint="far",upstream="u0"} 2' in text
 

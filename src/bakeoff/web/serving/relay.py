@@ -6,7 +6,7 @@ means something to their service (`previous_response_id`): theirs stands in the 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -149,9 +149,7 @@ class Relay:
             elif reply.parts is None:
                 measured.finish(await self._answer_whole(answering, upstream, reply))
             else:
-                tokens = await self._stream(answering, upstream, reply.parts, wants_count=wants_count)
-                if tokens is not None:
-                    measured.finish(tokens)
+                await self._stream(answering, upstream, reply.parts, measured.finish, wants_count=wants_count)
 
     async def _answer_again(self, answering: _Answering, known: CachedReply) -> None:
         """Give an answer that was given before; it costs nothing, and is a prediction of its own."""
@@ -184,11 +182,18 @@ class Relay:
         return whole.tokens
 
     async def _stream(
-        self, answering: _Answering, upstream: Upstream, parts: AsyncGenerator[bytes], *, wants_count: bool
-    ) -> tuple[int, int, int] | None:
-        """Pass events on as they come; the tokens, None where the answer broke off.
+        self,
+        answering: _Answering,
+        upstream: Upstream,
+        parts: AsyncGenerator[bytes],
+        whole: Callable[[tuple[int, int, int]], None],
+        *,
+        wants_count: bool,
+    ) -> None:
+        """Pass events on as they come; `whole` takes the tokens of an answer that did not break off.
 
-        Its end is not told before the log has it. What a caller breaks off is logged as far as it came.
+        Its end is not told before the log has it, and the tokens are counted: a caller who has the end may leave at
+        once. What a caller breaks off is logged as far as it came.
         """
         gateway, call, send = answering.gateway, answering.call, answering.send
         reader, is_logged = EventReader(call.protocol, call.size), False
@@ -201,6 +206,7 @@ class Relay:
                     if reader.ended and not is_logged:
                         is_logged = True
                         await self._log(gateway, _heard(gateway, call, upstream, reader))
+                        whole(reader.tokens)
                     size += len(content)
                     if size <= gateway.most_cached_bytes:
                         sent.append(content)
@@ -214,13 +220,13 @@ class Relay:
             if not is_logged:
                 self._serving.submit(gateway.recorder, gateway.failed(call, error, upstream))
             await send({"type": "http.response.body", "body": _broken(call.protocol, error)})
-            return None
+            return
         if not is_logged:  # a service that does not say that it has ended
             await self._log(gateway, _heard(gateway, call, upstream, reader))
+            whole(reader.tokens)
         elif not reader.has_failed and size <= gateway.most_cached_bytes:
             gateway.keep(call, CachedReply(upstream, EVENTS, b"".join(sent), call.id, [reader.text]))
         await send({"type": "http.response.body", "body": b""})
-        return reader.tokens
 
     async def _log(self, gateway: Gateway, events: Sequence[Event]) -> None:
         await self._serving.logged(gateway.recorder, events)
