@@ -75,6 +75,9 @@ test-fast: $(INSTALLED)  ## Run the unit tests: an answer within 90 s
 test-thorough: $(INSTALLED)  ## Run the tests, those of properties with twenty times the examples
 	HYPOTHESIS_PROFILE=thorough $(TEST)
 
+test-cluster: $(INSTALLED)  ## A bake-off on two nodes of Ray, one of which is killed
+	BAKEOFF_CLUSTER=1 $(BIN)/pytest -q tests/compute/test_ray_nodes.py
+
 check: $(INSTALLED) lint types layers collected test  ## All that CI checks
 
 lint: $(INSTALLED)  ## Formatting and lint

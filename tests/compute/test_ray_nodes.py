@@ -15,7 +15,12 @@ import pytest
 
 from bakeoff import Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.processes,
+    # In a process that has had another cluster, progress of the second one does not always come: not known why.
+    pytest.mark.skipif("BAKEOFF_CLUSTER" not in os.environ, reason="in a process of its own: make test-cluster"),
+]
 
 ray = pytest.importorskip("ray", reason='needs Ray: pip install "bakeoff[ray]"')
 SETTLED = 'utility = "f1_macro"'
