@@ -16,6 +16,7 @@ from bakeoff.core.erasure import ERASED, PersonKey
 from bakeoff.core.errors import ConflictError, UsageError
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.records import DocumentChange, RunChange
+from bakeoff.project import lease, wiring
 
 KEY = "zoë.quux@planted.example"
 PERSON = PersonKey(KEY)
@@ -122,6 +123,18 @@ def test_another_writer_of_the_log_stops_it(project):
     project.predict([{"review": "great film", "year": 1999}])
     with Project(project.folder) as other, pytest.raises(ConflictError, match="stop servers"):
         other.forget(KEY)
+
+
+def test_a_run_on_another_host_stops_it(tmp_path, monkeypatch):
+    (tmp_path / "bakeoff.toml").write_text('[project]\nname = "p"\n[data]\nsource = "a.csv"\ntarget = "b"\n')
+    monkeypatch.setattr(wiring, "sqlite_file", lambda loaded: None)  # as of records that hosts share
+
+    def taken(*_, **__):
+        raise ConflictError("one is on at elsewhere")
+
+    monkeypatch.setattr(lease, "leased", taken)
+    with Project(tmp_path) as project, pytest.raises(ConflictError, match="elsewhere"):
+        project.forget(KEY)
 
 
 def test_keys_that_others_would_share_are_refused():

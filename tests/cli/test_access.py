@@ -64,6 +64,7 @@ def test_the_audit_log_names_what_was_edited(bakeoff, folder):
     records.close()
     ended = bakeoff("audit", "verify", "-C", folder)
     assert (ended.code, ended.out.splitlines()[-1]) == (3, "no head, 3 faults")
+    assert bakeoff("audit", "verify", "-C", folder, "--json").document["head"] is None
     assert AuditLog.__doc__
 
 
@@ -130,3 +131,14 @@ def test_a_person_is_forgotten_from_the_command_line(bakeoff, folder):
     assert (ended.code, ended.out.splitlines()[-1]) == (0, "no file of the project holds it")
     assert bakeoff("forget", "zoe@planted.example", "-C", folder, "--json").document["events"] == 0
     assert bakeoff("forget", "zoe", "-C", folder).code == 2
+
+
+def test_scopes_of_people_are_written_as_those_of_tokens(bakeoff, folder, monkeypatch):
+    pytest.importorskip("argon2")
+    scoped = ("--scope", "endpoint:a,experiment:b", "--scope", "model:*")
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\n"))
+    bakeoff("people", "add", "zoe", "--role", "viewer", *scoped, "-C", folder)
+    bakeoff("tokens", "create", "nightly", "--role", "viewer", *scoped, "-C", folder)
+    zoe = bakeoff("people", "remove", "zoe", "-C", folder, "--json").document["person"]
+    (token,) = bakeoff("tokens", "list", "-C", folder, "--json").document["tokens"]
+    assert zoe["scopes"] == token["scopes"] == ["endpoint:a", "experiment:b", "model:*"]

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from bakeoff import Project
-from bakeoff.core.errors import ConflictError, CorruptError, NotFoundError, StoreError
+from bakeoff.core.errors import ConflictError, CorruptError, DataError, NotFoundError, StoreError
 from bakeoff.project.lock import held
 
 ROW = {"review": "good film", "year": 2000}
@@ -131,3 +131,16 @@ def test_a_project_that_cannot_be_written_says_so(films_project):
     (films_project / ".bakeoff").write_text("in the way")
     with Project(films_project) as project, pytest.raises(StoreError, match="there already: remove it"):
         project.run()
+
+
+def test_a_feedback_file_that_is_read_in_part_is_in_the_audit_log(tmp_path):
+    (tmp_path / "bakeoff.toml").write_text('[project]\nname = "p"\n[data]\nsource = "a.csv"\ntarget = "b"\n')
+    (tmp_path / "labels.csv").write_text("id,label\nf1,yes\nf2,no\n")
+    with Project(tmp_path) as project:
+        parts = project.feedback_file("labels.csv", folder=tmp_path)
+        next(parts)
+        parts.close()
+        with pytest.raises(DataError):
+            list(project.feedback_file("none.csv", folder=tmp_path))
+        records = [(each.action, each.after) for each in project.audit.records()]
+    assert records == [("feedback imported", {"items": 2})]

@@ -11,6 +11,7 @@ from bakeoff.core.errors import StoreError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.records import DocumentChange
 from bakeoff.security.audit import AuditHead, AuditLog, as_cef
+from bakeoff.stores.records import open_records
 from bakeoff.testing.memory import MemoryRecords
 
 COUNT = 12
@@ -181,3 +182,19 @@ def test_records_that_cannot_be_read_are_named(log, records):
 
     faults = AuditLog(Damaged(), lambda: 0).verify()
     assert [fault[:9] for fault in faults if "says that it is None" in fault] == ["record 2 ", "record 4 "]
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_the_newest_records_are_the_last_of_all(kind, tmp_path):
+    stores = {
+        "memory": MemoryRecords,
+        "sqlite": lambda clock: open_records("sqlite:///r.db", folder=tmp_path, clock=clock),
+    }
+    records = stores[kind](lambda: 1)
+    log = AuditLog(records.documents, lambda: 1)
+    assert log.last(3) == []
+    for at in range(11):  # of one moment, and past where numbers of one digit end
+        log.add("did", f"thing {at}", who="ada")
+    assert log.last(3) == list(log.records())[-3:]
+    assert [each.number for each in log.last(100)] == list(range(1, 12))
+    records.close()

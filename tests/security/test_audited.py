@@ -6,7 +6,7 @@ from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import Reporting, Tabular
 from bakeoff.core.records import DocumentChange, ExperimentChange, RegisteredChange, RunChange, VersionChange
 from bakeoff.security.audit import AuditLog
-from bakeoff.security.audited import audited
+from bakeoff.security.audited import acting, audited
 from bakeoff.stores.records import open_records
 from bakeoff.testing.memory import MemoryRecords
 from bakeoff.testing.records import RecordStoreConformance
@@ -158,3 +158,11 @@ class TestAudited(RecordStoreConformance):
     @pytest.fixture
     def store(self, clock):
         return audited(MemoryRecords(clock), clock, who="ada")
+
+
+def test_what_is_changed_for_a_caller_is_theirs(store, records):
+    with acting("zoe", "10.0.0.9"):
+        records.experiments.create("one")
+    records.experiments.create("two")
+    log = AuditLog(store.documents, lambda: NOW)
+    assert [(each.who, each.origin) for each in log.records()] == [("zoe", "10.0.0.9"), ("ada", "10.0.0.7")]

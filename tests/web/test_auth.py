@@ -23,7 +23,7 @@ from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.memory import MemoryEvents, MemoryRecords
 from bakeoff.web.auth import TokenAuthenticator, protect
-from bakeoff.web.pages.app import page_routes
+from bakeoff.web.pages.app import Pages
 from bakeoff.web.permissions import permission_of
 from bakeoff.web.serving.app import create_app
 from bakeoff.web.sign_in import SignIn
@@ -59,7 +59,7 @@ class World:
                 fine_tuning=self.fine_tuning,
             ),
             "tracking": create_tracking_app(
-                tracking, authenticator=authenticator, pages=[*page_routes(tracking), *self.signing_in()]
+                tracking, authenticator=authenticator, pages=[*Pages(tracking).routes(), *self.signing_in()]
             ),
         }
 

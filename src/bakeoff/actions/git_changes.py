@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakeoff.actions.lineage_nodes import COMMIT
 from bakeoff.config.file import FILE_NAME
 from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError, UsageError
-from bakeoff.core.queries import AllOf, Predicate, Query, QueryField, attribute
 from bakeoff.core.records import Run
 from bakeoff.core.types import Json
 
@@ -122,11 +120,7 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Json]]:
 
 def _run_of(project: "Project", commit: str) -> Run | None:
     """The newest finished bake-off of a commit."""
-    tag = Predicate(field=QueryField(kind="tag", key=COMMIT), operator="=", value=commit)
-    kind = Predicate(field=QueryField(kind="tag", key="bakeoff.kind"), operator="=", value="pass")
-    where = AllOf(parts=(tag, kind, attribute("status", "=", "FINISHED")))
-    runs = project.records.runs.search(Query(where=where, limit=1)).items
-    return runs[0] if runs else None
+    return next(iter(project.bake_offs(limit=1, commit=commit, finished=True)), None)
 
 
 def install_hook(folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """Commands around security: tokens for callers, the audit log, certificates to try TLS with."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bakeoff.actions.forget import Forgotten
-    from bakeoff.security.accounts import Account
-    from bakeoff.security.tokens import AccessToken
 
 __all__ = ["add_to"]
 
@@ -70,12 +69,11 @@ def create(
 
     For example: bakeoff tokens create nightly --role caller --scope endpoint:reviews --expires 90d
     """
-    scopes = [part for each in scope or () for part in each.split(",")]
     with open_project(folder) as project:
-        token, text = project.create_token(name, roles=role, scopes=scopes, expires=expires)
+        token, text = project.create_token(name, roles=role, scopes=_scopes(scope), expires=expires)
         required = project.config.auth.required
     if as_json:
-        emit({"token": _facts(token), "text": text})
+        emit({"token": asdict(token), "text": text})
         return
     typer.echo(text)
     typer.echo(f"token {token.id} ({token.name}): {', '.join(token.roles)}; shown this once, keep it", err=True)
@@ -93,7 +91,7 @@ def list_tokens(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
     with open_project(folder) as project:
         tokens = project.tokens()
     if as_json:
-        emit({"tokens": [_facts(token) for token in tokens]})
+        emit({"tokens": [asdict(token) for token in tokens]})
         return
     if not tokens:
         typer.echo("no tokens yet")
@@ -121,7 +119,7 @@ def revoke(token: Id, *, folder: Folder = HERE, as_json: AsJson = False) -> None
     with open_project(folder) as project:
         ended = project.revoke_token(token)
     if as_json:
-        emit({"token": _facts(ended)})
+        emit({"token": asdict(ended)})
     else:
         typer.echo(f"token {ended.id} ({ended.name}) is revoked")
 
@@ -137,7 +135,7 @@ def list_audit(
     For example: bakeoff audit list --last 20
     """
     with open_project(folder) as project:
-        records = list(project.audit.records())[-last:]
+        records = project.audit.last(last)
     if as_json:
         emit({"records": [record.to_json() for record in records]})
         return
@@ -219,8 +217,6 @@ def deps(
 
     For example: bakeoff audit deps --database all.zip
     """
-    from dataclasses import asdict
-
     from bakeoff.environment.distributions import installed
     from bakeoff.environment.vulnerabilities import audited
 
@@ -284,8 +280,6 @@ def forget(
 
     For example: bakeoff forget ada@example.org
     """
-    from dataclasses import asdict
-
     from bakeoff.actions.forget import places
     from bakeoff.core.erasure import PersonKey
 
@@ -325,10 +319,9 @@ def _show_forgotten(result: "Forgotten | None", remaining: "Sequence[str]") -> N
         typer.echo("no file of the project holds it")
 
 
-def _facts(token: "AccessToken") -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(token)
+def _scopes(given: "Sequence[str] | None") -> list[str]:
+    """Scopes, several of which may stand in one option."""
+    return [part for each in given or () for part in each.split(",")]
 
 
 def _moment(time_ms: int | None) -> str:
@@ -356,9 +349,9 @@ def add_person(
     else:
         password = sys.stdin.readline()
     with open_project(folder) as project:
-        account = project.add_person(name, password.rstrip("\n"), roles=role, scopes=scope or ())
+        account = project.add_person(name, password.rstrip("\n"), roles=role, scopes=_scopes(scope))
     if as_json:
-        emit({"person": _person(account)})
+        emit({"person": asdict(account)})
     else:
         typer.echo(f"{account.name} may sign in as {', '.join(account.roles)}")
 
@@ -371,7 +364,7 @@ def list_people(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
     with open_project(folder) as project:
         people = project.people()
     if as_json:
-        emit({"people": [_person(each) for each in people]})
+        emit({"people": [asdict(each) for each in people]})
         return
     rows = [
         (each.name, ", ".join(each.roles), ", ".join(each.scopes) or "everything", _moment(each.created_ms))
@@ -393,15 +386,9 @@ def remove_person(
     with open_project(folder) as project:
         account = project.remove_person(name)
     if as_json:
-        emit({"person": _person(account)})
+        emit({"person": asdict(account)})
     else:
         typer.echo(f"{account.name} may not sign in any more")
-
-
-def _person(account: "Account") -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(account)
 
 
 PEOPLE = {"add": add_person, "list": list_people, "remove": remove_person}

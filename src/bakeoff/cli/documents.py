@@ -600,7 +600,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "people list": lambda: (_typed("AllPeople", people=list[_account()]),),
     "people remove": lambda: (_typed("OnePerson", person=_account()),),
     "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
-    "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str),),
+    "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str | None),),
     "audit deps": _deps,
     "forget": _forgotten,
     "certs dev": lambda: (_typed("CertificateFiles", certificate=str, key=str, authority=str),),

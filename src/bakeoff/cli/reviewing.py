@@ -199,13 +199,13 @@ def next_row(*, who: Who = None, batch: Batch = None, folder: Folder = HERE, as_
     """
     with open_project(folder) as project:
         row = project.review.next(who=who, batch_id=batch)
-        classes = () if row is None else next(each.classes for each in project.review.batches() if each.id == row.batch)
+        batch_of = None if row is None else next(each for each in project.review.batches() if each.id == row.batch)
     if as_json:
         emit(_document(row))
-    elif row is None:
+    elif row is None or batch_of is None:
         typer.echo("nothing is left to label")
     else:
-        typer.echo(_page(row, row.position + 1, classes).rpartition("\n")[0])
+        typer.echo(_page(row, batch_of.rows, batch_of.classes).rpartition("\n")[0])
         next_step(f"review answer {row.name} LABEL", folder)
 
 

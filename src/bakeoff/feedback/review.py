@@ -185,17 +185,19 @@ class ReviewQueue:
             key=lambda each: (each.created_ms, each.id),
         )
 
-    def batch(self, batch_id: str) -> ReviewBatch:
-        """One batch.
+    def batch(self, batch_id: str, *, reaches: Callable[[str], bool] = lambda _: True) -> ReviewBatch:
+        """One batch, of an endpoint that its reader may know of.
 
         Raises:
             NotFoundError: there is none of this id.
         """
         document = self._documents.get(BATCHES, batch_id)
-        if document is None:
-            known = ", ".join(each.id for each in self.batches()) or "there is none; 'bakeoff review pick' makes one"
+        batch = None if document is None else msgspec.convert(document.body, ReviewBatch)
+        if batch is None or not reaches(batch.endpoint):
+            ids = [each.id for each in self.batches() if reaches(each.endpoint)]
+            known = ", ".join(ids) or "there is none; 'bakeoff review pick' makes one"
             raise NotFoundError(f"expected the id of a batch ({known}), received {batch_id!r}")
-        return msgspec.convert(document.body, ReviewBatch)
+        return batch
 
     def rows(self, batch_id: str) -> list[ReviewRow]:
         """The rows of a batch in order."""
@@ -221,21 +223,31 @@ class ReviewQueue:
             raise NotFoundError(f"expected a row of the review queue (BATCH/POSITION), received {name!r}")
         return document, msgspec.convert(document.body, ReviewRow)
 
-    def take(self, who: str, *, batch_id: str | None = None, endpoint: str | None = None) -> ReviewRow | None:
+    def take(
+        self,
+        who: str,
+        *,
+        batch_id: str | None = None,
+        endpoint: str | None = None,
+        reaches: Callable[[str], bool] = lambda _: True,
+    ) -> ReviewRow | None:
         """The row that somebody should answer now: the one that they have, else the next free one; None: all is done.
+
+        `reaches` says of which endpoints they may know; batches of others are none.
 
         Raises:
             NotFoundError: there is no such batch. UsageError: the batch is for others.
         """
         if batch_id is not None:
-            batch = self.batch(batch_id)
+            batch = self.batch(batch_id, reaches=reaches)
             if batch.assignees and who not in batch.assignees:
                 raise UsageError(
                     f"expected one of {', '.join(batch.assignees)}, whom this batch is for; received {who!r}"
                 )
             batches = [batch]
         else:
-            batches = [each for each in self.batches(endpoint) if not each.assignees or who in each.assignees]
+            known = [each for each in self.batches(endpoint) if reaches(each.endpoint)]
+            batches = [each for each in known if not each.assignees or who in each.assignees]
         for batch in batches:
             if not batch.closed and (row := self._take_of(batch, who)) is not None:
                 return row

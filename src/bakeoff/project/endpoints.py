@@ -54,6 +54,11 @@ class EndpointStatus:
         """The release that answers, if there is one."""
         return next(iter(self.routes), None)
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What answers a share of the calls beside the live release, as "canary films/2 (20%)"."""
+        return tuple(f"{each.status} {each.model_version} ({each.percent})" for each in self.routes[1:])
+
     def to_json(self) -> dict[str, Json]:
         """As `bakeoff endpoints show --json` has it."""
         return msgspec.to_builtins(self)

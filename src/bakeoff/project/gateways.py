@@ -1,11 +1,10 @@
 """The endpoints of a project that services answer, as the data plane has them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 from bakeoff.config.sections import Config, UpstreamConfig
 from bakeoff.core.protocols import Clock, DocumentRecords, EventLog
-from bakeoff.core.types import Json
-from bakeoff.prepare.personal_data.pii import redact_pii, redactor
+from bakeoff.prepare.personal_data.pii import redacting, redactor
 from bakeoff.serve.gateway.allowances import Allowances
 from bakeoff.serve.gateway.gateway import Gateway
 from bakeoff.serve.gateway.upstream import Upstream
@@ -27,7 +26,8 @@ def gateways(
         ConfigError: the environment variable of a key is not set.
     """
     allowances = Allowances(config.limits, documents, clock)
-    redact = _redaction(config.prepare.specs)
+    steps = config.prepare.specs
+    redact = redactor(steps) if redacting(steps) else None  # without, nothing is looked at
     return {
         name: Gateway(
             name,
@@ -46,9 +46,3 @@ def gateways(
 def upstream_name(config: UpstreamConfig) -> str:
     """What the log and the metrics call an upstream."""
     return config.name or config.model or config.url.split("//", 1)[1].partition("/")[0]
-
-
-def _redaction(steps: Sequence[Json]) -> Callable[[Json], Json] | None:
-    """What the project's steps redact of texts; None where none does, so that nothing is looked at."""
-    names = [step.get("name") if isinstance(step, dict) else step for step in steps]
-    return redactor(steps) if redact_pii.name in names else None

@@ -21,8 +21,9 @@ from bakeoff.core.families import load_family
 from bakeoff.core.hashing import digest_tree
 from bakeoff.core.jobs import Compute
 from bakeoff.core.lineage import EnvironmentOrigin
+from bakeoff.core.principals import SERVICE
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Model, Progress, RecordStore
-from bakeoff.core.queries import AllOf, Predicate, Query, attribute
+from bakeoff.core.queries import AllOf, Predicate, Query, QueryField, attribute
 from bakeoff.core.records import Run, Version
 from bakeoff.core.types import Column, Json
 from bakeoff.project import wiring
@@ -618,7 +619,7 @@ class Project:
 
         person, state = PersonKey(key), self._state_folder()
         self.close()  # the log is written by nobody meanwhile
-        with held(state / "run.lock"):
+        with self._alone():
             result = forget(
                 plain(self.records),
                 self.blobs,
@@ -629,9 +630,9 @@ class Project:
                 clock=self._clock,
                 models=models,
             )
-        self._back_up()
-        counts: dict[str, Json] = {"events": result.events, "blobs": result.blobs, "records": dict(result.records)}
-        self._note("person forgotten", "a person", {**counts, "remaining": len(result.remaining)})
+            self._back_up()
+            counts: dict[str, Json] = {"events": result.events, "blobs": result.blobs, "records": dict(result.records)}
+            self._note("person forgotten", "a person", {**counts, "remaining": len(result.remaining)})
         return result
 
     def move(self, config: str | Path, *, again: bool = False) -> "Move":
@@ -936,6 +937,8 @@ class Project:
     def revoke_token(self, token: str, *, who: str | None = None) -> "AccessToken":
         """End a token by its id or name, in every process within a second; written into the audit log.
 
+        Whoever signed in to pages with it, or with another of its name, is signed out.
+
         Raises:
             NotFoundError: there is none. UsageError: several are called so.
 
@@ -947,6 +950,7 @@ class Project:
         from bakeoff.security.audit import current_user
 
         ended = self._tokens.revoke(token)
+        self._sessions.end_all(f"{SERVICE}{ended.name}")
         after = {"name": ended.name, "revoked_ms": ended.revoked_ms}
         self.audit.add("token revoked", f"token {ended.id}", who=who or current_user(), after=after)
         return ended
@@ -992,10 +996,7 @@ class Project:
             'ada'
         """
         account = self._accounts.remove(name)
-        sessions = wiring.open_sessions(self.config.auth, self.records.documents, self._clock)
-        for session in sessions.all():
-            if session.name == name and session.revoked_ms is None:
-                sessions.revoke(session.id)
+        self._sessions.end_all(name)
         self._note("person removed", f"person {name}", {"roles": list(account.roles)})
         return account
 
@@ -1014,6 +1015,10 @@ class Project:
         from bakeoff.security.audit import AuditLog
 
         return self._store("audit", lambda: AuditLog(self.records.documents, self._clock))
+
+    @property
+    def _sessions(self) -> "AccessTokens":
+        return wiring.open_sessions(self.config.auth, self.records.documents, self._clock)
 
     @property
     def _tokens(self) -> "AccessTokens":
@@ -1353,10 +1358,13 @@ class Project:
     ) -> "Iterator[BatchResult[Mapping[str, Json]]]":
         """The parts of a file of feedback; the audit log has how many items there were."""
         items = 0
-        for part in parts:
-            items += part.rows
-            yield part
-        self._note("feedback imported", f"feedback of {Path(location).name}", {"items": items})
+        try:
+            for part in parts:
+                items += part.rows
+                yield part
+        finally:  # also of a file that is damaged at its end, and where nobody reads on
+            if items:
+                self._note("feedback imported", f"feedback of {Path(location).name}", {"items": items})
 
     def import_feedback(
         self,
@@ -2020,6 +2028,29 @@ class Project:
             ['bake-off', 'boosting', 'linear']
         """
         return self._runs(limit=limit)
+
+    def bake_offs(self, *, limit: int = 100, commit: str | None = None, finished: bool = False) -> list[Run]:
+        """Tracked runs that judged candidates, newest first; without the candidates' own runs.
+
+        Args:
+            limit: the most of them.
+            commit: only those of a commit of git.
+            finished: only those that came to an end.
+
+        Example:
+            >>> [run.name for run in project.bake_offs()]
+            ['bake-off']
+        """
+        from bakeoff.actions.lineage_nodes import COMMIT
+        from bakeoff.actions.runs_table import BAKE_OFF, KIND
+
+        tags = {KIND: BAKE_OFF} if commit is None else {KIND: BAKE_OFF, COMMIT: commit}
+        conditions = [
+            Predicate(field=QueryField(kind="tag", key=key), operator="=", value=value) for key, value in tags.items()
+        ]
+        if finished:
+            conditions.append(attribute("status", "=", "FINISHED"))
+        return self._runs(*conditions, limit=limit)
 
     def _runs(self, *conditions: Predicate, limit: int) -> list[Run]:
         """Runs of the project's experiment of which these conditions hold, newest first."""

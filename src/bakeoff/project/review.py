@@ -145,14 +145,25 @@ class ProjectReview:
         return [self._queue.progress(batch) for batch in batches]
 
     def next(
-        self, *, who: str | None = None, batch_id: str | None = None, endpoint: str | None = None
+        self,
+        *,
+        who: str | None = None,
+        batch_id: str | None = None,
+        endpoint: str | None = None,
+        reaches: Callable[[str], bool] = lambda _: True,
     ) -> ReviewRow | None:
         """The row to answer now, which nobody else gets until the lease ends; None when nothing is left.
+
+        Args:
+            who: who answers.
+            batch_id: of this batch alone.
+            endpoint: of predictions of this endpoint alone.
+            reaches: whether who answers may know of an endpoint; batches of another one are none.
 
         Raises:
             NotFoundError: there is no such batch. UsageError: it is for others.
         """
-        return self._queue.take(who or current_user(), batch_id=batch_id, endpoint=endpoint)
+        return self._queue.take(who or current_user(), batch_id=batch_id, endpoint=endpoint, reaches=reaches)
 
     def answer(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
@@ -83,12 +83,14 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def open_tokens(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "AccessTokens":
-    """The tokens that callers of servers have."""
+def open_tokens(
+    config: AuthConfig, documents: DocumentRecords, clock: Clock, *, kind: Literal["token", "session"] = "token"
+) -> "AccessTokens":
+    """The tokens that callers of servers have; or the sessions of people, which their browsers have."""
     from bakeoff.security.roles import Roles
     from bakeoff.security.tokens import AccessTokens
 
-    return AccessTokens(documents, Roles(config.roles), clock)
+    return AccessTokens(documents, Roles(config.roles), clock, kind=kind)
 
 
 def authenticator(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "AccessTokens | None":
@@ -110,10 +112,7 @@ def people(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "Acc
 
 def open_sessions(config: AuthConfig, documents: DocumentRecords, clock: Clock) -> "AccessTokens":
     """What browsers have of people who signed in."""
-    from bakeoff.security.roles import Roles
-    from bakeoff.security.tokens import AccessTokens
-
-    return AccessTokens(documents, Roles(config.roles), clock, kind="session")
+    return open_tokens(config, documents, clock, kind="session")
 
 
 def provider(config: OpenIdConfig, environ: Mapping[str, str], clock: Clock) -> "OpenId":

@@ -19,7 +19,7 @@ __all__ = [
     "number",
     "share",
 ]
-__all__ += ["chance", "in_a_line", "loss", "part", "plain", "signed", "size"]
+__all__ += ["chance", "in_a_line", "loss", "part", "plain", "signed", "size", "utc"]
 
 
 class Ends(Protocol):
@@ -32,8 +32,6 @@ class Ends(Protocol):
 
 
 MINUTE_S, HOUR_S = 60, 3600
-LAST_MS = 253_402_300_799_000
-"""The end of the year 9999, the last that has a name."""
 STEPS = ((1000.0, 0), (100.0, 1), (10.0, 2), (1.0, 3), (0.001, 4))
 
 
@@ -225,13 +223,22 @@ def day(time_ms: float) -> str:
     >>> day(0), day(86_400_000 * 1.5)
     ('1970-01-01', '1970-01-02 12:00')
     """
-    if abs(time_ms) > LAST_MS:
+    time = utc(time_ms)
+    if time is None:
         return f"{time_ms:.3g} ms"
+    return time.strftime("%Y-%m-%d" if time.hour == time.minute == 0 else "%Y-%m-%d %H:%M")
+
+
+def utc(time_ms: float) -> datetime | None:
+    """A time in UTC; None where it is in no calendar: before the year 1, after 9999, or no number at all.
+
+    >>> utc(0).year, utc(-1e14), utc(1e300), utc(math.nan)
+    (1970, None, None, None)
+    """
     try:
-        told = datetime.fromtimestamp(time_ms / 1000, UTC)
-    except (ValueError, OverflowError):
-        return f"{time_ms:.3g} ms"
-    return told.strftime("%Y-%m-%d" if told.hour == told.minute == 0 else "%Y-%m-%d %H:%M")
+        return datetime.fromtimestamp(time_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def in_a_line(column: ColumnFacts) -> str:

@@ -23,6 +23,7 @@ from bakeoff.core.erasure import ERASED
 from bakeoff.core.errors import ConflictError, StoreError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.protocols import Clock, DocumentRecords
+from bakeoff.core.queries import Order, Query, QueryField
 from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.releases import EndpointChange
 from bakeoff.core.types import Json
@@ -180,6 +181,12 @@ class AuditLog:
         """All records, oldest first."""
         for document in self._documents.find(AUDIT):
             yield _record(document.body)
+
+    def last(self, count: int) -> list[AuditRecord]:
+        """The newest records, oldest first: no others are read."""
+        newest = Order(field=QueryField(kind="attribute", key="id"), descending=True)
+        query = Query(order=(newest,), lifecycle=None, limit=count)
+        return [_record(each.body) for each in reversed(self._documents.search(AUDIT, query).items)]
 
     def head(self) -> AuditHead:
         """How long the log is, and its last hash."""

@@ -8,6 +8,7 @@ taking it away is.
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import BakeoffError
@@ -43,7 +44,7 @@ from bakeoff.security.audit import AuditLog
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["AuditedRecords", "audited", "plain"]
+__all__ = ["AuditedRecords", "acting", "audited", "plain"]
 
 OF_ITSELF = frozenset(
     {"audit", "audit_head", "tokens", "accounts", "sessions", "endpoints", "endpoint_changes", "cycles"}
@@ -60,6 +61,8 @@ DECLARED = frozenset(
 )
 """What people or the loop decide: every write is a change of state. Of other collections, removals are."""
 LONGEST, MOST = 200, 20
+_ACTING: ContextVar[tuple[str, str] | None] = ContextVar("acting", default=None)
+"""Who a server changes things for at the moment, and where they come from."""
 
 
 def audited(store: RecordStore, clock: Clock, *, who: str, origin: str = "") -> "AuditedRecords":
@@ -74,6 +77,16 @@ def audited(store: RecordStore, clock: Clock, *, who: str, origin: str = "") -> 
     inner = plain(store)
     kind = _TabularRecords if isinstance(inner, Tabular) else AuditedRecords
     return kind(inner, AuditLog(inner.documents, clock), who=who, origin=origin)
+
+
+@contextmanager
+def acting(who: str, origin: str = "") -> Generator[None]:
+    """Within it, changes through any audited store are written down as this caller's, not as those of its own user."""
+    token = _ACTING.set((who, origin))
+    try:
+        yield
+    finally:
+        _ACTING.reset(token)
 
 
 def plain(store: RecordStore) -> RecordStore:
@@ -112,7 +125,8 @@ class _Notes:
         self._log, self._who, self._origin = log, who, origin
 
     def add(self, action: str, subject: str, *, before: Json = None, after: Json = None) -> None:
-        self._log.add(action, subject, who=self._who, origin=self._origin, before=before, after=after)
+        who, origin = _ACTING.get() or (self._who, self._origin)
+        self._log.add(action, subject, who=who, origin=origin, before=before, after=after)
 
     @contextmanager
     def of(self, changes: Sequence[tuple[str, str, Json, Json]]) -> Generator[None]:

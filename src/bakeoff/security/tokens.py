@@ -10,7 +10,7 @@ import re
 import secrets
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from blake3 import blake3
@@ -70,9 +70,17 @@ class AccessTokens:
         self._principals: dict[str, tuple[int, int | None, Principal]] = {}
 
     def create(
-        self, name: str, *, roles: Sequence[str], scopes: Sequence[str] = (), lifetime_ms: int | None = None
+        self,
+        name: str,
+        *,
+        roles: Sequence[str],
+        scopes: Sequence[str] = (),
+        lifetime_ms: int | None = None,
+        until_ms: int | None = None,
     ) -> tuple[AccessToken, str]:
         """A new token, and the text that its owner calls with, which nobody can read again.
+
+        It ends after `lifetime_ms`, and at the moment `until_ms`, whichever comes first.
 
         Raises:
             UsageError: no name that can be shown, no role or one that there is not, a scope that means nothing, or an
@@ -87,13 +95,14 @@ class AccessTokens:
         if lifetime_ms is not None and lifetime_ms <= 0:
             raise UsageError(f"expected a time until the token ends, received {lifetime_ms} ms")
         now_ms, identity, secret = self._clock(), secrets.token_hex(8), secrets.token_urlsafe(32)
+        ends = [None if lifetime_ms is None else now_ms + lifetime_ms, until_ms]
         token = AccessToken(
             id=identity,
             name=name,
             roles=tuple(roles),
             scopes=tuple(scopes),
             created_ms=now_ms,
-            expires_ms=None if lifetime_ms is None else now_ms + lifetime_ms,
+            expires_ms=min((each for each in ends if each is not None), default=None),
         )
         self._documents.put(self._collection, identity, _body(token) | {"hash": _hash(secret).hex()}, expected=0)
         return token, f"{PREFIXES[self._kind]}_{identity}_{secret}"
@@ -127,6 +136,23 @@ class AccessTokens:
             self._known.pop(document.key, None)
             self._principals = {t: p for t, p in self._principals.items() if self.identity(t) != document.key}
         return _token(document)
+
+    def of(self, text: str) -> AccessToken | None:
+        """The valid token that a text calls with, read of the records now, with those of its roles that there are."""
+        shape = self._shape.fullmatch(text)
+        document = None if shape is None else self._documents.get(self._collection, shape[1])
+        if shape is None or document is None:
+            return None
+        same = hmac.compare_digest(_hash(shape[2]).hex(), narrow.text(document.body["hash"]))
+        token = _token(document)
+        roles = tuple(role for role in token.roles if role in self._roles.names)
+        return replace(token, roles=roles) if same and roles and token.valid(self._clock()) else None
+
+    def end_all(self, name: str) -> None:
+        """End all that are called so."""
+        for token in self.all():
+            if token.name == name and token.revoked_ms is None:
+                self.revoke(token.id)
 
     def identity(self, text: str) -> str | None:
         """The id in a text that has the form of one of these; None of another."""

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bakeoff.core.principals import ANONYMOUS, Permission, Principal, ScopeKind
+from bakeoff.security.audit import current_user
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.web.permissions import permission_of, require_permissions
 from bakeoff.web.problems import HttpError
@@ -25,11 +26,13 @@ from bakeoff.web.sessions import SAFE_METHODS, cookie_of, require_same_origin
 __all__ = [
     "Authenticator",
     "TokenAuthenticator",
+    "known",
     "origin_of",
     "principal_of",
     "protect",
     "require_everything",
     "token_texts",
+    "who_of",
 ]
 
 PRINCIPAL = "bakeoff.principal"
@@ -60,15 +63,16 @@ class TokenAuthenticator:
         """The caller; the records are asked in a thread, so that others do not wait for them."""
         texts = list(token_texts(headers))
         for text in texts:
-            if (principal := await _known(self._tokens, text)) is not None:
+            if (principal := await known(self._tokens, text)) is not None:
                 return principal
         if self._sessions is None or texts:
             return None
         session = cookie_of(headers, secure=self._secure)
-        return None if session is None else await _known(self._sessions, session)
+        return None if session is None else await known(self._sessions, session)
 
 
-async def _known(tokens: AccessTokens, text: str) -> Principal | None:
+async def known(tokens: AccessTokens, text: str) -> Principal | None:
+    """Who a token or session is of; the records are asked in a thread, if they have to be."""
     return tokens.principal(text) if tokens.is_fresh(text) else await asyncio.to_thread(tokens.principal, text)
 
 
@@ -103,13 +107,17 @@ def origin_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def require_everything(request: Request, kind: ScopeKind) -> None:
+def who_of(principal: Principal) -> str:
+    """Whom histories name: the caller, or where nobody is asked, the user of this process."""
+    return current_user() if principal is ANONYMOUS else principal.name
+
+
+def require_everything(principal: Principal, kind: ScopeKind) -> None:
     """See that the caller reaches all things of a kind, for what belongs to none of them.
 
     Raises:
         HttpError: its token has scopes that do not (403).
     """
-    principal = principal_of(request)
     if not principal.everything(kind):
         problem = f"expected a token that reaches everything of {kind!r} (no scopes, or {kind}:*)"
         raise HttpError(403, "PermissionDenied", f"{problem}; {principal.name} does not", code="permission_denied")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import BakeoffError, MissingExtraError, UsageError
 from bakeoff.core.types import Json
-from bakeoff.monitor.signals import reports, to_json
+from bakeoff.monitor.signals import latest, to_json
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -118,8 +118,8 @@ class _Tools:
     async def signals(self, endpoint: str = "") -> dict[str, Any]:
         """What monitoring saw last on an endpoint (the project's own by default): drift, quality, errors, latency."""
         name = endpoint or self._project.endpoint
-        seen = await asyncio.to_thread(lambda: reports(self._project.records.documents, name)[:1])
-        return {"endpoint": name, "report": to_json(seen[0]) if seen else None}
+        report = await asyncio.to_thread(lambda: latest(self._project.records.documents, name))
+        return {"endpoint": name, "report": None if report is None else to_json(report)}
 
     async def endpoints(self) -> dict[str, Any]:
         """What answers on each endpoint, with which share, and the last changes."""

@@ -32,6 +32,8 @@ class Guarded(Protocol):
 def access(of: Guarded, *, secure: bool) -> tuple[TokenAuthenticator | None, SignIn | None]:
     """What says who calls, and how people sign in; None of both where nobody is asked.
 
+    Where people have neither accounts nor a provider, there is nothing to sign in with: browsers ask for a token.
+
     Raises:
         UsageError: the provider's settings make no sense.
     """
@@ -45,9 +47,12 @@ def access(of: Guarded, *, secure: bool) -> tuple[TokenAuthenticator | None, Sig
     except MissingExtraError:  # without accounts, people have tokens
         accounts = None
     openid = None if config.openid is None else wiring.provider(config.openid, os.environ, clock)
+    if accounts is None and openid is None:
+        return TokenAuthenticator(tokens, secure=secure), None
     sessions = wiring.open_sessions(config, documents, clock)
     people = SignIn(
         sessions=sessions,
+        tokens=tokens,
         accounts=accounts,
         openid=openid,
         roles=config.openid.roles if config.openid else {},

@@ -8,17 +8,19 @@ with TLS `__Host-` (Secure, of this host alone). Each sign-in makes a new one, s
 import hmac
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from bakeoff.core.principals import Principal
 from bakeoff.web.problems import HttpError
 
-__all__ = ["PAGE_HEADERS", "SAFE_METHODS", "cookie_of", "local_target", "require_form", "require_same_origin"]
-__all__ += ["set_cookie"]
+__all__ = ["PAGE_HEADERS", "SAFE_METHODS", "cookie_of", "form_of", "local_target", "require_form"]
+__all__ += ["require_same_origin", "set_cookie"]
 
 NAME = "bakeoff_session"
+MOST_FORM = 1 << 20
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PAGE_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; "
@@ -58,6 +60,25 @@ def set_cookie(response: Response, value: str, *, secure: bool, seconds: int, na
         httponly=True,
         samesite="lax",
     )
+
+
+async def form_of(request: Request, *, most_bytes: int = MOST_FORM) -> dict[str, str]:
+    """The fields of a form that a browser sent.
+
+    Raises:
+        HttpError: it is no form (415, 400), or too large (413).
+    """
+    if request.headers.get("content-type", "").split(";")[0] != "application/x-www-form-urlencoded":
+        raise HttpError(415, "BadRequest", "expected a form (application/x-www-form-urlencoded)")
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > most_bytes:
+            raise HttpError(413, "TooLarge", f"expected a form of at most {most_bytes} bytes")
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True))
+    except UnicodeDecodeError:
+        raise HttpError(400, "BadRequest", "expected a form in UTF-8") from None
 
 
 def require_form(principal: Principal, token: str | None) -> None:

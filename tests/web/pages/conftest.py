@@ -12,7 +12,7 @@ from bakeoff import Project
 from bakeoff.core import plugins
 from bakeoff.core.records import Metric, RunChange, RunInput
 from bakeoff.project import wiring
-from bakeoff.web.pages.app import page_routes
+from bakeoff.web.pages.app import Pages
 from bakeoff.web.tracking import traces
 from bakeoff.web.tracking.app import create_tracking_app
 from bakeoff.web.tracking.context import Tracking
@@ -46,7 +46,7 @@ def opened(folder, scratch):
     project = Project(folder)
     tracking = Tracking(records=project.records, blobs=project.blobs, clock=wiring.now_ms, scratch=scratch)
     tracking.prepare()
-    app = create_tracking_app(tracking, pages=page_routes(tracking, project))
+    app = create_tracking_app(tracking, pages=Pages(tracking, project).routes())
     return SimpleNamespace(project=project, tracking=tracking, app=app)
 
 

@@ -2,7 +2,8 @@
 
 import math
 
-from bakeoff.web.pages.drawing import Bar, Dot, DrawnLine, columns, dots, interval, lines, sampled
+from bakeoff.web.pages.drawing import Bar, Dot, DrawnLine, columns, dots, interval, lines, sampled, span_of
+from bakeoff.web.pages.site import when
 
 
 def test_a_sample_keeps_the_ends_and_every_peak():
@@ -50,3 +51,19 @@ def test_columns_are_as_high_as_their_share_of_the_highest():
     drawn = str(columns([Bar(title="a", value=2, bad=1), Bar(title="b", value=4)], description="t", first="", last=""))
     assert 'y="50.00%" height="50.00%"' in drawn
     assert 'class="bad" x="0.00%" width="42.50%" y="75.00%" height="25.00%"' in drawn
+
+
+def test_the_largest_numbers_and_steps_still_have_a_place():
+    far = [DrawnLine(name="a", colour=0, points=[(0, 1.7e308), (1, -1.7e308)])]
+    drawn = str(lines(far, description="t"))
+    assert 'points="0.0,' in drawn
+    assert ("nan" in drawn, "inf" in drawn) == (False, False)
+    one = str(lines([DrawnLine(name="a", colour=0, points=[(2**62, 1.0)])], description="t"))
+    assert 'points="500.0,500.0 500.0,500.0"' in one
+    low, high = span_of([1.79e308])
+    assert low < high < math.inf
+
+
+def test_a_time_that_no_calendar_has_is_a_number():
+    assert (str(when(-1e14)), str(when(1e300)), str(when(None))) == ("-1e+14 ms", "1e+300 ms", "–")
+    assert str(when(-1)).startswith('<time datetime="1969-12-31T23:59:59Z"')

@@ -7,20 +7,34 @@ from types import SimpleNamespace
 import pytest
 from starlette.testclient import TestClient
 
+from bakeoff import Project
 from bakeoff.actions.disagreement import Disagreement, DisagreementRow
 from bakeoff.core.queries import Query
-from bakeoff.core.records import RunChange
+from bakeoff.core.records import Metric, RunChange
+from bakeoff.feedback.review import ReviewBatch, ReviewQueue, ReviewRow
+from bakeoff.project import wiring
 from bakeoff.results.candidate import Slice
 from bakeoff.security.roles import Roles
 from bakeoff.security.tokens import AccessTokens
+from bakeoff.testing.memory import MemoryRecords
 from bakeoff.web.auth import TokenAuthenticator
-from bakeoff.web.pages.app import page_routes
+from bakeoff.web.pages.app import Pages
 from bakeoff.web.pages.calls import address
 from bakeoff.web.pages.site import POLICY, Site
 from bakeoff.web.pages.verdict import _slices
 from bakeoff.web.tracking.app import create_tracking_app
+from bakeoff.web.tracking.context import Tracking
 
 OWN = {"origin": "http://testserver"}
+EMPTY = """
+[project]
+name = "empty"
+task = "classification"
+[data]
+source = "films.csv"
+target = "liked"
+[candidates.linear]
+"""
 FREE = {"href", "src", "action"}
 """Attributes that could lead out, or run something."""
 
@@ -96,7 +110,7 @@ def test_live_quality_names_its_metric(client, filled):
 
 
 def test_records_without_a_project_have_runs_and_traces(filled):
-    app = create_tracking_app(filled.tracking, pages=page_routes(filled.tracking))
+    app = create_tracking_app(filled.tracking, pages=Pages(filled.tracking).routes())
     with TestClient(app) as client:
         assert "No project is open here" in client.get("/").text
         assert client.get("/runs").status_code == client.get("/traces").status_code == 200
@@ -280,7 +294,7 @@ def test_slices_begin_with_the_weakest_by_the_metric_that_they_have(decided, fir
 
 def test_callers_see_what_they_reach_and_are_offered_what_they_may(filled):
     tokens = AccessTokens(filled.project.records.documents, Roles({}), filled.tracking.clock)
-    pages = page_routes(filled.tracking, filled.project)
+    pages = Pages(filled.tracking, filled.project).routes()
     app = create_tracking_app(filled.tracking, authenticator=TokenAuthenticator(tokens), pages=pages)
 
     def caller(*roles, scopes=()):
@@ -347,7 +361,7 @@ def test_people_who_sign_in_send_forms_of_their_session(filled):
     wiring.people(auth, documents, wiring.now_ms).add("ada", "correct horse battery", roles=["contributor"])
     here = SimpleNamespace(records=filled.project.records, auth=auth)
     authenticator, people = access(here, secure=True)
-    pages = [*page_routes(filled.tracking, filled.project), *people.routes()]
+    pages = [*Pages(filled.tracking, filled.project).routes(), *people.routes()]
     app = create_tracking_app(filled.tracking, authenticator=authenticator, pages=pages)
     same, browses = {"origin": "https://pages.example"}, {"sec-fetch-dest": "document"}
     with TestClient(app, base_url="https://pages.example", follow_redirects=False) as client:
@@ -376,3 +390,139 @@ def test_a_run_whose_only_tag_is_its_note_has_no_tags(client, filled):
     page = client.get(f"/runs/{run.run_id}").text
     records.runs.apply([RunChange(run_id=run.run_id, lifecycle="deleted")])
     assert ("alone" in page, "None were set." in page) == (True, True)
+
+
+def asking(filled):
+    """The pages for callers with tokens, and what makes the headers of one."""
+    tokens = AccessTokens(filled.project.records.documents, Roles({}), filled.tracking.clock)
+    pages = Pages(filled.tracking, filled.project).routes()
+    app = create_tracking_app(filled.tracking, authenticator=TokenAuthenticator(tokens), pages=pages)
+
+    def caller(*roles, scopes=()):
+        return {"authorization": f"Bearer {tokens.create('x', roles=roles, scopes=scopes)[1]}", **OWN}
+
+    return app, caller
+
+
+def test_the_overview_is_for_who_reaches_all_that_it_shows(filled):
+    app, caller = asking(filled)
+    with TestClient(app) as client:
+        for scopes in (["endpoint:films"], ["endpoint:*"], ["experiment:*"], ["model:*"]):
+            for at in ("/", "/overview/live"):
+                assert client.get(at, headers=caller("viewer", scopes=scopes)).status_code == 403, (at, scopes)
+        nearly = client.get("/", headers=caller("viewer", scopes=["endpoint:*", "experiment:*"]))
+        everything = client.get("/", headers=caller("viewer"))
+        assert (nearly.status_code, everything.status_code) == (200, 200)
+        changes = '<span class="muted">by '
+        happened = [page.text.split('id="happened"')[1] for page in (nearly, everything)]
+        assert [changes in each for each in happened] == [False, True]  # changes are of models, too
+        assert all("/runs/" in each for each in happened)
+
+
+def test_pages_of_models_and_of_the_loop_name_no_endpoint_out_of_reach(filled):
+    app, caller = asking(filled)
+    live = filled.project.endpoints.show().live
+    at = f"/models/films/{live.number}"
+    with TestClient(app) as client:
+        models, both = caller("admin", scopes=["model:*"]), caller("admin", scopes=["model:*", "endpoint:films"])
+        assert ["live on films" in client.get("/models", headers=each).text for each in (models, both)] == [False, True]
+        assert ["/endpoints/films" in client.get(at, headers=each).text for each in (models, both)] == [False, True]
+        loop, whole = caller("admin", scopes=["experiment:*"]), caller("admin")
+        assert ["films: canary" in client.get("/loop", headers=each).text for each in (loop, whole)] == [False, True]
+        assert client.post("/loop/decide", data={"what": "approve"}, headers=loop).status_code == 403
+
+
+def test_callers_of_another_endpoint_or_model_have_theirs(filled):
+    app, caller = asking(filled)
+    project, records = filled.project, filled.project.records
+    project.endpoints.create("mail")
+    records.versions.register("model", "letters", "c" * 64)
+    queue = ReviewQueue(records.documents, filled.tracking.clock, lease_ms=60_000)
+    batch = {"id": "ofmail", "endpoint": "mail", "created_by": "x", "rows": 1, "random": 0, "population": 1}
+    row = ReviewRow(batch="ofmail", position=0, id="p", endpoint="mail", model_version="m/1", row={}, answer="eleven")
+    queue.add(ReviewBatch(**batch, created_ms=1), [row])
+    with TestClient(app, follow_redirects=False) as client:
+        mail, films = (caller("admin", scopes=[f"endpoint:{name}"]) for name in ("mail", "films"))
+        listed = client.get("/endpoints", headers=mail)
+        assert (listed.status_code, "/endpoints/mail" in listed.text, "/endpoints/films" in listed.text) == (
+            200,
+            True,
+            False,
+        )
+        letters = client.get("/models", headers=caller("viewer", scopes=["model:letters"]))
+        assert (letters.status_code, "letters/1" in letters.text, "films" in letters.text) == (200, True, False)
+        assert client.get("/models?name=films", headers=caller("viewer", scopes=["model:letters"])).status_code == 404
+        batches = client.get("/review", headers=mail)
+        assert (batches.status_code, "ofmail" in batches.text, filled.batch in batches.text) == (200, True, False)
+        assert client.post("/review/pick", data={"budget": "1"}, headers=mail).status_code == 403
+        other = client.post("/review/take", data={"batch": ""}, headers=films)
+        assert (other.status_code, "ofmail" in other.headers["location"]) == (303, False)
+        assert client.post("/review/take", data={"batch": "ofmail"}, headers=films).status_code == 404
+        assert client.get("/review/ofmail/0", headers=films).status_code == 404
+        unknown = client.post("/review/take", data={"batch": "nothing"}, headers=mail)
+        assert (unknown.status_code, "ofmail" in unknown.text, filled.batch in unknown.text) == (404, True, False)
+        taken = client.post("/review/take", data={"batch": ""}, headers=mail)
+        assert taken.headers["location"] == "/review/ofmail/0"
+        page = client.get("/review/ofmail/0", headers=mail).text
+        assert '<textarea name="label" rows="3" required></textarea>' in page  # the model's answer would sway people
+    project.review.close("ofmail")
+
+
+def test_the_audit_log_names_the_caller_of_a_page_for_all_that_it_changes(filled):
+    app, caller = asking(filled)
+    project = filled.project
+    other = next(
+        each for each in project.models() if f"films/{each.number}" != project.endpoints.show().live.model_version
+    )
+    before = len(list(project.audit.records()))
+    with TestClient(app) as client:
+        operator = caller("operator")
+        client.post("/review/pick", data={"budget": "1"}, headers=operator)
+        client.post(
+            "/endpoints/films/change", data={"what": "release", "model": f"films/{other.number}"}, headers=operator
+        )
+        client.post("/endpoints/films/change", data={"what": "undo"}, headers=operator)
+    records = list(project.audit.records())[before:]
+    assert {each.who for each in records} == {"token x"}
+    assert {"review_batches written", "endpoint release", "model alias moved"} <= {each.action for each in records}
+
+
+def test_numbers_and_times_of_a_client_end_no_page(client, filled):
+    records = filled.project.records
+    experiment = records.experiments.search(Query(limit=1)).items[0].experiment_id
+    run = records.runs.start(experiment, "far", start_ms=-(10**14))
+    values = [("huge", 1e308, 0), ("huge", -1e308, 1), ("late", 1.0, 2**62), ("tiny", 5e-324, 1)]
+    metrics = [Metric(key=key, value=value, step=step) for key, value, step in values]
+    records.runs.apply([RunChange(run_id=run.run_id, metrics=metrics)])
+    answers = [client.get(f"/runs/{run.run_id}"), client.get(address("/runs", filter="run_name = 'far'"))]
+    records.runs.apply([RunChange(run_id=run.run_id, lifecycle="deleted")])
+    assert [each.status_code for each in answers] == [200, 200]
+    assert answers[0].text.count("<polyline") == 3
+
+
+def test_an_old_bake_off_is_listed_after_many_other_runs(empty, monkeypatch):
+    records = MemoryRecords(empty.tracking.clock)
+    experiment = records.experiments.open("empty").experiment_id
+    old = records.runs.start(experiment, "bake-off", tags={"bakeoff.kind": "pass"}, start_ms=1)
+    records.runs.apply([RunChange(run_id=old.run_id, status="FINISHED")])
+    running = records.runs.start(experiment, "bake-off", tags={"bakeoff.kind": "pass"}, start_ms=2)
+    for at in range(501):
+        records.runs.start(experiment, f"other {at}")
+    monkeypatch.setitem(empty.project._opened, "records", records)
+    assert [each.run_id for each in empty.project.bake_offs()] == [running.run_id, old.run_id]
+    assert [each.run_id for each in empty.project.bake_offs(finished=True, limit=1)] == [old.run_id]
+    with TestClient(empty.app) as client:
+        assert f"/runs/{old.run_id}" in client.get("/loop").text
+
+
+def test_an_endpoint_that_services_answer_says_so(tmp_path):
+    upstreams = (
+        '[{ url = "http://127.0.0.1:9/v1", model = "small" }, { url = "http://127.0.0.1:9/v1", model = "large" }]'
+    )
+    (tmp_path / "bakeoff.toml").write_text(f"{EMPTY}\n[endpoints.chat]\nupstreams = {upstreams}\n")
+    with Project(tmp_path) as project:
+        tracking = Tracking(records=project.records, blobs=project.blobs, clock=wiring.now_ms, scratch=tmp_path)
+        with TestClient(create_tracking_app(tracking, pages=Pages(tracking, project).routes())) as client:
+            listed, page = client.get("/endpoints").text, client.get("/endpoints/chat").text
+    assert ("asks small, then large" in listed, "nothing released" in listed) == (True, False)
+    assert ("Services answer" in page, "is released" in page) == (True, False)

@@ -30,7 +30,8 @@ from bakeoff.prepare.text.plain_text import plain, plain_texts
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["PersonalMark", "PiiKind", "RedactPiiParams", "count_pii", "find_pii", "marked", "redact_pii", "redactor"]
+__all__ = ["PersonalMark", "PiiKind", "RedactPiiParams", "count_pii", "find_pii", "marked", "redact_pii"]
+__all__ += ["redacting", "redactor"]
 
 # The labels of spaCy's pipelines: OntoNotes (English, …) and WikiNER (most other languages).
 ENTITY_LABELS: dict[str, EntityKind] = {
@@ -45,6 +46,11 @@ ENTITY_LABELS: dict[str, EntityKind] = {
 LEAST_KEY = 16
 
 
+def redacting(steps: Sequence[Json]) -> list[Json]:
+    """Those of the steps that redact personal data."""
+    return [step for step in steps if (step.get("name") if isinstance(step, dict) else step) == redact_pii.name]
+
+
 def redactor(steps: Sequence[Json]) -> Callable[[Json], Json]:
     """What the steps `redact_pii` among these do to texts, for any value of JSON and every text within it.
 
@@ -53,7 +59,7 @@ def redactor(steps: Sequence[Json]) -> Callable[[Json], Json]:
     """
     from bakeoff.prepare.steps import preparation
 
-    own = [step for step in steps if (step.get("name") if isinstance(step, dict) else step) == redact_pii.name]
+    own = redacting(steps)
     if not own:
         return lambda value: value
     column = Column(name="text", kind="text", dtype="String")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,9 +13,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from bakeoff.core.errors import BakeoffError
-from bakeoff.core.principals import ANONYMOUS, Permission
-from bakeoff.security.audit import current_user
-from bakeoff.security.audited import audited
+from bakeoff.core.principals import Permission
+from bakeoff.security.audited import acting
 from bakeoff.web.auth import origin_of, principal_of
 from bakeoff.web.pages import compare, data, endpoints, models, overview, review, runs, story, traces, verdict, views
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
@@ -23,20 +22,19 @@ from bakeoff.web.pages.site import Site
 from bakeoff.web.pages.traffic import Traffic
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, error_body, status_of
-from bakeoff.web.sessions import require_form, require_same_origin
+from bakeoff.web.sessions import form_of, local_target, require_form, require_same_origin
 from bakeoff.web.tracking.context import Tracking
-from bakeoff.web.tracking.reach import within_reach
+from bakeoff.web.tracking.reach import tracking_of
 from bakeoff.web.tracking.wire import TrackingError
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
 
-__all__ = ["PAGES", "PageRoute", "Pages", "page_routes"]
+__all__ = ["PAGES", "PageRoute", "Pages"]
 
 logger = logging.getLogger(__name__)
 
 Does: TypeAlias = Callable[[PageCall], Shown | Redirect | Response]
-MOST_FORM = 1 << 20
 SERVER_ERROR = 500
 
 
@@ -99,13 +97,8 @@ PAGES: tuple[PageRoute, ...] = (
 )
 
 
-def page_routes(tracking: Tracking, project: "Project | None" = None) -> list[Route]:
-    """The routes of all pages; without a project, those of the records show something."""
-    return Pages(tracking, project).routes()
-
-
 class Pages:
-    """The pages of records, and of their project if they are of one."""
+    """The pages of records, and of their project if they are of one; without, those of the records show something."""
 
     def __init__(self, tracking: Tracking, project: "Project | None" = None) -> None:
         self._site, self._tracking, self._project = Site(), tracking, project
@@ -139,31 +132,27 @@ class Pages:
             form: Mapping[str, str] = {}
             if page.method == "POST":
                 require_same_origin(request.headers, request.url.scheme)
-                form = await _form_of(request)
+                form = await form_of(request)
                 require_form(principal_of(request), form.get("csrf"))
             return await run_in_threadpool(self._answered, page, request, form)
 
         return endpoint
 
     def _answered(self, page: PageRoute, request: Request, form: Mapping[str, str]) -> Response:
-        principal, tracking = principal_of(request), self._tracking
-        if page.needs != "read":
-            who = current_user() if principal is ANONYMOUS else principal.name
-            records = audited(tracking.records, tracking.clock, who=who, origin=origin_of(request))
-            tracking = replace(tracking, records=records)
         call = PageCall(
             query=request.query_params,
             form=form,
             path={**request.path_params, "here": request.url.path},
-            principal=principal,
-            tracking=within_reach(tracking, principal),
+            principal=principal_of(request),
+            tracking=tracking_of(self._tracking, request, page.needs),
             now_ms=self._tracking.clock(),
             alone=request.headers.get("sec-fetch-dest") == "document",
             of_project=self._project,
             traffic=self._traffic,
         )
         try:
-            made = page.does(call)
+            with acting(call.who, origin_of(request)):  # the project's own records are this process's user's
+                made = page.does(call)
             if isinstance(made, Redirect):
                 return RedirectResponse(_with_done(made), status_code=303)
             if isinstance(made, Shown):
@@ -184,26 +173,11 @@ class Pages:
         return self._site.response(call, Shown(template="problem.html", values=values), status=status_of(error))
 
 
-async def _form_of(request: Request) -> Mapping[str, str]:
-    if request.headers.get("content-type", "").split(";")[0] != "application/x-www-form-urlencoded":
-        raise HttpError(415, "BadRequest", "expected a form (application/x-www-form-urlencoded)")
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_FORM:
-            raise HttpError(413, "TooLarge", f"expected a form of at most {MOST_FORM} bytes")
-    try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True))
-    except UnicodeDecodeError:
-        raise HttpError(400, "BadRequest", "expected a form in UTF-8") from None
-
-
 def _with_done(made: Redirect) -> str:
     """The address, always one of this site, with what was done."""
     parts = urlsplit(made.url)
-    path = parts.path if parts.path.startswith("/") and not parts.path.startswith("//") else "/"
     query = [(key, value) for key, value in parse_qsl(parts.query) if key != "done"]
     listed: dict[str, Sequence[str]] = {}
     for key, value in [*query, *([("done", made.done)] if made.done else [])]:
         listed[key] = [*listed.get(key, ()), value]
-    return address(path, **listed)
+    return address(local_target(parts.path), **listed)

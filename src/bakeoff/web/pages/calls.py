@@ -8,13 +8,14 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from bakeoff.core.errors import UsageError
-from bakeoff.core.principals import ANONYMOUS, Permission, Principal, ScopeKind
+from bakeoff.core.principals import Permission, Principal, ScopeKind
 from bakeoff.core.protocols import RecordStore
-from bakeoff.security.audit import current_user
+from bakeoff.web.auth import require_everything, who_of
 from bakeoff.web.problems import HttpError
 from bakeoff.web.tracking.context import Tracking
 
 if TYPE_CHECKING:
+    from bakeoff.project.endpoints import EndpointStatus
     from bakeoff.project.project import Project
     from bakeoff.web.pages.traffic import Traffic
 
@@ -60,11 +61,11 @@ class PageCall:
         """The records within the caller's reach."""
         return self.tracking.records
 
-    def project(self, kind: ScopeKind, name: str | None = None) -> "Project":
-        """The project, for a caller that reaches a thing of a kind in it (without a name: all of that kind).
+    def any_project(self) -> "Project":
+        """The project, for a page that shows of it what the caller reaches.
 
         Raises:
-            HttpError: there is no project (404), or it is out of the caller's reach (403).
+            HttpError: there is no project (404).
         """
         if self.of_project is None:
             raise HttpError(
@@ -73,24 +74,29 @@ class PageCall:
                 "expected a project, but this server was started on records alone: start 'bakeoff ui' in the folder "
                 "of a project to see its verdicts, endpoints and loop",
             )
-        known = self.principal.everything(kind) if name is None else self.principal.reaches(kind, name)
-        if not known:
-            raise HttpError(403, "PermissionDenied", f"expected a caller that reaches {kind}:{name or '*'}")
         return self.of_project
 
-    def principal_reaches_all(self) -> None:
-        """See that the caller reaches all experiments, for what belongs to none of them.
+    def project(self, kind: ScopeKind, name: str | None = None) -> "Project":
+        """The project, for a caller that reaches a thing of a kind in it (without a name: all of that kind).
 
         Raises:
-            HttpError: it does not (403).
+            HttpError: there is no project (404), or it is out of the caller's reach (403).
         """
-        if not self.principal.everything("experiment"):
-            raise HttpError(403, "PermissionDenied", "expected a caller that reaches everything: experiment:*")
+        project = self.any_project()
+        if name is None:
+            require_everything(self.principal, kind)
+        elif not self.principal.reaches(kind, name):
+            raise HttpError(403, "PermissionDenied", f"expected a caller that reaches {kind}:{name}")
+        return project
+
+    def endpoints(self, project: "Project") -> "list[EndpointStatus]":
+        """The project's endpoints within the caller's reach."""
+        return [each for each in project.endpoints.all() if self.principal.reaches("endpoint", each.name)]
 
     @property
     def who(self) -> str:
-        """Whom a history names: the caller, or where nobody is asked, the user of this process."""
-        return current_user() if self.principal is ANONYMOUS else self.principal.name
+        """Whom a history names."""
+        return who_of(self.principal)
 
     def may(self, permission: Permission) -> bool:
         """Whether the caller may do something, so that what one may not is not offered."""

@@ -10,7 +10,8 @@ from bakeoff.core.queries import Query, attribute
 from bakeoff.core.records import Run
 from bakeoff.metrics.registry import is_higher_better
 from bakeoff.web.pages.calls import PageCall, Shown, address
-from bakeoff.web.pages.runs import NOTE, curve
+from bakeoff.web.pages.runs import curve
+from bakeoff.web.tracking.runs import NOTE
 
 __all__ = ["compare", "curves", "paired", "rows"]
 
@@ -27,7 +28,7 @@ def _chosen(call: PageCall, *, most: int = MOST) -> list[Run]:
     ids = list(dict.fromkeys(call.query.getlist("run")))
     if not FEWEST <= len(ids) <= most:
         raise UsageError(
-            f"run: expected 2 to {most} runs to compare, received {len(ids)}: choose them on the page of runs"
+            f"run: expected {FEWEST} to {most} runs to compare, received {len(ids)}: choose them on the page of runs"
         )
     known = call.records.runs.search(
         Query(where=attribute("run_id", "in", tuple(ids)), lifecycle=None, limit=most)
@@ -71,7 +72,6 @@ def compare(call: PageCall) -> Shown:
             "toggled": address("/compare", run=ids, baseline=ids[0], all="" if everything else "1"),
             "paired_url": address("/compare/paired", run=ids[:MOST_PAIRED]) if len(candidates) > 1 else None,
             "rows_url": address("/compare/rows", run=[each.run_id for each in candidates[:2]]),
-            "candidates": candidates,
             "note_key": NOTE,
             "back": str(address("/compare", run=ids, baseline=ids[0])),
         },

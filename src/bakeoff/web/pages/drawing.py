@@ -19,6 +19,8 @@ COLOURS = 8
 TICKS = 4
 EDGE = 0.05
 BOX = 1000
+LARGEST = 8e307
+"""A range from its negative to it still has a length; what is beyond lies on the edge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ def span_of(values: Iterable[float | None]) -> tuple[float, float]:
     known = [each for each in values if each is not None and math.isfinite(each)]
     if not known:
         return 0.0, 1.0
-    low, high = min(known), max(known)
+    low, high = (max(-LARGEST, min(LARGEST, each)) for each in (min(known), max(known)))
     room = (high - low) * EDGE or abs(high) * EDGE or 1.0
     return low - room, high + room
 
@@ -232,7 +234,8 @@ def _exact(values: Iterable[float]) -> tuple[float, float]:
     if not known:
         return 0.0, 1.0
     low, high = min(known), max(known)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    room = 0.0 if high > low else max(0.5, abs(low) * EDGE)
+    return low - room, high + room
 
 
 def _place(value: float, span: tuple[float, float]) -> float:

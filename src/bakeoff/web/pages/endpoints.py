@@ -16,7 +16,6 @@ from bakeoff.serve.inputs import Gaps
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, number_of
 from bakeoff.web.pages.drawing import Bar, DrawnLine, columns, lines
 from bakeoff.web.pages.traffic import Minute
-from bakeoff.web.problems import HttpError
 
 if TYPE_CHECKING:
     from bakeoff.project.endpoints import EndpointStatus, ProjectEndpoints
@@ -31,8 +30,7 @@ SPANS = {"hour": (60, 60), "day": (24 * 60, 48)}
 
 def listing(call: PageCall) -> Shown:
     """All endpoints that the caller reaches."""
-    project = call.project("endpoint", None if call.of_project is None else call.of_project.endpoint)
-    listed = [each for each in project.endpoints.all() if call.principal.reaches("endpoint", each.name)]
+    listed = call.endpoints(call.any_project())
     traffic = call.traffic
     assert traffic is not None
     rows = {each.name: sum(minute.rows for minute in traffic.of(each.name)) for each in listed}
@@ -43,8 +41,8 @@ def one(call: PageCall) -> Shown:
     """One endpoint."""
     name = call.path["name"]
     project = call.project("endpoint", name)
-    live = next((each.live for each in project.endpoints.all() if each.name == name), None)
-    own = name == project.endpoint
+    values = _values(call, name)
+    live, own = values["status"].live, name == project.endpoint
     signature = None if live is None else signature_of(project.records.versions, live.model_version)
     return Shown(
         template="endpoint.html",
@@ -54,8 +52,7 @@ def one(call: PageCall) -> Shown:
             "own": own,
             "fields": [] if signature is None else [field_of(each) for each in signature.inputs],
             "task": project.config.project.task,
-            "answer": None,
-            **_values(call, name),
+            **values,
         },
     )
 
@@ -198,9 +195,9 @@ def change(call: PageCall) -> Redirect:
 def answering(status: "EndpointStatus") -> str:
     """What answers on an endpoint now, and what beside it."""
     if status.live is None:
-        return f"nothing answers on {status.name}"
-    beside = [f"{each.status} {each.model_version} ({each.percent})" for each in status.routes[1:]]
-    return f"{status.live.model_version} answers on {status.name}" + "".join(f", {each}" for each in beside)
+        services = ", then ".join(status.upstreams)
+        return f"{services} is asked on {status.name}" if services else f"nothing answers on {status.name}"
+    return ", ".join([f"{status.live.model_version} answers on {status.name}", *status.beside])
 
 
 def lacking(gaps: Gaps) -> str:
@@ -291,10 +288,7 @@ def _value(text: str) -> Json:
 
 def prediction(call: PageCall) -> Shown:
     """One prediction: the row, the answer, what was said of it, and what made the model."""
-    known = call.of_project
-    if known is None:
-        call.project("endpoint")
-        raise AssertionError("there is no project")
+    known = call.any_project()
     logged = known.events.get(PredictionEvent, [call.path["id"]])
     if not logged or not call.principal.reaches("endpoint", logged[0].endpoint):
         raise NotFoundError(f"expected the id of a logged prediction, received {call.path['id'][:80]!r}")
@@ -316,10 +310,7 @@ def prediction(call: PageCall) -> Shown:
 
 def feedback(call: PageCall) -> Redirect:
     """Say what was true of a prediction."""
-    known = call.of_project
-    identity, label = call.path["id"], call.form.get("label", "").strip()
-    if known is None:
-        raise HttpError(404, "NotFoundError", "expected a project")
+    known, identity, label = call.any_project(), call.path["id"], call.form.get("label", "").strip()
     if not label:
         raise UsageError("label: expected what is true, received nothing")
     recorded = known.feedback(

@@ -18,15 +18,16 @@ MOST_NAMES, MOST_ALIAS = 200, 80
 
 
 def listing(call: PageCall) -> Shown:
-    """The versions of the project's model, and the names of others."""
-    project = call.project("model", None if call.of_project is None else call.of_project.config.project.name)
-    name = call.query.get("name") or project.config.project.name
-    if not call.principal.reaches("model", name):
-        raise NotFoundError(f"expected a registered model, found none called {name[:80]!r}")
-    names = call.records.versions.registered(Query(where=attribute("kind", "=", "model"), limit=MOST_NAMES)).items
+    """The versions of the project's model, and the names of others; of a caller out of its reach, of another."""
+    project, wanted = call.any_project(), call.query.get("name", "")
+    registered = call.records.versions.registered(Query(where=attribute("kind", "=", "model"), limit=MOST_NAMES)).items
+    names, own = [each.name for each in registered], project.config.project.name
+    name = wanted or (own if call.principal.reaches("model", own) else next(iter(names), own))
+    if wanted and not call.principal.reaches("model", wanted):
+        raise NotFoundError(f"expected a registered model, found none called {wanted[:80]!r}")
     versions = all_versions(call.records.versions, "model", name)
     live: dict[str, list[str]] = {}
-    for status in project.endpoints.all():
+    for status in call.endpoints(project):
         for each in status.routes:
             live.setdefault(each.model_version, []).append(f"{each.status} on {status.name}")
     return Shown(
@@ -34,12 +35,12 @@ def listing(call: PageCall) -> Shown:
         values={
             "title": "Models",
             "name": name,
-            "names": [each.name for each in names],
+            "names": names,
             "versions": versions,
             "live": live,
             "label": label,
             "metric": _metric(project.config.decide.metric, versions),
-            "own": name == project.config.project.name,
+            "champion": CHAMPION,
         },
     )
 
@@ -65,14 +66,15 @@ def one(call: PageCall) -> Shown:
     version = _version(call)
     project = call.project("model", version.name)
     made = lineage(call.records.versions, version)
+    endpoints = {status.name: status for status in call.endpoints(project)}
     serving = [
-        (status.name, each)
-        for status in project.endpoints.all()
+        (name, each)
+        for name, status in endpoints.items()
         for each in status.routes
         if each.model_version == label(version)
     ]
-    own = version.name == project.config.project.name
-    here = next((each for each in project.endpoints.all() if each.name == project.endpoint), None)
+    own = version.name == project.config.project.name and call.principal.reaches("endpoint", project.endpoint)
+    here = endpoints.get(project.endpoint)
     return Shown(
         template="model.html",
         values={

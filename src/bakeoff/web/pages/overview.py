@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from bakeoff.core.principals import SCOPE_KINDS
 from bakeoff.core.records import Run
 from bakeoff.loop.stored_outcome import LAST, PASSES
 from bakeoff.web.pages.calls import PageCall, Shown
@@ -48,15 +49,16 @@ def live(call: PageCall) -> Shown:
 
 
 def _values(call: PageCall) -> Mapping[str, Any]:
-    project = call.project("endpoint", None if call.of_project is None else call.of_project.endpoint)
+    project = call.project("experiment")
+    call.project("endpoint", project.endpoint)
     assert call.traffic is not None
     now = picture(project, call.traffic, call.now_ms)
+    audit = now.audit if all(map(call.principal.everything, SCOPE_KINDS)) else ()  # it is of all that there is
     return {
-        "project": project,
         **{each.name: getattr(now, each.name) for each in fields(now)},
         "chart": traffic_chart(now.minutes),
         "sums": sums(now.minutes),
-        "happened": _happened(now.audit, project.runs(limit=RUNS)),
+        "happened": _happened(audit, project.runs(limit=RUNS)),
     }
 
 
@@ -101,7 +103,7 @@ def picture(project: "Project", traffic: Traffic, now_ms: int) -> Picture:
         stages=_stages(status, endpoint, sums(minutes), now_ms),
         signals=status.signals,
         next=_next(project, now_ms),
-        audit=list(reversed(list(project.audit.records())[-AUDITED:])),
+        audit=project.audit.last(AUDITED)[::-1],
         feedback=traffic.feedback(),
     )
 
@@ -178,15 +180,18 @@ def _run_stage(newest: Run | None, now_ms: int, *, running: bool) -> StageState:
 
 
 def _release_stage(endpoint: "EndpointStatus | None") -> StageState:
+    if endpoint is not None and endpoint.upstreams:
+        first, *others = endpoint.upstreams
+        line = f"then {', '.join(others)}" if others else "is asked for everything"
+        return StageState(name="Release", word=first, line=line, url=f"/endpoints/{endpoint.name}", mood="good")
     if endpoint is None or endpoint.live is None:
         return StageState(name="Release", word="nothing live", line="a run releases its winner", url="/endpoints")
-    beside = [f"{each.status} {each.model_version} ({each.percent})" for each in endpoint.routes[1:]]
     return StageState(
         name="Release",
         word=endpoint.live.model_version,
-        line=", ".join(beside) or "answers everything",
+        line=", ".join(endpoint.beside) or "answers everything",
         url=f"/endpoints/{endpoint.name}",
-        mood="warn" if endpoint.paused or beside else "good",
+        mood="warn" if endpoint.paused or endpoint.beside else "good",
     )
 
 

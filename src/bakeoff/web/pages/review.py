@@ -1,11 +1,11 @@
 """The review queue: how far it is, and one row at a time, to be labelled by keyboard."""
 
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from bakeoff.core.errors import BakeoffError, UsageError
+from bakeoff.core.errors import BakeoffError, NotFoundError, UsageError
 from bakeoff.feedback.review import ReviewRow
-from bakeoff.project.review import ProjectReview
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, number_of
 
 __all__ = ["answer", "listing", "pick", "row", "take"]
@@ -14,13 +14,9 @@ MOST_BUDGET = 10_000
 LONGEST = 20_000
 
 
-def _review(call: PageCall) -> ProjectReview:
-    return call.project("endpoint", None if call.of_project is None else call.of_project.endpoint).review
-
-
 def listing(call: PageCall) -> Shown:
     """The batches: how far each is, who answered, and the quality that the answers show."""
-    review = _review(call)
+    review = call.any_project().review
     batches = [each for each in reversed(review.progress()) if call.principal.reaches("endpoint", each.batch.endpoint)]
     estimates: dict[str, Any] = {}
     for each in batches[:5]:
@@ -36,7 +32,10 @@ def pick(call: PageCall) -> Redirect:
     budget = number_of("budget", call.form.get("budget", ""))
     if budget is not None and not (budget.is_integer() and 1 <= budget <= MOST_BUDGET):
         raise UsageError(f"budget: expected a whole number of rows from 1 to {MOST_BUDGET}, received {budget:g}")
-    batch = _review(call).pick(None if budget is None else int(budget), who=call.who)
+    project = call.any_project()
+    batch = call.project("endpoint", project.endpoint).review.pick(
+        None if budget is None else int(budget), who=call.who
+    )
     return Redirect(url="/review", done=f"{batch.rows} rows of {batch.population} are asked for.")
 
 
@@ -46,10 +45,10 @@ def take(call: PageCall) -> Redirect:
 
 
 def _following(call: PageCall, batch: str | None, done: str = "") -> Redirect:
-    review = _review(call)
-    taken = review.next(who=call.who, batch_id=batch)
+    review, reaches = call.any_project().review, partial(call.principal.reaches, "endpoint")
+    taken = review.next(who=call.who, batch_id=batch, reaches=reaches)
     if taken is None and batch is not None:  # of this batch all is done: of another there may be more
-        taken = review.next(who=call.who, batch_id=None)
+        taken = review.next(who=call.who, batch_id=None, reaches=reaches)
     if taken is None:
         return Redirect(url="/review", done="Nothing is left for you to label. Thank you.")
     return Redirect(url=f"/review/{quote(taken.batch)}/{taken.position}", done=done)
@@ -59,14 +58,16 @@ def _row(call: PageCall) -> ReviewRow:
     batch, position = call.path["batch"], call.path["position"]
     if not (position.isascii() and position.isdigit() and len(position) < 9):  # noqa: PLR2004 - as positions are
         raise UsageError(f"expected the position of a row, received {position[:40]!r}")
-    queued = _review(call).row(f"{batch}/{int(position):06d}")
-    call.project("endpoint", queued.endpoint)
+    name = f"{batch}/{int(position):06d}"
+    queued = call.any_project().review.row(name)
+    if not call.principal.reaches("endpoint", queued.endpoint):
+        raise NotFoundError(f"expected a row of the review queue (BATCH/POSITION), received {name!r}")
     return queued
 
 
 def row(call: PageCall) -> Shown:
     """One row: what was asked, what was predicted, why a person is asked, and the answers that there are."""
-    review, queued = _review(call), _row(call)
+    review, queued = call.any_project().review, _row(call)
     progress = next(each for each in review.progress(queued.batch))
     return Shown(
         template="review_row.html",
@@ -84,7 +85,7 @@ def row(call: PageCall) -> Shown:
 
 def answer(call: PageCall) -> Redirect:
     """Take an answer, skip the row, or give it back; then the next one."""
-    review, queued, what = _review(call), _row(call), call.form.get("what", "")
+    review, queued, what = call.any_project().review, _row(call), call.form.get("what", "")
     if what == "skip":
         review.skip(queued, who=call.who)
         return _following(call, queued.batch)

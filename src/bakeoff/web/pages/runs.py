@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -15,13 +15,14 @@ from bakeoff.core.records import Run, RunChange, RunGroup
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
 from bakeoff.web.pages.drawing import DrawnLine, lines
 from bakeoff.web.pages.views import saved
+from bakeoff.web.tracking.runs import NOTE
 
-__all__ = ["RunView", "cell", "count", "curve", "listing", "live", "note", "one", "rows", "titled"]
+__all__ = ["RunView", "cell", "count", "curve", "listing", "live", "note", "one", "rows"]
 
 PAGE, MOST_PAGE, MOST_GROUPS = 50, 500, 200
 MOST_COLUMNS, FIRST_METRICS, FIRST_PARAMS = 40, 4, 3
 MOST_CURVES, MOST_LIVE, MOST_CHILDREN, MOST_EXPERIMENTS = 12, 100, 100, 500
-NOTE, NAME, LONGEST_NOTE = "mlflow.note.content", "mlflow.runName", 8000
+LONGEST_NOTE = 8000
 NEWEST = "start_time DESC"
 PLAIN = {"started": "start_time", "status": "status", "name": "run_name", "duration": None, "experiment": None}
 """Columns that every run has, and how they are sorted by."""
@@ -141,7 +142,6 @@ def _paged(call: PageCall, view: RunView) -> dict[str, Any]:
         "following": page.following,
         "first": int(view.page.partition(".")[2] or 0) + 1 if view.page else 1,
         "keys": _keys(page.items),
-        "best": _best(page.items, columns),
     }
 
 
@@ -218,18 +218,6 @@ def _keys(runs: Sequence[Run]) -> list[str]:
     return ["run_name", "status", "start_time", *sorted(map(_quoted, known))]
 
 
-def _best(runs: Sequence[Run], columns: Sequence[str]) -> Mapping[str, tuple[float, float]]:
-    """The range of each metric on this page, for its bars."""
-    ranges: dict[str, tuple[float, float]] = {}
-    for column in columns:
-        key = column.removeprefix("metrics.")
-        values = [run.metrics[key].value for run in runs if column.startswith("metrics.") and key in run.metrics]
-        finite = [each for each in values if abs(each) < float("inf")]
-        if finite:
-            ranges[column] = (min(finite), max(finite))
-    return ranges
-
-
 def cell(run: Run, column: str) -> tuple[str, Any]:
     """What a run has in a column: its kind ("metrics", "params", "tags", or the column itself) and its value."""
     kind, dot, key = column.partition(".")
@@ -247,11 +235,6 @@ def cell(run: Run, column: str) -> tuple[str, Any]:
     return column, known[column]
 
 
-def titled(column: str) -> str:
-    """What a column is called over the table."""
-    return column.partition(".")[2] or column
-
-
 def rows(call: PageCall) -> Shown:
     """Of runs that a page shows, those rows that may have changed; and how many runs began since."""
     view, ids = RunView.of(call), call.query.getlist("id")[:MOST_LIVE]
@@ -265,7 +248,6 @@ def rows(call: PageCall) -> Shown:
             "runs": call.records.runs.search(wanted).items if ids else (),
             "columns": _columns(view, ()) if view.columns else [],
             "newer": newer[0].runs if newer else 0,
-            "best": {},
         },
     )
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -15,6 +14,7 @@ from bakeoff.report import numbers
 from bakeoff.web.pages import drawing
 from bakeoff.web.pages.calls import PageCall, Shown, address
 from bakeoff.web.pages.runs import cell
+from bakeoff.web.sessions import PAGE_HEADERS
 
 __all__ = ["POLICY", "Site"]
 
@@ -22,17 +22,12 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
-    "content-security-policy": POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-    "cache-control": "no-store",
-}
+HEADERS = {**PAGE_HEADERS, "Content-Security-Policy": POLICY}
 ASSETS = {"pages.css": "text/css; charset=utf-8", "pages.js": "text/javascript; charset=utf-8"}
 YEAR_S = 31_536_000
 FILTERS = (
-    *("chance", "count", "cut", "dollars", "duration", "interval", "limits", "milliseconds", "number", "part"),
-    *("share", "signed", "size"),
+    *("chance", "count", "cut", "dollars", "duration", "interval", "limits", "milliseconds", "number"),
+    *("share", "signed"),
 )
 PAGES = (
     ("o", "Overview", "/", True),
@@ -69,7 +64,7 @@ class Site:
             auto_reload=False,
         )
         filters: dict[str, Any] = {name: getattr(numbers, name) for name in FILTERS}
-        filters |= {"when": when, "day": day, "ago": ago, "clean": clean, "plain": plain}
+        filters |= {"when": when, "day": day, "clean": clean, "plain": plain}
         environment.filters.update(filters)
         shared: dict[str, Any] = {"address": address, "draw": drawing, "cell": cell}
         shared |= {"style": self._hashed("pages.css"), "script": self._hashed("pages.js")}
@@ -130,8 +125,10 @@ def when(time_ms: float | None) -> Markup | str:
     """A time, which the script tells in the reader's zone: of the same width in any."""
     if time_ms is None:
         return "–"
-    text = numbers.day(time_ms) if abs(time_ms) > numbers_last() else _utc(time_ms, "%Y-%m-%d %H:%M:%S")
-    stamp = "" if abs(time_ms) > numbers_last() else _utc(time_ms, "%Y-%m-%dT%H:%M:%SZ")
+    time = numbers.utc(time_ms)
+    if time is None:
+        return numbers.day(time_ms)
+    text, stamp = f"{time:%Y-%m-%d %H:%M:%S}", f"{time:%Y-%m-%dT%H:%M:%SZ}"
     return Markup('<time datetime="{0}" title="{1} UTC">{1}</time>').format(stamp, text)
 
 
@@ -175,12 +172,3 @@ def plain(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
     return numbers.number(value) if isinstance(value, float) else str(value)
-
-
-def numbers_last() -> int:
-    """The last time that has a name."""
-    return 253_402_300_799_000
-
-
-def _utc(time_ms: float, form: str) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime(form)

@@ -32,7 +32,7 @@ def story(call: PageCall) -> Shown:
     """All of it, newest first, and the policy that drives it."""
     project = call.project("experiment")
     status = project.cycles.status()
-    chapters = sorted([*_runs(project), *_moves(project), *_alerts(project)], key=lambda each: -each.time_ms)
+    chapters = sorted([*_runs(project), *_moves(call, project), *_alerts(call, project)], key=lambda c: -c.time_ms)
     settings = [each for each in project.settings() if each.key.startswith(("loop.", "monitor.", "endpoint.rollout"))]
     return Shown(
         template="story.html",
@@ -49,6 +49,7 @@ def story(call: PageCall) -> Shown:
 def decide(call: PageCall) -> Redirect:
     """Say yes or no to the winner that waits for a person."""
     project, what, why = call.project("experiment"), call.form.get("what", ""), call.form.get("why", "")
+    call.project("endpoint", project.endpoint)  # the winner is released there
     if what not in {"approve", "reject"}:
         raise UsageError(f"what: expected approve or reject, received {what[:40]!r}")
     cycles = project.cycles
@@ -57,8 +58,7 @@ def decide(call: PageCall) -> Redirect:
 
 
 def _runs(project: "Project") -> Iterator[Chapter]:
-    bake_offs = [run for run in project.runs(limit=500) if run.tags.get("bakeoff.kind") == "pass"]
-    for run in bake_offs[:MOST_RUNS]:
+    for run in project.bake_offs(limit=MOST_RUNS):
         trigger = run.tags.get("bakeoff.trigger", "manual")
         url = f"/verdict?run={run.run_id}"
         if run.status != "FINISHED":
@@ -84,8 +84,8 @@ def _runs(project: "Project") -> Iterator[Chapter]:
         yield Chapter(time_ms=run.end_ms or run.start_ms, what=what, why=why, url=url, mood=mood)
 
 
-def _moves(project: "Project") -> Iterator[Chapter]:
-    for status in project.endpoints.all():
+def _moves(call: PageCall, project: "Project") -> Iterator[Chapter]:
+    for status in call.endpoints(project):
         for change in status.changes:
             why = f"{change.why or 'no reason given'} (by {change.who})"
             yield Chapter(
@@ -96,7 +96,9 @@ def _moves(project: "Project") -> Iterator[Chapter]:
             )
 
 
-def _alerts(project: "Project") -> Iterator[Chapter]:
+def _alerts(call: PageCall, project: "Project") -> Iterator[Chapter]:
+    if not call.principal.reaches("endpoint", project.endpoint):
+        return
     for report in reports(project.records.documents, project.endpoint)[:MOST]:
         if report.alerts:
             reasons = [str(each.detail.get("reason") or f"{each.name} {each.value}") for each in report.alerts]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bakeoff.core.errors import NotFoundError, UsageError
-from bakeoff.core.filters import filter_of, order_of, within
+from bakeoff.core.filters import filter_of, order_of
 from bakeoff.core.queries import Query
 from bakeoff.web.pages.calls import PageCall, Shown, address
+from bakeoff.web.tracking import conventions
 from bakeoff.web.tracking.otlp import attributes_of
 from bakeoff.web.tracking.spans import spans_in
 from bakeoff.web.tracking.traces import COST, GRAMMAR, NAME, NEWEST, TRACES, USAGE, logged, sums_in
@@ -16,8 +17,6 @@ from bakeoff.web.tracking.traces import COST, GRAMMAR, NAME, NEWEST, TRACES, USA
 __all__ = ["listing", "one"]
 
 PAGE, MOST_SPANS, LONGEST, DEEPEST = 50, 2000, 4000, 6
-INPUTS, OUTPUTS, KIND = "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.spanType"
-TOKENS, SPAN_COST, MODEL = "mlflow.chat.tokenUsage", "mlflow.llm.cost", "mlflow.llm.model"
 ORDERS = {"newest": (), "slowest": ("execution_time_ms DESC",), "dearest": ("cost_usd DESC",)}
 
 
@@ -89,9 +88,8 @@ def listing(call: PageCall) -> Shown:
     }
     values |= {"traces": (), "next": None}
     try:
-        stated = filter_of(text, GRAMMAR)
         query = Query(
-            where=None if stated is None else within(stated),
+            where=filter_of(text, GRAMMAR),
             order=(*order_of(ORDERS[order], GRAMMAR), *NEWEST),
             lifecycle=None,
             limit=PAGE,
@@ -164,22 +162,22 @@ def _bar(span: Mapping[str, Any], depth: int, start: int, whole: int) -> SpanBar
     begins, ends = _begins(span), max(_begins(span), _ends(span))
     attributes = attributes_of(span)
     status: Mapping[str, Any] = span.get("status") or {}
-    usage, cost = (sums_in(_text(attributes.get(key)) or None) for key in (TOKENS, SPAN_COST))
-    apart = {INPUTS, OUTPUTS}
+    usage, cost = (sums_in(_text(attributes.get(key)) or None) for key in (conventions.USAGE, conventions.COST))
+    apart = {conventions.INPUTS, conventions.OUTPUTS}
     return SpanBar(
         name=str(span.get("name", "")),
-        kind=_text(attributes.get(KIND)),
+        kind=_text(attributes.get(conventions.KIND)),
         depth=min(depth, DEEPEST),
         left=100 * (begins - start) / whole,
         width=max(0.4, 100 * (ends - begins) / whole),
         took_ms=(ends - begins) / 1e6,
         failed=str(status.get("code", "")) in {"2", "STATUS_CODE_ERROR"},
         message=str(status.get("message", "")),
-        model=_text(attributes.get(MODEL)),
+        model=_text(attributes.get(conventions.OWN_MODEL)),
         tokens=usage.get("total_tokens"),
         cost_usd=cost.get("total_cost"),
-        inputs=_text(attributes.get(INPUTS)),
-        outputs=_text(attributes.get(OUTPUTS)),
+        inputs=_text(attributes.get(conventions.INPUTS)),
+        outputs=_text(attributes.get(conventions.OUTPUTS)),
         attributes={key: _text(of) for key, of in sorted(attributes.items()) if key not in apart},
     )
 

@@ -60,9 +60,11 @@ class Traffic:
         self._recent: dict[str, deque[PredictionEvent]] = {}
 
     def recent(self, endpoint: str) -> Sequence[PredictionEvent]:
-        """The last answers, the newest first."""
+        """The last answers of a day, the newest first."""
         with self._lock:
-            return list(reversed(self._recent.get(endpoint, ())))
+            oldest = self._read_on() // MINUTE_MS - KEPT_MINUTES
+            known = self._recent.get(endpoint, ())
+            return [each for each in reversed(known) if each.time_ms // MINUTE_MS >= oldest]
 
     def of(self, endpoint: str, *, minutes: int = 60, parts: int = 60) -> Sequence[Minute]:
         """The last so many minutes in `parts` of the same length, the oldest first; parts without rows, too."""
@@ -90,7 +92,7 @@ class Traffic:
         try:
             self._take(oldest)
         except NotFoundError:  # an older log was restored: it is counted anew
-            self._cursor, self._minutes, self._feedback = None, {}, {}
+            self._cursor, self._minutes, self._feedback, self._recent = None, {}, {}, {}
             self._take(oldest)
         for minutes in self._minutes.values():
             for start_ms in [each for each in minutes if each // MINUTE_MS < oldest]:
@@ -101,21 +103,26 @@ class Traffic:
     def _take(self, oldest: int) -> None:
         since_ms = None if self._cursor else oldest * MINUTE_MS
         reading = self._events.read(PredictionEvent, FailureEvent, FeedbackEvent, after=self._cursor, since_ms=since_ms)
-        for event in reading:
-            at = event.time_ms // MINUTE_MS
-            if isinstance(event, FeedbackEvent):
-                self._feedback[at] = self._feedback.get(at, 0) + 1
-                continue
-            if not event.served:
-                continue
-            minutes = self._minutes.setdefault(event.endpoint, {})
-            minute = minutes.setdefault(at * MINUTE_MS, Minute(at * MINUTE_MS))
-            if isinstance(event, FailureEvent):
-                minute.failed += event.rows_in_call
-                continue
-            self._recent.setdefault(event.endpoint, deque(maxlen=MOST_RECENT)).append(event)
-            minute.rows += 1
-            minute.by_release[event.model_version] = minute.by_release.get(event.model_version, 0) + 1
-            if len(minute.latency_ms) < MOST_TIMES:
-                minute.latency_ms.append(event.latency_ms)
-        self._cursor = reading.cursor
+        try:
+            for event in reading:
+                self._count(event)
+        finally:  # where reading stops in the middle, what was counted is not counted again
+            self._cursor = reading.cursor
+
+    def _count(self, event: PredictionEvent | FailureEvent | FeedbackEvent) -> None:
+        at = event.time_ms // MINUTE_MS
+        if isinstance(event, FeedbackEvent):
+            self._feedback[at] = self._feedback.get(at, 0) + 1
+            return
+        if not event.served:
+            return
+        minutes = self._minutes.setdefault(event.endpoint, {})
+        minute = minutes.setdefault(at * MINUTE_MS, Minute(at * MINUTE_MS))
+        if isinstance(event, FailureEvent):
+            minute.failed += event.rows_in_call
+            return
+        self._recent.setdefault(event.endpoint, deque(maxlen=MOST_RECENT)).append(event)
+        minute.rows += 1
+        minute.by_release[event.model_version] = minute.by_release.get(event.model_version, 0) + 1
+        if len(minute.latency_ms) < MOST_TIMES:
+            minute.latency_ms.append(event.latency_ms)

@@ -21,8 +21,7 @@ MOST_RUNS, MOST_SLICES = 50, 20
 def verdict(call: PageCall) -> Shown:
     """The verdict with the rules of the address; those that it leaves out are the run's."""
     project = call.project("experiment")
-    bake_offs = [run for run in project.runs(limit=500) if run.tags.get("bakeoff.kind") == "pass"][:MOST_RUNS]
-    finished = [run for run in bake_offs if run.status == "FINISHED"]
+    finished = project.bake_offs(limit=MOST_RUNS, finished=True)
     if not finished:
         return Shown(template="verdict_none.html", values={"title": "Verdict"})
     run_id = call.query.get("run") or None
@@ -84,7 +83,6 @@ def _shown(by_rules: WhatIf) -> dict[str, Any]:
     text = f"{verdict.metric} and price of {len(front)} candidates; " + (
         f"no other is better and cheaper than {', '.join(verdict.pareto)}" if verdict.pareto else ""
     )
-    leader = outcome.candidate(verdict.winner or verdict.best)
     return {
         "by_rules": by_rules,
         "verdict": verdict,
@@ -92,11 +90,9 @@ def _shown(by_rules: WhatIf) -> dict[str, Any]:
         "colours": colours,
         "scores": scores,
         "ranked": ranked,
-        "failed_gates": failed,
         "span": span_of(end for each in scores.values() for end in (each.value, each.low, each.high)),
         "against": {each.candidate: each for each in verdict.comparisons},
         "front": dots(front, description=text, x="$ per million predictions", y=verdict.metric) if front else None,
-        "leader": leader,
         "slices": _slices(by_rules, ranked),
         "calibration": _calibration(by_rules, ranked, colours),
         "differs": verdict.winner != outcome.verdict.winner,

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from bakeoff.core import narrow
 from bakeoff.core.errors import UsageError
 from bakeoff.core.protocols import DocumentRecords
+from bakeoff.web.auth import require_everything
 from bakeoff.web.pages.calls import PageCall, Redirect, address
 
 __all__ = ["SavedView", "delete", "save", "saved"]
@@ -37,7 +38,7 @@ def saved(documents: DocumentRecords) -> Sequence[SavedView]:
 
 def save(call: PageCall) -> Redirect:
     """Keep the view that a form names; one of the same name is replaced."""
-    call.principal_reaches_all()
+    require_everything(call.principal, "experiment")  # a view is of no experiment
     name = call.form.get("name", "").strip()
     query = urlencode([pair for pair in parse_qsl(call.form.get("query", "")) if pair[0] not in {"page", "done"}])
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
@@ -53,7 +54,7 @@ def save(call: PageCall) -> Redirect:
 
 def delete(call: PageCall) -> Redirect:
     """Forget the view that a form names."""
-    call.principal_reaches_all()
+    require_everything(call.principal, "experiment")  # a view is of no experiment
     name = call.form.get("name", "")
     call.records.documents.delete(VIEWS, name)
     return Redirect(url=address("/runs"), done=f"The view {name} is gone.")

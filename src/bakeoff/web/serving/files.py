@@ -54,7 +54,7 @@ class FileRoutes:
     @takes(None, "multipart/form-data")
     async def upload(self, request: Request) -> Response:
         """Keep a file: `purpose` and `file` as multipart/form-data."""
-        require_everything(request, "model")
+        require_everything(principal_of(request), "model")
         fields = _fields(request.headers.get("content-type", ""), await request.body())
         for name in fields:
             if name not in {"purpose", "file"}:

@@ -141,7 +141,7 @@ class FineTuningRoutes:
     @takes(JobRequest)
     async def create(self, request: Request) -> Response:
         """Have a model fine-tuned on a file that was uploaded."""
-        require_everything(request, "model")
+        require_everything(principal_of(request), "model")
         asked = decoded(await request.body(), JobRequest, EXAMPLE)
         tuning = asked.tuning()
 

@@ -25,8 +25,7 @@ from bakeoff.core.principals import Permission
 from bakeoff.core.protocols import Reporting
 from bakeoff.core.records import RunChange
 from bakeoff.core.types import Json
-from bakeoff.security.audited import audited
-from bakeoff.web.auth import Authenticator, origin_of, principal_of, protect
+from bakeoff.web.auth import Authenticator, protect
 from bakeoff.web.guard import Guard
 from bakeoff.web.measures import Measures
 from bakeoff.web.permissions import permission
@@ -62,7 +61,7 @@ from bakeoff.web.tracking.messages import (
     PromptMessage,
     TraceMessage,
 )
-from bakeoff.web.tracking.reach import within_reach
+from bakeoff.web.tracking.reach import tracking_of
 from bakeoff.web.tracking.wire import TrackingError, Want, answer, arguments, bounded, refusal, rejected, required
 from bakeoff.web.tracking.writing import Writing
 
@@ -667,12 +666,7 @@ class _Handlers:
             self.searching -= 1
 
     def _seen(self, request: Request, needs: Permission) -> Tracking:
-        """What of the records the caller may know of; what it changes there is audited."""
-        tracking, principal = self.tracking, principal_of(request)
-        if needs != "read":
-            records = audited(tracking.records, tracking.clock, who=principal.name, origin=origin_of(request))
-            tracking = replace(tracking, records=records)
-        return within_reach(tracking, principal)
+        return tracking_of(self.tracking, request, needs)
 
     @staticmethod
     def _done(call: Operation, seen: Tracking, request: Request, raw: bytes) -> Response:

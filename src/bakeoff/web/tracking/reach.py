@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from starlette.requests import Request
+
 from bakeoff.core.errors import NotFoundError, SecurityError, UsageError
 from bakeoff.core.filters import within
-from bakeoff.core.principals import Principal
+from bakeoff.core.principals import Permission, Principal
 from bakeoff.core.protocols import DocumentRecords, ExperimentRecords, RecordStore, RunRecords, VersionRecords
 from bakeoff.core.queries import AllOf, Expr, Page, Predicate, Query, QueryField, attribute, every
 from bakeoff.core.records import (
@@ -30,12 +32,14 @@ from bakeoff.core.records import (
     VersionKind,
 )
 from bakeoff.core.types import Json
+from bakeoff.security.audited import audited
+from bakeoff.web.auth import origin_of, principal_of, who_of
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.datasets import DATASETS, RECORDS
 from bakeoff.web.tracking.spans import SPANS
 from bakeoff.web.tracking.traces import TRACES, logged
 
-__all__ = ["within_reach"]
+__all__ = ["tracking_of", "within_reach"]
 
 WHOLES: Mapping[str, str] = {SPANS: TRACES, RECORDS: DATASETS}
 """Collections whose documents are parts of another's, and which: their keys begin with its key."""
@@ -43,6 +47,15 @@ FILES_OF = frozenset({"source", "files"})
 """What of a version's lineage says where its files are."""
 MOST_NAMES = 30_000
 """In one condition: databases take about as many bound values (SQLite 32,766, PostgreSQL 65,535)."""
+
+
+def tracking_of(tracking: Tracking, request: Request, needs: Permission) -> Tracking:
+    """What of the tracking the sender of a request may know of; what they change there is audited as theirs."""
+    principal = principal_of(request)
+    if needs != "read":
+        who, origin = who_of(principal), origin_of(request)
+        tracking = replace(tracking, records=audited(tracking.records, tracking.clock, who=who, origin=origin))
+    return within_reach(tracking, principal)
 
 
 def within_reach(tracking: Tracking, principal: Principal) -> Tracking:
