@@ -1,6 +1,7 @@
 """Pages without a browser: what each shows, what it never lets through, who may change what."""
 
 import html
+import json
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -22,8 +23,10 @@ from bakeoff.web.pages.app import Pages
 from bakeoff.web.pages.calls import address
 from bakeoff.web.pages.site import POLICY, Site
 from bakeoff.web.pages.verdict import _slices
+from bakeoff.web.tracking import traces
 from bakeoff.web.tracking.app import create_tracking_app
 from bakeoff.web.tracking.context import Tracking
+from bakeoff.web.tracking.otlp import spans_of
 
 OWN = {"origin": "http://testserver"}
 EMPTY = """
@@ -526,3 +529,16 @@ def test_an_endpoint_that_services_answer_says_so(tmp_path):
             listed, page = client.get("/endpoints").text, client.get("/endpoints/chat").text
     assert ("asks small, then large" in listed, "nothing released" in listed) == (True, False)
     assert ("Services answer" in page, "is released" in page) == (True, False)
+
+
+def test_a_sum_of_a_client_that_no_number_holds_ends_no_page(client, filled):
+    huge = f'{{"total_cost": 1{"0" * 400}, "total_tokens": 1{"0" * 400}}}'
+    given = [("mlflow.llm.cost", huge), ("mlflow.chat.tokenUsage", huge)]
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in given]
+    times = {"startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000000100000000"}
+    span = {"traceId": "cd" * 16, "spanId": "01" * 8, "name": "huge", "attributes": attributes, **times}
+    body = {"resourceSpans": [{"resource": {}, "scopeSpans": [{"scope": {}, "spans": [span]}]}]}
+    read = spans_of(json.dumps(body).encode(), kind="application/json", encoding=None)
+    traces.take(filled.tracking, None, read)
+    answers = [client.get(each).status_code for each in ("/traces", f"/traces/tr-{'cd' * 16}")]
+    assert answers == [200, 200]

@@ -7,13 +7,14 @@ attributes, `cache_creation` became `cache_write`. Also what OpenLLMetry (`llm.*
 ADK (`gcp.vertex.agent.*`), VoltAgent and MLflow (`mlflow.*`) write, as their documentation names it.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import msgspec
 
-__all__ = ["ModelCall", "call_of", "decoded", "translated"]
+__all__ = ["ModelCall", "call_of", "decoded", "is_amount", "translated"]
 
 Attributes: TypeAlias = Mapping[str, Any]
 Events: TypeAlias = Sequence[tuple[str, Attributes]]
@@ -308,9 +309,18 @@ def _usage(attributes: Attributes) -> dict[str, int]:
 def _cost(attributes: Attributes) -> dict[str, float]:
     own = decoded(attributes.get(COST))
     stated = own if isinstance(own, Mapping) and own else _first(attributes, COSTS)
-    costs = {name: float(cost) for name in COSTS if isinstance(cost := stated.get(name), int | float)}
+    costs = {name: float(cost) for name in COSTS if is_amount(cost := stated.get(name))}
     parts = [costs[name] for name in ("input_cost", "output_cost") if name in costs]
     return {**costs, "total_cost": costs.get("total_cost", sum(parts))} if costs else {}
+
+
+def is_amount(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number that can be added up: no truth value, not infinite, no longer than a float is.
+
+    >>> [is_amount(each) for each in (2, 0.5, True, "2", float("nan"), 10**400)]
+    [True, True, False, False, False, False]
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _first(attributes: Attributes, of: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.tracked import TRACES
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import DEFAULT, Tracking
-from bakeoff.web.tracking.conventions import ModelCall, decoded
+from bakeoff.web.tracking.conventions import ModelCall, decoded, is_amount
 from bakeoff.web.tracking.documents import APART, Body, Fields, edit, fields, settle
 from bakeoff.web.tracking.experiments import experiment_of
 from bakeoff.web.tracking.otlp import OtlpSpan, proto_json
@@ -226,7 +226,7 @@ def sums_in(text: str | None) -> dict[str, float]:
     """Sums that stand as JSON, by name, as far as a client wrote numbers."""
     value = decoded(text)
     sums: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
-    return {name: each for name, each in sums.items() if isinstance(each, int | float) and not isinstance(each, bool)}
+    return {name: each for name, each in sums.items() if is_amount(each)}
 
 
 def _prompts(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
