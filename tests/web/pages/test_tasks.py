@@ -11,7 +11,9 @@ import pytest
 from tests.web.pages.conftest import opened
 from tests.web.pages.test_browser import DESKTOP, PHONE, browser, page, pytestmark, violations
 
+from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.records import Metric, RunChange
+from bakeoff.web.pages.previews import Previews
 from bakeoff.web.server import Server
 
 __all__ = ["browser", "page", "pytestmark"]
@@ -132,12 +134,30 @@ def test_a_replay_ends_when_its_page_is_left(page, url):
     page.click("button:has-text('Preview')")
     page.wait_for_selector("text=Replaying the past")
 
-    def replays():
-        return [each for each in psutil.Process().children() if "replay" in " ".join(each.cmdline())]
-
-    assert len(replays()) == 1
+    (replay,) = [each for each in psutil.Process().children() if "replay" in " ".join(each.cmdline())]
+    time.sleep(1)
+    processes = [replay, *replay.children(recursive=True)]
     page.goto(f"{url}/loop")
-    until = time.monotonic() + 15
-    while replays() and time.monotonic() < until:
+    _, alive = psutil.wait_procs(processes, timeout=15)
+    assert alive == []
+
+
+def test_a_replay_that_takes_too_long_is_ended_and_nobody_elses_is_seen(waiting):
+    previews = Previews(waiting.project, most_s=1.0)
+    text = (waiting.project.folder / "bakeoff.toml").read_text()
+    begun = previews.start(text, ["--by=year", "--start=1960"], who="ada", changed={})
+    with pytest.raises(ConflictError, match="ada is running one"):
+        previews.start(text, ["--by=year"], who="ben", changed={})
+    with pytest.raises(NotFoundError):
+        previews.get(begun.id, who="ben")
+    previews.cancel(begun.id, who="ben")
+    until = time.monotonic() + 30
+    while previews.get(begun.id, who="ada").state == "running" and time.monotonic() < until:
         time.sleep(0.1)
-    assert replays() == []
+    assert begun.state == "late"
+    previews = Previews(waiting.project)
+    wrong = previews.start(text, ["--by=nothing"], who="ben", changed={})
+    until = time.monotonic() + 30
+    while previews.get(wrong.id, who="ben").state == "running" and time.monotonic() < until:
+        time.sleep(0.1)
+    assert (wrong.state, "expected a column 'nothing' in the past" in wrong.problem) == ("failed", True)
