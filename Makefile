@@ -145,8 +145,8 @@ bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on
 bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (half an hour; SCALE=0.1 for a tenth of all sizes)
 	$(BIN)/python benchmarks/tracking.py
 
-bench-pages: $(INSTALLED)  ## The pages of bakeoff ui on 100,000 runs, and beside MLflow's UI (ten minutes; SCALE=0.1 for a tenth)
-	$(BIN)/python benchmarks/pages.py
+bench-pages: $(INSTALLED)  ## The pages of bakeoff ui on 100,000 runs, and beside MLflow's UI (ten minutes; SCALE=0.1 for a tenth; PARTS="runs traces" of runs, compare, traces, idle, beside)
+	$(BIN)/python benchmarks/pages.py $(if $(PARTS),--parts $(PARTS))
 
 bench-tracking-kills: $(INSTALLED)  ## bakeoff ui killed 50 times while 16 clients write: nothing acknowledged is missing (RECORDS=postgresql://... for another store)
 	$(BIN)/python tests/web/tracking/kills.py 50 $(RECORDS)

@@ -2,11 +2,13 @@
 
     python benchmarks/pages.py                     # 100,000 runs, 1,000,000 points, 50,000 traces (ten minutes)
     SCALE=0.1 python benchmarks/pages.py           # a tenth of them
+    python benchmarks/pages.py --parts runs traces # of runs, compare, traces, idle, beside: each by itself
     python benchmarks/pages.py --peers FOLDER      # an environment that has mlflow already
 
-Runs, points and traces are written into the database directly. A page is asked for by one connection, and timed until
-its last byte; the first time (templates, modules) stands beside the median of the others. In the browser (Chromium by
-playwright, both on 10,000 runs) the time goes until the name of the newest run can be read, in a fresh profile.
+Runs, points and traces are written into the database directly, and kept for the next part (--anew writes them again).
+A page is asked for by one connection, and timed until its last byte; the first time (templates, modules) stands beside
+the median of the others. In the browser (Chromium by playwright, both on 10,000 runs) the time goes until the name of
+the newest run can be read, in a fresh profile.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import json
 import shutil
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlencode
@@ -33,6 +36,7 @@ from bakeoff.project import wiring
 EXPERIMENT, FEW = "7", "8"
 RUNS, CURVES, POINTS, TRACES, BESIDE = scaled(100_000), 50, scaled(10_000), scaled(50_000), scaled(10_000)
 TIMES = 7
+PARTS = ("runs", "compare", "traces", "idle", "beside")
 CHROMIUM = next((at for name in ("chromium", "google-chrome") if (at := shutil.which(name))), None)
 
 
@@ -54,21 +58,30 @@ def seed_traces(folder: Path, count: int) -> None:
     records.close()
 
 
-def pages() -> dict[str, str]:
-    """What is asked for, by what it is called."""
+def pages() -> dict[str, dict[str, str]]:
+    """What is asked for in each part, by what it is called."""
     curves = [("run", f"{EXPERIMENT}{at:028x}") for at in range(CURVES)]
     return {
-        "runs, newest first": "/runs",
-        "runs, by a metric": "/runs?" + urlencode({"order": "metrics.loss ASC"}),
-        "runs, filtered and sorted": "/runs?"
-        + urlencode({"filter": "metrics.acc > 0.5 and params.model = 'rf'", "order": "metrics.acc DESC"}),
-        "runs, grouped": "/runs?" + urlencode({"group": "params.model"}),
-        "one run": f"/runs/{EXPERIMENT}{5:028x}",
-        f"compare {CURVES} runs, {POINTS:,} points each": f"/compare?{urlencode([*curves, ('metric', 'loss')])}",
-        "traces, newest first": "/traces",
-        "traces, slowest first": "/traces?order=slowest",
-        "traces, filtered": "/traces?" + urlencode({"filter": "status = 'ERROR'"}),
-        "rows that changed": "/runs/rows?" + urlencode({"since": str(BEGAN_MS + RUNS), "columns": "metrics.loss"}),
+        "runs": {
+            "runs, newest first": "/runs",
+            "runs, by a metric": "/runs?" + urlencode({"order": "metrics.loss ASC"}),
+            "runs, filtered and sorted": "/runs?"
+            + urlencode({"filter": "metrics.acc > 0.5 and params.model = 'rf'", "order": "metrics.acc DESC"}),
+            "runs, by a filter that none passes": "/runs?"
+            + urlencode({"filter": "metrics.acc > 0.5 and params.model = 'x'", "order": "metrics.acc DESC"}),
+            "runs, grouped": "/runs?" + urlencode({"group": "params.model"}),
+            "ranges of the groups' metrics, behind it": "/runs/groups?" + urlencode({"group": "params.model"}),
+            "one run": f"/runs/{EXPERIMENT}{5:028x}",
+            "rows that changed": "/runs/rows?" + urlencode({"since": str(BEGAN_MS + RUNS), "columns": "metrics.loss"}),
+        },
+        "compare": {
+            f"compare {CURVES} runs, {POINTS:,} points each": f"/compare?{urlencode([*curves, ('metric', 'loss')])}",
+        },
+        "traces": {
+            "traces, newest first": "/traces",
+            "traces, slowest first": "/traces?order=slowest",
+            "traces, filtered": "/traces?" + urlencode({"filter": "status = 'ERROR'"}),
+        },
     }
 
 
@@ -90,32 +103,49 @@ def timed(server: Server, path: str) -> tuple[float, float, float, int]:
     return took[0], statistics.median(took[1:]), spent, size
 
 
-def large(folder: Path) -> None:
-    """Each page on the large records, and what an open page costs that nobody touches."""
+def seeded(folder: Path, name: str, write: Callable[[], None]) -> None:
+    """Write a set, unless an earlier part has."""
+    mark = folder / f"{name}.written"
+    if not mark.exists():
+        write()
+        mark.touch()
+
+
+def large(folder: Path, parts: Sequence[str]) -> None:
+    """Each page of these parts on the large records, and what an open page costs that nobody touches."""
     with Server("bakeoff", folder) as server:
-        SEED["bakeoff"](folder, EXPERIMENT, RUNS)
-        for at in range(CURVES):
-            HISTORY["bakeoff"](folder, f"{EXPERIMENT}{at:028x}", POINTS)
-        seed_traces(folder, TRACES)
+        seeded(folder, "runs", lambda: SEED["bakeoff"](folder, EXPERIMENT, RUNS))
+        if "compare" in parts:
+            for at in range(CURVES):
+                run_id = f"{EXPERIMENT}{at:028x}"
+                seeded(folder, run_id, lambda run_id=run_id: HISTORY["bakeoff"](folder, run_id, POINTS))
+        if "traces" in parts:
+            seeded(folder, "traces", lambda: seed_traces(folder, TRACES))
         print(f"{RUNS:,} runs, {CURVES * POINTS:,} points of curves, {TRACES:,} traces\n")
         print("| page | first, ms | median, ms | processor, ms | kB |\n|---|---|---|---|---|")
-        for name, path in pages().items():
-            first, median, spent, size = timed(server, path)
-            print(f"| {name} | {first:.0f} | {median:.0f} | {spent:.0f} | {size / 1000:.0f} |", flush=True)
-        process, seconds = psutil.Process(server.process.pid), 30
-        with browser() as (chromium, _):
-            page = chromium.new_page()
-            page.goto(f"{server.url}/runs")
-            time.sleep(5)
-            before = sum(process.cpu_times()[:2])
-            time.sleep(seconds)
-            used = (sum(process.cpu_times()[:2]) - before) / seconds
-        print(f"\nidle page of runs: {used:.2%} of a core")
+        for part in parts:
+            for name, path in pages().get(part, {}).items():
+                first, median, spent, size = timed(server, path)
+                print(f"| {name} | {first:.0f} | {median:.0f} | {spent:.0f} | {size / 1000:.0f} |", flush=True)
+        if "idle" in parts:
+            print(f"\nidle page of runs: {idle(server):.2%} of a core")
     script = files("bakeoff.web.pages").joinpath("pages.js").read_bytes()
     style = files("bakeoff.web.pages").joinpath("pages.css").read_bytes()
     print(
         f"JavaScript {len(gzip.compress(script)) / 1000:.1f} kB gzip, style {len(gzip.compress(style)) / 1000:.1f} kB\n"
     )
+
+
+def idle(server: Server, seconds: int = 30) -> float:
+    """What an open page that nobody touches costs, as a share of a core."""
+    process = psutil.Process(server.process.pid)
+    with browser() as (chromium, _):
+        page = chromium.new_page()
+        page.goto(f"{server.url}/runs")
+        time.sleep(5)
+        before = sum(process.cpu_times()[:2])
+        time.sleep(seconds)
+        return (sum(process.cpu_times()[:2]) - before) / seconds
 
 
 class browser:  # noqa: N801 - used as a context manager
@@ -158,16 +188,18 @@ def beside(system: str, folder: Path) -> None:
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--peers", help="an environment that has mlflow")
-    asked.add_argument("--parts", nargs="*", choices=["large", "beside"], default=["large", "beside"])
+    asked.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    asked.add_argument("--anew", action="store_true", help="write the large records again")
     given = asked.parse_args()
     if given.peers:
         tracking.python = lambda: str(Path(given.peers) / "bin" / "python")
     work = data.CACHE / "work"
-    folders = {name: work / f"pages-{name}" for name in ("large", "bakeoff", "mlflow")}
-    for folder in folders.values():
-        shutil.rmtree(folder, ignore_errors=True)
-    if "large" in given.parts:
-        large(folders["large"])
+    folders = {name: work / f"pages-{name}" for name in (f"large-{RUNS}", "bakeoff", "mlflow")}
+    for name, folder in folders.items():
+        if given.anew or not name.startswith("large"):
+            shutil.rmtree(folder, ignore_errors=True)
+    if parts := [each for each in given.parts if each != "beside"]:
+        large(folders[f"large-{RUNS}"], parts)
     if "beside" in given.parts:
         print("| runs in a browser | median, ms | slowest, ms | kB over the wire |\n|---|---|---|---|")
         for system in ("bakeoff", "mlflow"):

@@ -223,6 +223,13 @@ def test_a_project_is_replayed_with_its_own_candidates(films_project, monkeypatc
         assert project.models() == []  # nothing is registered
         again = project.cycles.replay(past, by="at", start="2026-04", tune=True)
         assert again.to_json() == result.to_json()
+        other = films_project / "other.toml"
+        other.write_text(f'{text}[split]\nby = "time"\n[loop]\ntriggers = ["schedule"]\nschedule = "every 1d"\n')
+        both = project.cycles.replay(past, by="at", start="2026-04", beside=other)
+        assert [each.policy for each in both.policies] == ["loop", "beside", "never", "always", "oracle"]
+        assert both.policy("loop") == loop
+        assert [step.retrained for step in both.policy("beside").steps] == [True, True, True, True, False]
+        assert "the other policy" in replay_page(both)
     document = json.loads(json.dumps({"format": 1, **result.to_json(), "files": []}))
     jsonschema.validate(document, schema_of("loop replay"))
     monkeypatch.setenv("COLUMNS", "200")

@@ -15,6 +15,7 @@ def replay_page(result: "ReplayResult") -> str:
     """The policies beside each other, then period by period, and the proposal, if one was asked for."""
     first, last = result.periods[0].name, result.periods[-1].name
     rows = sum(period.rows for period in result.periods)
+    shown = [NAMES[each.policy] for each in result.policies]
     heads = ["", f"mean {result.metric}", "", "beside never", "", "runs", "promoted", "alarms", "false", "fits s", "$"]
     lines = [
         f"{result.project}: {rows:,} rows by {result.by}, {first} to {last} ({len(result.periods)} periods)",
@@ -22,9 +23,9 @@ def replay_page(result: "ReplayResult") -> str:
         table(heads, [_row(each) for each in result.policies], right=[heads[1], heads[3], *heads[5:]]),
         "",
         table(
-            ["period", "rows", *NAMES.values(), "at its end, the policy"],
+            ["period", "rows", *shown, "at its end, the policy"],
             [_period(result, at) for at in range(len(result.periods))],
-            right=["rows", *NAMES.values()],
+            right=["rows", *shown],
         ),
         "",
         "A false alarm is one after which a model made then is not distinguishably better in the next period.",
@@ -34,7 +35,7 @@ def replay_page(result: "ReplayResult") -> str:
 
 
 def _row(each: "PolicyReplay") -> list[str]:
-    alarms = [str(each.alarms), str(each.false_alarms)] if each.policy == "loop" else ["", ""]
+    alarms = [str(each.alarms), str(each.false_alarms)] if each.policy in {"loop", "beside"} else ["", ""]
     counts = [str(each.runs), str(each.promotions), *alarms, f"{each.seconds:.1f}", f"{each.usd:.4f}"]
     gain = ["", ""] if each.policy == "never" else [f"{each.gain.value:+.4f}", _ends(each.gain, "+.4f")]
     return [NAMES[each.policy], f"{each.quality.value:.4f}", _ends(each.quality, ".4f"), *gain, *counts]
@@ -46,7 +47,7 @@ def _ends(value: "ReplayValue", form: str) -> str:
 
 def _period(result: "ReplayResult", at: int) -> list[str]:
     period, step = result.periods[at], result.policy("loop").steps[at]
-    values = [f"{result.policy(name).steps[at].quality.value:.4f}" for name in ("loop", "never", "always", "oracle")]
+    values = [f"{each.steps[at].quality.value:.4f}" for each in result.policies]
     if step.retrained:
         did = f"{', '.join(step.triggers)} → retrained, {'promoted' if step.promoted else 'not promoted'}"
     elif step.hold:

@@ -148,6 +148,10 @@ def replay(
         typer.Option(metavar="COLUMN", help="Score answers by it instead of the target; no model sees it."),
     ] = None,
     tune: Annotated[bool, typer.Option("--tune", help="Propose a policy for this past.")] = False,
+    beside: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A project file whose [loop] and [monitor] are tried beside the project's."),
+    ] = None,
     png: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the chart of quality over time.")] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
@@ -157,7 +161,7 @@ def replay(
     For example: bakeoff loop replay --by departure --every 1mo --start 2013-08
     """
     with open_project(folder) as project:
-        result = project.cycles.replay(data, by=by, every=every, start=start, truth=truth, tune=tune)
+        result = project.cycles.replay(data, by=by, every=every, start=start, truth=truth, tune=tune, beside=beside)
     if png is not None:
         from bakeoff.actions.loop_replay import chart
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bakeoff.core import narrow
 
-__all__ = ["toml_text"]
+__all__ = ["toml_key", "toml_text", "toml_value"]
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -30,24 +30,30 @@ def _table(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
     plain = {key: value for key, value in tree.items() if not narrow.is_mapping(value) and value is not None}
     tables = {key: value for key, value in tree.items() if narrow.is_mapping(value)}
     if path and (plain or not tables):
-        yield f"[{'.'.join(map(_key, path))}]"
-    yield from (f"{_key(key)} = {_value(value)}" for key, value in plain.items())
+        yield f"[{'.'.join(map(toml_key, path))}]"
+    yield from (f"{toml_key(key)} = {toml_value(value)}" for key, value in plain.items())
     for key, value in tables.items():
         yield from _table(value, (*path, key))
 
 
-def _key(key: str) -> str:
-    return key if BARE.fullmatch(key) else json.dumps(key, ensure_ascii=False)
+def toml_key(key: str) -> str:
+    """A key as a file has it."""
+    return key if BARE.fullmatch(key) else _text(key)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value in one line."""
     if narrow.is_mapping(value):
-        inner = ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items() if each is not None)
+        inner = ", ".join(f"{toml_key(key)} = {toml_value(each)}" for key, each in value.items() if each is not None)
         return f"{{ {inner} }}" if inner else "{}"
     if narrow.is_sequence(value):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):  # inf and nan are written so in TOML, too
         return repr(value)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else value.isoformat()
+    return _text(value) if isinstance(value, str) else value.isoformat()
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON has it as it is, TOML may not

@@ -24,7 +24,7 @@ class Child:
     Args:
         command: starts it, in a session of its own: a Ctrl-C at the terminal comes to this process alone.
         on_line: called in a thread with each line that it writes to `lines_of`, and with None when there are no more.
-        lines_of: which of its outputs is read; with "stderr" the other one is thrown away.
+        lines_of: which of its outputs is read, or both as one; with "stderr" the other one is thrown away.
         folder: where it runs.
         fds: file descriptors that it inherits.
     """
@@ -34,16 +34,17 @@ class Child:
         command: Sequence[str],
         on_line: Callable[[str | None], None],
         *,
-        lines_of: Literal["stdout", "stderr"] = "stdout",
+        lines_of: Literal["stdout", "stderr", "both"] = "stdout",
         folder: Path | None = None,
         fds: Sequence[int] = (),
     ) -> None:
         self.began = time.monotonic()
+        outputs = {"stdout": None, "stderr": subprocess.PIPE, "both": subprocess.STDOUT}
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,  # its end tells the child that this process has ended
-            stdout=subprocess.PIPE if lines_of == "stdout" else subprocess.DEVNULL,
-            stderr=subprocess.PIPE if lines_of == "stderr" else None,
+            stdout=subprocess.DEVNULL if lines_of == "stderr" else subprocess.PIPE,
+            stderr=outputs[lines_of],
             text=True,
             errors="replace",
             cwd=folder,

@@ -21,6 +21,7 @@ from bakeoff.core.records import (
     Experiment,
     ExperimentChange,
     Metric,
+    MetricCurve,
     Registered,
     RegisteredChange,
     Run,
@@ -435,6 +436,13 @@ class RunRecords(Protocol):
 
     def history(self, run_id: str, key: str, *, limit: int | None = None, page: str | None = None) -> Page[Metric]:
         """The values of one metric in the order of (step, time_ms), all of them without a limit."""
+        ...
+
+    def curves(self, run_ids: Sequence[str], key: str) -> Mapping[str, MetricCurve]:
+        """The histories of one metric of several runs as arrays; a run that never had it is left out.
+
+        `NotFoundError` when there is no such run.
+        """
         ...
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -13,12 +13,17 @@ from bakeoff.core.queries import Lifecycle, QueryField
 from bakeoff.core.refs import BlobRef, ref
 from bakeoff.core.types import Json
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 __all__ = [
     "Document",
     "DocumentChange",
     "Experiment",
     "ExperimentChange",
     "Metric",
+    "MetricCurve",
     "MetricRange",
     "Registered",
     "RegisteredChange",
@@ -82,6 +87,15 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):  # an eighth of a datac
     step: int = 0
     time_ms: int = 0
     series: Series | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MetricCurve:
+    """All values of one metric of a run, as arrays of the same length in the order of its history."""
+
+    step_n: "NDArray[np.int64]"
+    time_ms_n: "NDArray[np.int64]"
+    value_n: "NDArray[np.float64]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,11 +29,12 @@ __all__ = [
     "ReplayValue",
     "ReplayWorld",
     "TunedPolicy",
+    "replay_beside",
     "replayed",
     "tuned",
 ]
 
-PolicyName: TypeAlias = Literal["loop", "never", "always", "oracle"]
+PolicyName: TypeAlias = Literal["loop", "beside", "never", "always", "oracle"]
 ALERTS = frozenset({"quality", "drift"})
 NORMAL_95 = 1.959964
 WORTH = 0.9
@@ -188,6 +189,11 @@ def replayed(world: ReplayWorld, loop: "LoopConfig", monitor: "MonitorConfig") -
         "oracle": list(_oracle(world)),
     }
     return tuple(_summed(world, name, steps) for name, steps in walks.items())
+
+
+def replay_beside(world: ReplayWorld, loop: "LoopConfig", monitor: "MonitorConfig") -> PolicyReplay:
+    """Another policy over the same past."""
+    return _summed(world, "beside", list(_loop(world, loop, monitor)))
 
 
 def tuned(world: ReplayWorld, loop: "LoopConfig", monitor: "MonitorConfig") -> TunedPolicy:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff.core.protocols import Clock
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.person import LoopStatus
     from bakeoff.loop.replay import ReplayResult
     from bakeoff.loop.retire import Retirement
+    from bakeoff.project.policy import ProjectPolicy
     from bakeoff.project.project import Project
 
 __all__ = ["ProjectCycles"]
@@ -70,6 +72,18 @@ class ProjectCycles:
         config = self._project.config
         return loop_status(self._project.records, self._clock, config.project.name, config.loop)
 
+    @property
+    def policy(self) -> "ProjectPolicy":
+        """What decides when the loop runs again, and how to change it.
+
+        Example:
+            >>> [each.key for each in project.cycles.policy.fields()][:2]
+            ['loop.triggers', 'loop.feedback_rows']
+        """
+        from bakeoff.project.policy import ProjectPolicy
+
+        return ProjectPolicy(self._project)
+
     def approve(self, *, why: str = "", who: str | None = None) -> "Cycle":
         """Release the winner that waits for a person.
 
@@ -101,6 +115,7 @@ class ProjectCycles:
         start: str | None = None,
         truth: str | None = None,
         tune: bool = False,
+        beside: str | Path | None = None,
     ) -> "ReplayResult":
         """Run the policy over the past, beside never retraining, always retraining and the best in hindsight.
 
@@ -113,14 +128,17 @@ class ProjectCycles:
             start: the first period that is replayed; half of them are known before by default.
             truth: a column to score answers by instead of the target, which no model sees.
             tune: propose settings that have most of what retraining gains at the least cost.
+            beside: a project file whose [loop] and [monitor] are walked over the same past, beside the project's own.
 
         Raises:
             UsageError, DataError: there is no such column or period, or too few periods.
+            ConfigError: the file beside is missing or wrong.
         """
         from bakeoff.actions.loop_replay import replay
 
         with self._stage() as stage:
-            return replay(stage, data, by=by, every=every, start=start, truth=truth, tune=tune)
+            other = None if beside is None else Path(beside)
+            return replay(stage, data, by=by, every=every, start=start, truth=truth, tune=tune, beside=other)
 
     def retire(self, *, after_days: float = 30.0, apply: bool = False, who: str | None = None) -> "list[Retirement]":
         """Model versions that are used for nothing and proposed for archiving, with why.

@@ -1,12 +1,14 @@
 """The graph of lineage as a picture: a column for each kind that is there, curves from what was to what came of it."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 from bakeoff.core.graph import KINDS, LineageGraph, LineageNode
 from bakeoff.report.drawing import PICTURE, clean
 
-__all__ = ["lineage_svg"]
+__all__ = ["LineagePlaces", "lineage_svg", "places", "telling"]
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN, HEAD = 232, 62, 64, 18, 24, 34
 LONGEST = 34
@@ -28,12 +30,12 @@ TELLING = {
 
 def lineage_svg(graph: LineageGraph) -> str:
     """The picture as an SVG document, on white; each box tells its facts as a title."""
-    places = _places(graph)
-    columns = sorted({x for x, _ in places.values()})
-    width = MARGIN + (max(columns) + 1) * (WIDTH + GAP_X) - GAP_X + MARGIN
-    height = HEAD + MARGIN + max(y for _, y in places.values()) + HEIGHT + MARGIN
-    parts = [_curve(places[edge.of], places[edge.made]) for edge in graph.edges]
-    parts += [_box(node, places[node.id], first=node.id == graph.start) for node in graph.nodes]
+    layout = places(graph)
+    at = {node.id: (column, int(row * (HEIGHT + GAP_Y))) for node, column, row in layout.of_nodes()}
+    width = MARGIN + len(layout.columns) * (WIDTH + GAP_X) - GAP_X + MARGIN
+    height = HEAD + MARGIN + max(y for _, y in at.values()) + HEIGHT + MARGIN
+    parts = [_curve(at[edge.of], at[edge.made]) for edge in graph.edges]
+    parts += [_box(node, at[node.id], first=node.id == graph.start) for node in graph.nodes]
     if graph.cut:
         more = ", ".join(f"{count} more {kind}s" for kind, count in graph.cut.items())
         parts.append(f'<text x="{MARGIN}" y="{height - 8}" fill="{PICTURE.muted}">{escape(more)}</text>')
@@ -46,30 +48,88 @@ def lineage_svg(graph: LineageGraph) -> str:
     )
 
 
-def _places(graph: LineageGraph) -> dict[str, tuple[int, int]]:
-    """The column and the height of each node; a dataset of which a model came stands left of one that came later."""
-    depth: dict[str, int] = {}
-    order = {kind: at for at, kind in enumerate(KINDS)}
-    for _ in graph.nodes:  # as far as the longest way can be
-        before = dict(depth)
-        for node in graph.nodes:
-            origins = [depth.get(each.id, 0) + 1 for each in graph.origins(node.id)]
-            depth[node.id] = max(origins, default=0)
-        if depth == before:
-            break
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineagePlaces:
+    """Where nodes stand: columns from what was first to what came last.
+
+    `left_out` has, by the number of a column, how many nodes of each kind have no place in it.
+    """
+
+    columns: Sequence[Sequence[LineageNode]]
+    left_out: Mapping[int, Mapping[str, int]] = field(default_factory=dict[int, Mapping[str, int]])
+
+    @property
+    def tallest(self) -> int:
+        """How many nodes the longest column has."""
+        return max(map(len, self.columns))
+
+    def of_nodes(self) -> Iterator[tuple[LineageNode, int, float]]:
+        """Each node with its column and its row; columns stand in the middle of the tallest one."""
+        for at, column in enumerate(self.columns):
+            for row, node in enumerate(column):
+                yield node, at, row + (self.tallest - len(column)) / 2
+
+
+def places(graph: LineageGraph, *, most: int | None = None) -> LineagePlaces:
+    """The columns of a graph; a dataset of which a model came stands left of one that came later.
+
+    Args:
+        graph: nodes and edges; what comes of itself, which nothing should, stands left.
+        most: of a column so many nodes have a place: the one that was asked about, then those with most edges.
+    """
+    origins, results = _neighbours(graph)
+    depth = _depths(graph, origins, results)
     for node in graph.nodes:  # what came of nothing stands right before what came of it
-        results = [depth[each.id] for each in graph.results(node.id)]
-        if results and not list(graph.origins(node.id)):
-            depth[node.id] = min(results) - 1
+        if results[node.id] and not origins[node.id]:
+            depth[node.id] = min(depth[each] for each in results[node.id]) - 1
+    order = {kind: at for at, kind in enumerate(KINDS)}
     columns: dict[int, list[LineageNode]] = {}
     for node in sorted(graph.nodes, key=lambda each: order[each.kind]):
         columns.setdefault(depth[node.id], []).append(node)
-    tallest = max(map(len, columns.values()))
-    return {
-        node.id: (at, int((row + (tallest - len(column)) / 2) * (HEIGHT + GAP_Y)))
-        for at, (_, column) in enumerate(sorted(columns.items()))
-        for row, node in enumerate(column)
-    }
+    standing: list[list[LineageNode]] = []
+    left_out: dict[int, Counter[str]] = {}
+    for at, (_, column) in enumerate(sorted(columns.items())):
+        ranked = sorted(
+            column, key=lambda each: (each.id != graph.start, -len(origins[each.id]) - len(results[each.id]))
+        )
+        chosen = {each.id for each in ranked[:most]}
+        standing.append([each for each in column if each.id in chosen])
+        if len(chosen) < len(column):
+            left_out[at] = Counter(each.kind for each in column if each.id not in chosen)
+    return LineagePlaces(columns=standing, left_out=left_out)
+
+
+def _neighbours(graph: LineageGraph) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """By node, what it came of and what came of it."""
+    origins: dict[str, list[str]] = {each.id: [] for each in graph.nodes}
+    results: dict[str, list[str]] = {each.id: [] for each in graph.nodes}
+    for edge in graph.edges:
+        origins[edge.made].append(edge.of)
+        results[edge.of].append(edge.made)
+    return origins, results
+
+
+def _depths(
+    graph: LineageGraph, origins: Mapping[str, Sequence[str]], results: Mapping[str, Sequence[str]]
+) -> dict[str, int]:
+    """How many steps the longest way to each node has."""
+    depth = {each.id: 0 for each in graph.nodes}
+    waiting = {key: len(before) for key, before in origins.items()}
+    ready = [key for key, count in waiting.items() if not count]
+    while ready:
+        here = ready.pop()
+        for after in results[here]:
+            depth[after] = max(depth[after], depth[here] + 1)
+            waiting[after] -= 1
+            if not waiting[after]:
+                ready.append(after)
+    return depth
+
+
+def telling(node: LineageNode) -> str:
+    """The facts of a node that stand in its box."""
+    known = [(key, node.facts[key]) for key in TELLING[node.kind] if key in node.facts]
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in known)
 
 
 def _corner(place: tuple[int, int]) -> tuple[int, int]:
@@ -92,7 +152,7 @@ def _box(node: LineageNode, place: tuple[int, int], *, first: bool) -> str:
     lines: Sequence[tuple[str, str, int]] = (
         (node.kind, hue, 11),
         (clean(node.label, LONGEST), PICTURE.ink, 12),
-        (clean(_telling(node), LONGEST), PICTURE.muted, 11),
+        (clean(telling(node), LONGEST), PICTURE.muted, 11),
     )
     texts = "".join(
         f'<text x="{x + 12}" y="{y + 18 + at * 17}" fill="{colour}" font-size="{size}">{escape(text)}</text>'
@@ -104,8 +164,3 @@ def _box(node: LineageNode, place: tuple[int, int], *, first: bool) -> str:
         f'stroke-width="{2.5 if first else 1}"/><rect x="{x}" y="{y}" width="4" height="{HEIGHT}" fill="{hue}"/>'
         f"{texts}</g>"
     )
-
-
-def _telling(node: LineageNode) -> str:
-    known = [(key, node.facts[key]) for key in TELLING[node.kind] if key in node.facts]
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in known)

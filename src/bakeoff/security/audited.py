@@ -195,6 +195,7 @@ class _Runs:
     def __init__(self, inner: RunRecords, note: _Notes) -> None:
         self._inner, self._note = inner, note
         self.get, self.search, self.start, self.groups = inner.get, inner.search, inner.start, inner.groups
+        self.curves = inner.curves
 
     def history(self, run_id: str, key: str, **more: Any) -> Page[Metric]:
         return self._inner.history(run_id, key, **more)

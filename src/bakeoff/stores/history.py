@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from blake3 import blake3
 
 from bakeoff.core.errors import CorruptError
-from bakeoff.core.records import Metric, Series
+from bakeoff.core.records import Metric, MetricCurve, Series
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Block", "damaged", "pack", "rank", "values_of", "wrong_latest"]
+__all__ = ["Block", "curve_of", "damaged", "pack", "rank", "values_of", "wrong_latest"]
 
 Block: TypeAlias = tuple[str, bytes]
 """The series as JSON, and the packed values."""
+Columns: TypeAlias = "tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]"
 COLUMNS = (("series", "<u4"), ("step", "<i8"), ("time_ms", "<i8"), ("value", "<f8"))
 """Of a block, in their order: names and kinds, as numpy writes them."""
 SUM_BYTES, VALUE_BYTES = 8, sum(int(kind[-1]) for _, kind in COLUMNS)
@@ -52,20 +53,19 @@ def values_of(blocks: Iterable[Block], key: str) -> Iterator[Metric]:
     Raises:
         CorruptError: a block is not what was written.
     """
-    quoted = json.dumps(key, ensure_ascii=False)
-    known: dict[Series | None, list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]] = {}
-    for keys, packed in blocks:
-        if quoted not in keys:
-            continue
-        if damaged(keys, packed):
-            raise CorruptError("a block of metrics is not what was written: run 'bakeoff verify --repair'")
-        series_n, step_n, time_n, value_n = _unpacked(packed)
-        for place, (name, *of) in enumerate(json.loads(keys)):
-            if name == key:
-                mine = series_n == place
-                of_what = Series(model_id=of[0], dataset_name=of[1], dataset_digest=of[2]) if of else None
-                known.setdefault(of_what, []).append((step_n[mine], time_n[mine], value_n[mine]))
-    yield from _in_order(key, known)
+    of_what, columns = _in_order(blocks, key)
+    for place, step, time_ms, value in zip(*(each.tolist() for each in columns), strict=True):
+        yield Metric(key=key, value=value, step=step, time_ms=time_ms, series=of_what[place])
+
+
+def curve_of(blocks: Iterable[Block], key: str) -> MetricCurve:
+    """The same as arrays: a fiftieth of the time where there are thousands.
+
+    Raises:
+        CorruptError: a block is not what was written.
+    """
+    _, (_, step_n, time_ms_n, value_n) = _in_order(blocks, key)
+    return MetricCurve(step_n=step_n, time_ms_n=time_ms_n, value_n=value_n)
 
 
 def damaged(keys: str, packed: bytes) -> bool:
@@ -101,25 +101,50 @@ def _rank(step: int, time_ms: int, value: float) -> tuple[int, int, float]:
     return step, time_ms, 0.0 if math.isnan(value) else value
 
 
-def _in_order(
-    key: str, known: "dict[Series | None, list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]]"
-) -> Iterator[Metric]:
+def _in_order(blocks: Iterable[Block], key: str) -> tuple[list[Series | None], Columns]:
+    """What the values are of, and their columns: the place of what each is of, step, time, value."""
     import numpy as np
 
-    if not known:
-        return
-    of_what = list(known)
-    parts = [(place, *part) for place, of in enumerate(of_what) for part in known[of]]
-    series_n = np.concatenate([np.full(len(steps), place) for place, steps, *_ in parts])
-    step_n, time_n, value_n = (np.concatenate([part[column] for part in parts]) for column in (1, 2, 3))
+    of_what: list[Series | None] = []
+    parts: list[Columns] = [(np.zeros(0, np.intp), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for of, columns in _parts(blocks, key):
+        if of not in of_what:
+            of_what.append(of)
+        parts.append((np.full(len(columns[0]), of_what.index(of)), *columns))
+    series_n, step_n, time_n, value_n = (np.concatenate([part[at] for part in parts]) for at in range(4))
+    if np.all(step_n[1:] > step_n[:-1]):  # as most are logged: nothing to sort, and nothing is there twice
+        return of_what, (series_n, step_n, time_n, value_n)
     ranked_n = np.where(np.isnan(value_n), 0.0, value_n)
     order = np.lexsort((value_n.view(np.int64), series_n, ranked_n, time_n, step_n))
-    columns = [each[order] for each in (series_n, step_n, time_n, value_n)]
-    bits = [each if each.dtype != np.float64 else each.view(np.int64) for each in columns]
+    series_n, step_n, time_n, value_n = (each[order] for each in (series_n, step_n, time_n, value_n))
+    bits = [series_n, step_n, time_n, value_n.view(np.int64)]
     new = np.ones(len(order), dtype=bool)
     new[1:] = np.any([each[1:] != each[:-1] for each in bits], axis=0)
-    for place, step, time_ms, value in zip(*(each[new].tolist() for each in columns), strict=True):
-        yield Metric(key=key, value=value, step=step, time_ms=time_ms, series=of_what[place])
+    return of_what, (series_n[new], step_n[new], time_n[new], value_n[new])
+
+
+def _parts(
+    blocks: Iterable[Block], key: str
+) -> "Iterator[tuple[Series | None, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]]":
+    """Steps, times and values of a key, of each thing that they are of; blocks that are alike are unpacked together."""
+    import numpy as np
+
+    quoted, alike = json.dumps(key, ensure_ascii=False), dict[tuple[str, int], list[bytes]]()
+    for keys, packed in blocks:
+        if quoted not in keys:
+            continue
+        if damaged(keys, packed):
+            raise CorruptError("a block of metrics is not what was written: run 'bakeoff verify --repair'")
+        alike.setdefault((keys, len(packed)), []).append(packed)
+    for (keys, size), packs in alike.items():
+        count = (size - SUM_BYTES) // VALUE_BYTES
+        block = np.dtype([("sum", f"V{SUM_BYTES}"), *((name, kind, (count,)) for name, kind in COLUMNS)])
+        rows = np.frombuffer(b"".join(packs), dtype=block)
+        for place, (name, *of) in enumerate(json.loads(keys)):
+            if name == key:
+                mine = rows["series"] == place
+                of_what = Series(model_id=of[0], dataset_name=of[1], dataset_digest=of[2]) if of else None
+                yield of_what, (rows["step"][mine], rows["time_ms"][mine], rows["value"][mine])
 
 
 def _unpacked(packed: bytes) -> "tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]":

@@ -12,13 +12,13 @@ from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select,
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Page, Query, QueryField
-from bakeoff.core.records import Metric, MetricRange, Run, RunChange, RunGroup, RunInput
+from bakeoff.core.records import Metric, MetricCurve, MetricRange, Run, RunChange, RunGroup, RunInput
 from bakeoff.stores.database import Database
 from bakeoff.stores.documents import as_json
 from bakeoff.stores.experiments import ENTITY as EXPERIMENTS
 from bakeoff.stores.experiments import number_of
 from bakeoff.stores.grouping import Grouping
-from bakeoff.stores.history import pack, rank, values_of
+from bakeoff.stores.history import Block, curve_of, pack, rank, values_of
 from bakeoff.stores.schema import artifacts, experiments, inputs, latest_metrics, metric_blocks, params, runs
 from bakeoff.stores.schema import tags as run_tags
 from bakeoff.stores.search import Beside, Entity, batches, columns, find_keys, grouped, offset_of
@@ -169,6 +169,18 @@ class Runs:
             items = tuple(islice(values, offset, None if limit is None else offset + limit))
             more = next(values, None) is not None
         return Page(items=items, following=f"0.{offset + len(items)}" if more else None)
+
+    def curves(self, run_ids: Sequence[str], key: str) -> Mapping[str, MetricCurve]:
+        """The histories of one metric of several runs as arrays; a run that never had it is left out."""
+        run, blocks = metric_blocks.c.run_id, dict[str, list[Block]]()
+        with self._database.read() as connection:
+            for some in batches(run_ids):
+                _require(connection, *some)
+                chosen = select(run, metric_blocks.c.series, metric_blocks.c.points).where(run.in_(some))
+                for run_id, series, points in connection.execute(chosen.order_by(metric_blocks.c.number)):
+                    blocks.setdefault(run_id, []).append((series, points))
+        curves = {run_id: curve_of(blocks[run_id], key) for run_id in run_ids if run_id in blocks}
+        return {run_id: curve for run_id, curve in curves.items() if len(curve.step_n)}
 
     def _change(self, connection: Connection, change: RunChange) -> None:
         _require(connection, change.run_id, active=change.lifecycle is None)

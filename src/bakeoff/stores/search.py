@@ -29,6 +29,8 @@ __all__ = ["Beside", "Entity", "batches", "columns", "count", "find", "find_keys
 
 Column: TypeAlias = ColumnElement[Any]
 BATCH = 500
+LOOK = 5000
+"""So many values of a metric are looked at in their order, before all rows are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +133,16 @@ def _page(
     newest, offset = _place(query.page)
     if newest is None:
         newest = connection.scalar(select(func.max(stamp))) or 0
-    statement = sql.ordered(statement.where(stamp <= newest), query.order)
+    statement = statement.where(stamp <= newest)
     if query.lifecycle is not None and "lifecycle" in entity.table.c:
         statement = statement.where(entity.table.c.lifecycle == query.lifecycle)
     if query.where is not None:
         statement = statement.where(sql.clause(query.where))
-    rows = connection.execute(statement.limit(query.limit + 1).offset(offset)).all()
+    first = sql.first(connection, statement, query.order, offset + query.limit + 1)
+    rows: Sequence[Any] = [] if first is None else connection.execute(first).all()[offset:]
+    if len(rows) <= query.limit:
+        statement = sql.ordered(statement, query.order)
+        rows = connection.execute(statement.limit(query.limit + 1).offset(offset)).all()
     following = f"{newest}.{offset + query.limit}" if len(rows) > query.limit else None
     return rows[: query.limit], following
 
@@ -182,6 +188,29 @@ class _Sql:
         rows = beside.table.alias()
         joined = self._entity.table.outerjoin(rows, and_(self._belongs(beside, rows), rows.c.key == wanted.key))
         return rows.c[beside.value[0]], joined
+
+    def first(
+        self, connection: Connection, statement: Select[Any], order: Sequence[Order], most: int
+    ) -> Select[Any] | None:
+        """At most so many rows of the beginning of an order by a metric, in the order in which its index has them.
+
+        Only the first `LOOK` values (or four times what is wanted) are looked at: a filter that few rows pass is
+        answered sooner by reading all rows once. So there may be fewer rows than the whole order has; those that are
+        there are its first. None where nothing can be said in this way.
+        """
+        wanted = order[0].field if order else None
+        beside = None if wanted is None or self._attribute(wanted) is not None else self._entity.beside.get(wanted.kind)
+        if wanted is None or beside is None or "is_nan" not in beside.table.c:
+            return None
+        rows, down = beside.table.alias(), order[0].descending
+        value, known = rows.c[beside.value[0]], and_(rows.c.key == wanted.key, rows.c.is_nan.is_(False))
+        by_value = value.desc() if down else value
+        looked = max(LOOK, 4 * most)
+        end = connection.scalar(select(value).where(known).order_by(by_value).limit(1).offset(looked))
+        if end is not None:  # of values that are as large as this one not all were looked at
+            statement = statement.where(value > end if down else value < end)
+        joined = statement.join(rows, and_(self._belongs(beside, rows), known)).order_by(by_value)
+        return self.ordered(joined, order[1:]).limit(most)
 
     def ordered(self, statement: Select[Any], order: Sequence[Order]) -> Select[Any]:
         """In this order, what lacks a value last; then newest first."""

@@ -20,6 +20,7 @@ from bakeoff.core.records import (
     Experiment,
     ExperimentChange,
     Metric,
+    MetricCurve,
     MetricRange,
     Registered,
     RegisteredChange,
@@ -215,6 +216,20 @@ class _Runs:
         start = int(page or 0)
         end = len(values) if limit is None else start + limit
         return Page(items=tuple(values[start:end]), following=str(end) if end < len(values) else None)
+
+    def curves(self, run_ids: Sequence[str], key: str) -> Mapping[str, MetricCurve]:
+        histories = {run_id: self.history(run_id, key).items for run_id in run_ids}
+        return {run_id: _curve(values) for run_id, values in histories.items() if values}
+
+
+def _curve(values: Sequence[Metric]) -> MetricCurve:
+    import numpy as np
+
+    return MetricCurve(
+        step_n=np.array([each.step for each in values], np.int64),
+        time_ms_n=np.array([each.time_ms for each in values], np.int64),
+        value_n=np.array([each.value for each in values], np.float64),
+    )
 
 
 def _group(value: str | None, runs: Sequence[Run], metrics: Sequence[str]) -> RunGroup:

@@ -392,6 +392,22 @@ class RecordStoreConformance:
             page = store.runs.history(run.run_id, "loss", limit=2, page=page.following)
         assert steps == [0, 1, 2, 3, 4]
 
+    def test_curves_are_histories_as_arrays(self, store: RecordStore, run: Run) -> None:
+        """Of several runs, in any order of logging; a run without the metric has none, an unknown run is an error."""
+        other, none = (store.runs.start(run.experiment_id, name) for name in ("other", "none"))
+        for run_id, steps in ((run.run_id, (2, 0, 1)), (other.run_id, (0, 1, 1))):
+            for at, step in enumerate(steps):
+                values = [Metric(key="loss", value=step / 8, step=step, time_ms=at), Metric(key="x", value=9.0)]
+                _log(store, run_id, metrics=values)
+        curves = store.runs.curves([run.run_id, none.run_id, other.run_id], "loss")
+        assert list(curves) == [run.run_id, other.run_id]
+        for run_id, curve in curves.items():
+            columns = (curve.step_n.tolist(), curve.time_ms_n.tolist(), curve.value_n.tolist())
+            history = store.runs.history(run_id, "loss").items
+            assert list(zip(*columns, strict=True)) == [(each.step, each.time_ms, each.value) for each in history]
+        with pytest.raises(NotFoundError):
+            store.runs.curves([run.run_id, "none"], "loss")
+
     def test_changes_are_made_together_or_not_at_all(self, store: RecordStore, run: Run) -> None:
         """Of several runs, too."""
         other = store.runs.start(run.experiment_id, "other")

@@ -124,6 +124,8 @@ def addresses(filled):
         *("/runs/latest", f"/runs/{bake_off}", f"/runs/{filled.nasty_run}", f"/compare?{runs}"),
         *(f"/compare/rows?{runs}", f"/compare?run={filled.nasty_run}&run={bake_off}", "/verdict", "/endpoints"),
         *("/endpoints/films", f"/predictions/{filled.prediction}", "/models", f"/models/films/{model.number}"),
+        *(f"/lineage?of=model%3Afilms%2F{model.number}", "/lineage?of=dataset%3Afilms%2F1&direction=up"),
+        *(f"/lineage/graph?of=prediction%3A{filled.prediction}", "/runs/groups?group=params.depth", "/loop/policy"),
         *("/data", "/traces", f"/traces/tr-{'ab' * 16}", "/loop", "/review", f"/review/{filled.batch}/0"),
         "/nothing-here",
     ]

@@ -7,13 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
+from tests.web.pages.conftest import EMPTY, opened
 
 from bakeoff import Project
 from bakeoff.actions.disagreement import Disagreement, DisagreementRow
+from bakeoff.core.graph import LineageEdge, LineageGraph, LineageNode
 from bakeoff.core.queries import Query
 from bakeoff.core.records import Metric, RunChange
 from bakeoff.feedback.review import ReviewBatch, ReviewQueue, ReviewRow
 from bakeoff.project import wiring
+from bakeoff.report.lineage_picture import places
 from bakeoff.results.candidate import Slice
 from bakeoff.security.roles import Roles
 from bakeoff.security.tokens import AccessTokens
@@ -21,6 +24,7 @@ from bakeoff.testing.memory import MemoryRecords
 from bakeoff.web.auth import TokenAuthenticator
 from bakeoff.web.pages.app import Pages
 from bakeoff.web.pages.calls import address
+from bakeoff.web.pages.lineage import picture
 from bakeoff.web.pages.site import POLICY, Site
 from bakeoff.web.pages.verdict import _slices
 from bakeoff.web.tracking import traces
@@ -29,15 +33,6 @@ from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.otlp import spans_of
 
 OWN = {"origin": "http://testserver"}
-EMPTY = """
-[project]
-name = "empty"
-task = "classification"
-[data]
-source = "films.csv"
-target = "liked"
-[candidates.linear]
-"""
 FREE = {"href", "src", "action"}
 """Attributes that could lead out, or run something."""
 
@@ -48,6 +43,7 @@ class Markup(HTMLParser):
     def __init__(self, page):
         super().__init__()
         self.scripts, self.handlers, self.foreign, self.styles, self.ids, self.text = [], [], [], [], [], ""
+        self.fields, self.writing = {}, None
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
@@ -60,11 +56,24 @@ class Markup(HTMLParser):
                 self.ids.append(value)
             if name in FREE and not (value or "").startswith(("/", "#", "?", "data:,")):
                 self.foreign.append((tag, name, value))
+        self.field(tag, dict(attrs))
         if tag in {"script", "iframe", "object", "embed", "img", "base", "style"}:
             self.scripts.append((tag, dict(attrs).get("src", "")))
 
+    def field(self, tag, attrs):
+        """What a form sends of a field as it stands there."""
+        sent = tag == "input" and (attrs.get("type") != "checkbox" or "checked" in attrs) and "disabled" not in attrs
+        if sent and "name" in attrs:
+            self.fields[attrs["name"]] = attrs.get("value") or ""
+        self.writing = attrs.get("name") if tag == "textarea" else None
+
+    def handle_endtag(self, tag):
+        self.writing = None
+
     def handle_data(self, data):
         self.text += data
+        if self.writing:
+            self.fields[self.writing] = self.fields.get(self.writing, "") + data
 
 
 def test_every_page_of_a_hostile_project_is_only_our_markup(client, addresses):
@@ -542,3 +551,188 @@ def test_a_sum_of_a_client_that_no_number_holds_ends_no_page(client, filled):
     traces.take(filled.tracking, None, read)
     answers = [client.get(each).status_code for each in ("/traces", f"/traces/tr-{'cd' * 16}")]
     assert answers == [200, 200]
+
+
+def links_of(text):
+    """The boxes of a lineage's picture: where each leads, and its title."""
+    boxes = text.split('<svg class="lineage"')[1].split("</svg>")[0].split("<a href=")[1:]
+    return {box.split("<title>")[1].split("</title>")[0]: html.unescape(box.split('"')[1]) for box in boxes}
+
+
+def test_lineage_is_a_picture_whose_boxes_lead_somewhere_and_a_table(client, filled):
+    graph = filled.project.lineage_of(f"prediction:{filled.prediction}", direction="up")
+    page = client.get(address("/lineage/graph", of=f"prediction:{filled.prediction}", direction="up")).text
+    links = links_of(page)
+    assert len(links) == len(graph.nodes)
+    for node in graph.nodes:
+        (url,) = [url for title, url in links.items() if title.startswith(f"{node.kind} {node.label[:40]}")]
+        assert client.get(url).status_code == 200, url
+    (here,) = [box for box in page.split("<a href=") if 'aria-current="true"' in box]
+    assert f"/predictions/{filled.prediction}" in here
+    table = page.split("<tbody>")[1].split("</tbody>")[0]
+    assert table.count('<th scope="row">') == len(graph.nodes)
+    assert "/lineage/graph?of=prediction" in client.get(f"/predictions/{filled.prediction}").text
+    assert "/lineage/graph?of=model" in client.get(f"/models/films/{filled.project.models()[0].number}").text
+
+
+def test_a_lineage_names_a_thing_and_no_file_of_the_server(client, filled):
+    for thing in ("source:/etc/passwd", "source:films.csv", "/etc/passwd", "model:none/7", "nothing:x", ""):
+        assert client.get(address("/lineage", of=thing)).status_code == 404, thing
+    assert client.get(address("/lineage", of="model:films/1", direction="sideways")).status_code == 400
+
+
+def test_of_thousands_of_things_the_picture_has_some_and_says_so():
+    nodes = [LineageNode(id="dataset:films/1", kind="dataset", label="films/1")]
+    nodes += [LineageNode(id=f"source:{at:064x}", kind="source", label=f"part-{at}.csv") for at in range(5000)]
+    edges = [LineageEdge(of=each.id, made=nodes[0].id) for each in nodes[1:]]
+    graph = LineageGraph(start=nodes[0].id, nodes=tuple(nodes), edges=tuple(edges))
+    placed = places(graph, most=12)
+    drawn = str(picture(graph, placed))
+    assert (drawn.count("<a href="), drawn.count('class="edge"')) == (13, 12)
+    assert "4,988 more: source" in drawn
+    assert [len(column) for column in placed.columns] == [12, 1]
+
+
+def test_who_reaches_a_model_alone_sees_nothing_else_of_its_lineage(filled):
+    tokens = AccessTokens(filled.project.records.documents, Roles({}), filled.tracking.clock)
+    text = tokens.create("m", roles=["viewer"], scopes=["model:films"])[1]
+    pages = Pages(filled.tracking, filled.project).routes()
+    app = create_tracking_app(filled.tracking, authenticator=TokenAuthenticator(tokens), pages=pages)
+    with TestClient(app) as client:
+        headers = {"authorization": f"Bearer {text}"}
+        number = filled.project.models()[0].number
+        page = client.get(address("/lineage", of=f"model:films/{number}"), headers=headers)
+        assert {title.partition(" ")[0] for title in links_of(page.text)} == {"model"}
+        hidden = address("/lineage", of=f"prediction:{filled.prediction}")
+        assert client.get(hidden, headers=headers).status_code == 404
+
+
+def test_of_many_runs_the_ranges_of_groups_come_after_the_groups(client, filled, monkeypatch):
+    whole = client.get(address("/runs", group="params.depth", filter="tags.team = 't1'")).text
+    monkeypatch.setattr("bakeoff.web.pages.runs.AT_ONCE", 0)
+    first = client.get(address("/runs", group="params.depth", filter="tags.team = 't1'")).text
+    url = html.unescape(first.split('data-load="')[-1].split('"')[0])
+    table = whole[whole.index('<div class="scroll" tabindex="0" role="group" aria-label="Groups of runs">') :]
+    table = table[: table.index("</table>")]
+    assert url.startswith("/runs/groups?")
+    assert first.count('<th scope="row"><a href=') == 4
+    assert "…</td>" in first
+    assert "…</td>" not in table
+    assert table in client.get(url).text
+
+
+# --- the policy -----------------------------------------------------------------------------------
+
+FILE = """
+# the policy
+[loop]
+cool_down = "1h"  # a pause
+"""
+
+
+@pytest.fixture
+def ruled(tmp_path):
+    """A project with a policy in its file, and what a browser sends of its form."""
+    (tmp_path / "bakeoff.toml").write_text(EMPTY + FILE)
+    site = opened(tmp_path, tmp_path / "scratch")
+    with TestClient(site.app, raise_server_exceptions=False) as client:
+        yield SimpleNamespace(client=client, file=tmp_path / "bakeoff.toml", project=site.project)
+    site.project.close()
+
+
+def sent_of(page):
+    """What a browser would send of the form of the policy."""
+    fields = Markup(page).fields
+    return {key: value for key, value in fields.items() if key == "fields" or "." in key}
+
+
+def test_the_form_as_it_is_changes_nothing(ruled):
+    page = ruled.client.get("/loop/policy").text
+    sent = sent_of(page)
+    assert sent["loop.triggers.quality"] == "1"
+    assert {each.key for each in ruled.project.cycles.policy.fields() if not each.fixed} == set(sent["fields"].split())
+    assert "says all of this already" in ruled.client.post("/loop/policy/change", data=sent, headers=OWN).text
+
+
+def test_a_policy_is_shown_as_a_difference_and_saved_with_its_comments(ruled):
+    before = ruled.file.read_text()
+    sent = sent_of(ruled.client.get("/loop/policy").text)
+    sent |= {
+        "loop.cool_down": "6h",
+        "loop.approval": "1",
+        "loop.budget.runs": "4",
+        "loop.freeze": "fri 18:00/mon 06:00",
+    }
+    shown = ruled.client.post("/loop/policy/change", data=sent, headers=OWN)
+    assert ruled.file.read_text() == before
+    assert "+cool_down = &#34;6h&#34;  # a pause" in shown.text
+    confirmed = Markup(shown.text).fields
+    wrong = ruled.client.post("/loop/policy", data={**confirmed, "digest": ""}, headers=OWN)
+    assert (wrong.status_code, ruled.file.read_text()) == (400, before)
+    saved = ruled.client.post("/loop/policy", data={**confirmed, "why": "fewer runs"}, headers=OWN)
+    assert (saved.url.path, "Saved in bakeoff.toml" in saved.text) == ("/loop", True)
+    text = ruled.file.read_text()
+    assert text.startswith(EMPTY)
+    assert '# the policy\n[loop]\ncool_down = "6h"  # a pause\n' in text
+    loop = ruled.project.config.loop
+    assert (loop.approval, loop.budget.runs, loop.freeze) == (True, 4, ("fri 18:00/mon 06:00",))
+    (record,) = [each for each in ruled.project.audit.records() if each.action == "policy changed"]
+    assert (record.action, record.before["loop.cool_down"], record.after["loop.cool_down"], record.after["why"]) == (
+        *("policy changed", "1h", "6h"),
+        "fewer runs",
+    )
+
+
+def test_a_file_that_changed_meanwhile_is_not_overwritten(ruled):
+    sent = sent_of(ruled.client.get("/loop/policy").text) | {"loop.cool_down": "6h"}
+    confirmed = Markup(ruled.client.post("/loop/policy/change", data=sent, headers=OWN).text).fields
+    other = ruled.file.read_text() + "# somebody else\n"
+    ruled.file.write_text(other)
+    refused = ruled.client.post("/loop/policy", data=confirmed, headers=OWN)
+    assert (refused.status_code, "changed meanwhile" in refused.text) == (409, True)
+    assert ruled.file.read_text() == other
+    assert not [each for each in ruled.project.audit.records() if each.action == "policy changed"]
+
+
+def test_all_that_is_wrong_with_a_policy_is_said_at_once(ruled):
+    before = ruled.file.read_text()
+    sent = sent_of(ruled.client.get("/loop/policy").text)
+    sent |= {"loop.cool_down": "soon", "loop.feedback_rows": "many", "loop.budget.runs": "0"}
+    for path in ("/loop/policy/change", "/loop/policy/preview"):
+        page = ruled.client.post(path, data=sent, headers=OWN).text
+        for key in ("loop.cool_down", "loop.feedback_rows", "loop.budget.runs"):
+            assert f"bakeoff.toml: {key}: expected" in page
+    assert ruled.client.post("/loop/policy", data={**sent, "digest": "x"}, headers=OWN).status_code == 400
+    assert ruled.file.read_text() == before
+
+
+def test_a_form_that_lacks_settings_leaves_them_as_they_are(ruled):
+    before = ruled.file.read_text()
+    for data in ({"x": "1"}, {"loop.cool_down": "6h"}, {"fields": "data.target", "data.target": "x"}):
+        assert "says all of this already" in ruled.client.post("/loop/policy/change", data=data, headers=OWN).text
+    assert ruled.file.read_text() == before
+
+
+def test_what_a_variable_sets_cannot_be_changed_here(ruled, monkeypatch):
+    monkeypatch.setenv("BAKEOFF_LOOP__APPROVAL", "true")
+    page = ruled.client.get("/loop/policy").text
+    assert "$BAKEOFF_LOOP__APPROVAL sets it." in page
+    assert "loop.approval" not in sent_of(page)["fields"].split()
+
+
+def test_who_may_not_release_changes_no_policy(filled):
+    tokens = AccessTokens(filled.project.records.documents, Roles({}), filled.tracking.clock)
+    pages = Pages(filled.tracking, filled.project).routes()
+    app = create_tracking_app(filled.tracking, authenticator=TokenAuthenticator(tokens), pages=pages)
+    before = (filled.project.folder / "bakeoff.toml").read_text()
+    with TestClient(app) as client:
+        for role, status in (("viewer", 403), ("contributor", 403), ("operator", 200), ("admin", 200)):
+            text = tokens.create(role, roles=[role])[1]
+            headers = {"authorization": f"Bearer {text}", **OWN}
+            data = {"fields": "loop.cool_down", "loop.cool_down": "6h"}
+            assert client.post("/loop/policy/change", data=data, headers=headers).status_code == status, role
+            assert ("/loop/policy" in client.get("/loop", headers=headers).text) == (status == 200)
+            if status != 200:
+                assert client.post("/loop/policy", data=data, headers=headers).status_code == status
+        assert client.post("/loop/policy", data=data, headers={"authorization": f"Bearer {text}"}).status_code == 403
+    assert (filled.project.folder / "bakeoff.toml").read_text() == before

@@ -16,8 +16,23 @@ from bakeoff.core.errors import BakeoffError
 from bakeoff.core.principals import Permission
 from bakeoff.security.audited import acting
 from bakeoff.web.auth import origin_of, principal_of
-from bakeoff.web.pages import compare, data, endpoints, models, overview, review, runs, story, traces, verdict, views
+from bakeoff.web.pages import (
+    compare,
+    data,
+    endpoints,
+    lineage,
+    models,
+    overview,
+    policy,
+    review,
+    runs,
+    story,
+    traces,
+    verdict,
+    views,
+)
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
+from bakeoff.web.pages.previews import Previews
 from bakeoff.web.pages.site import Site
 from bakeoff.web.pages.traffic import Traffic
 from bakeoff.web.permissions import permission
@@ -62,6 +77,7 @@ PAGES: tuple[PageRoute, ...] = (
     _get("/runs", runs.listing),
     _get("/runs/rows", runs.rows),
     _get("/runs/count", runs.count),
+    _get("/runs/groups", runs.groups),
     _get("/runs/{run_id}", runs.one),
     _get("/runs/{run_id}/live", runs.live),
     _post("/runs/{run_id}/note", runs.note, "track"),
@@ -81,12 +97,20 @@ PAGES: tuple[PageRoute, ...] = (
     _get("/models", models.listing),
     _get("/models/{name}/{number}", models.one),
     _post("/models/{name}/{number}/change", models.change, "release"),
+    _get("/lineage", lineage.lineage),
+    _get("/lineage/graph", lineage.graph),
     _get("/data", data.listing),
     _get("/data/{number}/card", data.card),
     _get("/traces", traces.listing),
     _get("/traces/{trace_id}", traces.one),
     _get("/loop", story.story),
     _post("/loop/decide", story.decide, "release"),
+    _get("/loop/policy", policy.form),
+    _post("/loop/policy", policy.save, "release"),
+    _post("/loop/policy/change", policy.shown_change, "release"),
+    _post("/loop/policy/preview", policy.preview, "run"),
+    _get("/loop/policy/preview/{id}", policy.look),
+    _post("/loop/policy/preview/{id}/end", policy.cancel, "run"),
     _get("/review", review.listing),
     _post("/review/pick", review.pick, "run"),
     _post("/review/take", review.take, "annotate"),
@@ -103,6 +127,7 @@ class Pages:
     def __init__(self, tracking: Tracking, project: "Project | None" = None) -> None:
         self._site, self._tracking, self._project = Site(), tracking, project
         self._traffic = None if project is None else Traffic(project.events, tracking.clock)
+        self._previews = None if project is None else Previews(project)
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -149,6 +174,7 @@ class Pages:
             alone=request.headers.get("sec-fetch-dest") == "document",
             of_project=self._project,
             traffic=self._traffic,
+            previews=self._previews,
         )
         try:
             with acting(call.who, origin_of(request)):  # the project's own records are this process's user's

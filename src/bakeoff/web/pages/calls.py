@@ -17,6 +17,7 @@ from bakeoff.web.tracking.context import Tracking
 if TYPE_CHECKING:
     from bakeoff.project.endpoints import EndpointStatus
     from bakeoff.project.project import Project
+    from bakeoff.web.pages.previews import Previews
     from bakeoff.web.pages.traffic import Traffic
 
 __all__ = ["PageCall", "Redirect", "Shown", "address"]
@@ -55,6 +56,7 @@ class PageCall:
     alone: bool = False
     of_project: "Project | None" = None
     traffic: "Traffic | None" = None
+    previews: "Previews | None" = None
 
     @property
     def records(self) -> RecordStore:

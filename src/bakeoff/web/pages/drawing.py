@@ -3,15 +3,21 @@
 Positions are percentages; only lines stand in a box of their own that is stretched, with strokes that are not.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
 from bakeoff.report.numbers import number
 
-__all__ = ["Bar", "Dot", "DrawnLine", "columns", "dots", "interval", "lines", "sampled", "span_of"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["COLOURS", "Bar", "Dot", "DrawnLine", "columns", "dots", "interval", "lines", "sampled", "span_of"]
 
 MOST_POINTS, MOST_TOTAL = 300, 6000
 """Of a line: more than a screen tells apart; and of all lines of a chart."""
@@ -25,11 +31,11 @@ LARGEST = 8e307
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnLine:
-    """Points (x, y) in the order of x; `colour` is the number of a series."""
+    """Points (x, y) in the order of x, or an array of them (n, 2); `colour` is the number of a series."""
 
     name: str
     colour: int
-    points: Sequence[tuple[float, float]]
+    points: "Sequence[tuple[float, float]] | NDArray[np.float64]"
     baseline: bool = False
 
 
@@ -75,18 +81,22 @@ def sampled(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> S
     >>> len(sampled([(x, x % 7) for x in range(10_000)])) <= 302
     True
     """
-    if len(points) <= most:
-        return points
-    parts, chosen = most // 2, [points[0]]
-    for part in range(parts):
-        some = points[len(points) * part // parts : len(points) * (part + 1) // parts]
-        ends = {min(some, key=_y), max(some, key=_y)}
-        chosen += sorted(ends)
-    return [*chosen, points[-1]]
+    import numpy as np
+
+    return [(x, y) for x, y in _sampled(np.asarray(points, np.float64).reshape(-1, 2), most).tolist()]
 
 
-def _y(point: tuple[float, float]) -> float:
-    return point[1]
+def _sampled(points_n2: "NDArray[np.float64]", most: int) -> "NDArray[np.float64]":
+    import numpy as np
+
+    count, parts = len(points_n2), most // 2
+    if count <= most:
+        return points_n2
+    y_n, chosen = points_n2[:, 1], [0, count - 1]
+    ends = [count * part // parts for part in range(parts + 1)]
+    for start, end in itertools.pairwise(ends):
+        chosen += [start + int(y_n[start:end].argmin()), start + int(y_n[start:end].argmax())]
+    return points_n2[np.unique(chosen)]
 
 
 def interval(value: float, low: float | None, high: float | None, span: tuple[float, float], colour: int) -> Markup:
@@ -100,11 +110,19 @@ def interval(value: float, low: float | None, high: float | None, span: tuple[fl
 
 def lines(series: Sequence[DrawnLine], *, description: str, x: str = "step", y: str = "") -> Markup:
     """Lines over a common x."""
-    finite = [(line, [p for p in line.points if math.isfinite(p[0]) and math.isfinite(p[1])]) for line in series]
+    import numpy as np
+
+    finite: list[tuple[DrawnLine, NDArray[np.float64]]] = []
+    for line in series:
+        points_n2 = np.asarray(line.points, np.float64).reshape(-1, 2)
+        finite.append((line, points_n2[np.isfinite(points_n2).all(axis=1)]))
     most = max(80, min(MOST_POINTS, MOST_TOTAL // max(1, len(series))))
-    across = _exact(p[0] for _, points in finite for p in points)
-    up = span_of(p[1] for _, points in finite for p in points)
-    drawn = Markup("").join(_polyline(line, sampled(points, most), across, up) for line, points in finite if points)
+    ends = [(*points.min(axis=0).tolist(), *points.max(axis=0).tolist()) for _, points in finite if len(points)]
+    across = _exact(at for left, _, right, _ in ends for at in (left, right))
+    up = span_of(at for _, low, _, high in ends for at in (low, high))
+    drawn = Markup("").join(
+        _polyline(line, _sampled(points, most).tolist(), across, up) for line, points in finite if len(points)
+    )
     box = Markup(
         '<svg width="100%" height="100%" viewBox="0 0 {0} {0}" preserveAspectRatio="none" overflow="visible">{1}</svg>'
     ).format(BOX, drawn)
@@ -112,7 +130,7 @@ def lines(series: Sequence[DrawnLine], *, description: str, x: str = "step", y: 
 
 
 def _polyline(
-    line: DrawnLine, points: Sequence[tuple[float, float]], across: tuple[float, float], up: tuple[float, float]
+    line: DrawnLine, points: Sequence[Sequence[float]], across: tuple[float, float], up: tuple[float, float]
 ) -> Markup:
     of = [(_place(x, across) * BOX / 100, BOX - _place(y, up) * BOX / 100) for x, y in points]
     if len(of) == 1:

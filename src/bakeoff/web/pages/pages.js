@@ -41,6 +41,7 @@ function follow(part) {
   if (!every) return;
   let wait = every;
   const look = async () => {
+    if (!part.isConnected || $("[data-done]", part)) return;
     try {
       if (!document.hidden && !busy(part)) {
         const got = await text(url, tag ? { "If-None-Match": tag } : {});
@@ -63,8 +64,15 @@ $$("[data-live]").forEach(follow);
 // Parts that take a moment come after the page.
 for (const part of $$("[data-load]")) {
   part.setAttribute("aria-busy", "true");
-  text(part.dataset.load).then(([body]) => { part.innerHTML = body; localTimes(part); }).catch(() => {}).finally(() => part.removeAttribute("aria-busy"));
+  text(part.dataset.load).then(([body]) => { part.innerHTML = body; localTimes(part); centre(part); }).catch(() => {}).finally(() => part.removeAttribute("aria-busy"));
 }
+
+// A wide picture begins where it is about.
+const centre = (from) => $$("[data-centre]", from).forEach((part) => {
+  const here = $("[aria-current]", part);
+  if (here) part.scrollLeft = here.getBoundingClientRect().left - part.getBoundingClientRect().left - part.clientWidth / 2 + 84;
+});
+centre(document);
 
 // Rows of runs: those that are running are fetched again, newer ones are counted.
 const table = $("table[data-rows]");
@@ -103,22 +111,26 @@ document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form[data-into]");
   if (!form) return;
   event.preventDefault();
-  const into = document.getElementById(form.dataset.into), button = $("button", form);
+  const into = document.getElementById(form.dataset.into), button = event.submitter || $("button", form);
   button.disabled = true;
   into.setAttribute("aria-busy", "true");
   try {
     const body = new URLSearchParams(new FormData(form));
-    const url = form.method === "get" ? `${form.action}?${body}` : form.action;
+    const to = button.getAttribute("formaction") || form.action, url = form.method === "get" ? `${to}?${body}` : to;
     const answer = await fetch(url, form.method === "get" ? {} : { method: "POST", body });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     into.replaceChildren(...($(`#${form.dataset.into}`, page) || $("main", page) || page.body).childNodes);
     localTimes(into);
+    $$("[data-live]", into).forEach(follow);
+    if (into.tabIndex === -1 && into.id !== "main") { into.focus({ preventScroll: true }); into.scrollIntoView({ block: "nearest" }); }
     if (form.method === "get") history.replaceState(null, "", url);
   } finally {
     button.disabled = false;
     into.removeAttribute("aria-busy");
   }
 });
+// Work that only its reader needs ends when the page is left.
+addEventListener("pagehide", () => $$("form[data-leave]").forEach((form) => navigator.sendBeacon(form.action, new URLSearchParams(new FormData(form)))));
 document.addEventListener("change", (event) => {
   const form = event.target.closest("form[data-at-once]");
   if (form) form.requestSubmit();

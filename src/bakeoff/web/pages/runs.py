@@ -17,9 +17,11 @@ from bakeoff.web.pages.drawing import DrawnLine, lines
 from bakeoff.web.pages.views import saved
 from bakeoff.web.tracking.runs import NOTE
 
-__all__ = ["RunView", "cell", "count", "curve", "listing", "live", "note", "one", "rows"]
+__all__ = ["RunView", "cell", "count", "curve", "groups", "listing", "live", "note", "one", "rows"]
 
 PAGE, MOST_PAGE, MOST_GROUPS = 50, 500, 200
+AT_ONCE = 20_000
+"""Of more runs than this, the ranges of metrics of groups come after the page."""
 MOST_COLUMNS, FIRST_METRICS, FIRST_PARAMS = 40, 4, 3
 MOST_CURVES, MOST_LIVE, MOST_CHILDREN, MOST_EXPERIMENTS = 12, 100, 100, 500
 LONGEST_NOTE = 8000
@@ -120,6 +122,7 @@ def listing(call: PageCall) -> Shown:
         "problem": None,
         "runs": (),
         "groups": (),
+        "ranges_url": None,
         "columns": (),
         "total": None,
         "following": None,
@@ -156,18 +159,32 @@ def count(call: PageCall) -> Shown:
     return Shown(template="runs_count.html", values={"total": total_of(call, RunView.of(call))})
 
 
-def _grouped(call: PageCall, view: RunView) -> dict[str, Any]:
+def groups(call: PageCall) -> Shown:
+    """The groups with the ranges of their metrics, as a part of the page."""
+    view = RunView.of(call)
+    return Shown(
+        template="runs_groups.html",
+        values={"title": "Groups of runs", "view": view, **_grouped(call, view, whole=True)},
+    )
+
+
+def _grouped(call: PageCall, view: RunView, *, whole: bool = False) -> dict[str, Any]:
+    """The groups; of many runs without the ranges of metrics, for which each metric of each run is looked up."""
     by = field_of(view.group)
     first = call.records.runs.search(Query(where=view.where, limit=PAGE)).items
     columns = [each for each in _columns(view, first) if each.startswith("metrics.")]
     metrics = [each.removeprefix("metrics.") for each in columns]
-    groups = call.records.runs.groups(Query(where=view.where, limit=MOST_GROUPS), by, metrics=metrics)
+    query = Query(where=view.where, limit=MOST_GROUPS)
+    groups = () if whole else call.records.runs.groups(query, by)
+    if whole or (metrics and sum(each.runs for each in groups) <= AT_ONCE):
+        groups, whole = call.records.runs.groups(query, by, metrics=metrics), True
     return {
         "groups": [(each, _group_url(view, each)) for each in groups],
         "columns": columns,
         "total": sum(each.runs for each in groups),
         "most_groups": MOST_GROUPS,
         "keys": _keys(first),
+        "ranges_url": None if whole or not metrics else view.url("/runs/groups"),
     }
 
 
@@ -309,13 +326,12 @@ def _curves(call: PageCall, run: Run) -> dict[str, Any]:
 
 def curve(call: PageCall, runs: Sequence[tuple[str, str]], key: str, *, baseline: str | None = None) -> Any:
     """A metric over steps, of runs by id and name."""
+    import numpy as np
+
+    curves = call.records.runs.curves([run_id for run_id, _ in runs], key)
+    points = {run_id: np.column_stack((of.step_n.astype(np.float64), of.value_n)) for run_id, of in curves.items()}
     series = [
-        DrawnLine(
-            name=name,
-            colour=at,
-            points=[(each.step, each.value) for each in call.records.runs.history(run_id, key).items],
-            baseline=run_id == baseline,
-        )
+        DrawnLine(name=name, colour=at, points=points.get(run_id, ()), baseline=run_id == baseline)
         for at, (run_id, name) in enumerate(runs)
     ]
     return lines(series, description=f"{key} by step: {', '.join(each.name for each in series)}", y=key)

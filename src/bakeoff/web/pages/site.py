@@ -11,6 +11,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from bakeoff.report import numbers
+from bakeoff.report.lineage_picture import telling
 from bakeoff.web.pages import drawing
 from bakeoff.web.pages.calls import PageCall, Shown, address
 from bakeoff.web.pages.runs import cell
@@ -41,9 +42,12 @@ PAGES = (
     ("l", "Loop", "/loop", True),
 )
 """The key behind `g`, the name, the address, and whether it needs a project."""
-PARTS = ("compare_curves.html", "compare_paired.html", "compare_rows.html", "endpoint_answer.html")
+PARTS = (
+    *("compare_curves.html", "compare_paired.html", "compare_rows.html", "endpoint_answer.html"),
+    *("lineage_graph.html", "policy_change.html", "policy_preview.html", "runs_groups.html"),
+)
 """Templates of parts of pages that may be opened by themselves, where no script runs."""
-BELONGS = {"/compare": "/runs", "/predictions": "/endpoints", "/report": "/verdict"}
+BELONGS = {"/compare": "/runs", "/predictions": "/endpoints", "/lineage": "/models", "/report": "/verdict"}
 """Pages that are part of another one."""
 
 
@@ -66,7 +70,7 @@ class Site:
         filters: dict[str, Any] = {name: getattr(numbers, name) for name in FILTERS}
         filters |= {"when": when, "day": day, "clean": clean, "plain": plain}
         environment.filters.update(filters)
-        shared: dict[str, Any] = {"address": address, "draw": drawing, "cell": cell}
+        shared: dict[str, Any] = {"address": address, "draw": drawing, "cell": cell, "telling": telling}
         shared |= {"style": self._hashed("pages.css"), "script": self._hashed("pages.js")}
         environment.globals.update(shared)
         return environment

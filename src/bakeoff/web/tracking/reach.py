@@ -22,6 +22,7 @@ from bakeoff.core.records import (
     Experiment,
     ExperimentChange,
     Metric,
+    MetricCurve,
     Registered,
     RegisteredChange,
     Run,
@@ -251,6 +252,11 @@ class _Runs:
     def history(self, run_id: str, key: str, **more: Any) -> Page[Metric]:
         self.get(run_id)
         return self._inner.history(run_id, key, **more)
+
+    def curves(self, run_ids: Sequence[str], key: str) -> Mapping[str, MetricCurve]:
+        for run_id in run_ids:
+            self.get(run_id)
+        return self._inner.curves(run_ids, key)
 
 
 class _Versions:
