@@ -1,6 +1,5 @@
 """Commands around security: tokens for callers, the audit log, certificates to try TLS with."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ import typer
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 from bakeoff.cli.root import CommandGroup
 from bakeoff.cli.tables import table
+from bakeoff.core.moments import moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -332,7 +332,7 @@ def _facts(token: "AccessToken") -> dict[str, object]:
 
 
 def _moment(time_ms: int | None) -> str:
-    return "" if time_ms is None else f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "" if time_ms is None else moment(time_ms, seconds=True)
 
 
 def add_person(
