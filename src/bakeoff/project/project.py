@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.reproduce import EnvironmentChoice, Reproduction
     from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
-    from bakeoff.actions.what_if import GateLimits, WhatIf
+    from bakeoff.actions.what_if import WhatIf
     from bakeoff.core.damage import Damage
     from bakeoff.core.graph import LineageGraph
     from bakeoff.core.releases import Release
@@ -1639,7 +1639,7 @@ class Project:
         metric: str | None = None,
         margin: float | None = None,
         price_per_hour_usd: float | None = None,
-        gates: "Mapping[str, GateLimits] | None" = None,
+        gates: Mapping[str, Mapping[str, float | None]] | None = None,
     ) -> "WhatIf":
         """The verdict of a finished run by other rules, worked out again from its stored rows; nothing is stored.
 
@@ -1648,7 +1648,8 @@ class Project:
             metric: another one that every candidate was scored by.
             margin: by how much worse still counts as good; of another metric its default.
             price_per_hour_usd: of the machine that serves.
-            gates: all of them, by metric or measurement, instead of the run's.
+            gates: all of them, by metric or measurement, instead of the run's: as under [decide.gates], such as
+                {"latency_p95_ms": {"max": 20}}.
 
         Raises:
             NotFoundError: there is no such run. UsageError: no candidate has such a metric or measurement.
