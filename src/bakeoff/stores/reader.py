@@ -97,9 +97,7 @@ class Reader:
         for frame in segments.frames(path):
             last = frame.first_seq + frame.count - 1
             if last > after:
-                for seq, item in enumerate(segments.items(frame), frame.first_seq):
-                    if seq > after and (row := self._wanted.read(seq, item)) is not None:
-                        yield row
+                yield from self._wanted.read_frame(frame, after)
         return last
 
     def _archived(self, path: Path, after: int) -> Generator[Numbered, None, int]:
