@@ -33,8 +33,8 @@ DAY = 24
 KEPT_HOURS = DAY * 36
 RELEASES = 3
 """Releases of an endpoint whose hours stay."""
-READ, DIGITS = 100, 8
-"""Hours that are read at once, which have all but two of the digits of their keys in common."""
+READ, DIGITS = 10, 8
+"""Hours that are read at once, which have all but one of the digits of their keys in common."""
 ROWS = 20_000
 """Records that are in memory at once."""
 BATCH = 500_000
@@ -132,7 +132,7 @@ class Hours:
     def _of(self, hours: Iterable[int]) -> list[PredictionSums]:
         wanted = list(hours)
         for part in {hour // READ for hour in wanted} - self._sums.keys():
-            documents = self._documents.find(HOURS, f"{self._key}/{part:06d}")
+            documents = self._documents.find(HOURS, f"{self._key}/{part:07d}")
             self._sums[part] = {int(each.key[-DIGITS:]): _decoded(each.body) for each in documents}
         return [self._sums[hour // READ].get(hour) or PredictionSums() for hour in wanted]
 
