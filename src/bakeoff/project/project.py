@@ -556,16 +556,20 @@ class Project:
         with self._stage(lock=False) as stage:
             return alerts_of(stage).test(stage.clock())
 
-    def signal_metrics(self) -> str:
-        """The newest signals of all endpoints, in Prometheus' text format.
+    def signal_metrics(self, endpoints: Sequence[str] | None = None) -> str:
+        """The newest signals of these endpoints (of all by default), in Prometheus' text format; "" if they have none.
 
         Example:
             >>> print(project.signal_metrics())  # doctest: +SKIP
         """
         from bakeoff.monitor.dashboards import exposition
-        from bakeoff.monitor.signals import newest
+        from bakeoff.monitor.signals import latest, newest
 
-        return exposition(newest(self.records.documents))
+        documents = self.records.documents
+        if endpoints is None:
+            return exposition(newest(documents))
+        reports = [each for name in endpoints if (each := latest(documents, name)) is not None]
+        return exposition(reports) if reports else ""
 
     def collect(self, *, grace_s: float = 86_400.0, delete: bool = False) -> "Collected":
         """What blobs no record needs any more, and with `delete`, their removal; events are archived then, too.
