@@ -93,36 +93,90 @@ def beside_evidently(python: str) -> None:
         )
 
 
-def updates(columns: int, logged: int, new: int = 10_000) -> tuple[float, float]:
-    """Seconds of a look with so many new rows after so many old ones, and of one without any."""
+NOW_MS, HOUR_MS = 1_700_000_000_000, 3_600_000
+
+
+def served(rng: np.random.Generator, n: int, columns: int):
+    """Rows of an endpoint."""
     import polars as pl
 
+    made = {f"x{at}": rng.normal(size=n).round(4) for at in range(columns // 2)}
+    return pl.DataFrame(made | {f"c{at}": rng.choice(list("abcdefgh"), n) for at in range(columns - columns // 2)})
+
+
+def released(rng: np.random.Generator, columns: int):
+    """The reference and the signature of its release."""
     from bakeoff.core.types import Column, Predictions, Signature
-    from bakeoff.monitor.hours import Hours, Watched
     from bakeoff.monitor.reference import make
+
+    kinds = {True: ("numeric", "Float64"), False: ("categorical", "String")}
+    table = served(rng, 4000, columns)
+    inputs = tuple(Column(name=n, kind=kinds[n[0] == "x"][0], dtype=kinds[n[0] == "x"][1]) for n in table.columns)
+    said = Predictions.of_probabilities(np.tile([0.7, 0.3], (4000, 1)), ("a", "b"))
+    reference = make(table, inputs, said, task="classification", metric="f1_macro", value=0.8)
+    return reference, Signature(task="classification", inputs=inputs, classes=("a", "b"))
+
+
+def windows(columns: int, hours: int = 336) -> tuple[float, float]:
+    """Seconds of the first look of a day at windows over so many hours with rows, and of one without news after it."""
+    from bakeoff.config.sections import MonitorConfig
+    from bakeoff.monitor.observe import observe
     from bakeoff.stores.events import open_events
     from bakeoff.stores.records import open_records
     from bakeoff.testing.events import prediction
 
     rng = np.random.default_rng(0)
+    reference, signature = released(rng, columns)
+    with tempfile.TemporaryDirectory() as scratch:
+        log = open_events("file://events", folder=Path(scratch), clock=lambda: NOW_MS)
+        records = open_records("sqlite:///records.db", folder=Path(scratch), clock=lambda: NOW_MS)
+        for hour in range(hours):
+            known = served(rng, 30, columns).to_dicts()
+            time_ms = NOW_MS - hour * HOUR_MS
+            log.append(
+                [
+                    prediction(f"{hour}/{at}", row=row, label="a", probabilities={"a": 0.7, "b": 0.3}, time_ms=time_ms)
+                    for at, row in enumerate(known)
+                ]
+            )
 
-    def rows(n: int) -> pl.DataFrame:
-        made = {f"x{at}": rng.normal(size=n).round(4) for at in range(columns // 2)}
-        return pl.DataFrame(made | {f"c{at}": rng.choice(list("abcdefgh"), n) for at in range(columns - columns // 2)})
+        def look() -> float:
+            started = time.perf_counter()
+            observe(
+                log,
+                "late",
+                signature=signature,
+                reference=reference,
+                config=MonitorConfig(),
+                release_id="r1",
+                since_ms=0,
+                until_ms=NOW_MS + 1,
+                documents=records.documents,
+            )
+            return time.perf_counter() - started
 
-    kinds = {True: ("numeric", "Float64"), False: ("categorical", "String")}
-    table = rows(4000)
-    inputs = tuple(Column(name=n, kind=kinds[n[0] == "x"][0], dtype=kinds[n[0] == "x"][1]) for n in table.columns)
-    said = Predictions.of_probabilities(np.tile([0.7, 0.3], (4000, 1)), ("a", "b"))
-    reference = make(table, inputs, said, task="classification", metric="f1_macro", value=0.8)
-    signature = Signature(task="classification", inputs=inputs, classes=("a", "b"))
-    now_ms = 1_700_000_000_000
+        first, again = look(), float(np.median([look() for _ in range(5)]))
+        log.close()
+        records.close()
+    return first, again
+
+
+def updates(columns: int, logged: int, new: int = 10_000) -> tuple[float, float]:
+    """Seconds of a look with so many new rows after so many old ones, and of one without any."""
+    from bakeoff.monitor.hours import Hours, Watched
+    from bakeoff.stores.events import open_events
+    from bakeoff.stores.records import open_records
+    from bakeoff.testing.events import prediction
+
+    rng = np.random.default_rng(0)
+    reference, signature = released(rng, columns)
+    now_ms = NOW_MS
     with tempfile.TemporaryDirectory() as scratch:
         log = open_events("file://events", folder=Path(scratch), clock=lambda: now_ms)
         records = open_records("sqlite:///records.db", folder=Path(scratch), clock=lambda: now_ms)
 
         def add(n: int) -> None:
-            known = rows(n).to_dicts()
+            known = served(rng, n, columns).to_dicts()
             for start in range(0, n, 1000):
                 log.append(
                     [
@@ -175,6 +229,10 @@ def main() -> int:
             for logged in (0, 300_000) if columns == 8 else (0,):
                 new, idle = updates(columns, logged)
                 print(f"| {columns} | {logged:,} | {new * 1e3:.0f} | {idle * 1e3:.1f} |", flush=True)
+        print("| columns | hours with rows | ms for the windows, without news |\n|---|---|---|")
+        for columns in (8, 20):
+            _, again = windows(columns)
+            print(f"| {columns} | 336 | {again * 1e3:.0f} |", flush=True)
     if options.only in (None, "evidently"):
         beside_evidently(options.evidently or environment())
     return 0

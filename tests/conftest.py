@@ -258,6 +258,42 @@ def postgresql(tmp_path_factory):
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def postmaster(empty_postgresql) -> int:
+    """The process id of the PostgreSQL server."""
+    folder = Path(empty_postgresql.partition("host=")[2])
+    return int((folder / "data" / "postmaster.pid").read_text().split()[0])
+
+
+@pytest.fixture
+def stopped():
+    """Within `with stopped(pid):` a process and those that it started stand still."""
+
+    def family(pid):
+        pids = [pid]
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == pid:
+                pids.append(int(stat.parent.name))
+        return pids
+
+    @contextlib.contextmanager
+    def still(pid):
+        pids = family(pid)
+        try:
+            for each in pids:
+                os.kill(each, signal.SIGSTOP)
+            yield
+        finally:
+            for each in pids:
+                os.kill(each, signal.SIGCONT)
+
+    return still
+
+
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory):
     """The process and URL of an S3 server of our own; its keys stand in the environment."""

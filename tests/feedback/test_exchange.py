@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from bakeoff import Project
 from bakeoff.core.errors import DataError
 from bakeoff.feedback.exchange import answers_in, exported
 from bakeoff.feedback.review import Reason, ReviewRow
@@ -49,7 +50,28 @@ def test_argilla_there_and_back():
     assert answers_in(lines) == [("b1/000003", "no", "u1"), ("b1/000003", "yes", "u2")]
 
 
-@pytest.mark.parametrize("text", ["nonsense", "[1]", '[{"fields": {}}]', '[{"data": {}, "annotations": []}]'])
+BOX = '[{"data": {"bakeoff_row": "b/0"}, "annotations": [{"result": [{"value": {"rectanglelabels": ["a"]}}]}]}]'
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[1]", '[{"fields": {}}]', '[{"data": {}, "annotations": []}]', BOX])
 def test_other_files_are_told(text):
     with pytest.raises(DataError, match=r"answers\.json: expected"):
         answers_in(text, name="answers.json")
+
+
+def test_one_answer_that_cannot_be_taken_stops_no_other(ran):
+    with Project(ran) as project:
+        project.predict([{"review": f"good film {at}", "year": 1990} for at in range(2)])
+        batch = project.review.pick(2, shares={"random": 1.0})
+        first, second = project.review.rows(batch.id)
+        tasks = [
+            {"data": {"bakeoff_row": row}, "annotations": [{"completed_by": "ann", "result": [{"value": value}]}]}
+            for row, value in (
+                (first.name, {"choices": {"not": "a label"}}),
+                ("b/000009", {"choices": ["yes"]}),
+                (second.name, {"choices": ["yes"]}),
+            )
+        ]
+        taken = project.review.import_answers(json.dumps(tasks))
+    assert taken.accepted == 1
+    assert [problem.partition(":")[0] for problem in taken.problems] == [first.name, "b/000009"]

@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from bakeoff import Project
+from bakeoff.chat.cache import ReplyCache
 from bakeoff.cli.documents import schema_of
 from bakeoff.cli.loop_page import retirements_page, status_page
 from bakeoff.cli.render import models_page
@@ -145,6 +146,24 @@ def test_a_rejected_winner_stays_away(films_project, clock):
         assert (turn.cycle, turn.blocked) == (None, None)
 
 
+def test_a_rejected_winner_with_changed_inputs_is_not_proposed_again_and_again(films_project, clock):
+    """Accepted inputs are no reason for a run: where a winner waits for that alone, its cycle goes on by itself."""
+    allowed = "approval = true\naccept_changed_inputs = true\n"
+    with opened(films_project, clock, allowed, triggers='["data"]') as project:
+        project.run()
+        films = films_project / "films.csv"
+        head, *rows = films.read_text().splitlines()
+        lines = [f"{head},country", *(f"{row},{'ru' if row.endswith('no') else 'fr'}" for row in rows)]
+        films.write_text("\n".join(lines) + "\n")
+        turn = project.loop_once()
+        assert turn.cycle.state == "approval"
+        assert turn.outcome.results.verdict.inputs is not None
+        project.cycles.reject(why="not now", who="bob")
+        clock.now_ms += 2 * HOUR_MS
+        turn = project.loop_once()
+        assert (turn.triggers, turn.cycle, turn.outcome) == ((), None, None)
+
+
 def test_what_was_compared_with_another_champion_is_not_released(films_project, clock):
     with opened(films_project, clock, "approval = true\n") as project:
         project.run()
@@ -226,18 +245,29 @@ def test_a_killed_run_goes_on_in_its_cycle(films_project, clock, monkeypatch):
         assert len([each for each in project.runs() if each.parent_id is None]) == 2
 
 
-def test_a_failed_run_is_written_down_and_tried_later(films_project, clock):
+def test_a_failed_run_is_written_down_and_tried_later(films_project, clock, monkeypatch):
     with opened(films_project, clock) as project:
         project.run()
         serve(project)
     text = (films_project / "bakeoff.toml").read_text()
-    (films_project / "bakeoff.toml").write_text(text.replace('target = "liked"', 'target = "liked"\nmax_lost = 0.0'))
+    text = text.replace('target = "liked"', 'target = "liked"\nmax_lost = 0.0')
+    (films_project / "bakeoff.toml").write_text(f"{text}\n[cost]\nprice_per_hour_usd = 3600.0\n")
+    real = advance.run_pass
+
+    def paying(stage, **given):
+        ReplyCache(stage.cache).keep("a question", 1.0, {}, payer="a service", usd=0.25)
+        return real(stage, **given)
+
+    monkeypatch.setattr(advance, "run_pass", paying)
     with opened(films_project, clock) as project:
         (films_project / "films.csv").write_text((films_project / "films.csv").read_text() + "good,2000,\n" * 50)
         with pytest.raises(DataError):
             project.loop_once()
         cycle = project.cycles.get()
         assert (cycle.state, cycle.fact("error")) == ("failed", "DataError")
+        # A budget counts it, too: its time at a dollar a second, and what a service was paid meanwhile.
+        assert cycle.number_of("usd") == pytest.approx(cycle.number_of("seconds") + 0.25)
+        assert project.cycles.status().spent.usd == cycle.number_of("usd")
         assert project.loop_once().cycle.last.evidence["hold"] == "failures"
 
 

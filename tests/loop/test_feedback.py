@@ -172,6 +172,8 @@ def test_a_window_of_time_is_still_by_time(ran):
         project.predict(ROWS)
         assert project.monitor().signal("volume").value == 40
         assert 'signal="volume"} 40\n' in project.signal_metrics()  # and not of the window that has not ended yet
+        assert project.signal_metrics([project.endpoint]) == project.signal_metrics()
+        assert project.signal_metrics(["nowhere"]) == ""
         for since_ms, until_ms in ((5, 3), (-5, 3), (10**20, None), (0, 2**53)):
             with pytest.raises(UsageError, match="expected a window"):
                 project.monitor(since_ms=since_ms, until_ms=until_ms)

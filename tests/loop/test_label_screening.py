@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from bakeoff.core.types import Column, Schema
-from bakeoff.loop.label_screening import screened
+from bakeoff.loop.label_screening import _Screen, _without_wrong, screened
 
 TEXT = Schema(
     columns=(
@@ -59,6 +59,17 @@ def test_labels_that_their_contemporaries_bear_out_stay(own_flip, fed_flip, turn
     fed, _ = reviews(1000, 2, flip=fed_flip, turned=turned)
     rows, losses = screen(own, fed, tmp_path=tmp_path)
     assert len(rows) >= 0.99 * len(fed), losses
+
+
+def test_a_label_of_probability_0_stays_where_no_threshold_holds():
+    """Four are too few to call them wrong: none of the thresholds is right often enough."""
+    fed, _ = reviews(300, 2)
+    given_n = np.full(300, 0.9)
+    given_n[:4] = 0.0
+    answers = iter([np.full(800, 0.9), given_n])
+    own, _ = reviews(800, 1)
+    screen = _without_wrong(_Screen(rows=fed), own, TEXT, lambda _: next(answers))
+    assert (len(screen.rows), screen.losses) == (300, ())
 
 
 NUMBERS = Schema(

@@ -6,7 +6,9 @@ from pydantic import ValidationError
 from bakeoff.config.schedule import FreezeWindow, Schedule
 from bakeoff.config.sections import LoopBudget, LoopConfig
 from bakeoff.core.errors import UsageError
-from bakeoff.loop.policy import Hold, PastRun, holding, spent, triggers_due
+from bakeoff.loop.cycle import Cycle, CycleDecision
+from bakeoff.loop.policy import Hold, PastRun, holding, past_runs, spent
+from bakeoff.monitor.triggers import due, schedule_due_ms
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -61,6 +63,22 @@ def test_weekly_windows_run_over_the_end_of_a_week(moment, until):
 
 
 @pytest.mark.parametrize(
+    ("text", "moment", "until"),
+    [
+        ("sat/sun", "2026-11-29T23:59", "2026-11-30T00:00"),
+        ("sat/sun", "2026-11-30T00:00", None),
+        ("sun/sun", "2026-11-29T12:00", "2026-11-30T00:00"),
+        ("sun/sun", "2026-11-30T00:00", None),
+        ("fri 18:00/mon", "2026-11-30T12:00", "2026-12-01T00:00"),
+        ("mon/fri 12:00", "2026-11-27T12:00", None),
+        ("mon/sun", "2026-11-30T12:00", "2026-12-07T00:00"),
+    ],
+)
+def test_the_last_day_of_a_weekly_window_is_in_it_whole(text, moment, until):
+    assert FreezeWindow.parsed(text).until(ms(moment)) == (None if until is None else ms(until))
+
+
+@pytest.mark.parametrize(
     "text", ["2026-12-20", "2026-12-20/2026-12-01", "fri/xyz", "fri 25:00/mon", "soon", "2026-13-01/2026-13-02"]
 )
 def test_windows_that_are_none_are_refused(text):
@@ -81,12 +99,40 @@ def test_schedules():
 def test_the_schedule_is_a_trigger_and_goes_before_the_hours():
     config = LoopConfig(triggers=["schedule"], schedule="0 3 * * 1")
 
-    def due(last):
+    def fires(last):
         facts = {"new_feedback": 0, "data_changed": False, "now_ms": NOW}
-        return [(t.kind, t.reason) for t in triggers_due(None, config, last_run_ms=ms(last), **facts)]
+        return [(t.kind, t.reason) for t in due(None, config, last_run_ms=ms(last), **facts)]
 
-    assert due("2026-11-30T02:59") == [("schedule", "'0 3 * * 1': due since 2026-11-30 03:00 UTC")]
-    assert due("2026-11-30T03:00") == []
+    assert fires("2026-11-30T02:59") == [("schedule", "'0 3 * * 1': due since 2026-11-30 03:00 UTC")]
+    assert fires("2026-11-30T03:00") == []
+    assert fires("2026-12-06T00:00") == []
+    ((_, reason),) = fires("2026-12-08T12:00")  # after the next Monday at 3:00, on which nothing would run
+    assert reason == "'0 3 * * 1': the last run ended 192.0 hours from now: the clock was set back"
+
+
+def test_the_time_at_which_the_schedule_is_due():
+    weekly = LoopConfig(triggers=["schedule"], schedule="0 3 * * 1")
+    daily = LoopConfig(triggers=["schedule"], schedule_hours=24)
+    due_at = [schedule_due_ms(each, last_run_ms=NOW - HOUR_MS, now_ms=NOW) for each in (weekly, daily, LoopConfig())]
+    assert due_at == [ms("2026-12-07T03:00"), NOW + 23 * HOUR_MS, None]
+    assert schedule_due_ms(daily, last_run_ms=NOW + 24 * HOUR_MS, now_ms=NOW) == NOW  # the clock was set back
+
+
+def test_a_run_ended_when_it_ended_and_not_when_somebody_approved_it():
+    def cycle(*steps, **evidence):
+        decisions = [CycleDecision(time_ms=at, state=state, who="w", why="", evidence=evidence) for at, state in steps]
+        return Cycle(number=1, triggers=(), decisions=tuple(decisions))
+
+    begun = (1, "waiting"), (2, "collecting"), (3, "running")
+    runs = past_runs(
+        [
+            cycle((1, "waiting"), (2, "withdrawn")),
+            cycle(*begun, (10, "approval"), (900, "approved"), (901, "promoted"), seconds=7.0, usd=0.5),
+            cycle(*begun, (20, "failed"), usd=0.25),
+            cycle(*begun),
+        ]
+    )
+    assert runs == [PastRun(ended_ms=10, seconds=7.0, usd=0.5), PastRun(ended_ms=20, failed=True, usd=0.25)]
 
 
 def test_the_budget_counts_what_the_next_run_will_take():

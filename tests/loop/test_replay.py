@@ -164,6 +164,9 @@ def test_periods_of_times_and_of_values():
     assert rows.rows_of(0)["day"].min().isoformat() == "2026-03-01T00:00:00"
     weeks = past(table(week=[3, 1, 2, 2, 4]), by="week", start="2")
     assert [(each.name, each.rows) for each in weeks.periods] == [("2", 2), ("3", 1), ("4", 1)]
+    three = past(table(week=[1, 2, 3]), by="week")  # one to begin with, two to answer
+    assert (three.known, [each.name for each in three.periods]) == (1, ["2", "3"])
+    assert [len(each.steps) for each in by_name(World(periods_n=2)).values()] == [2, 2, 2, 2]
 
 
 def test_what_is_known_at_a_cut_is_what_came_before_it(tmp_path):

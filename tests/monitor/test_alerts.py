@@ -1,7 +1,10 @@
 """Alerts: they begin, go on and end once, and everybody who is to be told is told once."""
 
 import json
+import socketserver
+import ssl
 import threading
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -12,6 +15,7 @@ from bakeoff.monitor.alerts import Alerts
 from bakeoff.monitor.dashboards import dashboard, exposition, rules, write
 from bakeoff.monitor.deliver import SIGNATURE, TIME, deliver, signature
 from bakeoff.monitor.signals import MonitorReport, Signal
+from bakeoff.security.certificates import local_authority
 from bakeoff.testing.clock import FakeClock
 from bakeoff.testing.memory import MemoryRecords
 
@@ -119,6 +123,66 @@ def test_what_could_not_be_delivered_is_delivered_at_the_next_look_under_the_sam
     assert (kind, name) == ("begun", f"late/drift/{HOUR}/begun/{HOUR}")
 
 
+def test_who_looks_while_another_delivers_tells_nothing_twice():
+    documents, told = MemoryRecords(FakeClock()).documents, Told()
+    other = alerts(told, documents, rules={"quiet": AlertRule(signal="volume", below=10)})
+
+    def slow(name, event):
+        if not told.events:
+            told(name, event)
+            other.see(report(3.01, 5, name="volume"))  # adds an event; the first look delivers it
+            assert len(told.events) == 1
+        else:
+            told(name, event)
+
+    alerts(slow, documents).see(report(3, alert=True))
+    assert [(kind, name.split("/")[1]) for _, kind, name in told.events] == [("begun", "drift"), ("begun", "quiet")]
+    assert Alerts(documents, "late", AlertsConfig(), told)._state()[0].waiting == []
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a kill."""
+
+
+@pytest.mark.parametrize("later_ms", [301_000, -HOUR])
+def test_what_a_killed_look_was_to_deliver_is_delivered_when_its_claim_ran_out(later_ms):
+    documents, told = MemoryRecords(FakeClock()).documents, Told()
+
+    def dying(name, event):
+        raise Killed
+
+    with pytest.raises(Killed):
+        alerts(dying, documents).see(report(5, alert=True))
+    alerts(told, documents).see(report(5.05, alert=True))
+    assert told.events == []
+    alerts(told, documents).see(report(5 + later_ms / HOUR, alert=True))  # also by a clock that was set back
+    assert [name for _, _, name in told.events] == [f"late/drift/{5 * HOUR}/begun/{5 * HOUR}"]
+
+
+def test_a_target_that_is_not_reached_is_tried_once_a_look_and_named_in_the_log(caplog):
+    tried = []
+    config = AlertsConfig(
+        rules={"low": AlertRule(signal="drift", above=0.0)},
+        to={"gone": AlertTarget(kind="log"), "there": AlertTarget(kind="log")},
+    )
+
+    def deliver(name, event):
+        tried.append((name, event.rule))
+        if name == "gone":
+            raise OSError("unreachable")
+
+    seen = Alerts(MemoryRecords(FakeClock()).documents, "late", config, deliver)
+    seen.see(report(1, alert=True))
+    assert sorted(tried) == [("gone", "drift"), ("there", "drift"), ("there", "low")]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.message == (
+        "gone was not reached with '[warning] late: drift begun', the next look tries again: OSError: unreachable"
+    )
+    seen.see(report(2, alert=True))
+    assert len(tried) == 4
+
+
 def test_silence_tells_nobody_and_ends():
     told = Told()
     seen = alerts(told, cool_down_h=24)
@@ -211,49 +275,103 @@ def test_a_redirection_is_an_error_and_so_are_a_lacking_secret_and_another_schem
         deliver(AlertTarget(kind="webhook", url=url, key_env="KEY"), event(), {})
     with pytest.raises(UsageError, match="https"):
         deliver(AlertTarget(kind="webhook", url="file:///etc/passwd"), event(), {})
+    with pytest.raises(UsageError, match="without spaces") as caught:
+        deliver(AlertTarget(kind="slack", url_env="URL"), event(), {"URL": f"{url}/secret path"})
+    assert "secret" not in str(caught.value)
+
+
+def mail_to(host, port, **given):
+    server = f"{host}:{port}"
+    given = {"sender": "a@b.example", "recipients": ("c@d.example", "e@f.example")} | given
+    return AlertTarget(kind="email", server=server, **given)
 
 
 def test_mail_arrives(smtp):
-    host, mails = smtp
-    target = AlertTarget(kind="email", server=host, sender="a@b.example", recipients=("c@d.example", "e@f.example"))
-    deliver(target, event(), {})
+    port, mails = smtp
+    deliver(mail_to("127.0.0.1", port), event(), {})
     assert "Subject: [warning] late: drift begun" in mails[0]
     assert "drift is 0.4 (limit 0.2)" in mails[0]
     with pytest.raises(UsageError, match="TLS"):
-        deliver(target.model_copy(update={"user_env": "U", "key_env": "K"}), event(), {"U": "u", "K": "k"})
+        deliver(mail_to("127.0.0.1", port, user_env="U", key_env="K"), event(), {"U": "u", "K": "k"})
+    with pytest.raises(UsageError, match="as mail leaves this machine"):
+        deliver(mail_to("0.0.0.0", port), event(), {})  # no loopback address, and answered here
+    assert len(mails) == 1
+
+
+def test_mail_with_a_password_goes_to_a_server_that_is_who_it_says(tls_smtp, monkeypatch):
+    port, mails, authority = tls_smtp
+    secrets = {"U": "u", "K": "k"}
+    with pytest.raises(ssl.SSLCertVerificationError):
+        deliver(mail_to("localhost", port, user_env="U", key_env="K"), event(), secrets)
+    assert mails == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    deliver(mail_to("localhost", port, user_env="U", key_env="K"), event(), secrets)
+    assert "Subject: [warning] late: drift begun" in mails[0]
 
 
 @pytest.fixture
 def smtp():
-    """A server of mail on loopback that has no TLS, and the mails that it got."""
-    import socketserver
+    """The port of a server of mail on loopback that has no TLS, and the mails that it got."""
+    with mail_server() as server:
+        yield server
 
+
+@pytest.fixture
+def tls_smtp(tmp_path):
+    """One that has TLS: its port, the mails that it got, and the file of the authority that signed its certificate."""
+    pytest.importorskip("cryptography")
+    context = local_authority(tmp_path).context()
+    with mail_server(context) as (port, mails):
+        yield port, mails, tmp_path / "authority.pem"
+
+
+@contextmanager
+def mail_server(tls=None):
     mails = []
 
     class Handler(socketserver.StreamRequestHandler):
+        def say(self, text):
+            self.wfile.write(f"{text}\r\n".encode())
+
         def handle(self):
-            self.wfile.write(b"220 here\r\n")
+            with suppress(OSError):
+                self.say("220 here")
+                self.talk()
+
+        def finish(self):
+            super().finish()
+            self.request.close()
+
+        def talk(self):
             data = None
-            for raw in self.rfile:
+            while raw := self.rfile.readline():
                 line = raw.decode().rstrip("\r\n")
-                if data is not None and line != ".":
-                    data.append(line)
-                    continue
+                word = line.upper().split(" ")[0]
                 if data is not None:
+                    if line != ".":
+                        data.append(line)
+                        continue
                     mails.append("\n".join(data))
                     data = None
-                elif line.upper() == "DATA":
+                if word == "EHLO" and tls:
+                    self.say("250-here\r\n250-STARTTLS\r\n250 AUTH PLAIN")
+                elif word == "STARTTLS":
+                    self.say("220 go on")
+                    self.request = tls.wrap_socket(self.request, server_side=True)
+                    self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", buffering=0)
+                elif word == "DATA":
                     data = []
-                    self.wfile.write(b"354 go on\r\n")
-                    continue
-                self.wfile.write(b"221 bye\r\n" if line.upper() == "QUIT" else b"250 fine\r\n")
-                if line.upper() == "QUIT":
+                    self.say("354 go on")
+                elif word == "QUIT":
+                    self.say("221 bye")
                     return
+                else:
+                    self.say("235 welcome" if word == "AUTH" else "250 fine")
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"127.0.0.1:{server.server_address[1]}", mails
+        yield server.server_address[1], mails
         server.shutdown()
         thread.join()
 

@@ -74,6 +74,15 @@ def test_feedback_on_a_third_of_the_classes_is_compared_with_the_same_third():
         assert "over the 25 classes" in signal.detail["reason"] or "over the 24" in signal.detail["reason"]
         alerts += signal.alert
     assert alerts == 0
+    more = LabelledRows(
+        truth=(*labels.truth, *["other"] * 30),
+        predicted=Predictions(
+            values_n=np.asarray([*labels.predicted.values_n.tolist(), *["c00"] * 30]), classes=signature.classes
+        ),
+    )
+    signal = quality.quality(look_of(reference, signature, more))
+    assert (signal.rows, signal.detail["left_out"]) == (120, 30)
+    assert "on 120 rows with feedback (30 more are of classes that the reference lacks)" in signal.detail["reason"]
     worse = LabelledRows(
         **dict(zip(("truth", "predicted"), many_classes(rng, 300, every[:25], wrong=0.5), strict=True))
     )

@@ -37,6 +37,10 @@ def test_reports_are_kept_newest_first_by_endpoint():
         signals.store(documents, report(until_ms))
     signals.store(documents, report(5_000, endpoint="late-2"))
     assert signals.latest(documents, "late") == report(1_000)
+    assert signals.latest(documents, "late-2") == report(5_000, endpoint="late-2")
+    signals.store(documents, report(9_000, endpoint="late_2"))  # whose name is like that of late-2
+    signals.store(documents, report(99_000, endpoint="lateA2"))
+    assert signals.latest(documents, "late_2") == report(9_000, endpoint="late_2")
     assert [item.until_ms for item in signals.reports(documents, "late")] == [1_000, 900, 99]
 
 

@@ -1,7 +1,5 @@
 """Stores that several hosts share, and what they do when a server says nothing: S3 and PostgreSQL, stopped and lost."""
 
-import os
-import signal
 import threading
 import time
 from contextlib import closing
@@ -93,40 +91,6 @@ def test_a_cursor_of_a_folder_is_none_here(empty_postgresql, tmp_path):
 # --- servers that say nothing -----------------------------------------------------------------------
 
 
-def family(pid):
-    """A process and those that it started."""
-    pids = [pid]
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            pids.append(int(stat.parent.name))
-    return pids
-
-
-class Stopped:
-    """Within it, a server's processes are stopped."""
-
-    def __init__(self, pid):
-        self.pids = family(pid)
-
-    def __enter__(self):
-        for pid in self.pids:
-            os.kill(pid, signal.SIGSTOP)
-
-    def __exit__(self, *_):
-        for pid in self.pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-@pytest.fixture
-def postmaster(empty_postgresql):
-    folder = Path(empty_postgresql.partition("host=")[2])
-    return int((folder / "data" / "postmaster.pid").read_text().split()[0])
-
-
 def seconds(call, error):
     began = time.monotonic()
     with pytest.raises(error):
@@ -134,14 +98,14 @@ def seconds(call, error):
     return time.monotonic() - began
 
 
-def test_a_stopped_database_is_told_and_comes_back(empty_postgresql, postmaster, tmp_path):
+def test_a_stopped_database_is_told_and_comes_back(empty_postgresql, postmaster, tmp_path, stopped):
     with (
         closing(open_records(empty_postgresql, folder=tmp_path, clock=FakeClock())) as records,
         closing(open_events(empty_postgresql, folder=tmp_path, clock=FakeClock())) as events,
     ):
         records.documents.put("notes", "a", {"x": 1})
         events.append([prediction("before")])
-        with Stopped(postmaster):
+        with stopped(postmaster):
             first = threading.Thread(target=lambda: seconds(lambda: events.append([prediction("lost")]), StoreError))
             first.start()
             assert seconds(lambda: records.documents.get("notes", "a"), LostError) < 9
@@ -172,10 +136,10 @@ def test_a_slow_statement_is_no_lost_database(empty_postgresql, tmp_path):
         assert connection.exec_driver_sql("SELECT 1 FROM pg_sleep(4)").scalar() == 1
 
 
-def test_a_stopped_bucket_is_told_and_comes_back(bucket, s3_server):
+def test_a_stopped_bucket_is_told_and_comes_back(bucket, s3_server, stopped):
     store = open_blobs(bucket, folder=Path(), clock=FakeClock())
     blob = store.put(b"x")
-    with Stopped(s3_server[0].pid):
+    with stopped(s3_server[0].pid):
         assert seconds(lambda: store.get(blob), LostError) < 9
         assert seconds(lambda: store.put(b"y"), LostError) < 0.5
     began = time.monotonic()

@@ -1,14 +1,12 @@
 """Servers whose database stops: calls are told so at once, readiness names it, and all is well when it goes on."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
@@ -48,35 +46,11 @@ class Server:
         return time.monotonic() - began
 
 
-def tree(pid):
-    pids = [pid]
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            pids.append(int(stat.parent.name))
-    return pids
-
-
 @pytest.fixture
-def database(empty_postgresql):
+def database(postmaster, stopped):
     """Stops and continues the database; it is continued in any case."""
-    pid = int((Path(empty_postgresql.partition("host=")[2]) / "data" / "postmaster.pid").read_text().split()[0])
-    stopped = []
-
-    def stop():
-        stopped.extend(tree(pid))
-        for each in stopped:
-            os.kill(each, signal.SIGSTOP)
-
-    def go_on():
-        while stopped:
-            os.kill(stopped.pop(), signal.SIGCONT)
-
-    yield stop, go_on
-    go_on()
+    with ExitStack() as still:
+        yield lambda: still.enter_context(stopped(postmaster)), still.close
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """Records and events as nodes of the graph of lineage, with the facts that people ask for."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from bakeoff.core import narrow
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.graph import LineageNode, NodeKind
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.lineage import ModelOrigin
+from bakeoff.core.moments import moment
 from bakeoff.core.records import Run, Version
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Json
@@ -54,7 +54,7 @@ def run_node(run: Run) -> LineageNode:
     """A run."""
     facts: dict[str, Json] = {
         "status": run.status,
-        "began": _moment(run.start_ms),
+        "began": moment(run.start_ms, seconds=True),
         "seconds": None if run.end_ms is None else (run.end_ms - run.start_ms) / 1000,
         "trigger": run.tags.get("bakeoff.trigger"),
         "winner": run.tags.get("bakeoff.winner"),
@@ -91,7 +91,7 @@ def release_node(release: Release) -> LineageNode:
         "endpoint": release.endpoint,
         "status": release.status,
         "model": release.model_version,
-        "made": _moment(release.created_ms),
+        "made": moment(release.created_ms, seconds=True),
     }
     name = f"{release.endpoint}/{release.release_id}"
     return _node("release", name, f"{release.release_id} on {release.endpoint}", facts)
@@ -105,7 +105,7 @@ def prediction_node(event: PredictionEvent) -> LineageNode:
         "row": dict(event.row),
         "role": event.role,
         "ms": round(event.latency_ms, 3),
-        "at": _moment(event.time_ms),
+        "at": moment(event.time_ms, seconds=True),
         "trace": event.trace_id,
         "endpoint": event.endpoint,
         "release_id": event.release_id,
@@ -122,7 +122,7 @@ def feedback_node(event: FeedbackEvent) -> LineageNode:
         "rating": event.rating,
         "comment": event.comment,
         "source": event.source,
-        "at": _moment(event.time_ms),
+        "at": moment(event.time_ms, seconds=True),
         "time_ms": event.time_ms,
     }
     return _node("feedback", f"{event.id}@{event.time_ms}", f"on {event.id[:SHORT]}", facts)
@@ -141,7 +141,7 @@ def _model(version: Version) -> dict[str, Json]:
         "seed": made.seed,
         "steps": [each if isinstance(each, str) else dict(each) for each in made.steps],
         "metrics": {name: narrow.json_object(each)["value"] for name, each in metrics.items()},
-        "registered": _moment(version.created_ms),
+        "registered": moment(version.created_ms, seconds=True),
         "content": version.content,
     }
 
@@ -168,7 +168,7 @@ def _dataset(version: Version) -> dict[str, Json]:
         "ledger": headline(Ledger.from_json(narrow.json_object(ledger))) if ledger else None,
         "split": f"by {about.get('split')}: {parts}",
         "columns": {each["name"]: each["kind"] for each in columns},
-        "registered": _moment(version.created_ms),
+        "registered": moment(version.created_ms, seconds=True),
     }
 
 
@@ -194,7 +194,7 @@ def _snapshot(version: Version) -> dict[str, Json]:
         "bytes": made.size_bytes,
         "path": made.path,
         "tags": list(version.aliases),
-        "taken": _moment(version.created_ms),
+        "taken": moment(version.created_ms, seconds=True),
         "content": version.content,
     }
 
@@ -202,7 +202,3 @@ def _snapshot(version: Version) -> dict[str, Json]:
 def _node(kind: NodeKind, name: str, shown: str, facts: Mapping[str, Json]) -> LineageNode:
     known = {key: value for key, value in facts.items() if value not in (None, "", [], {})}
     return LineageNode(id=f"{kind}:{name}", kind=kind, label=shown, facts=known)
-
-
-def _moment(time_ms: int) -> str:
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

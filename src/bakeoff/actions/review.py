@@ -11,7 +11,7 @@ import numpy as np
 from bakeoff.core.errors import BakeoffError, NotFoundError
 from bakeoff.core.events import PredictionEvent
 from bakeoff.core.types import Predictions, Signature
-from bakeoff.feedback.join import Labelled, PredictionFeedback, judged, labelled
+from bakeoff.feedback.join import Labelled, PredictionFeedback, comparable, judged, labelled
 from bakeoff.feedback.pick import Floats, ReviewFrame, disagreement, pick, unlikeness, vectors_of
 from bakeoff.feedback.review import ReasonKind, ReviewBatch, ReviewQueue, ReviewRow
 from bakeoff.metrics.intervals import Interval
@@ -316,5 +316,4 @@ def _answered(
     rows: Sequence[ReviewRow], pairs: Mapping[str, PredictionFeedback], signature: Signature
 ) -> list[PredictionFeedback]:
     """The pairs of these rows whose truth and answer can be compared."""
-    each = (pairs[row.id] for row in rows if row.id in pairs)
-    return [pair for pair in each if len(judged(Labelled(pairs=(pair,), unmatched=0), signature)[0])]
+    return comparable(Labelled(pairs=tuple(pairs[row.id] for row in rows if row.id in pairs), unmatched=0), signature)

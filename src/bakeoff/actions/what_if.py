@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,16 +20,7 @@ if TYPE_CHECKING:
     from bakeoff.evaluate.decide.yardstick import Baselines
     from bakeoff.project.project import Project
 
-__all__ = ["GateLimits", "WhatIf", "what_if"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateLimits:
-    """The limits of a gate; with a `confidence`, they must hold with it."""
-
-    min: float | None = None
-    max: float | None = None
-    confidence: float | None = None
+__all__ = ["WhatIf", "what_if"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +34,7 @@ class WhatIf:
 
     outcome: RunOutcome
     verdict: Verdict
-    gates: Mapping[str, GateLimits]
+    gates: Mapping[str, Gate]
     margin: float | None
     price_per_hour_usd: float
     prices: Mapping[str, float]
@@ -85,41 +76,47 @@ def what_if(
     metric: str | None = None,
     margin: float | None = None,
     price_per_hour_usd: float | None = None,
-    gates: Mapping[str, GateLimits] | None = None,
+    gates: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> WhatIf:
     """Decide a finished run again from the stored outcomes of its test rows; nothing is stored.
+
+    What is not asked to be other is as it was in the run, whatever the settings are by now. `gates` are as under
+    `[decide.gates]`: `min`, `max` and `confidence` by name.
 
     Raises:
         NotFoundError: there is no such run. UsageError: the metric or a gate names what no candidate has.
     """
-    from bakeoff.loop.stored_outcome import baselines_of
+    from bakeoff.loop.stored_outcome import RunRules, baselines_of, rules_of
 
     outcome, config = project.outcome(run_id), project.config
-    decided = outcome.verdict
+    decided, kept_rules = outcome.verdict, rules_of(project.records, project.blobs, outcome.run_id)
+    rules = kept_rules or RunRules(decide=config.decide, cost=config.cost, seed=config.project.seed)
     cards = {each.name: _scorecard(project, each.run_id) for each in outcome.fine}
     choices = tuple(name for name in _first(cards) if all(name in card.metrics for card in cards.values()))
     chosen = _known("metric", metric or decided.metric, choices)
-    limits = _gates_of(decided) if gates is None else dict(gates)
+    own_limits = _gates_of(decided)
+    limits = own_limits if gates is None else {name: _gate(name, each) for name, each in gates.items()}
     measures = tuple(dict.fromkeys((*choices, *MEASUREMENTS)))
     for name in limits:
         _known("gate", name, measures)
-    price = config.cost.price_per_hour_usd if price_per_hour_usd is None else price_per_hour_usd
+    own_price = rules.cost.price_per_hour_usd
+    price = own_price if price_per_hour_usd is None else price_per_hour_usd
     if not 0 < price < math.inf:
         raise UsageError(f"price_per_hour_usd: expected a price over 0, received {price:g}")
     if margin is not None and not 0 <= margin < math.inf:
         raise UsageError(f"margin: expected a finite number of at least 0, received {margin:g}")
-    priced = {name: _priced(card, price / config.cost.price_per_hour_usd) for name, card in cards.items()}
-    settings = _settings(config.decide, chosen, limits, margin=margin, same_metric=chosen == decided.metric)
+    priced = {name: _priced(card, price / own_price) for name, card in cards.items()}
+    settings = _settings(rules.decide, chosen, limits, margin=margin, same_metric=chosen == decided.metric)
     baselines = baselines_of(project.records, project.blobs, outcome)
     changed = {
         f"the metric is {chosen}": chosen != decided.metric,
-        f"the margin is {margin}": margin is not None and margin != config.decide.margin,
-        f"an hour of the machine costs ${price:g}": price != config.cost.price_per_hour_usd,
-        "the gates are others": limits != _gates_of(decided),
+        f"the margin is {margin}": margin is not None and margin != rules.decide.margin,
+        f"an hour of the machine costs ${price:g}": price != own_price,
+        "the gates are others": limits != own_limits,
     }
     return WhatIf(
         outcome=outcome,
-        verdict=_decided(project, outcome, priced, settings, baselines),
+        verdict=_decided(project, outcome, priced, settings, baselines, seed=rules.seed),
         gates=limits,
         margin=settings.margin,
         price_per_hour_usd=price,
@@ -128,7 +125,7 @@ def what_if(
         choices=choices,
         measures=measures,
         changed=tuple(text for text, other in changed.items() if other),
-        notes=tuple(_notes(outcome, limits, without_baselines=baselines is None)),
+        notes=tuple(_notes(outcome, limits, without_baselines=baselines is None, without_rules=kept_rules is None)),
     )
 
 
@@ -138,6 +135,8 @@ def _decided(
     cards: Mapping[str, Scorecard],
     settings: DecideConfig,
     baselines: "Baselines | None",
+    *,
+    seed: int,
 ) -> Verdict:
     from bakeoff.actions.report import outcomes_of
     from bakeoff.evaluate.decide.verdict import decide
@@ -150,7 +149,7 @@ def _decided(
             {each.name: outcomes_of(project, each) for each in outcome.fine},
             settings,
             outcome.task,
-            project.config.project.seed,
+            seed,
             groups_n=groups_n,
             time_n=time_n,
             folds=outcome.dataset.folds,
@@ -178,8 +177,8 @@ def _scorecard(project: "Project", run_id: str) -> Scorecard:
     return Scorecard.from_json(msgspec.json.decode(project.blobs.get(blob)))
 
 
-def _gates_of(verdict: Verdict) -> dict[str, GateLimits]:
-    return {each.metric: GateLimits(min=each.min, max=each.max, confidence=each.confidence) for each in verdict.gates}
+def _gates_of(verdict: Verdict) -> dict[str, Gate]:
+    return {each.metric: Gate(min=each.min, max=each.max, confidence=each.confidence) for each in verdict.gates}
 
 
 def _priced(card: Scorecard, factor: float) -> Scorecard:
@@ -188,26 +187,30 @@ def _priced(card: Scorecard, factor: float) -> Scorecard:
 
 
 def _settings(
-    decide: DecideConfig, metric: str, gates: Mapping[str, GateLimits], *, margin: float | None, same_metric: bool
+    decide: DecideConfig, metric: str, gates: Mapping[str, Gate], *, margin: float | None, same_metric: bool
 ) -> DecideConfig:
-    """The project's settings with these; a margin of one metric says nothing of another."""
-    made = {name: _gate(name, each) for name, each in gates.items()}
+    """The run's settings with these; a margin of one metric says nothing of another."""
     own = decide.margin if same_metric else None
-    return decide.model_copy(update={"metric": metric, "gates": made, "margin": own if margin is None else margin})
+    return decide.model_copy(
+        update={"metric": metric, "gates": dict(gates), "margin": own if margin is None else margin}
+    )
 
 
-def _gate(name: str, limits: GateLimits) -> Gate:
-    given = {key: value for key, value in asdict(limits).items() if value is not None}
+def _gate(name: str, limits: Mapping[str, float | None]) -> Gate:
     try:
-        return Gate.model_validate(given)
+        return Gate.model_validate(dict(limits))
     except ValidationError as error:
         first = error.errors()[0]
         received = f"{'.'.join(map(str, first['loc']))} = {first['input']!r}"
         raise UsageError(f"gate {name!r}: {first['msg'].lower()}; received {received[:80]}") from None
 
 
-def _notes(outcome: RunOutcome, gates: Mapping[str, GateLimits], *, without_baselines: bool) -> list[str]:
+def _notes(
+    outcome: RunOutcome, gates: Mapping[str, Gate], *, without_baselines: bool, without_rules: bool
+) -> list[str]:
     notes: list[str] = []
+    if without_rules:
+        notes.append("this run kept no settings: the present ones stand for them; a new run keeps them")
     if without_baselines and outcome.baselines:
         notes.append("this run kept no answers of its baselines: nobody is held to them here; a new run keeps them")
     if any(each.confidence is not None for each in gates.values()):

@@ -60,11 +60,11 @@ class ReplyCache:
                 add = "INSERT INTO spent VALUES (?, ?) ON CONFLICT (payer) DO UPDATE SET usd = usd + excluded.usd"
                 connection.execute(add, (payer, usd))
 
-    def spent_usd(self, payer: str) -> float:
-        """What was paid for a service's replies since the file was made, in all processes."""
+    def spent_usd(self, payer: str | None = None) -> float:
+        """What was paid for replies since the file was made, in all processes: of a service, or of all."""
         with self._open() as connection:
-            row = connection.execute("SELECT usd FROM spent WHERE payer = ?", (payer,)).fetchone()
-        return float(row[0]) if row else 0.0
+            spent = "SELECT total(usd) FROM spent WHERE payer = coalesce(?, payer)"
+            return float(connection.execute(spent, (payer,)).fetchone()[0])
 
     def begin_run(self, run_id: str, budget_usd: float | None) -> None:
         """Count what services are paid from now on, which may be so much; a run that is taken up goes on counting."""

@@ -1,7 +1,6 @@
 """Commands around security: tokens for callers, the audit log, certificates to try TLS with."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 from bakeoff.cli.root import CommandGroup
 from bakeoff.cli.tables import table
+from bakeoff.core.moments import moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -325,7 +325,7 @@ def _scopes(given: "Sequence[str] | None") -> list[str]:
 
 
 def _moment(time_ms: int | None) -> str:
-    return "" if time_ms is None else f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "" if time_ms is None else moment(time_ms, seconds=True)
 
 
 def add_person(

@@ -1,6 +1,5 @@
 """Commands about signals: look, silence and test alerts, what Prometheus and Grafana need, two tables compared."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 from bakeoff.cli.root import CommandGroup
+from bakeoff.core.moments import moment
 
 __all__ = ["add_to"]
 
@@ -83,11 +83,7 @@ def silence(
     if as_json:
         emit({"rule": rule, "until_ms": until_ms})
     else:
-        typer.echo(
-            f"{rule!r} is silent no more"
-            if hours == 0
-            else f"{rule!r} is silent until {datetime.fromtimestamp(until_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
-        )
+        typer.echo(f"{rule!r} is silent no more" if hours == 0 else f"{rule!r} is silent until {moment(until_ms)}")
 
 
 def metrics(*, folder: Folder = HERE) -> None:

@@ -89,6 +89,7 @@ def serve(
             pace=lambda name: Pace.of(project.served(name)),
             exporter=exporter,
             fine_tuning=project.fine_tuning,
+            signals=project.signal_metrics,
         )
         listens = settings.port if port is None else port
         inherited = None if listening is None else socket.socket(fileno=listening)

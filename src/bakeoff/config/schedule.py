@@ -61,13 +61,16 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeWindow:
-    """A time in which nothing is to change: since_ms ≤ time < until_ms, once or every week.
+    """A time in which nothing is to change: since_ms ≤ time < until_ms, once or every week; a last day is in it whole.
 
     >>> window = FreezeWindow.parsed("2026-12-20/2027-01-03")
     >>> window.until(int(datetime(2027, 1, 3, 23, tzinfo=UTC).timestamp() * 1000)) == window.until_ms
     True
     >>> FreezeWindow.parsed("fri 18:00/mon 06:00").until(MONDAY_MS + 7 * 3_600_000) is None
     True
+    >>> weekend = FreezeWindow.parsed("sat/sun")
+    >>> (weekend.until_ms - weekend.since_ms) // DAY_MS
+    2
     """
 
     text: str
@@ -85,8 +88,8 @@ class FreezeWindow:
         first, _, last = (part.strip().lower() for part in text.partition("/"))
         weekly = first[:3] in DAYS
         try:
-            since_ms = _in_week(first) if weekly else _moment(first, ends=False)
-            until_ms = _in_week(last) if weekly else _moment(last, ends=True)
+            moment = _in_week if weekly else _moment
+            since_ms, until_ms = moment(first, ends=False), moment(last, ends=True)
         except ValueError:
             raise _unclear(text) from None
         if weekly and until_ms <= since_ms:
@@ -110,13 +113,14 @@ def _moment(text: str, *, ends: bool) -> int:
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _in_week(text: str) -> int:
-    """Milliseconds since 1970 of a day and time in the first whole week; the day alone is its beginning."""
+def _in_week(text: str, *, ends: bool) -> int:
+    """Milliseconds since 1970 of a day and time in the first whole week; as an end, a day means the end of it."""
     matched = re.fullmatch(r"([a-z]{3})(?: (\d\d):(\d\d))?", text)
     if matched is None or matched[1] not in DAYS or int(matched[2] or 0) > 23 or int(matched[3] or 0) > 59:  # noqa: PLR2004
         raise ValueError(text)
     minutes = int(matched[2] or 0) * 60 + int(matched[3] or 0)
-    return MONDAY_MS + DAYS.index(matched[1]) * DAY_MS + minutes * 60_000
+    day_ms = MONDAY_MS + DAYS.index(matched[1]) * DAY_MS
+    return day_ms + DAY_MS if ends and matched[2] is None else day_ms + minutes * 60_000
 
 
 def _unclear(text: str) -> UsageError:

@@ -634,6 +634,11 @@ SIGNAL_NAMES: tuple[SignalName, ...] = get_args(SignalName)
 """Signals of monitoring (docs/monitoring.md)."""
 
 
+Severity: TypeAlias = Literal["info", "warning", "critical"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""Of alerts, the least first."""
+
+
 class AlertRule(_Section):
     """`[alerts.rules.NAME]`: what is an alert beside the signals' own limits, or other than these.
 
@@ -647,7 +652,7 @@ class AlertRule(_Section):
     margin: float = Field(default=0.0, ge=0)
     after: int = Field(default=1, ge=1)
     until: int = Field(default=2, ge=1)
-    severity: Literal["info", "warning", "critical"] = "warning"
+    severity: Severity = "warning"
 
 
 class AlertTarget(_Section):
@@ -668,7 +673,7 @@ class AlertTarget(_Section):
     server: str | None = None
     sender: str | None = None
     recipients: tuple[str, ...] = ()
-    least: Literal["info", "warning", "critical"] = "info"
+    least: Severity = "info"
 
 
 class AlertsConfig(_Section):
@@ -731,6 +736,11 @@ class FeedbackConfig(_Section):
     implicit: dict[str, Annotated[float, Field(ge=-1, le=1)]] = {}
 
 
+ReasonKind: TypeAlias = Literal["uncertain", "typical", "disagreement", "drift", "random"]
+REASONS: tuple[ReasonKind, ...] = get_args(ReasonKind)
+"""Why a row is asked for (docs/feedback.md)."""
+
+
 class ReviewConfig(_Section):
     """`[review]`: what the review queue asks for.
 
@@ -743,9 +753,13 @@ class ReviewConfig(_Section):
 
     budget: int = Field(default=100, ge=1, le=100_000)
     window_rows: int = Field(default=5000, ge=1, le=1_000_000)
-    shares: dict[
-        Literal["uncertain", "typical", "disagreement", "drift", "random"], Annotated[float, Field(ge=0, le=1)]
-    ] = {"uncertain": 0.3, "typical": 0.1, "disagreement": 0.1, "drift": 0.3, "random": 0.2}
+    shares: dict[ReasonKind, Annotated[float, Field(ge=0, le=1)]] = {
+        "uncertain": 0.3,
+        "typical": 0.1,
+        "disagreement": 0.1,
+        "drift": 0.3,
+        "random": 0.2,
+    }
     annotators: int = Field(default=1, ge=1, le=20)
     lease_minutes: float = Field(default=15.0, gt=0, le=10_080)
 

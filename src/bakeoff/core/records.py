@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
 from bakeoff.core.lineage import DatasetOrigin, ModelOrigin, SnapshotOrigin, origin_of
 from bakeoff.core.markup import facts, notebook, table
+from bakeoff.core.moments import moment
 from bakeoff.core.queries import Lifecycle, QueryField
 from bakeoff.core.refs import BlobRef, ref
 from bakeoff.core.types import Json
@@ -143,7 +143,10 @@ class Run:
         return f"Run({self.run_id[:8]}, {self.name!r}, {self.status})"
 
     def _repr_html_(self) -> str:
-        started, ended = _moment(self.start_ms), None if self.end_ms is None else _moment(self.end_ms)
+        started, ended = (
+            moment(self.start_ms, seconds=True),
+            None if self.end_ms is None else moment(self.end_ms, seconds=True),
+        )
         seconds = None if self.end_ms is None else f"{(self.end_ms - self.start_ms) / 1000:.1f} s"
         of = {"status": self.status, "run": self.run_id, "began": started, "ended": ended, "took": seconds}
         return notebook(
@@ -318,8 +321,3 @@ class DocumentChange:
     body: Mapping[str, Json] | None
     fields: Mapping[QueryField, str | float] = field(default_factory=dict["QueryField", "str | float"])
     expected: int | None = None
-
-
-def _moment(time_ms: int) -> str:
-    """A time in UTC, as people read it."""
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -21,6 +21,8 @@ ReviewAnswer: TypeAlias = tuple[str, Json, str | None]
 """A row's name, what it was labelled as, and by whom, if that is known."""
 
 NAME, QUESTION = "bakeoff_row", "label"
+LABELS = ("choices", "text", "number", "rating")
+"""Where Label Studio's controls have what was answered."""
 
 
 def exported(rows: Sequence[ReviewRow], form: Form) -> str:
@@ -114,7 +116,9 @@ def _of_task(task: Mapping[str, Any]) -> Iterator[ReviewAnswer]:
             continue
         who = annotation.get("completed_by")
         value = annotation["result"][0]["value"]
-        label = next(value[key] for key in ("choices", "text", "number", "rating") if key in value)
+        label = next((value[key] for key in LABELS if key in value), None)
+        if label is None:
+            raise KeyError(f"one of {', '.join(LABELS)} in the value, which has {', '.join(value) or 'nothing'}")
         yield row, label[0] if isinstance(label, list) else label, _annotator(who)
 
 

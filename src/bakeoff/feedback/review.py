@@ -5,10 +5,11 @@ in the event log; the queue only says who answered.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.config.sections import REASONS, ReasonKind
 from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.protocols import Clock, DocumentRecords
 from bakeoff.core.records import Document, DocumentChange
@@ -30,8 +31,6 @@ __all__ = [
 ]
 
 ROWS, BATCHES = "review_rows", "review_batches"
-ReasonKind: TypeAlias = Literal["uncertain", "typical", "disagreement", "drift", "random"]
-REASONS: tuple[ReasonKind, ...] = ("uncertain", "typical", "disagreement", "drift", "random")
 MOST_TRIES = 20
 
 

@@ -1,6 +1,7 @@
 """Bring a cycle on: each state names the next step, which can be done again when the loop was killed within it."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bakeoff.core.errors import BakeoffError
@@ -96,14 +97,12 @@ def _let_begin(stage: Stage, cycles: Cycles, cycle: Cycle, look: LoopLook) -> Cy
 
 def _run(stage: Stage, cycles: Cycles, cycle: Cycle) -> tuple[Cycle, FinishedRun]:
     """Run, and say what comes of it; a run that a killed loop began goes on, one that it ended is not made again."""
-    started_ms = stage.clock()
+    started_ms, paid_usd = stage.clock(), _paid_usd(stage)
     try:
         outcome = run_pass(as_found(stage, champion_of(stage)), trigger=cycle.triggers[0].kind)
     except BakeoffError as error:
-        evidence: dict[str, Json] = {
-            "error": type(error).__name__,
-            "seconds": (stage.clock() - started_ms) / 1000,
-        }
+        run_s, more_usd = (stage.clock() - started_ms) / 1000, max(0.0, _paid_usd(stage) - paid_usd)
+        evidence: dict[str, Json] = {"error": type(error).__name__, **_spent(stage, run_s, more_usd)}
         cycles.move(cycle, "failed", str(error), evidence)
         raise
     results, verdict = outcome.results, outcome.results.verdict
@@ -134,7 +133,6 @@ def _facts(stage: Stage, outcome: FinishedRun) -> dict[str, Json]:
     results, verdict = outcome.results, outcome.results.verdict
     run = stage.records.runs.get(results.run_id)
     run_s = ((run.end_ms or stage.clock()) - run.start_ms) / 1000
-    usd = results.paid.usd + run_s / HOUR_S * stage.config.cost.price_per_hour_usd
     value = None if verdict.value is None else [verdict.value.value, verdict.value.low, verdict.value.high]
     return {
         "run_id": results.run_id,
@@ -146,9 +144,23 @@ def _facts(stage: Stage, outcome: FinishedRun) -> dict[str, Json]:
         "metric": verdict.metric,
         "value": value,
         "champion": verdict.champion,
-        "seconds": round(run_s, 3),
-        "usd": round(usd, 6),
+        **_spent(stage, run_s, results.paid.usd),
     }
+
+
+def _spent(stage: Stage, run_s: float, paid_usd: float) -> dict[str, Json]:
+    """What a run took, also one that failed: its time, and dollars for that and for services."""
+    usd = paid_usd + run_s / HOUR_S * stage.config.cost.price_per_hour_usd
+    return {"seconds": round(run_s, 3), "usd": round(usd, 6)}
+
+
+def _paid_usd(stage: Stage) -> float:
+    """What services were paid so far in all; 0 where that cannot be read, which the run itself says."""
+    from bakeoff.chat.cache import ReplyCache
+
+    with suppress(BakeoffError):
+        return ReplyCache(stage.cache).spent_usd()
+    return 0.0
 
 
 def _wait_for_person(stage: Stage, cycles: Cycles, cycle: Cycle) -> Cycle:

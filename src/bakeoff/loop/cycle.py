@@ -98,9 +98,14 @@ class Cycle:
         return self.decisions[0].time_ms
 
     @property
-    def ran(self) -> bool:
-        """Whether it came to a run."""
-        return self.entered_ms("running") is not None
+    def run_ended_ms(self) -> int | None:
+        """When its run ended, whatever it waited for after that; None while no run has."""
+        ended_ms = None
+        for decision in reversed(self.decisions):
+            if decision.state == "running":
+                return ended_ms
+            ended_ms = decision.time_ms
+        return None
 
     def entered_ms(self, state: CycleState) -> int | None:
         """When it came into a state, the last time."""

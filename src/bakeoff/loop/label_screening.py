@@ -144,6 +144,8 @@ def _without_wrong(screen: _Screen, own: "pl.DataFrame", schema: Schema, cross_f
         expected = (int((usual_n <= threshold).sum()) + 1) / (len(usual_n) + 1) * len(given_n)
         if wrong >= LEAST_WRONG and expected <= FALSE_SHARE * wrong:
             limit = threshold
+    if not limit:
+        return screen
     remedy = "look at these rows: other feedback of the time says that the label is hardly possible"
     reason = "feedback with a label that looks wrong"
     return screen.without(given_n <= limit, reason, subject=schema.target, remedy=remedy)

@@ -1,18 +1,18 @@
 """What a person says to the loop: approve or reject a winner that waits, and where the loop stands."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from bakeoff.config.schedule import Schedule
 from bakeoff.core.errors import ConflictError
+from bakeoff.core.moments import moment
 from bakeoff.core.types import Json
 from bakeoff.loop.advance import LoopLook, advance, cycles_of
 from bakeoff.loop.cycle import Cycle, Cycles
 from bakeoff.loop.policy import Hold, Spent, frozen_until, holding, past_runs, spent
 from bakeoff.loop.stored_outcome import LAST, PASSES
+from bakeoff.monitor.triggers import schedule_due_ms
 
 if TYPE_CHECKING:
     from bakeoff.config.sections import LoopConfig
@@ -50,7 +50,7 @@ def loop_status(records: "RecordStore", clock: "Clock", project: str, config: "L
     """Where the loop of a project stands."""
     cycles, now_ms = Cycles(records.documents, clock, project).all(), clock()
     runs, last = past_runs(cycles), records.documents.get(PASSES, LAST)
-    due_ms = Schedule.parsed(config.schedule).due_ms(last.updated_ms) if config.schedule and last else None
+    due_ms = None if last is None else schedule_due_ms(config, last_run_ms=last.updated_ms, now_ms=now_ms)
     return LoopStatus(
         cycle=cycles[-1] if cycles and cycles[-1].is_open else None,
         holding=holding(config, runs, now_ms=now_ms, new_labels=config.min_new_labels, data_changed=False),
@@ -69,10 +69,9 @@ def approve(stage: "Stage", *, who: str, why: str = "") -> Cycle:
     """
     cycle = _waiting(stage)
     if (until_ms := frozen_until(stage.config.loop, stage.clock())) is not None:
-        until = f"{datetime.fromtimestamp(until_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
         raise ConflictError(
-            f"expected no freeze, but [loop] freeze holds until {until}: approve then, or take the window out of the "
-            "project file"
+            f"expected no freeze, but [loop] freeze holds until {moment(until_ms)}: approve then, or take the window "
+            "out of the project file"
         )
     approved = cycles_of(stage).move(cycle, "approved", why or "approved", who=who)
     return advance(stage, approved, LoopLook()).cycle

@@ -5,19 +5,17 @@ The loop and its replay over past data ask the same functions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from bakeoff.config.duration import pause_seconds, seconds
-from bakeoff.config.schedule import FreezeWindow, Schedule
+from bakeoff.config.schedule import FreezeWindow
+from bakeoff.core.moments import moment
 
 if TYPE_CHECKING:
     from bakeoff.config.sections import LoopBudget, LoopConfig
     from bakeoff.loop.cycle import Cycle
-    from bakeoff.monitor.signals import MonitorReport
-    from bakeoff.monitor.triggers import Trigger
 
-__all__ = ["Hold", "HoldKind", "PastRun", "Spent", "frozen_until", "holding", "past_runs", "spent", "triggers_due"]
+__all__ = ["Hold", "HoldKind", "PastRun", "Spent", "frozen_until", "holding", "past_runs", "spent"]
 
 HoldKind: TypeAlias = Literal["freeze", "failures", "cool_down", "budget", "labels"]
 
@@ -58,45 +56,14 @@ def past_runs(cycles: "Sequence[Cycle]") -> list[PastRun]:
     """The runs of these cycles; the one that is going on is none."""
     return [
         PastRun(
-            ended_ms=cycle.last.time_ms,
+            ended_ms=cycle.last.time_ms if cycle.state == "failed" else ended_ms,
             failed=cycle.state == "failed",
             seconds=cycle.number_of("seconds"),
             usd=cycle.number_of("usd"),
         )
         for cycle in cycles
-        if cycle.ran and cycle.state != "running"
+        if (ended_ms := cycle.run_ended_ms) is not None
     ]
-
-
-def triggers_due(
-    report: "MonitorReport | None",
-    config: "LoopConfig",
-    *,
-    last_run_ms: int | None,
-    now_ms: int,
-    new_feedback: int,
-    data_changed: bool,
-) -> "list[Trigger]":
-    """The triggers that fire, those of `[loop] triggers` in their order, then the schedule (see `monitor.triggers`)."""
-    from bakeoff.monitor.triggers import Trigger, due
-
-    triggers = due(
-        report,
-        config,
-        last_run_ms=last_run_ms,
-        now_ms=now_ms,
-        new_feedback=new_feedback,
-        data_changed=data_changed,
-    )
-    if config.schedule is None:
-        return triggers
-    triggers = [each for each in triggers if each.kind != "schedule"]
-    schedule = Schedule.parsed(config.schedule)
-    due_ms = None if last_run_ms is None else schedule.due_ms(last_run_ms)
-    if due_ms is None or due_ms <= now_ms:
-        since = "no run yet" if due_ms is None else f"due since {_moment(due_ms)}"
-        triggers.append(Trigger(kind="schedule", reason=f"{config.schedule!r}: {since}"))
-    return triggers
 
 
 def holding(
@@ -104,7 +71,7 @@ def holding(
 ) -> Hold | None:
     """Why no run may begin now; None when one may. `new_labels` are those that no run has had."""
     if (until_ms := frozen_until(config, now_ms)) is not None:
-        return Hold(kind="freeze", reason=f"frozen until {_moment(until_ms)}", until_ms=until_ms)
+        return Hold(kind="freeze", reason=f"frozen until {moment(until_ms)}", until_ms=until_ms)
     return (
         _after_failures(runs, now_ms)
         or _cooling(config, runs, now_ms)
@@ -137,7 +104,7 @@ def _after_failures(runs: Sequence[PastRun], now_ms: int) -> Hold | None:
     until_ms = runs[-1].ended_ms + min(FIRST_RETRY_MS * 2 ** min(failures - 1, 20), LAST_RETRY_MS)
     if now_ms >= until_ms:
         return None
-    reason = f"the last run failed ({failures} in a row): the next try is at {_moment(until_ms)}"
+    reason = f"the last run failed ({failures} in a row): the next try is at {moment(until_ms)}"
     return Hold(kind="failures", reason=reason, until_ms=until_ms)
 
 
@@ -149,7 +116,7 @@ def _cooling(config: "LoopConfig", runs: Sequence[PastRun], now_ms: int) -> Hold
     if now_ms >= until_ms or runs[-1].ended_ms > now_ms:
         return None
     return Hold(
-        kind="cool_down", reason=f"cool_down = {config.cool_down!r}: until {_moment(until_ms)}", until_ms=until_ms
+        kind="cool_down", reason=f"cool_down = {config.cool_down!r}: until {moment(until_ms)}", until_ms=until_ms
     )
 
 
@@ -172,7 +139,3 @@ def _few_labels(config: "LoopConfig", new_labels: int, *, data_changed: bool) ->
     if data_changed or new_labels >= config.min_new_labels:
         return None
     return Hold(kind="labels", reason=f"{new_labels:,} new labels, at least {config.min_new_labels:,} are needed")
-
-
-def _moment(time_ms: int) -> str:
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import msgspec
 
 from bakeoff.core.types import Json
-from bakeoff.loop.policy import PastRun, holding, triggers_due
+from bakeoff.loop.policy import PastRun, holding
+from bakeoff.monitor.triggers import due
 
 if TYPE_CHECKING:
     from bakeoff.config.sections import LoopConfig, MonitorConfig
@@ -258,7 +259,7 @@ def _loop(world: ReplayWorld, loop: "LoopConfig", monitor: "MonitorConfig") -> I
         if at + 1 == len(world.periods):
             yield step  # nothing follows that a new model could answer
             return
-        triggers = triggers_due(
+        triggers = due(
             world.report(champion, at, monitor),
             loop,
             last_run_ms=runs[-1].ended_ms if runs else made_ms,

@@ -152,7 +152,7 @@ def _known(names: Sequence[str], start: str | None) -> int:
     if len(names) < FEWEST:
         raise DataError(f"expected at least {FEWEST} periods to replay, found {len(names)} ({', '.join(names)})")
     if start is None:
-        return (len(names) + 1) // 2
+        return min((len(names) + 1) // 2, len(names) - 2)  # two at least are replayed
     at = next((at for at, name in enumerate(names) if name == start or name.startswith(start)), None)
     if at is None or not 0 < at < len(names) - 1:
         fine = ", ".join(names[1:-1])

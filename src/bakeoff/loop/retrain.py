@@ -18,7 +18,6 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.cycle import Cycle, CycleReason
 from bakeoff.loop.dataset import gather, load_arrays, load_table
 from bakeoff.loop.feedback_rows import conformed
-from bakeoff.loop.policy import triggers_due
 from bakeoff.loop.run import FinishedRun, data_changed
 from bakeoff.loop.sources import FEEDBACK, ingested
 from bakeoff.loop.stored_outcome import LAST, PASSES, last_outcome
@@ -100,14 +99,14 @@ def turn(stage: Stage) -> LoopTurn:
 
 def _look(stage: Stage, live: Release, labelled: "Labelled", report: "MonitorReport | None") -> LoopLook:
     """What there is reason to do."""
-    from bakeoff.monitor.triggers import Trigger
+    from bakeoff.monitor.triggers import due
 
     last = stage.records.documents.get(PASSES, LAST)
     # Of runs of before it is not known how many labels they had: all that had joined the data by then.
     joined = (ingested(stage) or {}).get("labelled", 0)
     before = narrow.whole(joined if last is None else last.body.get("labelled", joined))
     changed = data_changed(stage)
-    triggers = triggers_due(
+    triggers = due(
         report,
         stage.config.loop,
         last_run_ms=last.updated_ms if last else None,
@@ -115,10 +114,6 @@ def _look(stage: Stage, live: Release, labelled: "Labelled", report: "MonitorRep
         new_feedback=labelled.usable - before,
         data_changed=changed,
     )
-    finished = last_outcome(stage.records, stage.blobs)
-    if finished and finished.blocked and finished.verdict.inputs and stage.config.loop.accept_changed_inputs:
-        triggers.append(Trigger(kind="data", reason="the changed inputs are accepted now"))
-        changed = True
     new_labels = stage.config.loop.use_feedback and labelled.usable > before
     return LoopLook(
         triggers=tuple(triggers),

@@ -1,10 +1,12 @@
 """The outcome of a bake-off run as the run's artifact: stored, and read again."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from bakeoff.config.sections import DataConfig
+from bakeoff.config.sections import CostConfig, DataConfig, DecideConfig
 from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.protocols import BlobStore, RecordStore
@@ -20,20 +22,35 @@ if TYPE_CHECKING:
     from bakeoff.loop.context import Stage
     from bakeoff.loop.dataset import Gathered
 
-__all__ = ["LAST", "PASSES", "baselines_of", "dependence_of", "keep", "keep_baselines", "last_outcome", "numbers_of"]
-__all__ += ["outcome_of", "rows_of"]
+__all__ = ["LAST", "PASSES", "RunRules", "baselines_of", "dependence_of", "keep", "keep_baselines", "last_outcome"]
+__all__ += ["numbers_of", "outcome_of", "rows_of", "rules_of"]
 
 PASSES = "passes"
 LAST = "last"
 """The document of the last finished run."""
 ROWS, SPLIT, BASELINES = "rows.parquet", "split.npz", "baselines.parquet"
 """Artifacts of a run: its rows as they were read, which of them are in which part, and what baselines answered."""
+RULES = "rules.json"
+"""And what it decided by."""
+RULES_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRules:
+    """What a run decided by: its settings under [decide] and [cost], and its seed."""
+
+    decide: DecideConfig
+    cost: CostConfig
+    seed: int
 
 
 def keep(stage: "Stage", outcome: RunOutcome, gathered: "Gathered") -> str:
-    """Keep the outcome, the rows and the split as artifacts of the run; the blob of the outcome."""
+    """Keep the outcome, the rows, the split and the rules as artifacts of the run; the blob of the outcome."""
     blob = stage.blobs.put(msgspec.json.encode({"format": FORMAT, "outcome": outcome.to_json()}))
     artifacts = {ARTIFACT: blob, ROWS: gathered.snapshot_blob, SPLIT: gathered.rows_blob}
+    sections = {name: getattr(stage.config, name).model_dump(mode="json") for name in ("decide", "cost")}
+    rules = {"format": RULES_FORMAT, "seed": stage.seed, **sections}
+    artifacts[RULES] = stage.blobs.put(msgspec.json.encode(rules))
     stage.records.runs.apply([RunChange(run_id=outcome.run_id, artifacts=artifacts)])
     return blob
 
@@ -55,6 +72,31 @@ def baselines_of(records: RecordStore, blobs: BlobStore, outcome: RunOutcome) ->
     if blob is None:
         return None
     return Baselines(listed=outcome.baselines, predictions=read_baselines(load_table(blobs, blob)), outcomes_blob=blob)
+
+
+def rules_of(records: RecordStore, blobs: BlobStore, run_id: str) -> RunRules | None:
+    """What a run decided by; None where it kept none, as runs of before. Settings that are there no more are left out.
+
+    Raises:
+        NotFoundError: there is no such run, or a later bakeoff wrote it.
+    """
+    blob = _bake_off(records, run_id).artifacts.get(RULES)
+    if blob is None:
+        return None
+    body = msgspec.json.decode(blobs.get(blob), type=dict[str, Any])
+    if body["format"] > RULES_FORMAT:
+        raise NotFoundError(
+            f"expected rules of format {RULES_FORMAT} or less, found {body['format']}: a later bakeoff wrote them"
+        )
+
+    def known(name: str, fields: Mapping[str, object]) -> dict[str, Any]:
+        return {key: value for key, value in body[name].items() if key in fields}
+
+    return RunRules(
+        decide=DecideConfig.model_validate(known("decide", DecideConfig.model_fields)),
+        cost=CostConfig.model_validate(known("cost", CostConfig.model_fields)),
+        seed=body["seed"],
+    )
 
 
 def outcome_of(records: RecordStore, blobs: BlobStore, run_id: str) -> RunOutcome:

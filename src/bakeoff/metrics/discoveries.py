@@ -21,18 +21,17 @@ __all__ = ["HOURS_A_WEEK", "discovered", "look_level"]
 HOURS_A_WEEK = 168
 
 
-def look_level(rate: float, *, look: int = 1, windows: int = 1) -> float:
+def look_level(rate: float, *, look: int = 1) -> float:
     """The level of one look, of which there may be any number in each hour of a week.
 
     Args:
         rate: the most share of weeks without a change in which anything may be discovered.
         look: the how-manieth look with news it is in its hour, from 1 on; their levels add up to the hour's.
-        windows: how many are tested in each look.
 
     >>> sum(168 * look_level(0.05, look=look) for look in range(1, 10_000)) < 0.05
     True
     """
-    return rate / HOURS_A_WEEK / windows * 6 / (math.pi**2 * look**2)
+    return rate / HOURS_A_WEEK * 6 / (math.pi**2 * look**2)
 
 
 def discovered(p_values: Sequence[float], level: float) -> NDArray[np.bool_]:

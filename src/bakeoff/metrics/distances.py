@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bakeoff.core.errors import DataError, UsageError
 from bakeoff.core.types import Json
-from bakeoff.metrics.drift import psi
+from bakeoff.metrics.drift import bin_distances, psi
 
 if TYPE_CHECKING:
     import polars as pl
@@ -147,20 +147,16 @@ def _of_levels(reference: "pl.Series", current: "pl.Series") -> Distances:
     )
     a, b = (joined[name].fill_null(0).to_numpy().astype(np.float64) for name in ("rows", "rows_right"))
     missing_change = current.null_count() / max(len(current), 1) - reference.null_count() / max(len(reference), 1)
-    if not a.sum() or not b.sum():
+    apart = bin_distances(a, b)
+    if not apart:
         return Distances(kind="levels", psi=0.0, missing_change=missing_change)
     from scipy.stats import chi2
 
-    p, q = a / a.sum(), b / b.sum()
-    middle = (p + q) / 2
-    halves = [(x * np.log(np.divide(x, middle, out=np.ones_like(x), where=x > 0))).sum() / 2 for x in (p, q)]
-    both = (a + b) / (a.sum() + b.sum())
-    statistic = sum(float(((x - x.sum() * both) ** 2 / (x.sum() * both)).sum()) for x in (a, b))
     return Distances(
         kind="levels",
         psi=psi(a, b),
         missing_change=missing_change,
-        js=float(np.sqrt(max(0.0, float(sum(halves))))),
-        chi2=statistic,
-        p=float(chi2.sf(statistic, max(1, len(a) - 1))),
+        js=apart["js"],
+        chi2=apart["chi2"],
+        p=float(chi2.sf(apart["chi2"], max(1, len(a) - 1))),
     )

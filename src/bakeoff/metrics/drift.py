@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Drift",
     "Tally",
+    "bin_distances",
     "calendar",
     "compare",
     "dispersion",
@@ -137,7 +138,7 @@ def compare(reference: Mapping[str, Json], table: "pl.DataFrame") -> list[Drift]
     return drifts(reference, tally(reference, table))
 
 
-class Tally(msgspec.Struct, frozen=True, kw_only=True):
+class Tally(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the rows of a window are in one column: `rows`, how many of them are `missing`, and rows per bin.
 
     Bins are those of the reference: of numbers (of a text its length) between the points of its distribution, of levels
@@ -152,15 +153,20 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     outside: int = 0
     by_outside: tuple[int, ...] = ()
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            rows=self.rows + other.rows,
-            missing=self.missing + other.missing,
-            bins=tuple(a + b for a, b in zip(self.bins, other.bins, strict=True)),
-            words=self.words + other.words,
-            outside=self.outside + other.outside,
-            by_outside=tuple(a + b for a, b in zip(self.by_outside, other.by_outside, strict=True)),
+    @classmethod
+    def total(cls, parts: "Sequence[Tally]") -> "Tally":
+        """What tallies of parts add up to, of one part at least."""
+        return cls(
+            rows=sum(part.rows for part in parts),
+            missing=sum(part.missing for part in parts),
+            bins=tuple(map(sum, zip(*(part.bins for part in parts), strict=True))),
+            words=sum(part.words for part in parts),
+            outside=sum(part.outside for part in parts),
+            by_outside=tuple(map(sum, zip(*(part.by_outside for part in parts), strict=True))),
         )
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally.total((self, other))
 
 
 def tally(reference: Mapping[str, Json], table: "pl.DataFrame") -> dict[str, Tally]:
@@ -298,7 +304,12 @@ def _shares_p(reference_b: Sequence[int], window_b: Sequence[int], factor: float
     return min(1.0, 2 * float(least) * int(used.sum()))
 
 
-def _bin_distances(reference_b: Sequence[int], window_b: Sequence[int]) -> dict[str, float]:
+def bin_distances(reference_b: ArrayLike, window_b: ArrayLike) -> dict[str, float]:
+    """The Jensen-Shannon distance (`js`) and Pearson's statistic (`chi2`) of two vectors of counts; none of no rows.
+
+    >>> {name: round(value, 3) for name, value in bin_distances([50, 50], [30, 70]).items()}
+    {'js': 0.145, 'chi2': 8.333}
+    """
     a, b = np.asarray(reference_b, dtype=np.float64), np.asarray(window_b, dtype=np.float64)
     if not a.sum() or not b.sum():
         return {}
@@ -355,7 +366,7 @@ def _numeric_drift(name: str, known: Mapping[str, Any], seen: Tally, factor: flo
     up_to, given = np.cumsum(seen.bins), seen.rows - seen.missing
     before, window = [*known["counts"], known["missing"]], [*_coarse(known, seen), seen.missing]
     corrected, raw = _corrected(before, window)
-    measures = {"psi_raw": raw, "missing_change": _missing_change(known, seen), **_bin_distances(before, window)}
+    measures = {"psi_raw": raw, "missing_change": _missing_change(known, seen), **bin_distances(before, window)}
     at_hand = known["rows"] - known["missing"]
     p = _shares_p((at_hand, known["missing"]), (given, seen.missing), factor)
     if given and known["grid"]:
@@ -407,7 +418,7 @@ def _level_bins(known: Mapping[str, Any], seen: Tally) -> tuple[list[int], list[
 def _level_drift(name: str, known: Mapping[str, Any], seen: Tally, factor: float) -> Drift:
     before, window = _level_bins(known, seen)
     corrected, raw = _corrected(before, window)
-    measures = {"psi_raw": raw, "missing_change": _missing_change(known, seen), **_bin_distances(before, window)}
+    measures = {"psi_raw": raw, "missing_change": _missing_change(known, seen), **bin_distances(before, window)}
     return Drift(column=name, psi=corrected, measures=measures, p=_shares_p(before, window, factor))
 
 

@@ -5,11 +5,11 @@ probability; with more, the calibrated probabilities by label. It is right as lo
 what it means: a model does not know what it has not learned.
 
 Source: confidence-based performance estimation, as in J. Białek and others, "Estimating Model Performance Under
-Covariate Shift Without Labels" (2024); C. Guo and others, "On ConfidenceScale of Modern Neural Networks", ICML 2017;
+Covariate Shift Without Labels" (2024); C. Guo and others, "On Calibration of Modern Neural Networks", ICML 2017;
 J. Platt, "Probabilistic outputs for support vector machines" (1999).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -87,12 +87,17 @@ def beliefs_of(labels: Sequence[str], probabilities_nk: Floats, calibration: Con
     return beliefs
 
 
-def added(one: Mapping[str, Sequence[float]], other: Mapping[str, Sequence[float]]) -> Beliefs:
-    """The sums of both."""
-    sums = {label: list(each) for label, each in one.items()}
-    for label, each in other.items():
-        sums[label] = [a + b for a, b in zip(sums[label], each, strict=True)] if label in sums else list(each)
-    return sums
+def added(parts: Iterable[Mapping[str, Sequence[float]]]) -> Beliefs:
+    """The sums of all of them.
+
+    >>> added([{"a": [1.0, 2.0]}, {"a": [3.0, 4.0], "b": [5.0, 6.0]}])
+    {'a': [4.0, 6.0], 'b': [5.0, 6.0]}
+    """
+    by_label: dict[str, list[Sequence[float]]] = {}
+    for part in parts:
+        for label, sums in part.items():
+            by_label.setdefault(label, []).append(sums)
+    return {label: [sum(each, 0.0) for each in zip(*sums, strict=True)] for label, sums in by_label.items()}
 
 
 def expected_value(

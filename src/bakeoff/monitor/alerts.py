@@ -2,20 +2,24 @@
 
 An alert is an episode. It begins when its rule holds for `after` looks and ends when it has not for `until` looks, so
 that a value at its limit does not ring all day. Its state is a document that moves by compare-and-swap, and with it
-what is to be delivered: of two that look at once one tells, and what could not be delivered is tried at the next look.
+what is to be delivered. Who delivers claims that first: of two that look at once one tells. What could not be delivered
+is tried at the next look, and so is, when its claim has run out, what somebody claimed who was killed.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from bakeoff.config.sections import SIGNAL_NAMES, AlertRule, AlertsConfig
+from bakeoff.config.sections import SEVERITIES, SIGNAL_NAMES, AlertRule, AlertsConfig, Severity
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.monitor.signals import MonitorReport, Signal
+
+_logger = logging.getLogger("bakeoff.alerts")
 
 __all__ = ["AlertEvent", "Alerts", "Deliver", "encoded"]
 
@@ -23,8 +27,9 @@ ALERTS, SILENCES = "alerts", "alert_silences"
 HOUR_MS = 3_600_000
 ATTEMPTS = 5
 MOST_WAITING = 100
+CLAIM_MS = 300_000
+"""So long nobody else delivers what somebody began to."""
 ROUNDING = 1e-9
-SEVERITIES = ("info", "warning", "critical")
 
 EventKind: TypeAlias = Literal["begun", "goes on", "ended", "test"]
 
@@ -48,7 +53,7 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     signal: str
     kind: EventKind
-    severity: Literal["info", "warning", "critical"]
+    severity: Severity
     value: float | None
     limit: float | None
     reason: str
@@ -76,11 +81,16 @@ class _Episode(msgspec.Struct, kw_only=True):
 
 
 class _State(msgspec.Struct, kw_only=True):
-    """Episodes by rule; events that wait to be delivered, with their targets."""
+    """Episodes by rule; events that wait to be delivered, with their targets, and until when somebody does that."""
 
     episodes: dict[str, _Episode] = {}
     waiting: list[tuple[str, AlertEvent]] = []
     until_ms: int = 0
+    claimed_until_ms: int = 0
+
+    def claimed(self, now_ms: int) -> bool:
+        """Whether somebody is delivering; not what a clock says that was set back since."""
+        return now_ms < self.claimed_until_ms <= now_ms + CLAIM_MS
 
 
 class Alerts:
@@ -102,13 +112,19 @@ class Alerts:
             state, revision = self._state()
             events = self._moved(state, report) if report.until_ms > state.until_ms else []
             state.until_ms = max(state.until_ms, report.until_ms)
-            new = [(to, each) for each in events for to in self._targets(each)]
-            state.waiting = [*state.waiting, *new][-MOST_WAITING:]
+            waiting = [*state.waiting, *((to, each) for each in events for to in self._targets(each))]
+            state.waiting = waiting[-MOST_WAITING:]
+            delivers = bool(waiting) and not state.claimed(report.until_ms)
+            if delivers:
+                state.claimed_until_ms = report.until_ms + CLAIM_MS
             try:
                 self._documents.put(ALERTS, self._endpoint, msgspec.to_builtins(state), expected=revision)
             except ConflictError:  # another one looked
                 continue
-            self._tell(state, revision + 1, report.until_ms)
+            for to, event in waiting[:-MOST_WAITING]:
+                _logger.warning("%s is told no more of %r: more than %d wait", to, event.title, MOST_WAITING)
+            if delivers:
+                self._deliver_waiting(report.until_ms)
             return tuple(events)
         return ()
 
@@ -209,18 +225,33 @@ class Alerts:
         known = (each.body for each in self._documents.find(SILENCES, f"{self._endpoint}/"))
         return [str(each["rule"]) for each in known if now_ms < float(str(each["until_ms"]))]
 
-    def _tell(self, state: _State, revision: int, now_ms: int) -> None:
-        if not state.waiting:
-            return
-        silences = self._silences(now_ms)
-        state.waiting = [
-            (to, event)
-            for to, event in state.waiting
-            if to in self._config.to and (_is_like(event.rule, silences) or self._problem(to, event))
-        ]
-        try:
-            self._documents.put(ALERTS, self._endpoint, msgspec.to_builtins(state), expected=revision)
-        except ConflictError:  # another look came between: it delivers them again, under the same ids
+    def _deliver_waiting(self, now_ms: int) -> None:
+        """Deliver what waits, also what others add meanwhile, and give the claim back with what is left."""
+        silences, done, tried, dead = self._silences(now_ms), set[tuple[str, str]](), set[tuple[str, str]](), set[str]()
+        while True:
+            state, revision = self._state()
+            state.waiting = [(to, event) for to, event in state.waiting if (to, event.id) not in done]
+            new = [(to, event) for to, event in state.waiting if (to, event.id) not in tried]
+            for to, event in new:
+                tried.add((to, event.id))
+                if to not in self._config.to:
+                    done.add((to, event.id))
+                elif to not in dead and not _is_like(event.rule, silences):
+                    problem = self._problem(to, event)
+                    if problem is None:
+                        done.add((to, event.id))
+                        continue
+                    dead.add(to)  # the other events would wait for it as long, and the loop for all of them
+                    _logger.warning(
+                        "%s was not reached with %r, the next look tries again: %s", to, event.title, problem
+                    )
+            if new:
+                continue
+            state.claimed_until_ms = 0
+            try:
+                self._documents.put(ALERTS, self._endpoint, msgspec.to_builtins(state), expected=revision)
+            except ConflictError:  # another one looked, and may have added something
+                continue
             return
 
     def _problem(self, name: str, event: AlertEvent) -> str | None:

@@ -5,15 +5,18 @@ import hmac
 import json
 import logging
 import smtplib
+import ssl
 import urllib.request
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from email.message import EmailMessage
+from http.client import InvalidURL
 from typing import Any
 
 from bakeoff.config.file import secret
 from bakeoff.config.sections import AlertTarget
-from bakeoff.core.errors import StoreError, UsageError
+from bakeoff.core.addresses import is_loopback
+from bakeoff.core.errors import UsageError
+from bakeoff.core.moments import moment
 from bakeoff.monitor.alerts import AlertEvent, encoded
 
 __all__ = ["SIGNATURE", "deliver", "signature"]
@@ -22,7 +25,6 @@ _logger = logging.getLogger("bakeoff.alerts")
 
 SIGNATURE, TIME = "X-Bakeoff-Signature", "X-Bakeoff-Time"
 TIMEOUT_S = 10.0
-FIRST_ERROR = 300
 COLOURS = {"info": "#439fe0", "warning": "#daa038", "critical": "#d00000"}
 
 
@@ -36,8 +38,8 @@ def deliver(target: AlertTarget, event: AlertEvent, environ: Mapping[str, str] |
 
     Raises:
         ConfigError: a variable that is named has no value.
-        UsageError: the URL is none of HTTP, or a password would go over the wire in clear.
-        OSError: it could not be reached, or refused.
+        UsageError: the URL is none of HTTP, or mail would go over the wire in clear.
+        OSError: it could not be reached, or refused; or who answers has no certificate that is trusted.
     """
     match target.kind:
         case "log":
@@ -80,13 +82,14 @@ class _Refuse(urllib.request.HTTPRedirectHandler):
 
 def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json", **headers})  # noqa: S310 - checked
-    with urllib.request.build_opener(_Refuse()).open(request, timeout=TIMEOUT_S) as answer:
-        if answer.status >= FIRST_ERROR:
-            raise StoreError(f"expected an answer of 2xx, received {answer.status}")
+    try:
+        urllib.request.build_opener(_Refuse()).open(request, timeout=TIMEOUT_S).close()  # an answer but 2xx raises
+    except InvalidURL:  # its message has the address, which may be secret
+        raise UsageError("expected a URL without spaces and line ends in it, received one with some") from None
 
 
 def _slack(event: AlertEvent) -> dict[str, Any]:
-    fields = {"signal": event.signal, "value": event.value, "limit": event.limit, "since": _moment(event.since_ms)}
+    fields = {"signal": event.signal, "value": event.value, "limit": event.limit, "since": moment(event.since_ms)}
     shown = [
         {"title": name, "value": f"{value:.4g}" if isinstance(value, float) else str(value), "short": True}
         for name, value in fields.items()
@@ -102,20 +105,19 @@ def _mail(target: AlertTarget, event: AlertEvent, environ: Mapping[str, str] | N
     message["Message-ID"] = f"<{hashlib.sha256(event.id.encode()).hexdigest()[:32]}@bakeoff>"
     message.set_content(
         f"{event.reason}\n\nsignal: {event.signal}\nvalue: {event.value}\nlimit: {event.limit}\n"
-        f"since: {_moment(event.since_ms)}\n"
+        f"since: {moment(event.since_ms)}\n"
     )
     host, _, port = (target.server or "").partition(":")
     with smtplib.SMTP(host, int(port or 587), timeout=TIMEOUT_S) as server:
         server.ehlo()
-        if server.has_extn("starttls"):
-            server.starttls()
+        if target.user_env or not is_loopback(host):
+            if not server.has_extn("starttls"):
+                raise UsageError(
+                    f"expected {target.server} to offer TLS (STARTTLS), as mail leaves this machine or a password is "
+                    "to be sent; it does not: name a server that does, or a relay on this machine"
+                )
+            server.starttls(context=ssl.create_default_context())
             server.ehlo()
-        elif target.user_env:
-            raise UsageError(f"expected {target.server} to offer TLS, as a password is to be sent; it does not")
         if target.user_env and target.key_env:
             server.login(secret(target.user_env, environ), secret(target.key_env, environ))
         server.send_message(message)
-
-
-def _moment(time_ms: int) -> str:
-    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"

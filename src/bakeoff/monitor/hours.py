@@ -5,10 +5,10 @@ them is written in one batch, each with the revision that was read: two that loo
 and one that is killed has counted nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from itertools import islice
+from itertools import groupby, islice
 from typing import TypeAlias
 
 import msgspec
@@ -29,9 +29,12 @@ EARLIER = "sums"
 """Where versions without hours had their sums."""
 FORMAT = 1
 HOUR_MS = 3_600_000
-KEPT_HOURS = 24 * 36
+DAY = 24
+KEPT_HOURS = DAY * 36
 RELEASES = 3
 """Releases of an endpoint whose hours stay."""
+READ, DIGITS = 10, 8
+"""Hours that are read at once, which have all but one of the digits of their keys in common."""
 ROWS = 20_000
 """Records that are in memory at once."""
 BATCH = 500_000
@@ -104,22 +107,34 @@ class Hours:
         self._key = f"{watched.endpoint}/{watched.release_id}"
         self._stale: dict[str, int] = {}
         state = self._retried(labelled)
-        self._sums: dict[int, PredictionSums] = {}
+        self._sums: dict[int, dict[int, PredictionSums]] = {}
+        self._days: dict[int, PredictionSums] = {}
         self.hours, self.early, self.look = state.hours, state.early, max(1, state.looks)
         now = (watched.until_ms - 1) // HOUR_MS
         self.end = max([now, *self.hours]) + 1
-        self.ahead = state.ahead + sum(self._of(hour).rows for hour in self.hours if hour > now >= self.hours[0])
+        ahead = [hour for hour in self.hours if hour > now >= self.hours[0]]
+        self.ahead = state.ahead + sum(each.rows for each in self._of(ahead))
 
     def between(self, first: int, last: int) -> PredictionSums:
         """The sums of the hours first ≤ hour < last."""
-        inside = [self._of(hour) for hour in self.hours if first <= hour < last]
-        return reduce(lambda one, other: one + other, inside, PredictionSums())
+        inside = self.hours[bisect_left(self.hours, first) : bisect_left(self.hours, last)]
+        parts: list[PredictionSums] = []
+        for day, hours in groupby(inside, lambda hour: (hour - self.end) // DAY):
+            start = self.end + day * DAY
+            if not first <= start <= last - DAY:
+                parts += self._of(hours)
+                continue
+            if day not in self._days:  # windows, and the days before them, have most days in common
+                self._days[day] = PredictionSums.total(self._of(hours))
+            parts.append(self._days[day])
+        return PredictionSums.total(parts)
 
-    def _of(self, hour: int) -> PredictionSums:
-        if hour not in self._sums:
-            document = self._documents.get(HOURS, f"{self._key}/{hour:08d}")
-            self._sums[hour] = PredictionSums() if document is None else _decoded(document.body)
-        return self._sums[hour]
+    def _of(self, hours: Iterable[int]) -> list[PredictionSums]:
+        wanted = list(hours)
+        for part in {hour // READ for hour in wanted} - self._sums.keys():
+            documents = self._documents.find(HOURS, f"{self._key}/{part:07d}")
+            self._sums[part] = {int(each.key[-DIGITS:]): _decoded(each.body) for each in documents}
+        return [self._sums[hour // READ].get(hour) or PredictionSums() for hour in wanted]
 
     def _retried(self, labelled: int) -> _State:
         for _ in range(ATTEMPTS - 1):
@@ -189,7 +204,7 @@ class Hours:
     def _write(self, state: _State, revision: int, by_hour: dict[int, PredictionSums]) -> int:
         changes: list[DocumentChange] = []
         for hour, sums in by_hour.items():
-            key = f"{self._key}/{hour:08d}"
+            key = f"{self._key}/{hour:0{DIGITS}d}"
             before = self._documents.get(HOURS, key) if hour in state.hours else None
             whole = (sums if before is None else _decoded(before.body) + sums).shortened()
             body = msgspec.to_builtins(whole, str_keys=True)
@@ -197,7 +212,7 @@ class Hours:
             changes.append(DocumentChange(collection=HOURS, key=key, body=body, expected=expected))
         newest = max([*state.hours, *by_hour], default=0)
         gone = [hour for hour in state.hours if hour <= newest - KEPT_HOURS and hour not in by_hour]
-        changes += [DocumentChange(collection=HOURS, key=f"{self._key}/{hour:08d}", body=None) for hour in gone]
+        changes += [DocumentChange(collection=HOURS, key=f"{self._key}/{hour:0{DIGITS}d}", body=None) for hour in gone]
         changes += [DocumentChange(collection=HOURS, key=key, body=None) for key in self._stale]
         self._stale = {}
         state.hours = sorted({*state.hours, *by_hour} - {*gone})

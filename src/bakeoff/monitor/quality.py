@@ -70,9 +70,11 @@ def quality(look: MonitorLook) -> Signal:
     low, high = max(least, compared.value - half), min(most, compared.value + half)
     surely = drop > -NormalDist().inv_cdf(look.level) * compared.deviation
     among = "" if compared.classes is None else f" over the {compared.classes} classes that have feedback"
+    left_out = len(labels.truth) - compared.rows
+    others = f" ({left_out} more are of classes that the reference lacks)" if left_out else ""
     reason = (
-        f"{measure.name}{among} is {compared.value:.4f} [{low:.4f}, {high:.4f}] on {len(labels.truth)} rows "
-        "with feedback, "
+        f"{measure.name}{among} is {compared.value:.4f} [{low:.4f}, {high:.4f}] on {compared.rows} rows "
+        f"with feedback{others}, "
         f"{abs(drop):.4f} {'worse' if drop > 0 else 'better'} than the reference {compared.expected:.4f}"
     )
     detail: dict[str, Json] = {
@@ -83,8 +85,10 @@ def quality(look: MonitorLook) -> Signal:
         "drop": drop,
         "reason": reason,
     }
+    if left_out:
+        detail["left_out"] = left_out
     alert = drop > limit and surely
-    return look.signal("quality", compared.value, limit=limit, rows=len(labels.truth), alert=alert, detail=detail)
+    return look.signal("quality", compared.value, limit=limit, rows=compared.rows, alert=alert, detail=detail)
 
 
 def _measure(look: MonitorLook) -> Measure:

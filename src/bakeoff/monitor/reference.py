@@ -50,9 +50,9 @@ class MonitoringReference:
     """Profiles of input columns and of predictions, and the `metric` with its `value` on the test rows.
 
     What references of earlier versions lack is empty: the `outcomes` (truth and prediction of test rows, with
-    probabilities where the metric needs them), the `calibration` of probabilities, what it `expected` of the test rows,
-    some `rows`, how often answers had which of the `signs`, whether they were JSON, the share of `outlying` rows, and
-    by slice how many `rows` there were and how many `wrong`.
+    probabilities where the metric needs them), the `calibration` of probabilities, the `beliefs` of the model about
+    the test rows, some `rows`, how often answers had which of the `signs`, whether they were JSON, the share of
+    `outlying` rows, and by slice how many `rows` there were and how many `wrong`.
     """
 
     inputs: Mapping[str, Json]

@@ -10,6 +10,7 @@ from bakeoff.config.sections import SIGNAL_NAMES, SignalName
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.markup import Html, notebook, paragraph, table
 from bakeoff.core.protocols import DocumentRecords
+from bakeoff.core.queries import Order, Query, QueryField, attribute
 from bakeoff.core.types import Json
 
 __all__ = [
@@ -131,6 +132,11 @@ def newest(documents: DocumentRecords) -> list[MonitorReport]:
 
 
 def latest(documents: DocumentRecords, endpoint: str) -> MonitorReport | None:
-    """The report of the newest window, or None."""
-    found = documents.find(SIGNALS, f"{endpoint}/")
-    return from_json(found[-1].body) if found else None
+    """The report of the newest window, or None; the others are not read."""
+    prefix = f"{endpoint}/"
+    newest_first = (Order(field=QueryField(kind="attribute", key="id"), descending=True),)
+    query = Query(where=attribute("id", "like", f"{prefix}%"), order=newest_first, limit=1)
+    last = documents.search(SIGNALS, query).items
+    if last and not last[0].key.startswith(prefix):  # "_" in a name stands for any character
+        last = documents.find(SIGNALS, prefix)[-1:]
+    return from_json(last[0].body) if last else None

@@ -6,6 +6,7 @@ They are of an hour and a release (`bakeoff.monitor.hours`), and small whatever 
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
@@ -34,14 +35,14 @@ Lack: TypeAlias = Literal["absent", "imputed", "unseen", "unknown"]
 LACKS: tuple[Lack, ...] = ("absent", "imputed", "unseen", "unknown")
 
 
-class Sampled(msgspec.Struct, frozen=True, kw_only=True):
+class Sampled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A row that stays: those with the least `draw`, which is of the id, so that parts of a window draw alike."""
 
     draw: int
     row: dict[str, Any]
 
 
-class PredictionSums(msgspec.Struct, kw_only=True):
+class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
     """Predictions and failed calls, counted.
 
     Attributes:
@@ -98,33 +99,37 @@ class PredictionSums(msgspec.Struct, kw_only=True):
         """Rows that took longer."""
         return sum(rows for latency_ms, rows in self.latency_ms.items() if latency_ms > limit_ms)
 
-    def __add__(self, other: "PredictionSums") -> "PredictionSums":
-        """The sums of both; of the samples, what is drawn of both alike."""
-        below = min(self.drawn_below, other.drawn_below)
-        names: dict[Lack, dict[str, int]] = {
-            lack: _sum(self.lacked.get(lack, {}), other.lacked.get(lack, {}), most=NAMES) for lack in LACKS
+    @classmethod
+    def total(cls, parts: "Sequence[PredictionSums]") -> "PredictionSums":
+        """The sums of all of them; of the samples, what is drawn of all alike."""
+        below = min((part.drawn_below for part in parts), default=2**32)
+        lacked: dict[Lack, dict[str, int]] = {
+            lack: _sum([part.lacked[lack] for part in parts if lack in part.lacked], most=NAMES) for lack in LACKS
         }
-        return PredictionSums(
-            rows=self.rows + other.rows,
-            latency_ms=_sum(self.latency_ms, other.latency_ms),
-            by_call=_sum(self.by_call, other.by_call),
-            failed=_sum(self.failed, other.failed),
-            unanswered=_sum(self.unanswered, other.unanswered),
-            violating=self.violating + other.violating,
-            violated=_sum(self.violated, other.violated),
-            refused=self.refused + other.refused,
-            lacking=self.lacking + other.lacking,
-            lacked={lack: counts for lack, counts in names.items() if counts},
-            versions=_sum(self.versions, other.versions),
-            inputs=_added(self.inputs, other.inputs),
-            predictions=_added(self.predictions, other.predictions),
-            misfits=self.misfits + other.misfits,
-            beliefs=added(self.beliefs, other.beliefs),
-            outlying=self.outlying + other.outlying,
-            signs=_sum(self.signs, other.signs),
-            sample=[each for each in (*self.sample, *other.sample) if each.draw < below],
+        return cls(
+            rows=sum(part.rows for part in parts),
+            latency_ms=_sum([part.latency_ms for part in parts]),
+            by_call=_sum([part.by_call for part in parts]),
+            failed=_sum([part.failed for part in parts]),
+            unanswered=_sum([part.unanswered for part in parts]),
+            violating=sum(part.violating for part in parts),
+            violated=_sum([part.violated for part in parts]),
+            refused=sum(part.refused for part in parts),
+            lacking=sum(part.lacking for part in parts),
+            lacked={lack: counts for lack, counts in lacked.items() if counts},
+            versions=_sum([part.versions for part in parts]),
+            inputs=_tallied([part.inputs for part in parts]),
+            predictions=_tallied([part.predictions for part in parts]),
+            misfits=sum(part.misfits for part in parts),
+            beliefs=added(part.beliefs for part in parts),
+            outlying=sum(part.outlying for part in parts),
+            signs=_sum([part.signs for part in parts]),
+            sample=[each for part in parts for each in part.sample if each.draw < below],
             drawn_below=below,
         )
+
+    def __add__(self, other: "PredictionSums") -> "PredictionSums":
+        return PredictionSums.total((self, other))
 
     @classmethod
     def of(
@@ -148,7 +153,7 @@ class PredictionSums(msgspec.Struct, kw_only=True):
 
     def _count(self, events: Sequence[PredictionEvent]) -> None:
         self.rows = len(events)
-        self.latency_ms = dict(Counter([float(f"{event.latency_ms:.3g}") for event in events]))
+        self.latency_ms = _three_digits(np.asarray([event.latency_ms for event in events]))
         self.by_call = dict(Counter([event.rows_in_call for event in events]))
         self.versions = dict(Counter([event.model_version for event in events]))
         broken = [event.violations for event in events if event.violations]
@@ -208,6 +213,22 @@ class PredictionSums(msgspec.Struct, kw_only=True):
         return msgspec.structs.replace(self, sample=[each for each in drawn if each.draw < below], drawn_below=below)
 
 
+def _three_digits(values_n: NDArray[np.float64]) -> dict[float, int]:
+    """How many have which value, to three significant digits.
+
+    >>> _three_digits(np.array([0.12345, 0.12349, 9.996, 123456.0, 0.0]))
+    {0.0: 1, 0.123: 2, 10.0: 1, 123000.0: 1}
+    """
+    size_n = np.abs(values_n)
+    # By so many powers of ten up (or down): of whole numbers below 2^53 and powers up to 10^22 the quotient is the
+    # nearest float to the decimal number, so that the same number is always the same key.
+    up_n = np.clip(2 - np.floor(np.log10(np.where(size_n > 0, size_n, 1.0))), -22, 22)
+    digits_n = np.rint(np.where(up_n >= 0, values_n * 10.0 ** np.abs(up_n), values_n / 10.0 ** np.abs(up_n)))
+    rounded_n = np.where(up_n >= 0, digits_n / 10.0 ** np.abs(up_n), digits_n * 10.0 ** np.abs(up_n))
+    values, counts = np.unique(rounded_n, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
 def _probabilities(
     events: Sequence[PredictionEvent], classes: Sequence[str]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -215,11 +236,13 @@ def _probabilities(
     shares = [event.probabilities for event in events]
     known = [at for at, each in enumerate(shares) if each is not None] if classes else []
     there = [each for each in shares if each is not None] if classes else []
+    size = len(there) * len(classes)
     try:
-        rows = list(map(itemgetter(*classes), there)) if len(classes) > 1 else [(1.0,)] * len(there)
+        rows = map(itemgetter(*classes), there) if len(classes) > 1 else [(1.0,)] * len(there)
+        shares_nk = np.fromiter(chain.from_iterable(rows), dtype=np.float64, count=size)
     except KeyError:  # of a release with other classes
-        rows = [[each.get(name, 0.0) for name in classes] for each in there]
-    return np.asarray(known, dtype=np.intp), np.asarray(rows, dtype=np.float64).reshape(len(there), len(classes))
+        shares_nk = np.asarray([each.get(name, 0.0) for each in there for name in classes], dtype=np.float64)
+    return np.asarray(known, dtype=np.intp), shares_nk.reshape(len(there), len(classes))
 
 
 def _table(rows: Sequence[Mapping[str, Json]], signature: Signature) -> tuple[Any, int]:
@@ -247,16 +270,18 @@ def _table(rows: Sequence[Mapping[str, Json]], signature: Signature) -> tuple[An
         return conform(fitting, signature.inputs), sum(not row for row in fitting)
 
 
-def _sum(one: Mapping[Any, int], other: Mapping[Any, int], most: int | None = None) -> dict[Any, int]:
-    counts = dict(one)
-    for key, count in other.items():
-        known = key if most is None or key in counts or len(counts) < most else OTHERS
-        counts[known] = counts.get(known, 0) + count
+def _sum(parts: Sequence[Mapping[Any, int]], most: int | None = None) -> dict[Any, int]:
+    counts = dict(parts[0]) if parts else {}
+    for part in parts[1:]:
+        for key, count in part.items():
+            known = key if most is None or key in counts or len(counts) < most else OTHERS
+            counts[known] = counts.get(known, 0) + count
     return counts
 
 
-def _added(one: Mapping[str, Tally], other: Mapping[str, Tally]) -> dict[str, Tally]:
-    return {
-        name: one[name] + other[name] if name in one and name in other else (one.get(name) or other[name])
-        for name in {**one, **other}
-    }
+def _tallied(parts: Sequence[Mapping[str, Tally]]) -> dict[str, Tally]:
+    by_column: dict[str, list[Tally]] = {}
+    for part in parts:
+        for name, tallied in part.items():
+            by_column.setdefault(name, []).append(tallied)
+    return {name: each[0] if len(each) == 1 else Tally.total(each) for name, each in by_column.items()}

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.reproduce import EnvironmentChoice, Reproduction
     from bakeoff.actions.runs_table import SeedMeans
     from bakeoff.actions.status import Status
-    from bakeoff.actions.what_if import GateLimits, WhatIf
+    from bakeoff.actions.what_if import WhatIf
     from bakeoff.core.damage import Damage
     from bakeoff.core.graph import LineageGraph
     from bakeoff.core.releases import Release
@@ -557,16 +557,20 @@ class Project:
         with self._stage(lock=False) as stage:
             return alerts_of(stage).test(stage.clock())
 
-    def signal_metrics(self) -> str:
-        """The newest signals of all endpoints, in Prometheus' text format.
+    def signal_metrics(self, endpoints: Sequence[str] | None = None) -> str:
+        """The newest signals of these endpoints (of all by default), in Prometheus' text format; "" if they have none.
 
         Example:
             >>> print(project.signal_metrics())  # doctest: +SKIP
         """
         from bakeoff.monitor.dashboards import exposition
-        from bakeoff.monitor.signals import newest
+        from bakeoff.monitor.signals import latest, newest
 
-        return exposition(newest(self.records.documents))
+        documents = self.records.documents
+        if endpoints is None:
+            return exposition(newest(documents))
+        reports = [each for name in endpoints if (each := latest(documents, name)) is not None]
+        return exposition(reports) if reports else ""
 
     def collect(self, *, grace_s: float = 86_400.0, delete: bool = False) -> "Collected":
         """What blobs no record needs any more, and with `delete`, their removal; events are archived then, too.
@@ -1647,7 +1651,7 @@ class Project:
         metric: str | None = None,
         margin: float | None = None,
         price_per_hour_usd: float | None = None,
-        gates: "Mapping[str, GateLimits] | None" = None,
+        gates: Mapping[str, Mapping[str, float | None]] | None = None,
     ) -> "WhatIf":
         """The verdict of a finished run by other rules, worked out again from its stored rows; nothing is stored.
 
@@ -1656,7 +1660,8 @@ class Project:
             metric: another one that every candidate was scored by.
             margin: by how much worse still counts as good; of another metric its default.
             price_per_hour_usd: of the machine that serves.
-            gates: all of them, by metric or measurement, instead of the run's.
+            gates: all of them, by metric or measurement, instead of the run's: as under [decide.gates], such as
+                {"latency_p95_ms": {"max": 20}}.
 
         Raises:
             NotFoundError: there is no such run. UsageError: no candidate has such a metric or measurement.

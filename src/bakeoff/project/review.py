@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bakeoff.core.errors import NotFoundError
+from bakeoff.core.errors import DataError, NotFoundError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.types import Json
 from bakeoff.feedback.review import ReasonKind, ReviewBatch, ReviewProgress, ReviewQueue, ReviewRow
@@ -248,7 +248,7 @@ class ProjectReview:
         for row, label, annotator in answers:
             try:
                 recorded = self.answer(row, label, who=annotator or who)
-            except NotFoundError as error:
+            except (NotFoundError, DataError) as error:
                 problems.append(f"{row}: {error}")
                 continue
             accepted += recorded.accepted

@@ -4,6 +4,7 @@ import math
 from datetime import UTC, datetime
 from typing import Protocol
 
+from bakeoff.core.moments import moment
 from bakeoff.data.facts import ColumnFacts
 
 __all__ = [
@@ -197,15 +198,6 @@ def limits(low: float | None, high: float | None) -> str:
     """
     told = [f"≥ {low:g}"] if low is not None else []
     return " and ".join([*told, *([f"≤ {high:g}"] if high is not None else [])])
-
-
-def moment(time_ms: int) -> str:
-    """A time in UTC.
-
-    >>> moment(0)
-    '1970-01-01 00:00 UTC'
-    """
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def cut(text: str, longest: int = 80) -> str:

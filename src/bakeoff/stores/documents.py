@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, delete, func, select, update
 
 from bakeoff.core.errors import ConflictError, StoreError, UsageError
@@ -165,9 +166,17 @@ def _at(collection: str, key: str) -> Any:
     return documents.c.collection == collection, documents.c.key == key
 
 
+def _decoded(text: str) -> Any:
+    """What a body holds; the decoder that is several times as fast does not take half characters, as json does."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError):
+        return json.loads(text)
+
+
 def _document(row: Any) -> Document:
     try:
-        body = json.loads(row.body)
+        body = _decoded(row.body)
     except ValueError as error:
         raise StoreError(
             f"expected JSON in the record {row.collection}/{row.key}, received something else ({error}): it was "

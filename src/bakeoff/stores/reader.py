@@ -17,6 +17,9 @@ from bakeoff.stores.segments import EventQuery, Numbered
 
 __all__ = ["Reader"]
 
+LARGEST = 2**63
+"""No event has such a number."""
+
 
 class Reader:
     """Gives the wanted events after a cursor, once; `cursor` is how far it is.
@@ -59,13 +62,17 @@ class Reader:
                     heapq.heappush(heap, (row.seq, stem, row.event, source))
             if not heap:
                 continue
-            seq, stem, event, source = heap[0]
+            seq, stem, event, source = heapq.heappop(heap)
+            # Until this number the events of this segment come one after the other.
+            others = min(heap[0][0] if heap else LARGEST, int(later[0]) if later else LARGEST)
             self._places[stem] = seq
             yield event
-            if (row := next(source, None)) is None:
-                heapq.heappop(heap)
-            else:
-                heapq.heapreplace(heap, (row.seq, stem, row.event, source))
+            for row in source:
+                if row.seq >= others:
+                    heapq.heappush(heap, (row.seq, stem, row.event, source))
+                    break
+                self._places[stem] = row.seq
+                yield row.event
 
     def _source(self, stem: str) -> Iterator[Numbered]:
         after = self._places.get(stem, 0)
@@ -90,9 +97,7 @@ class Reader:
         for frame in segments.frames(path):
             last = frame.first_seq + frame.count - 1
             if last > after:
-                for seq, item in enumerate(segments.items(frame), frame.first_seq):
-                    if seq > after and (row := self._wanted.read(seq, item)) is not None:
-                        yield row
+                yield from self._wanted.read_frame(frame, after)
         return last
 
     def _archived(self, path: Path, after: int) -> Generator[Numbered, None, int]:

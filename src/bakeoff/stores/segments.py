@@ -81,6 +81,17 @@ class EventQuery:
                 return Numbered(seq, event)
         return None
 
+    def read_frame(self, frame: "Frame", after: int) -> list[Numbered]:
+        """The wanted events of a frame with numbers after this one."""
+        names, since_ms, until_ms, kinds, ids = self.names, self.since_ms, self.until_ms, self.kinds, self.ids
+        return [
+            Numbered(seq, event)
+            for seq, (kind, time_ms, payload) in enumerate(items(frame), frame.first_seq)
+            if seq > after and kind in names and since_ms <= time_ms < until_ms
+            if isinstance(event := decode(kind, payload), kinds)
+            if ids is None or getattr(event, "id", None) in ids
+        ]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:

@@ -61,7 +61,7 @@ def a_release(number: int) -> Release:
 class Served:
     """A running server with its parts in reach."""
 
-    def __init__(self, *, max_body_bytes: int = 100_000, pace: Pace = USUAL) -> None:
+    def __init__(self, *, max_body_bytes: int = 100_000, pace: Pace = USUAL, signals=lambda names: "") -> None:
         self.events = MemoryEvents(now_ms)
         self.live: Release | None = a_release(1)
         self.models = {"r1": SignModel(0.75), "r2": SignModel(0.9)}
@@ -80,6 +80,7 @@ class Served:
             hosts=local_hosts("127.0.0.1"),
             max_body_bytes=max_body_bytes,
             pace=lambda _: pace,
+            signals=signals,
         )
         self.server = Server(app)
 
@@ -400,6 +401,28 @@ def test_what_a_row_lacks_stands_in_its_answer_and_in_the_metrics(served):
     text = served.send("GET", "/metrics")[1]["text"]
     assert 'bakeoff_rows_lacking_inputs_total{endpoint="signs",lack="absent",column="note"} 1' in text
     assert 'bakeoff_rows_lacking_inputs_total{endpoint="signs",lack="unknown",column=""} 1' in text
+
+
+def test_metrics_have_the_signals_of_what_is_served_and_do_without_them():
+    def of_monitoring(names):
+        if answers:
+            return answers.pop()(names)
+        time.sleep(2)
+        return "too late 1\n"
+
+    def lost(names):
+        raise StoreError("the database does not answer")
+
+    answers = [lost, lambda names: f'bakeoff_signal_value{{endpoint="{names[0]}"}} 0.5\n']
+    made = Served(signals=of_monitoring)
+    with made.server:
+        for expected in (True, False, False):
+            began = time.monotonic()
+            text = made.send("GET", "/metrics")[1]["text"]
+            assert ('bakeoff_signal_value{endpoint="signs"} 0.5\n' in text) == expected
+            assert "bakeoff_waiting_calls" in text
+            assert "too late" not in text
+            assert time.monotonic() - began < 1.8
 
 
 def test_feedback_by_the_callers_own_key(served):

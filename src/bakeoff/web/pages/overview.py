@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.principals import SCOPE_KINDS
 from bakeoff.core.records import Run
-from bakeoff.loop.stored_outcome import LAST, PASSES
 from bakeoff.web.pages.calls import PageCall, Shown
 from bakeoff.web.pages.endpoints import TrafficSums, sums, traffic_chart
 from bakeoff.web.pages.site import ago
@@ -219,9 +218,6 @@ def _next(project: "Project", now_ms: int) -> list[tuple[str, str]]:
         "data": "the source holds other rows",
     }
     listed = [(each, triggers[each]) for each in loop.triggers if each in triggers]
-    last, due_ms = project.records.documents.get(PASSES, LAST), status.due_ms
-    if due_ms is None and "schedule" in loop.triggers and last is not None:
-        due_ms = last.updated_ms + int(loop.schedule_hours * HOUR_MS)
-    if due_ms is not None:
-        listed.append(("schedule", f"in {max(0.0, (due_ms - now_ms) / HOUR_MS):.0f} hours"))
+    if status.due_ms is not None:
+        listed.append(("schedule", f"in {max(0.0, (status.due_ms - now_ms) / HOUR_MS):.0f} hours"))
     return [*listed, *([("held back", status.holding.reason)] if status.holding else [])]

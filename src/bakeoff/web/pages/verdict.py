@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from bakeoff.actions.what_if import GateLimits, WhatIf
+from bakeoff.actions.what_if import WhatIf
 from bakeoff.core.errors import UsageError
 from bakeoff.metrics.registry import is_higher_better
 from bakeoff.report.html import html
@@ -40,22 +40,19 @@ def verdict(call: PageCall) -> Shown:
     return Shown(template="verdict.html", values={**values, **_shown(by_rules)})
 
 
-def _gates(call: PageCall) -> Mapping[str, GateLimits] | None:
+def _gates(call: PageCall) -> Mapping[str, Mapping[str, float | None]] | None:
     """The gates of the form; None where the address has none, which leaves those of the run."""
     names = call.query.getlist("gate")
     if not names:
         return None
     least, most = call.query.getlist("least"), call.query.getlist("most")
     sure = call.query.getlist("sure")
-    gates: dict[str, GateLimits] = {}
+    gates: dict[str, Mapping[str, float | None]] = {}
     for name, low, high, confidence in zip(names, least, most, sure, strict=False):
-        limits = GateLimits(
-            min=number_of(f"least {name}", low),
-            max=number_of(f"most {name}", high),
-            confidence=number_of(f"confidence {name}", confidence),
-        )
-        if name and (limits.min is not None or limits.max is not None):
-            gates[name] = limits
+        least_value, most_value = number_of(f"least {name}", low), number_of(f"most {name}", high)
+        sureness = number_of(f"confidence {name}", confidence)
+        if name and (least_value is not None or most_value is not None):
+            gates[name] = {"min": least_value, "max": most_value, "confidence": sureness}
     return gates
 
 

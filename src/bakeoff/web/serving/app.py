@@ -51,6 +51,7 @@ def create_app(
     pace: Callable[[str], Pace] = lambda _: Pace(),
     exporter: SpanExporter | None = None,
     fine_tuning: ProjectFineTuning | None = None,
+    signals: Callable[[Sequence[str]], str] = lambda _: "",
 ) -> Starlette:
     """The app that serves a plane's endpoints.
 
@@ -66,6 +67,7 @@ def create_app(
         pace: of an endpoint's calls, by its name.
         exporter: where spans of calls are sent.
         fine_tuning: files and fine-tuning jobs of the project; not served without.
+        signals: the newest signals of monitoring of these endpoints, in Prometheus' text format, for `/metrics`.
 
     Raises:
         SecurityError: a route declares no permission.
@@ -80,7 +82,7 @@ def create_app(
     )
     rows, conversations = RowRoutes(serving), ConversationRoutes(serving)
     parts = (
-        HealthRoutes(serving),
+        HealthRoutes(serving, signals),
         rows,
         conversations,
         InferenceRoutes(serving),

@@ -1,5 +1,8 @@
 """What is served and how it does: an index, health, metrics."""
 
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import chain
 
@@ -8,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from bakeoff.core.errors import BakeoffError
 from bakeoff.core.types import Json
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.gateway.gateway import Gateway
@@ -20,6 +24,10 @@ from bakeoff.web.serving.context import Serving
 
 __all__ = ["HealthRoutes"]
 
+_logger = logging.getLogger("bakeoff.serving")
+
+SIGNALS_S = 1.0
+"""So long `/metrics` waits for the records."""
 _EXAMPLES: dict[str, Json] = {
     "text": "some text",
     "categorical": "a",
@@ -32,8 +40,8 @@ _EXAMPLES: dict[str, Json] = {
 class HealthRoutes:
     """Handlers of `/`, `/health` and `/metrics`."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, serving: Serving, signals: Callable[[Sequence[str]], str] = lambda _: "") -> None:
+        self._serving, self._signals = serving, signals
 
     @property
     def routes(self) -> list[Route]:
@@ -71,14 +79,23 @@ class HealthRoutes:
 
     @permission("read")
     async def metrics(self, request: Request) -> Response:
-        """Counts and durations, for Prometheus."""
+        """Counts and durations, for Prometheus, and the newest signals of monitoring."""
         names, gateways = self._serving.names(request), self._serving.plane.gateways
         engines = [self._serving.plane.engine(name) for name in names if name not in gateways]
         text = self._serving.measures.render([self._measures(engine) for engine in engines])
         generations = {name: each for name, each in self._serving.generations.items() if name in names}
         relayed = [gateway for name, gateway in gateways.items() if name in names]
         text += "".join(f"{line}\n" for line in chain(generation_lines(generations), gateway_lines(relayed)))
+        text += await self._signals_of(names)
         return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def _signals_of(self, names: Sequence[str]) -> str:
+        """Nothing while the records do not answer: all else that is measured is known without them."""
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(self._signals, names), SIGNALS_S)
+        except (BakeoffError, TimeoutError) as error:
+            _logger.info("the signals of monitoring are left out of /metrics: %s", error or "no answer yet")
+            return ""
 
     def _measures(self, engine: Engine) -> EndpointMeasures:
         health, turns = engine.health(), self._serving.turns(engine)
