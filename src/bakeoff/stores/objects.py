@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from bakeoff.core.hashing import digest
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.files import durable_folder, durable_write, sync_folder
-from bakeoff.stores.packs import Packs, PackWriter
+
+if TYPE_CHECKING:
+    from bakeoff.stores.packs import PackWriter
 
 __all__ = ["KINDS", "Kind", "Objects", "Put", "StoredObjects"]
 
@@ -83,6 +85,8 @@ class Objects:
     """Durable files whose modification time says when they were last put."""
 
     def __init__(self, root: Path, clock: Clock) -> None:
+        from bakeoff.stores.packs import Packs  # numpy takes a while to import
+
         self._root = root
         self._clock = clock
         self._packs = Packs(root / "packs", self.staging, clock)
@@ -100,7 +104,7 @@ class Objects:
         with self._packs.writer() as pack:
             yield lambda kind, name, data: self._put(kind, name, data, pack if kind == "whole" else None)
 
-    def _put(self, kind: Kind, name: str, data: bytes, pack: PackWriter | None) -> None:
+    def _put(self, kind: Kind, name: str, data: bytes, pack: "PackWriter | None") -> None:
         path = self.path(kind, name)
         try:
             if path.stat().st_size == len(data) and path.read_bytes() == data:
