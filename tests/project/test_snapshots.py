@@ -154,6 +154,19 @@ def test_snapshots_are_shared_through_a_folder(project, images, tmp_path):
         project.snapshots.push("s3://bucket/x")
 
 
+def test_a_pull_says_which_tags_it_moved(project, images, tmp_path):
+    remote = str(tmp_path / "remote")
+    project.snapshots.take(images, tags=["good"])
+    (images / "more").write_text("more")
+    project.snapshots.take(images, tags=["newest"])
+    assert project.snapshots.push(remote).moved_tags == {}
+    project.snapshots.tag("images/2", "good")
+    moved = project.snapshots.pull(remote)
+    assert moved.moved_tags == {"images/good": "images/2"}
+    assert project.snapshots.get("images/good").number == 1
+    assert project.snapshots.pull(remote).moved_tags == {}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

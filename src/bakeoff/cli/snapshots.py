@@ -223,6 +223,8 @@ def _transferred(transferred: "SnapshotTransfer", *, as_json: bool) -> None:
         return
     for name in transferred.snapshots:
         typer.echo(one_line(name))
+    for tag, was in transferred.moved_tags.items():
+        typer.echo(one_line(f"the tag {tag} moved here, as the remote says: {was} had it"))
     typer.echo(f"{transferred.bytes_sent / 1e6:,.1f} MB were new to the other side")
 
 

@@ -4,7 +4,7 @@ import json
 import stat
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
@@ -112,10 +112,14 @@ class _Sent(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotTransfer:
-    """Snapshots that were sent or fetched, and the bytes that the other side lacked."""
+    """Snapshots that were sent or fetched, and the bytes that the other side lacked.
+
+    `moved_tags` are tags here that a pull took from another version: `NAME/TAG` → the version that had it.
+    """
 
     snapshots: tuple[str, ...]
     bytes_sent: int
+    moved_tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class ProjectSnapshots:
@@ -350,7 +354,9 @@ class ProjectSnapshots:
         return SnapshotTransfer(snapshots=tuple(label(each) for each in versions), bytes_sent=sent)
 
     def pull(self, remote: str, *names: str) -> SnapshotTransfer:
-        """Fetch all snapshots of a remote (or those of these names) that are not here.
+        """Fetch all snapshots of a remote (or those of these names) that are not here, with their tags.
+
+        A tag that another version has here moves, as the remote says; `moved_tags` tells which version had it.
 
         Raises:
             NotFoundError: there is nothing, or none of one of these names. CorruptError: what is there is no snapshot.
@@ -372,13 +378,16 @@ class ProjectSnapshots:
         )
         received = there.send(self._files, [each.content for each in sent])
         fetched: list[str] = []
+        versions = self._project.records.versions
+        before = {f"{each.name}/{tag}": label(each) for each in self.list() for tag in each.aliases}
         for each in sent:
-            versions = self._project.records.versions
             version = versions.register("snapshot", each.name, each.content, lineage=each.lineage.to_json())
             if each.tags:
                 self.tag(label(version), *each.tags)
             fetched.append(label(version))
-        return SnapshotTransfer(snapshots=tuple(fetched), bytes_sent=received)
+        after = {f"{each.name}/{tag}": label(each) for each in self.list() for tag in each.aliases}
+        moved = {tag: was for tag, was in before.items() if after[tag] != was}
+        return SnapshotTransfer(snapshots=tuple(fetched), bytes_sent=received, moved_tags=moved)
 
     # --- within ---------------------------------------------------------------------------------
 
