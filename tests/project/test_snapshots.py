@@ -12,6 +12,7 @@ import pytest
 from bakeoff import Project
 from bakeoff.cli.data_pages import difference_page
 from bakeoff.core.errors import CorruptError, DataError, NotFoundError, UsageError
+from bakeoff.project import snapshots
 from bakeoff.registry.table_difference import table_difference
 from bakeoff.stores import folder_index
 
@@ -116,9 +117,9 @@ def test_what_leads_outside_or_is_no_file_is_refused(project, images, tmp_path):
 def test_a_folder_that_changes_meanwhile_is_refused(project, images, monkeypatch):
     real = type(project.blobs).put_files
 
-    def put_files(self, files, links=None):
+    def put_files(self, *given):
         (images / "late").write_text("late")
-        return real(self, files, links)
+        return real(self, *given)
 
     monkeypatch.setattr(type(project.blobs), "put_files", put_files)
     with pytest.raises(Exception, match="changed while its snapshot was taken"):
@@ -151,6 +152,19 @@ def test_snapshots_are_shared_through_a_folder(project, images, tmp_path):
             mine.snapshots.pull(str(tmp_path / "remote"), "images", "nobody")
     with pytest.raises(UsageError, match="s3://"):
         project.snapshots.push("s3://bucket/x")
+
+
+def test_a_pull_says_which_tags_it_moved(project, images, tmp_path):
+    remote = str(tmp_path / "remote")
+    project.snapshots.take(images, tags=["good"])
+    (images / "more").write_text("more")
+    project.snapshots.take(images, tags=["newest"])
+    assert project.snapshots.push(remote).moved_tags == {}
+    project.snapshots.tag("images/2", "good")
+    moved = project.snapshots.pull(remote)
+    assert moved.moved_tags == {"images/good": "images/2"}
+    assert project.snapshots.get("images/good").number == 1
+    assert project.snapshots.pull(remote).moved_tags == {}
 
 
 @pytest.mark.parametrize(
@@ -282,3 +296,79 @@ def test_columns_and_distributions_are_compared(project, tmp_path):
     chart = shift_chart(differs.shifts, "a", "b")
     assert chart.told == "1 of 2 columns moved: size"
     assert [row["psi"] for row in chart.spec["data"]["values"]] == [each.psi for each in differs.shifts]
+
+
+def modes(folder):
+    return {path.name: bool(path.stat().st_mode & 0o100) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_is_executable_comes_back_so_and_a_change_of_it_is_told(project, images, tmp_path):
+    (images / "a.txt").chmod(0o755)
+    old(images)
+    project.snapshots.take(images)
+    made = project.snapshots.checkout("images/1", tmp_path / "again")
+    assert modes(made) == modes(images)
+    assert sum(modes(made).values()) == 2  # the file, and the link that leads to it
+    (images / "a.txt").chmod(0o644)
+    (images / "more").write_text("more")
+    (images / "more").chmod(0o700)
+    changed = project.snapshots.status(images)
+    assert kinds(changed) == {"a.txt": "changed", "more": "added"}
+    assert "~ a.txt  5 bytes, not executable now" in difference_page(changed)
+    assert project.snapshots.take(images).number == 2
+    differs = project.snapshots.difference("images/1", "images/2")
+    assert [(each.name, each.executable) for each in differs.files] == [("a.txt", False), ("more", None)]
+    script = tmp_path / "run.sh"
+    script.write_text("true\n")
+    script.chmod(0o755)
+    project.snapshots.take(script)
+    assert os.access(project.snapshots.checkout("run.sh", tmp_path / "run"), os.X_OK)
+    assert not bool(project.snapshots.status(images))
+
+
+def test_a_tree_of_before_which_names_no_executables_is_read(project, images, tmp_path):
+    blobs = project.blobs
+    files = {"a.txt": str(images / "a.txt")}
+    plain = blobs.put_files(files).id
+    assert json.loads(blobs.get(plain)).keys() == {"files"}
+    assert blobs.executable(plain) == frozenset()
+    assert blobs.put_files(files, {}, frozenset({"a.txt", "nobody"})).id != plain
+    assert modes(blobs.fetch(plain, tmp_path / "plain")) == {"a.txt": False}
+
+
+def test_a_name_cannot_fake_a_line_of_a_difference(project, images):
+    project.snapshots.take(images)
+    (images / "x  1 bytes\n+ paid.csv").write_text("x")
+    page = difference_page(project.snapshots.status(images))
+    assert page.splitlines()[0] == "+ x  1 bytes\\n+ paid.csv  1 bytes"
+    assert len(page.splitlines()) == 2
+
+
+def test_of_many_files_those_that_changed_alone_are_read(project, tmp_path, monkeypatch):
+    """A status after a change, and the next snapshot, read and store what is new; the rest is known."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}").write_text(str(number))
+    old(folder)
+    project.snapshots.take(folder)
+    (folder / "7").write_text("other")
+    (folder / "8").rename(folder / "88")
+    read = []
+    real = snapshots.digest_file
+    monkeypatch.setattr(snapshots, "digest_file", lambda path: read.append(path.name) or real(path))
+    status = project.snapshots.status(folder)
+    assert kinds(status) == {"7": "changed", "88": "renamed"}
+    assert (status.unchanged, sorted(read)) == (38, ["7", "88"])
+    opened = []
+    monkeypatch.setattr(type(project.blobs), "_put_file", noted(type(project.blobs)._put_file, opened))
+    assert project.snapshots.take(folder).number == 2
+    assert sorted(opened) == ["7", "88"]
+
+
+def noted(real, paths):
+    def put_file(self, path, *rest):
+        paths.append(path.rpartition("/")[2])
+        return real(self, path, *rest)
+
+    return put_file

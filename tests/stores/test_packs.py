@@ -132,16 +132,18 @@ def test_what_is_put_again_is_young_again(store, tmp_path, clock):
 
 
 def test_a_killed_writer_leaves_nothing_that_is_read(store, tmp_path):
+    data = bytes(5 << 20)  # more than waits for others: a pack was begun
+
     def killed():
         with store._objects.together() as put:
-            put("whole", digest(b"x"), b"x")
+            put("whole", digest(data), data)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         killed()
     assert not (tmp_path / "blobs" / "packs").exists()
     assert list((tmp_path / "blobs" / "tmp").iterdir()) == []
-    assert not store.contains(digest(b"x"))
+    assert not store.contains(digest(data))
 
 
 def test_links_stay_links_and_never_lead_outside(store, tmp_path):

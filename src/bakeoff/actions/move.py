@@ -163,11 +163,12 @@ def _copy(source: BlobStore, blob: str, owner: str, target: BlobStore, place: Pa
 def _put(source: BlobStore, blob: str, target: BlobStore, place: Path) -> str:
     if not place.is_dir():
         return target.put(place)
-    links = source.links(blob) if isinstance(source, FileTrees) else {}
-    if not links or not isinstance(target, FileTrees):
+    links, executable = (source.links(blob), source.executable(blob)) if isinstance(source, FileTrees) else ({}, None)
+    if not (links or executable) or not isinstance(target, FileTrees):
         return target.put_tree(place)
     paths = [path for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
-    return target.put_files({path.relative_to(place).as_posix(): str(path) for path in paths}, links).id
+    files = {path.relative_to(place).as_posix(): str(path) for path in paths}
+    return target.put_files(files, links, executable or frozenset()).id
 
 
 def _events(source: EventLog, target: EventLog, progress: Callable[[str], None]) -> tuple[int, int, str]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from bakeoff.cli.ledger_page import ledger_page
 from bakeoff.cli.tables import table
-from bakeoff.cli.terminal import write_text
+from bakeoff.cli.terminal import one_line, write_text
 from bakeoff.core import narrow
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.records import Version
 
 if TYPE_CHECKING:
-    from bakeoff.project.snapshots import FilesDifference
+    from bakeoff.project.snapshots import FileChange, FilesDifference
     from bakeoff.registry.table_difference import TableDifference
     from bakeoff.report.card import DataCard
 
@@ -114,20 +114,23 @@ def dataset_page(versions: Sequence[Version]) -> str:
 def difference_page(difference: "FilesDifference") -> str:
     """What differs of two versions."""
     signs = {"added": "+", "removed": "-", "changed": "~", "renamed": ">"}
-    lines = [
-        f"{signs[each.how]} {f'{each.before} > ' if each.before else ''}{each.name}  {each.size_bytes:,} bytes"
-        for each in difference.files[:MOST_COLUMNS]
-    ]
+    lines = [f"{signs[each.how]} {_file(each)}" for each in difference.files[:MOST_COLUMNS]]
     if len(difference.files) > MOST_COLUMNS:
         lines.append(f"… and {len(difference.files) - MOST_COLUMNS:,} more")
     lines += _table_lines(difference.table) if difference.table is not None else []
     counts = {how: sum(each.how == how for each in difference.files) for how in signs}
     changes = ", ".join(f"{count:,} {how}" for how, count in counts.items() if count)
-    ends = f"{difference.first} and {difference.second}"
+    ends = one_line(f"{difference.first} and {difference.second}")
     table = difference.table
     rows = "other rows" if table and table.other_rows else "other columns" if table and table.other_columns else ""
     lines.append(f"{ends}: {changes or rows or 'no difference'}")
     return "\n".join(lines)
+
+
+def _file(change: "FileChange") -> str:
+    names = " > ".join(one_line(name) for name in (change.before, change.name) if name)
+    mode = {None: "", True: ", executable now", False: ", not executable now"}[change.executable]
+    return f"{names}  {change.size_bytes:,} bytes{mode}"
 
 
 def _table_lines(differs: "TableDifference") -> list[str]:
@@ -141,15 +144,15 @@ def _table_lines(differs: "TableDifference") -> list[str]:
     if any(differs.unread):
         unread = f"{differs.unread[0]:,} of the first, {differs.unread[1]:,} of the second"
         lines.append(f"rows      lines that could not be read as rows, and are not compared: {unread}")
-    lines += [f"column    + {name}" for name in differs.columns_added]
-    lines += [f"column    - {name}" for name in differs.columns_removed]
-    lines += [f"column    ~ {name}: {was} → {now}" for name, (was, now) in differs.retyped.items()]
-    lines += [f"cells     {name}: {count:,} changed" for name, count in differs.changed_by_column.items()]
+    lines += [f"column    + {one_line(name)}" for name in differs.columns_added]
+    lines += [f"column    - {one_line(name)}" for name in differs.columns_removed]
+    lines += [f"column    ~ {one_line(name)}: {was} → {now}" for name, (was, now) in differs.retyped.items()]
+    lines += [f"cells     {one_line(name)}: {count:,} changed" for name, count in differs.changed_by_column.items()]
     lines += [
-        f"example   {', '.join(map(str, each.key))}: {each.column} {each.before!r} → {each.after!r}"
+        f"example   {one_line(', '.join(map(str, each.key)))}: {one_line(each.column)} {each.before!r} → {each.after!r}"
         for each in differs.examples
     ]
-    moved = [[each.column, f"{each.psi:.3f}", _ks(each.measures)] for each in differs.shifts if each.psi > 0]
+    moved = [[one_line(each.column), f"{each.psi:.3f}", _ks(each.measures)] for each in differs.shifts if each.psi > 0]
     return (
         [*lines, "", table(["column", "PSI", "KS"], moved[:MOST_COLUMNS], right=["PSI", "KS"]), ""] if moved else lines
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
+from bakeoff.cli.terminal import one_line
 
 if TYPE_CHECKING:
     from bakeoff.core.records import Version
@@ -159,7 +160,7 @@ def verify(
         emit({"damaged": damaged})
     else:
         for name in damaged:
-            typer.echo(f"damaged  {name}")
+            typer.echo(f"damaged  {one_line(name)}")
         if not damaged:
             typer.echo("all that is stored is what was written")
     if damaged:
@@ -213,7 +214,7 @@ def _line(version: "Version") -> str:
     made = version.snapshot_origin
     tags = f"  [{', '.join(version.aliases)}]" if version.aliases else ""
     size = f"{made.files:,} files, {made.size_bytes / 1e6:,.1f} MB"
-    return f"snapshot {version.name}/{version.number}  {version.content[:12]}  {size}{tags}"
+    return one_line(f"snapshot {version.name}/{version.number}  {version.content[:12]}  {size}{tags}")
 
 
 def _transferred(transferred: "SnapshotTransfer", *, as_json: bool) -> None:
@@ -221,7 +222,9 @@ def _transferred(transferred: "SnapshotTransfer", *, as_json: bool) -> None:
         emit(asdict(transferred))
         return
     for name in transferred.snapshots:
-        typer.echo(name)
+        typer.echo(one_line(name))
+    for tag, was in transferred.moved_tags.items():
+        typer.echo(one_line(f"the tag {tag} moved here, as the remote says: {was} had it"))
     typer.echo(f"{transferred.bytes_sent / 1e6:,.1f} MB were new to the other side")
 
 

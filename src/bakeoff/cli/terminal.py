@@ -18,7 +18,7 @@ from typing import TextIO
 
 from bakeoff.core.streams import watched
 
-__all__ = ["Terminal", "loud", "printable", "terminal", "width", "write_text"]
+__all__ = ["Terminal", "loud", "one_line", "printable", "terminal", "width", "write_text"]
 
 WIDTH = 1_000
 """Of tables where the output is no terminal and COLUMNS is not set: a row is a line."""
@@ -71,6 +71,15 @@ def printable(text: str, *, encoding: str = "utf-8", as_json: bool = False) -> s
     except UnicodeEncodeError:
         return "".join(_fitting(character, encoding, as_json=as_json) for character in text)
     return text
+
+
+def one_line(text: str) -> str:
+    r"""A name from elsewhere as part of a line: what would end or jump within the line is an escape.
+
+    >>> one_line("a\nb\tc")
+    'a\\nb\\tc'
+    """
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _escape(character: str, *, as_json: bool) -> str:

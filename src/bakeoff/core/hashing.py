@@ -1,7 +1,7 @@
 """Content hashes: BLAKE3 over bytes, files, canonical JSON and source code."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,19 @@ def canonical_json(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def tree_manifest(files: Mapping[str, tuple[str, int]], links: Mapping[str, str] | None = None) -> bytes:
-    """The manifest of a tree of blobs: relative names with id and size, links with their targets, if there are any.
+def tree_manifest(
+    files: Mapping[str, tuple[str, int]], links: Mapping[str, str] | None = None, executable: Iterable[str] = ()
+) -> bytes:
+    """The manifest of a tree of blobs: relative names with id and size; where there are any, links and executables.
 
     The tree's id is its digest.
     """
-    listed = {name: {"id": blob, "size": size} for name, (blob, size) in files.items()}
-    return canonical_json({"files": listed, "links": dict(links)} if links else {"files": listed})
+    manifest: dict[str, Any] = {"files": {name: {"id": blob, "size": size} for name, (blob, size) in files.items()}}
+    if links:
+        manifest["links"] = dict(links)
+    if names := sorted(executable):
+        manifest["executable"] = names
+    return canonical_json(manifest)
 
 
 def digest_tree(folder: Path) -> str:

@@ -224,12 +224,16 @@ class PromptOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotOrigin:
-    """The file or folder that a snapshot was taken of: its path then, how many files, their bytes."""
+    """The file or folder that a snapshot was taken of: its path then, how many files, their bytes.
+
+    Of a file, whether its owner could execute it; of a folder, its tree says so.
+    """
 
     path: str = ""
     is_file: bool = False
     files: int = 0
     size_bytes: int = 0
+    executable: bool = False
 
     def refs(self) -> Iterator[BlobRef]:
         """None: the version's content is the blob."""

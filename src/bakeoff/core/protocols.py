@@ -633,17 +633,29 @@ class FileTree:
 
 @runtime_checkable
 class FileTrees(Protocol):
-    """A store of blobs that takes the files of a tree one by one, and keeps links; a `BlobStore` need not."""
+    """A store of blobs that takes the files of a tree one by one, and keeps links and what is executable.
 
-    def put_files(self, files: Mapping[str, str | tuple[str, int]], links: Mapping[str, str] | None = None) -> FileTree:
+    A `BlobStore` need not be one.
+    """
+
+    def put_files(
+        self,
+        files: Mapping[str, str | tuple[str, int]],
+        links: Mapping[str, str] | None = None,
+        executable: frozenset[str] = frozenset(),
+    ) -> FileTree:
         """Store a tree: name → path of the file, or id and size of one that is stored already; links with targets.
 
-        `DataError` when a file changes while it is read.
+        `executable` names files that come back as such. `DataError` when a file changes while it is read.
         """
         ...
 
     def links(self, tree_id: str) -> Mapping[str, str]:
         """Links in a tree: name → target."""
+        ...
+
+    def executable(self, tree_id: str) -> frozenset[str]:
+        """Names of the files in a tree that are executable."""
         ...
 
 

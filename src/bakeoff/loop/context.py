@@ -16,7 +16,6 @@ from bakeoff.core.protocols import BlobStore, Clock, EventLog, Progress, RecordS
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
 from bakeoff.metrics.positive import Positive
-from bakeoff.metrics.registry import default, find, problem_with
 
 if TYPE_CHECKING:
     from bakeoff.chat.prompt_file import PromptFile
@@ -176,12 +175,15 @@ class Stage:
     @property
     def metric(self) -> str:
         """The metric that decides; the task's default unless set."""
+        from bakeoff.metrics.registry import default  # metrics need numpy: whoever opens a project need not
+
         return self.config.decide.metric or default(self.config.project.task)
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric that the project file names: to decide by, for gates and utility, or only to be shown."""
         from bakeoff.evaluate.decide.utility import Utility
+        from bakeoff.metrics.registry import problem_with
 
         decide = self.config.decide
         named = [self.metric, *decide.metrics, *decide.gates]
@@ -192,6 +194,8 @@ class Stage:
     @property
     def live_metric(self) -> str:
         """The metric that monitoring can work out from truth and answers alone: the one that decides if it can be."""
+        from bakeoff.metrics.registry import default, find
+
         task = self.config.project.task
         return default(task) if find(self.metric, task).needs in {"likelihood", "scores"} else self.metric
 

@@ -30,7 +30,6 @@ from bakeoff.project import wiring
 from bakeoff.project.forks import require_threads
 from bakeoff.project.lock import held
 from bakeoff.project.progress import CountedJobs, ProgressBar, bar
-from bakeoff.project.requirements import require_all
 from bakeoff.registry.register import all_versions
 from bakeoff.security.model_files import require_safe
 
@@ -367,6 +366,7 @@ class Project:
         from bakeoff.loop.run import run_pass
         from bakeoff.project.making import keep_frame
         from bakeoff.project.outcome import outcome_of
+        from bakeoff.project.requirements import require_all
 
         with self._stage(budget_s=budget_s, title="run") as stage:
             frames = self._frames if rows is None else keep_frame(self.loaded, rows, argument="rows")
@@ -401,6 +401,7 @@ class Project:
             [('f1_macro ≥ 0.6', 'passed'), ('non-inferior to champion films/1 within 0.01', 'passed')]
         """
         from bakeoff.actions.check import check
+        from bakeoff.project.requirements import require_all
 
         with self._stage(title="check") as stage:
             if model is None and not allow_missing:

@@ -1,12 +1,13 @@
 """Snapshots of files and folders as versions: taken, compared, checked out, shared with others."""
 
 import json
+import stat
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -21,7 +22,7 @@ from bakeoff.registry.lineage import NUMBER, label
 from bakeoff.registry.register import all_versions
 from bakeoff.stores.blobs import Blobs, open_blobs
 from bakeoff.stores.files import durable_write
-from bakeoff.stores.folder_files import FolderFile, folder_files
+from bakeoff.stores.folder_files import FolderFiles, folder_files
 from bakeoff.stores.folder_index import FolderIndex
 
 if TYPE_CHECKING:
@@ -41,14 +42,26 @@ SHORTEST = 6
 How: TypeAlias = Literal["added", "removed", "changed", "renamed"]
 
 
+class _Entry(NamedTuple):
+    """A file of one side: its hash (of a link, that of its target's name) and size, and whether it is executable."""
+
+    blob: str
+    size_bytes: int
+    executable: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChange:
-    """A file of the second side; `before` is its name on the first, where that is another."""
+    """A file of the second side; `before` is its name on the first, where that is another.
+
+    `executable` says whether its owner may execute it, where that differs.
+    """
 
     name: str
     how: How
     size_bytes: int = 0
     before: str | None = None
+    executable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +112,14 @@ class _Sent(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotTransfer:
-    """Snapshots that were sent or fetched, and the bytes that the other side lacked."""
+    """Snapshots that were sent or fetched, and the bytes that the other side lacked.
+
+    `moved_tags` are tags here that a pull took from another version: `NAME/TAG` → the version that had it.
+    """
 
     snapshots: tuple[str, ...]
     bytes_sent: int
+    moved_tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class ProjectSnapshots:
@@ -139,11 +156,13 @@ class ProjectSnapshots:
         if not source.exists():
             raise NotFoundError(f"expected a file or folder, received {str(path)!r}, where there is nothing")
         name = _checked_name(name or source.name)
-        if source.is_file():
+        is_file, executable = source.is_file(), False
+        if is_file:
             content, files, size = self._project.blobs.put(source), 1, source.stat().st_size
+            executable = _is_executable(source)
         else:
             content, files, size = self._put_folder(name, source)
-        origin = SnapshotOrigin(path=str(path), is_file=source.is_file(), files=files, size_bytes=size)
+        origin = SnapshotOrigin(path=str(path), is_file=is_file, files=files, size_bytes=size, executable=executable)
         versions = self._project.records.versions
         version = versions.register("snapshot", name, content, lineage=origin.to_json())
         return self.tag(label(version), *tags) if tags else version
@@ -209,17 +228,22 @@ class ProjectSnapshots:
             changes = () if same else (FileChange(name=source.name, how="changed", size_bytes=source.stat().st_size),)
             return FilesDifference(first=label(newest), second=str(path), unchanged=int(same), files=changes)
         looked_ns = time.time_ns()
-        files = [*folder_files(source, links=True, without=STATE)]
-        index = FolderIndex.read(self._index(newest.name, source))
-        if index is not None and index.content == newest.content and index.is_as(files):
-            return FilesDifference(first=label(newest), second=str(path), unchanged=len(files))
-        known = index.known(files) if index is not None else {}
-        now = {file.name: known.get(file.name) or _look(file) for file in files}
-        before = self._listed(newest)
+        files = folder_files(source, links=True, without=STATE)
+        place = self._index(newest.name, source)
+        index, known = FolderIndex.read(place), dict[str, tuple[str, int]]()
+        if index is not None and index.content == newest.content:
+            if index.is_as(files):
+                return FilesDifference(first=label(newest), second=str(path), unchanged=len(files.names))
+            held, names = index.moved(files)
+            before = {name: _Entry(*each, name in index.executable) for name, each in held.items()}
+        else:
+            before, names, known = self._listed(newest), files.names, index.known(files) if index is not None else {}
+        now = {name: _look(files, name, known.get(name)) for name in names}
         changes = tuple(_changes(before, now))
         if not changes:
-            FolderIndex.of(newest.content, files, now, looked_ns=looked_ns).write(self._index(newest.name, source))
-        unchanged = sum(before.get(each) == now[each] for each in now)
+            ids = self._listed(newest) if len(now) < len(files.names) else now
+            FolderIndex.of(newest.content, files, _ids(ids), looked_ns=looked_ns).write(place)
+        unchanged = len(files.names) - sum(before.get(name) != each for name, each in now.items())
         return FilesDifference(first=label(newest), second=str(path), unchanged=unchanged, files=changes)
 
     def checkout(self, which: str, target: str | Path) -> Path:
@@ -233,9 +257,14 @@ class ProjectSnapshots:
             'again.csv'
         """
         version, place = self.get(which), Path(target)
-        if version.snapshot_origin.is_file and place.is_dir():
+        origin = version.snapshot_origin
+        if origin.is_file and place.is_dir():
             place = place / version.name
-        return self._project.blobs.fetch(version.content, place)
+        made = self._project.blobs.fetch(version.content, place)
+        if origin.is_file and origin.executable:
+            mode = made.stat().st_mode
+            made.chmod(mode | (mode & 0o444) >> 2)  # for whom it is readable
+        return made
 
     def tag(self, which: str, *tags: str) -> Version:
         """Give a snapshot aliases; one that another has moves.
@@ -325,7 +354,9 @@ class ProjectSnapshots:
         return SnapshotTransfer(snapshots=tuple(label(each) for each in versions), bytes_sent=sent)
 
     def pull(self, remote: str, *names: str) -> SnapshotTransfer:
-        """Fetch all snapshots of a remote (or those of these names) that are not here.
+        """Fetch all snapshots of a remote (or those of these names) that are not here, with their tags.
+
+        A tag that another version has here moves, as the remote says; `moved_tags` tells which version had it.
 
         Raises:
             NotFoundError: there is nothing, or none of one of these names. CorruptError: what is there is no snapshot.
@@ -347,39 +378,39 @@ class ProjectSnapshots:
         )
         received = there.send(self._files, [each.content for each in sent])
         fetched: list[str] = []
+        versions = self._project.records.versions
+        before = {f"{each.name}/{tag}": label(each) for each in self.list() for tag in each.aliases}
         for each in sent:
-            versions = self._project.records.versions
             version = versions.register("snapshot", each.name, each.content, lineage=each.lineage.to_json())
             if each.tags:
                 self.tag(label(version), *each.tags)
             fetched.append(label(version))
-        return SnapshotTransfer(snapshots=tuple(fetched), bytes_sent=received)
+        after = {f"{each.name}/{tag}": label(each) for each in self.list() for tag in each.aliases}
+        moved = {tag: was for tag, was in before.items() if after[tag] != was}
+        return SnapshotTransfer(snapshots=tuple(fetched), bytes_sent=received, moved_tags=moved)
 
     # --- within ---------------------------------------------------------------------------------
 
     def _put_folder(self, name: str, source: Path) -> tuple[str, int, int]:
         """Content, number of files, bytes."""
         looked_ns = time.time_ns()
-        entries = [*folder_files(source, links=True, without=STATE)]
+        entries = folder_files(source, links=True, without=STATE)
         place = self._index(name, source)
-        index = FolderIndex.read(place)
-        size = sum(entry.stamp.size for entry in entries if entry.link is None)
-        count = sum(entry.link is None for entry in entries)
+        index, sizes = FolderIndex.read(place), entries.sizes()
+        size, count = sum(sizes.values()), len(sizes) - len(entries.links)
         if index is not None and index.is_as(entries) and self._is_held(name, index.content):
             return index.content, count, size
+        paths, executable = entries.paths(), frozenset(entries.executable)
         known = index.known(entries) if index is not None else {}
-        links = {entry.name: entry.link for entry in entries if entry.link is not None}
-        files: dict[str, str | tuple[str, int]] = {
-            entry.name: known.get(entry.name, entry.path) for entry in entries if entry.link is None
-        }
+        files = {each: known.get(each, path) for each, path in paths.items()}
         try:
-            tree = self._trees.put_files(files, links)
+            tree = self._trees.put_files(files, entries.links, executable)
         except NotFoundError:  # what was known is not stored any more
-            tree = self._trees.put_files({each.name: each.path for each in entries if each.link is None}, links)
-        ids = dict(tree.files) | {name: (digest(to.encode()), 0) for name, to in links.items()}
-        again = {entry.name: entry.stamp for entry in folder_files(source, links=True, without=STATE)}
-        moved = [entry.name for entry in entries if again.get(entry.name) != entry.stamp]
-        if moved or len(again) != len(entries):
+            tree = self._trees.put_files(paths, entries.links, executable)
+        ids = dict(tree.files) | {each: (digest(to.encode()), 0) for each, to in entries.links.items()}
+        again = folder_files(source, links=True, without=STATE)
+        if not again.is_as(entries):
+            moved = entries.other_names(again)
             raise ConflictError(
                 f"{source} changed while its snapshot was taken ({', '.join(moved[:3]) or 'files came or went'}): "
                 "try again when nothing writes to it"
@@ -422,7 +453,7 @@ class ProjectSnapshots:
         known = any(which == label(each) for each in self.list())
         return None if known or not Path(which).exists() else Path(which)
 
-    def _side(self, which: str) -> dict[str, tuple[str, int]]:
+    def _side(self, which: str) -> dict[str, _Entry]:
         """The files of a side; a dataset version has none."""
         if which.startswith("dataset:"):
             return {}
@@ -430,19 +461,25 @@ class ProjectSnapshots:
         if path is None:
             return self._listed(self.get(which))
         if path.is_dir():
-            return {each.name: _look(each) for each in folder_files(path, links=True, without=STATE)}
-        return {path.name: (digest_file(path), path.stat().st_size)}
+            files = folder_files(path, links=True, without=STATE)
+            return {name: _look(files, name) for name in files.names}
+        return {path.name: _Entry(digest_file(path), path.stat().st_size)}
 
-    def _listed(self, version: Version) -> dict[str, tuple[str, int]]:
+    def _listed(self, version: Version) -> dict[str, _Entry]:
         """Files and links of a snapshot."""
-        links = {} if version.snapshot_origin.is_file else self._trees.links(version.content)
-        return dict(self.files(label(version))) | {name: (digest(to.encode()), 0) for name, to in links.items()}
+        files = self.files(label(version))
+        if version.snapshot_origin.is_file:
+            return {name: _Entry(*each) for name, each in files.items()}
+        executable = self._trees.executable(version.content)
+        listed = {name: _Entry(*each, name in executable) for name, each in files.items()}
+        links = self._trees.links(version.content)
+        return listed | {name: _Entry(digest(to.encode()), 0) for name, to in links.items()}
 
     def _pair(
         self,
         first: str,
         second: str,
-        sides: Sequence[Mapping[str, tuple[str, int]]],
+        sides: Sequence[Mapping[str, _Entry]],
         changes: Sequence[FileChange],
         table: str | None,
     ) -> "tuple[tuple[pl.DataFrame, int], tuple[pl.DataFrame, int]] | None":
@@ -503,29 +540,43 @@ def _ignore(line: str) -> None:
     del line
 
 
-def _look(file: FolderFile) -> tuple[str, int]:
-    """Hash and size of a file as it is now; of a link, of its target's name."""
-    if file.link is not None:
-        return digest(file.link.encode()), 0
-    return digest_file(Path(file.path)), file.stamp.size
+def _is_executable(file: Path) -> bool:
+    return bool(file.stat().st_mode & stat.S_IXUSR)
 
 
-def _changes(before: Mapping[str, tuple[str, int]], now: Mapping[str, tuple[str, int]]) -> "list[FileChange]":
+def _ids(entries: Mapping[str, _Entry]) -> dict[str, tuple[str, int]]:
+    return {name: (each.blob, each.size_bytes) for name, each in entries.items()}
+
+
+def _look(files: FolderFiles, name: str, known: tuple[str, int] | None = None) -> _Entry:
+    """A file as it is now; what is known of it is not read."""
+    if (to := files.links.get(name)) is not None:
+        return _Entry(digest(to.encode()), 0)
+    path = Path(files.path(name))
+    blob, size = known or (digest_file(path), path.stat().st_size)
+    return _Entry(blob, size, name in files.executable)
+
+
+def _changes(before: Mapping[str, _Entry], now: Mapping[str, _Entry]) -> "list[FileChange]":
     """Files that differ, by name; one that is gone and came back under another name was renamed."""
-    gone: dict[tuple[str, int], list[str]] = {}
+    gone: dict[_Entry, list[str]] = {}
     for name, what in before.items():
         if name not in now:
             gone.setdefault(what, []).append(name)
     changes: list[FileChange] = []
     for name, what in now.items():
-        if name in before:
-            if before[name] != what:
-                changes.append(FileChange(name=name, how="changed", size_bytes=what[1]))
+        if (was := before.get(name)) is not None:
+            if was != what:
+                mode = what.executable if was.executable != what.executable else None
+                changes.append(FileChange(name=name, how="changed", size_bytes=what.size_bytes, executable=mode))
         elif gone.get(what):
-            changes.append(FileChange(name=name, how="renamed", size_bytes=what[1], before=gone[what].pop()))
+            past = gone[what].pop()
+            changes.append(FileChange(name=name, how="renamed", size_bytes=what.size_bytes, before=past))
         else:
-            changes.append(FileChange(name=name, how="added", size_bytes=what[1]))
+            changes.append(FileChange(name=name, how="added", size_bytes=what.size_bytes))
     changes += [
-        FileChange(name=name, how="removed", size_bytes=what[1]) for what, names in gone.items() for name in names
+        FileChange(name=name, how="removed", size_bytes=what.size_bytes)
+        for what, names in gone.items()
+        for name in names
     ]
     return sorted(changes, key=lambda each: each.name)

@@ -26,7 +26,6 @@ from bakeoff.core.families import (
 from bakeoff.core.jobs import Compute
 from bakeoff.core.protocols import BlobStore, Clock, DocumentRecords, EventLog, Family, RecordStore
 from bakeoff.core.types import Json
-from bakeoff.evaluate.decide.settings import check_gates
 from bakeoff.loop.context import COMBINERS, Contender
 from bakeoff.project.prompt_files import file_keys, opened
 from bakeoff.train.params import check_params
@@ -192,6 +191,8 @@ def contenders(loaded: Loaded) -> tuple[Contender, ...]:
     Raises:
         ConfigError: unknown families, parameters, gates, metrics or preparation steps.
     """
+    from bakeoff.evaluate.decide.settings import check_gates  # metrics need numpy, which most commands do not
+
     problems = [
         *_caught(lambda: _check_steps(loaded)),
         *_caught(lambda: check_gates(loaded.config.decide, loaded.config.project.task)),

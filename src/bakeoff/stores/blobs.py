@@ -3,7 +3,7 @@
 whole/   blobs below 1 MiB; in an object store also chunks of larger ones
 packs/   in a folder: chunks of larger blobs, and small files of folders, many in a file (see `bakeoff.stores.packs`)
 lists/   of a larger blob: the ids and sizes of its chunks, so that near-identical blobs share bytes
-trees/   manifests of folders: path → id and size, and links; a tree's id is the hash of its manifest
+trees/   manifests of folders: path → id and size, links, executables; a tree's id is the hash of its manifest
 tmp/     files being written, in a folder
 damaged/ what a repair put aside
 lock     of a folder: held shared while putting, exclusively while collecting
@@ -13,11 +13,15 @@ import io
 import json
 import math
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 from blake3 import blake3
 
 from bakeoff.core.damage import Damage
@@ -26,14 +30,14 @@ from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, Usag
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock, FileTree
 from bakeoff.stores.files import file_url, storage, temporary, whole_write
-from bakeoff.stores.folder_files import folder_files, link_inside, read_unchanged, require_unchanged
+from bakeoff.stores.folder_files import folder_files, link_inside, require_unchanged
 from bakeoff.stores.objects import KINDS, Kind, Objects, Put, StoredObjects
 
 __all__ = ["Blobs", "open_blobs"]
 
 _SMALL = 1 << 20  # blobs below this size are stored whole
 _LOOSE = 16  # of a folder with fewer small files, each is a file of its own
-_ID_LENGTH = 64
+_ID = re.compile("[0-9a-f]{64}")
 LISTED: tuple[Kind, Kind] = ("lists", "trees")
 """Kinds of objects that name others."""
 
@@ -71,20 +75,27 @@ class Blobs:
         if not folder.is_dir():
             raise UsageError(f"expected a folder, received {str(folder)!r}")
         with storage(f"store the folder {folder} in {self._place}"), self._objects.locked(alone=False):
-            return self._put_files({file.name: file.path for file in folder_files(folder)}, {}).id
+            return self._put_files(folder_files(folder).paths(), {}).id
 
-    def put_files(self, files: Mapping[str, str | tuple[str, int]], links: Mapping[str, str] | None = None) -> FileTree:
+    def put_files(
+        self,
+        files: Mapping[str, str | tuple[str, int]],
+        links: Mapping[str, str] | None = None,
+        executable: frozenset[str] = frozenset(),
+    ) -> FileTree:
         """Store files as a tree, small ones together: name → path of the file, or id and size of one that is stored.
 
         Args:
             files: what the tree holds; an id that is not there any more is an error.
             links: name → target of links, which stay within the tree.
+            executable: names of files that are executable when they are fetched.
 
         Raises:
             DataError: a file changed while it was read. NotFoundError: an id that is not stored.
         """
+        inside = {name: link_inside(name, to) for name, to in (links or {}).items()}
         with storage(f"store files in {self._place}"), self._objects.locked(alone=False):
-            return self._put_files(files, {name: link_inside(name, to) for name, to in (links or {}).items()})
+            return self._put_files(files, inside, executable)
 
     def fetch(self, blob_id: str, target: Path) -> Path:
         """Write a blob to the file `target` (replaced), or a tree into the folder `target` (new or empty).
@@ -92,12 +103,12 @@ class Blobs:
         A copy need not survive a loss of power: what does stays here.
         """
         with storage(f"write {target}"):
-            files = self._tree(blob_id)
+            tree = self._manifest(blob_id)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if files is None:
+            if tree is None:
                 whole_write(target, self._pieces(blob_id), staging=target.parent, private=False)
             else:
-                self._fetch_tree(files, self.links(blob_id), target)
+                self._fetch_tree(tree, target)
         return target
 
     def contains(self, blob_id: str) -> bool:
@@ -277,82 +288,110 @@ class Blobs:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def _put(self, data: bytes | Path, put: Put | None = None) -> tuple[str, int]:
+    def _put(self, data: bytes | Path) -> tuple[str, int]:
         """Store bytes or a file; the id and the size."""
-        if isinstance(data, Path) and data.stat().st_size < _SMALL:
-            data = read_unchanged(str(data))
-        if isinstance(data, Path) or len(data) >= _SMALL:
-            with nullcontext(put) if put else self._objects.together() as writer:
-                blob_id, listed = self._cut(data, writer)
-            self._objects.put("lists", blob_id, canonical_json(listed))
-            return blob_id, sum(size for _, size in listed)
-        blob_id = digest(data)
-        (put or self._objects.put)("whole", blob_id, bytes(data))
-        return blob_id, len(data)
+        with self._objects.together() as put:
+            if isinstance(data, Path):
+                stored = self._put_file(str(data), put, self._objects.put)
+            elif len(data) >= _SMALL:
+                stored = self._cut(io.BytesIO(data), put)
+            else:
+                stored = _Stored(digest(data), len(data))
+                self._objects.put("whole", stored.id, bytes(data))
+        self._put_lists([stored])
+        return stored.id, stored.size
 
-    def _cut(self, data: bytes | Path, put: Put) -> tuple[str, list[tuple[str, int]]]:
-        """Put the chunks of a large blob by what puts them; its id, and theirs with their sizes."""
+    def _put_file(self, path: str, put: Put, put_small: Put) -> "_Stored":
+        """Store a file, a small one by `put_small`; the list of a large one's chunks is not put yet.
+
+        Raises:
+            DataError: it changed while it was read.
+        """
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # of a million files, objects would take as long again
+        try:
+            before = os.fstat(descriptor)
+            if before.st_size >= _SMALL:
+                stored, data = self._cut(io.FileIO(descriptor, closefd=False), put), None
+            else:
+                data = os.read(descriptor, before.st_size + 1)
+                stored = _Stored(digest(data), len(data))
+            require_unchanged(path, before, os.fstat(descriptor), stored.size)
+        finally:
+            os.close(descriptor)
+        if data is not None:
+            put_small("whole", stored.id, data)
+        return stored
+
+    def _cut(self, stream: io.FileIO | io.BytesIO, put: Put) -> "_Stored":
+        """Put the chunks of a large blob by what puts them."""
         from bakeoff.stores.chunking import chunks
 
-        hasher, listed = blake3(), list[tuple[str, int]]()
-        with data.open("rb", buffering=0) if isinstance(data, Path) else io.BytesIO(data) as stream:
-            before = os.fstat(stream.fileno()) if isinstance(data, Path) else None
-            for chunk in chunks(stream):
-                hasher.update(chunk)
-                listed.append((digest(chunk), len(chunk)))
-                put("whole", listed[-1][0], chunk)
-            if before is not None:
-                require_unchanged(str(data), before, os.fstat(stream.fileno()), sum(size for _, size in listed))
-        return hasher.hexdigest(), listed
+        hasher, listed, size = blake3(), list[tuple[str, int]](), 0
+        for chunk in chunks(stream):
+            hasher.update(chunk)
+            listed.append((digest(chunk), len(chunk)))
+            size += len(chunk)
+            put("whole", listed[-1][0], chunk)
+        return _Stored(hasher.hexdigest(), size, listed)
 
-    def _put_files(self, files: Mapping[str, str | tuple[str, int]], links: Mapping[str, str]) -> FileTree:
+    def _put_lists(self, stored: Iterable["_Stored"]) -> None:
+        """Put the lists of chunks of what is large; after the chunks."""
+        for each in stored:
+            if each.chunks:
+                self._objects.put("lists", each.id, canonical_json(each.chunks))
+
+    def _put_files(
+        self,
+        files: Mapping[str, str | tuple[str, int]],
+        links: Mapping[str, str],
+        executable: frozenset[str] = frozenset(),
+    ) -> FileTree:
         """Lists and the manifest are written after the pack whose objects they name."""
-        stored: dict[str, tuple[str, int]] = {}
-        lists: list[tuple[str, list[tuple[str, int]]]] = []
+        known = {name: file for name, file in files.items() if not isinstance(file, str)}
+        self._renew(known.values())
         with self._objects.together() as put:
-            loose = sum(isinstance(each, str) for each in files.values()) < _LOOSE
-            for name, file in files.items():
-                if not isinstance(file, str):
-                    stored[name] = self._renewed(*file)
-                elif os.stat(file).st_size < _SMALL:  # noqa: PTH116 - as above: a million of them
-                    data = read_unchanged(file)
-                    stored[name] = digest(data), len(data)
-                    (self._objects.put if loose else put)("whole", stored[name][0], data)
-                else:
-                    blob_id, listed = self._cut(Path(file), put)
-                    lists.append((blob_id, listed))
-                    stored[name] = blob_id, sum(size for _, size in listed)
-        for blob_id, listed in lists:
-            self._objects.put("lists", blob_id, canonical_json(listed))
-        manifest = tree_manifest(stored, links)
+            put_small = put if len(files) - len(known) >= _LOOSE else self._objects.put
+            stored = {
+                name: self._put_file(file, put, put_small) for name, file in files.items() if isinstance(file, str)
+            }
+        self._put_lists(stored.values())
+        listed = known | {name: (each.id, each.size) for name, each in stored.items()}
+        manifest = tree_manifest(listed, links, executable & listed.keys())
         self._objects.put("trees", digest(manifest), manifest)
-        return FileTree(id=digest(manifest), files=stored)
+        return FileTree(id=digest(manifest), files=listed)
 
-    def _renewed(self, blob_id: str, size: int) -> tuple[str, int]:
-        """Something that is stored, whose time is renewed: what was put long ago may be about to be collected."""
-        if not self.contains(blob_id):
-            raise NotFoundError(f"expected the id of a blob stored in {self._place}, received {blob_id!r}")
-        self._objects.renew([blob_id, *(chunk for chunk, _ in self._list(blob_id) or ())])
-        return blob_id, size
+    def _renew(self, files: Collection[tuple[str, int]]) -> None:
+        """Renew the time of what is stored: what was put long ago may be about to be collected."""
+        large = [blob_id for blob_id, size in files if size >= _SMALL]
+        names = [blob_id for blob_id, _ in files] + [chunk for each in large for chunk, _ in self._list(each) or ()]
+        odd = next((name for name in names if not _is_id(name)), None)
+        lacking = [odd] if odd is not None else self._objects.renew(names) if names else []
+        if lacking:
+            raise NotFoundError(f"expected the id of a blob stored in {self._place}, received {lacking[0]!r}")
 
-    def _fetch_tree(self, files: dict[str, tuple[str, int]], links: Mapping[str, str], target: Path) -> None:
+    def _fetch_tree(self, tree: "_Manifest", target: Path) -> None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(f"expected a folder that is new or empty, received {str(target)!r}")
         staging = temporary(target.parent)
         try:
             staging.mkdir()
-            made: set[Path] = {staging}
-            for name, (blob_id, size) in files.items():
-                path = staging / _safe(name)
-                if path.parent not in made:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    made.add(path.parent)
-                with path.open("xb", buffering=0) as file:
-                    _write(file, self._pieces(blob_id) if size >= _SMALL else [self._whole(blob_id)])
-            for name, to in links.items():
-                path = staging / _safe(name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.symlink_to(link_inside(name, to))
+            folders = {str(staging)}
+            small = [name for name, file in tree.files.items() if file.size < _SMALL]
+            wholes = self._wholes([tree.files[name].id for name in small])
+            pieces = chain(
+                zip(small, ([whole] for whole in wholes), strict=True),
+                ((name, self._pieces(file.id)) for name, file in tree.files.items() if file.size >= _SMALL),
+            )
+            for name, content in pieces:
+                path = _place(staging, name, folders)
+                mode = 0o777 if name in tree.executable else 0o666  # less what the user's umask takes away
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+                try:
+                    _write(descriptor, content)
+                finally:
+                    os.close(descriptor)
+            for name, to in tree.links.items():
+                Path(_place(staging, name, folders)).symlink_to(link_inside(name, to))
             staging.replace(target)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
@@ -372,10 +411,10 @@ class Blobs:
             manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
             yield self._whole(blob_id) if manifest is None else self._verified("trees", blob_id, manifest)
             return
-        hasher = blake3()
+        hasher, wholes = blake3(), self._wholes([chunk_id for chunk_id, _ in chunks])
         for index, (chunk_id, _) in enumerate(chunks):
             try:
-                chunk = self._whole(chunk_id)
+                chunk = next(wholes)
             except NotFoundError as error:
                 raise CorruptError(
                     f"blob {blob_id} lacks its chunk {chunk_id} ({self._objects.where('whole', chunk_id)}): {_RESTORE}"
@@ -384,6 +423,11 @@ class Blobs:
             if index == len(chunks) - 1 and hasher.hexdigest() != blob_id:
                 raise self._list_damaged(blob_id)
             yield chunk
+
+    def _wholes(self, ids: Sequence[str]) -> Iterator[bytes]:
+        """Many small blobs or chunks, verified, read together; damaged ones and those lacking one by one."""
+        for blob_id, data in zip(ids, self._objects.wholes(ids), strict=True):
+            yield data if data is not None and digest(data) == blob_id else self._whole(blob_id)
 
     def _whole(self, blob_id: str) -> bytes:
         damaged: tuple[str, bytes] | None = None
@@ -419,17 +463,31 @@ class Blobs:
             raise self._list_damaged(blob_id)
         return chunks
 
-    def _tree(self, blob_id: str) -> dict[str, tuple[str, int]] | None:
-        manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
-        if manifest is None:
+    def _manifest(self, blob_id: str) -> "_Manifest | None":
+        data = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
+        if data is None:
             return None
-        files = json.loads(self._verified("trees", blob_id, manifest))["files"]
-        return {name: (file["id"], file["size"]) for name, file in files.items()}
+        try:
+            manifest = msgspec.json.decode(self._verified("trees", blob_id, data), type=_Manifest)
+        except msgspec.MsgspecError as error:
+            raise CorruptError(f"the tree {blob_id} is no list of files: {error}; do not use it") from error
+        if odd := [file.id for file in manifest.files.values() if not _is_id(file.id)]:
+            raise CorruptError(f"the tree {blob_id} names {odd[0]!r}, which is the id of no blob: do not use it")
+        return manifest
+
+    def _tree(self, blob_id: str) -> dict[str, tuple[str, int]] | None:
+        manifest = self._manifest(blob_id)
+        return None if manifest is None else {name: (each.id, each.size) for name, each in manifest.files.items()}
 
     def links(self, tree_id: str) -> Mapping[str, str]:
         """Links in a tree: name → target."""
-        manifest = self._objects.get("trees", tree_id) if _is_id(tree_id) else None
-        return {} if manifest is None else json.loads(self._verified("trees", tree_id, manifest)).get("links", {})
+        manifest = self._manifest(tree_id)
+        return {} if manifest is None else manifest.links
+
+    def executable(self, tree_id: str) -> frozenset[str]:
+        """Names of the files in a tree that are executable."""
+        manifest = self._manifest(tree_id)
+        return frozenset() if manifest is None else manifest.executable
 
     def _reached(self, roots: Sequence[str]) -> set[str]:
         reached: set[str] = set()
@@ -448,20 +506,49 @@ _RESTORE = (
 )
 
 
+class _Stored(NamedTuple):
+    """A blob as it was put; a large one with the ids and sizes of its chunks."""
+
+    id: str
+    size: int
+    chunks: Sequence[tuple[str, int]] = ()
+
+
+class _File(msgspec.Struct):
+    id: str
+    size: int
+
+
+class _Manifest(msgspec.Struct):
+    """What `tree_manifest` writes; of before there are some without the last two."""
+
+    files: dict[str, _File]
+    links: dict[str, str] = {}
+    executable: frozenset[str] = frozenset()
+
+
 def _is_id(blob_id: str) -> bool:
-    return len(blob_id) == _ID_LENGTH and set(blob_id) <= set("0123456789abcdef")
+    return _ID.fullmatch(blob_id) is not None
 
 
-def _write(file: io.RawIOBase | io.FileIO, pieces: Iterable[bytes]) -> None:
+def _write(descriptor: int, pieces: Iterable[bytes]) -> None:
     for piece in pieces:
-        view = memoryview(piece)
-        while view:
-            view = view[file.write(view) or 0 :]
+        written = os.write(descriptor, piece)
+        while written < len(piece):
+            written += os.write(descriptor, memoryview(piece)[written:])
 
 
-def _safe(name: str) -> Path:
-    """The name as a path below a folder; a manifest may come from elsewhere."""
-    path = PurePosixPath(name)
-    if not name or "\0" in name or path.is_absolute() or ".." in path.parts:
+def _place(folder: Path, name: str, made: set[str]) -> str:
+    """The path of a name below a folder, in a folder that is made; a manifest may come from elsewhere.
+
+    Raises:
+        SecurityError: it is not below the folder.
+    """
+    if not name or "\0" in name or name.startswith("/") or ".." in name.split("/"):
         raise SecurityError(f"expected a relative path in a tree, received {name!r}: do not use this tree")
-    return Path(path)
+    path = f"{folder}/{name}"
+    parent = path.rpartition("/")[0]
+    if parent not in made:
+        os.makedirs(parent, exist_ok=True)  # noqa: PTH103 - paths are texts here: of a million files, objects take long
+        made.add(parent)
+    return path

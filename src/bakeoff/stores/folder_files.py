@@ -2,13 +2,16 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from bakeoff.core.errors import DataError, UsageError
 
-__all__ = ["FolderFile", "Stamp", "folder_files", "link_inside", "read_unchanged", "require_unchanged"]
+__all__ = ["FolderFiles", "Stamp", "folder_files", "link_inside", "require_unchanged"]
 
 
 class Stamp(NamedTuple):
@@ -25,17 +28,56 @@ class Stamp(NamedTuple):
         return cls(state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
 
 
-class FolderFile(NamedTuple):
-    """A file by its name below the folder (POSIX), or a link with its target."""
-
-    name: str
-    path: str
-    stamp: Stamp
-    link: str | None = None
+STAMP = len(Stamp._fields)
 
 
-def folder_files(folder: Path, *, links: bool = False, without: frozenset[str] = frozenset()) -> Iterator[FolderFile]:
-    """All files, those of a folder sorted by name, folders in the place of their name; empty folders are not kept.
+@dataclass(frozen=True, slots=True)
+class FolderFiles:
+    """Files and links below a folder, by columns: of a million files, a million objects would take longer than a look.
+
+    Args:
+        root: the folder.
+        names: below it (POSIX).
+        stamps: the four numbers of each name's `Stamp`, one after the other.
+        links: name → target of those that are links.
+        executable: names of files that their owner may execute.
+    """
+
+    root: str
+    names: list[str] = field(default_factory=list[str])
+    stamps: "array[int]" = field(default_factory=lambda: array("q"))
+    links: dict[str, str] = field(default_factory=dict[str, str])
+    executable: set[str] = field(default_factory=set[str])
+
+    def path(self, name: str) -> str:
+        """Where a file is."""
+        return f"{self.root}/{name}"
+
+    def paths(self) -> Mapping[str, str]:
+        """Name → path of all that are no links."""
+        return {name: self.path(name) for name in self.names if name not in self.links}
+
+    def sizes(self) -> Mapping[str, int]:
+        """Name → bytes; of a link 0."""
+        links = self.links
+        return {n: 0 if n in links else size for n, size in zip(self.names, self.stamps[::STAMP], strict=True)}
+
+    def other_names(self, other: "FolderFiles") -> list[str]:
+        """Names of files of which the other has none with the same stamp."""
+        theirs = dict(zip(other.names, other.rows(), strict=True))
+        return [name for name, stamp in zip(self.names, self.rows(), strict=True) if theirs.get(name) != stamp]
+
+    def rows(self) -> Iterator[tuple[int, ...]]:
+        """The stamp of each file."""
+        return zip(*[iter(self.stamps)] * STAMP, strict=True)
+
+    def is_as(self, other: "FolderFiles") -> bool:
+        """Whether both are the same names with the same stamps."""
+        return self.stamps == other.stamps and self.names == other.names
+
+
+def folder_files(folder: Path, *, links: bool = False, without: frozenset[str] = frozenset()) -> FolderFiles:
+    """All files, those of one folder together and sorted by name; empty folders are not there.
 
     Args:
         folder: where they are.
@@ -45,30 +87,64 @@ def folder_files(folder: Path, *, links: bool = False, without: frozenset[str] =
     Raises:
         UsageError: a name that is not UTF-8, something that is no file, a link that leads outside or is not wanted.
     """
-    yield from _below(folder, str(folder), "", links, without)
+    files = FolderFiles(str(folder))
+    waiting = [""]
+    while waiting:
+        below = _look(files, waiting.pop(), links, without)
+        waiting += reversed(below)
+    try:
+        "".join(files.names).encode()
+    except UnicodeEncodeError as error:
+        odd = next(name for name in files.names if not _is_utf8(name))
+        raise UsageError(f"expected file names in UTF-8, received {files.path(odd)!r}: rename it") from error
+    return files
 
 
-def _below(root: Path, at: str, prefix: str, links: bool, without: frozenset[str]) -> Iterator[FolderFile]:  # noqa: FBT001
-    with os.scandir(at) as listed:
-        entries = sorted(listed, key=lambda entry: entry.name)
+def _look(files: FolderFiles, prefix: str, links: bool, without: frozenset[str]) -> list[str]:  # noqa: FBT001
+    """Add the files of one folder; the folders in it."""
+    descriptor = os.open(files.path(prefix), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:  # by the descriptor of the folder, the system need not walk its path for each file
+        with os.scandir(descriptor) as listed:
+            entries = sorted(listed, key=attrgetter("name"))
+        return _add(files, prefix, entries, links, without)
+    finally:
+        os.close(descriptor)
+
+
+def _add(
+    files: FolderFiles,
+    prefix: str,
+    entries: Iterable["os.DirEntry[str]"],
+    links: bool,  # noqa: FBT001
+    without: frozenset[str],
+) -> list[str]:
+    folders, names, stamps = list[str](), files.names, files.stamps
     for entry in entries:
-        name = f"{prefix}{entry.name}"
+        name = prefix + entry.name
         if entry.is_dir(follow_symlinks=False):
             if entry.name not in without:
-                yield from _below(root, entry.path, f"{name}/", links, without)
+                folders.append(f"{name}/")
             continue
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(f"expected file names in UTF-8, received {entry.path!r}: rename it") from error
         state = entry.stat(follow_symlinks=False)
-        if stat.S_ISREG(state.st_mode):
-            yield FolderFile(name, entry.path, Stamp.of(state))
-        elif stat.S_ISLNK(state.st_mode) and links:
-            target = Path(entry.path).readlink().as_posix()
-            yield FolderFile(name, entry.path, Stamp.of(state), link_inside(name, target))
+        mode = state.st_mode
+        if stat.S_ISREG(mode):
+            if mode & stat.S_IXUSR:
+                files.executable.add(name)
+        elif stat.S_ISLNK(mode) and links:
+            files.links[name] = link_inside(name, Path(files.path(name)).readlink().as_posix())
         else:
-            raise UsageError(f"expected regular files only, received {entry.path!r}: copy its content instead")
+            raise UsageError(f"expected regular files only, received {files.path(name)!r}: copy its content instead")
+        names.append(name)
+        stamps.extend((state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
+    return folders
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def link_inside(name: str, target: str) -> str:
@@ -88,19 +164,6 @@ def link_inside(name: str, target: str) -> str:
             "copy its content instead"
         )
     return target
-
-
-def read_unchanged(path: str) -> bytes:
-    """The content of a small file.
-
-    Raises:
-        DataError: it changed while it was read.
-    """
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path for each of a million files takes as long again
-        before = os.fstat(file.fileno())
-        data = file.read(before.st_size + 1)
-        require_unchanged(path, before, os.fstat(file.fileno()), len(data))
-    return data
 
 
 def require_unchanged(path: str, before: os.stat_result, after: os.stat_result, read: int) -> None:

@@ -4,31 +4,33 @@ A file whose stamp is younger than the look, within a tick of the clock that sta
 changing: it counts as unknown and is read again (as git does with what it calls racily clean).
 """
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 
 from bakeoff.core.hashing import digest
 from bakeoff.stores.files import durable_folder, whole_write
-from bakeoff.stores.folder_files import FolderFile, Stamp
+from bakeoff.stores.folder_files import STAMP, FolderFiles
 
 __all__ = ["FolderIndex"]
 
 _TICK_NS = 20_000_000
 _COARSE_NS = 2_000_000_000
 """Of a file system that stamps whole seconds."""
+_SECOND_NS = 1_000_000_000
 _RACY = -1
 _HASH = 32
 
 
-class _Stored(msgspec.Struct, array_like=True):
+class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     content: str
     names: list[str]
     stamps: bytes
     hashes: bytes
+    links: dict[str, str]
+    executable: set[str]
 
 
 class FolderIndex:
@@ -36,25 +38,30 @@ class FolderIndex:
 
     Args:
         content: the id of the tree (or of the one file).
-        files: name → stamp, id.
+        files: as they were; the inode of those that count as unknown is no inode.
+        hashes: of each its hash, 32 bytes.
     """
 
-    def __init__(self, content: str, names: Sequence[str], stamps: Any, hashes: bytes) -> None:
+    def __init__(self, content: str, files: FolderFiles, hashes: bytes) -> None:
         self.content = content
-        self._names, self._stamps, self._hashes = names, stamps, hashes
+        self._files, self._hashes = files, hashes
 
     @classmethod
     def of(
-        cls, content: str, files: Sequence[FolderFile], ids: Mapping[str, tuple[str, int]], *, looked_ns: int
+        cls, content: str, files: FolderFiles, ids: Mapping[str, tuple[str, int]], *, looked_ns: int
     ) -> "FolderIndex":
         """Of a folder whose files were looked at from `looked_ns` on, and have these ids."""
-        stamps = np.array([file.stamp for file in files], dtype=np.int64).reshape(-1, len(Stamp._fields))
-        newest_n = np.maximum(stamps[:, 1], stamps[:, 2])
-        coarse_n = stamps[:, 1] % 1_000_000_000 == 0
-        racy_n = newest_n > looked_ns - np.where(coarse_n, _COARSE_NS, _TICK_NS)
-        stamps[racy_n, 3] = _RACY
-        hashes = b"".join(bytes.fromhex(ids[file.name][0]) for file in files)
-        return cls(content, [file.name for file in files], stamps, hashes)
+        stamps = files.stamps[:]
+        times = zip(stamps[1::STAMP], stamps[2::STAMP], strict=True)
+        for at, (modified_ns, changed_ns) in enumerate(times):
+            newest_ns = max(changed_ns, modified_ns)
+            if newest_ns > looked_ns - _COARSE_NS:
+                tick_ns = _TICK_NS if modified_ns % _SECOND_NS else _COARSE_NS
+                if newest_ns > looked_ns - tick_ns:
+                    stamps[STAMP * at + STAMP - 1] = _RACY
+        hashes = bytes.fromhex("".join([ids[name][0] for name in files.names]))
+        then = FolderFiles(files.root, files.names, stamps, files.links, files.executable)
+        return cls(content, then, hashes)
 
     @classmethod
     def read(cls, path: Path) -> "FolderIndex | None":
@@ -66,30 +73,39 @@ class FolderIndex:
             stored = msgspec.msgpack.decode(body, type=_Stored)
         except (FileNotFoundError, UnicodeDecodeError, msgspec.MsgspecError):
             return None
-        stamps = np.frombuffer(stored.stamps, dtype="<i8").reshape(-1, len(Stamp._fields))
-        return cls(stored.content, stored.names, stamps, stored.hashes)
+        files = FolderFiles("", stored.names, array("q", stored.stamps), stored.links, stored.executable)
+        return cls(stored.content, files, stored.hashes)
 
     def write(self, path: Path) -> None:
         """Write it to a file; it can be made again, and need not survive a loss of power."""
+        files = self._files
+        stamps = files.stamps.tobytes()
         body = msgspec.msgpack.encode(
-            _Stored(self.content, list(self._names), self._stamps.astype("<i8").tobytes(), self._hashes)
+            _Stored(self.content, files.names, stamps, self._hashes, files.links, files.executable)
         )
         durable_folder(path.parent)
         whole_write(path, [digest(body).encode() + b"\n", body], staging=path.parent)
 
-    def is_as(self, files: Sequence[FolderFile]) -> bool:
+    def is_as(self, files: FolderFiles) -> bool:
         """Whether these are all of its files, each with the stamp that it had."""
-        if len(files) != len(self._names) or [file.name for file in files] != self._names:
-            return False
-        stamps = np.array([file.stamp for file in files], dtype=np.int64).reshape(-1, len(Stamp._fields))
-        return bool((stamps == self._stamps).all())
+        return self._files.is_as(files)
 
-    def known(self, files: Sequence[FolderFile]) -> dict[str, tuple[str, int]]:
+    def known(self, files: FolderFiles) -> dict[str, tuple[str, int]]:
         """The id and size of each of these files that has the stamp that it had."""
-        places = {name: at for at, name in enumerate(self._names)}
-        stamps = [tuple(stamp) for stamp in self._stamps.tolist()]
-        return {
-            file.name: (self._hashes[_HASH * at : _HASH * (at + 1)].hex(), 0 if file.link else file.stamp.size)
-            for file in files
-            if (at := places.get(file.name)) is not None and stamps[at] == tuple(file.stamp)
-        }
+        other, sizes, ids = set(files.other_names(self._files)), files.sizes(), self._ids()
+        return {name: (ids[name], sizes[name]) for name in files.names if name not in other}
+
+    def moved(self, files: FolderFiles) -> tuple[dict[str, tuple[str, int]], list[str]]:
+        """What the index has of files that changed or went since; names of those that changed or came."""
+        ids, sizes = self._ids(), self._files.sizes()
+        before = {name: (ids[name], sizes[name]) for name in self._files.other_names(files)}
+        return before, files.other_names(self._files)
+
+    @property
+    def executable(self) -> set[str]:
+        """Names of files that could be executed."""
+        return self._files.executable
+
+    def _ids(self) -> dict[str, str]:
+        hashes, digits = self._hashes.hex(), 2 * _HASH
+        return {name: hashes[digits * at : digits * (at + 1)] for at, name in enumerate(self._files.names)}

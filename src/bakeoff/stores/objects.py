@@ -3,15 +3,17 @@
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from bakeoff.core.hashing import digest
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.files import durable_folder, durable_write, sync_folder
-from bakeoff.stores.packs import Packs, PackWriter
+
+if TYPE_CHECKING:
+    from bakeoff.stores.packs import PackWriter
 
 __all__ = ["KINDS", "Kind", "Objects", "Put", "StoredObjects"]
 
@@ -20,6 +22,8 @@ Kind: TypeAlias = Literal["whole", "lists", "trees"]
 KINDS: tuple[Kind, ...] = ("whole", "lists", "trees")
 Put: TypeAlias = Callable[[Kind, str, bytes], None]
 """Puts an object."""
+_TOGETHER, _TOGETHER_OBJECTS = 4 << 20, 1024
+"""Bytes and objects that are looked up and packed at once."""
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT})
 
 
@@ -34,12 +38,16 @@ class StoredObjects(Protocol):
         """Within it, what is put may be written at the end, many objects at once; nothing of it when it fails."""
         ...
 
-    def renew(self, names: Iterable[str]) -> None:
-        """Say of objects that they are needed, as if they were put."""
+    def renew(self, names: Sequence[str]) -> list[str]:
+        """Say of objects that they are needed, as if they were put; those that are not there."""
         ...
 
     def get(self, kind: Kind, name: str) -> bytes | None:
         """Its bytes, or None."""
+        ...
+
+    def wholes(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """The bytes of many objects of kind `whole`, each from its first place, not verified; None: not there."""
         ...
 
     def copies(self, kind: Kind, name: str) -> Iterator[tuple[str, bytes]]:
@@ -83,6 +91,8 @@ class Objects:
     """Durable files whose modification time says when they were last put."""
 
     def __init__(self, root: Path, clock: Clock) -> None:
+        from bakeoff.stores.packs import Packs  # numpy takes a while to import
+
         self._root = root
         self._clock = clock
         self._packs = Packs(root / "packs", self.staging, clock)
@@ -92,45 +102,81 @@ class Objects:
 
         What is there is compared first, so that storing the same content again heals a damaged object.
         """
-        self._put(kind, name, data, None)
+        if self._same(kind, name, data):
+            return
+        same = [each.path for each in self._packs.places(name) if each.read() == data] if kind == "whole" else []
+        if same:
+            self._packs.renew(same)
+        else:
+            durable_write(self.path(kind, name), [data], staging=self.staging(), time_ms=self._clock())
 
     @contextmanager
     def together(self) -> Generator[Put]:
         """Objects of kind `whole` go into packs, each written with one sync."""
+        waiting, renewed, size = dict[str, bytes](), set[Path](), 0
+
+        def put(kind: Kind, name: str, data: bytes) -> None:
+            nonlocal size
+            if kind != "whole":
+                self.put(kind, name, data)
+                return
+            waiting[name] = data
+            size += len(data)
+            if size > _TOGETHER or len(waiting) > _TOGETHER_OBJECTS:
+                write()
+
+        def write() -> None:
+            nonlocal size
+            for name, place in zip(waiting, self._packs.first_places([*waiting]), strict=True):
+                self._pack(pack, name, waiting[name], renewed, packed=place is not None)
+            waiting.clear()
+            size = 0
+
         with self._packs.writer() as pack:
-            yield lambda kind, name, data: self._put(kind, name, data, pack if kind == "whole" else None)
+            yield put
+            write()
+        self._packs.renew(renewed)
 
-    def _put(self, kind: Kind, name: str, data: bytes, pack: PackWriter | None) -> None:
-        path = self.path(kind, name)
+    def _pack(self, pack: "PackWriter", name: str, data: bytes, renewed: set[Path], *, packed: bool) -> None:
+        """Add an object to a pack, unless it is there as a file or `packed`; packs that have it are to be renewed."""
+        if name in pack or self._same("whole", name, data):
+            return
+        same = [each.path for each in self._packs.places(name) if each.read() == data] if packed else []
+        renewed.update(same)
+        if not same:
+            pack.add(name, data)
+
+    def _same(self, kind: Kind, name: str, data: bytes) -> bool:
+        """Whether a file of its own has this content; its time becomes now."""
+        place = self._place(kind, name)
         try:
-            if path.stat().st_size == len(data) and path.read_bytes() == data:
-                time_ns = self._clock() * 1_000_000
-                os.utime(path, ns=(time_ns, time_ns))
-                return
+            same = os.stat(place).st_size == len(data) and Path(place).read_bytes() == data  # noqa: PTH116 - a million
         except FileNotFoundError:
-            pass
-        if kind == "whole":
-            if pack is not None and name in pack:
-                return
-            same = [place.path for place in self._packs.places(name) if place.read() == data]
-            if same:
-                self._packs.renew(same)
-                return
-            if pack is not None:
-                pack.add(name, data)
-                return
-        durable_write(path, [data], staging=self.staging(), time_ms=self._clock())
+            return False
+        if same:
+            time_ns = self._clock() * 1_000_000
+            os.utime(place, ns=(time_ns, time_ns))
+        return same
 
-    def renew(self, names: Iterable[str]) -> None:
-        """Their time becomes now."""
-        time_ns, packs = self._clock() * 1_000_000, set[Path]()
-        for name in names:
-            places = self._packs.places(name)
-            packs.update(place.path for place in places)
-            for kind in ("whole", "lists") if not places else ():
+    def renew(self, names: Sequence[str]) -> list[str]:
+        """Their time becomes now; those that are not there."""
+        time_ns, lacking = self._clock() * 1_000_000, list[str]()
+        packs, others = self._packs.holding(names)
+        for name in others:
+            there = False
+            for kind in ("whole", "lists"):
                 with suppress(FileNotFoundError):
-                    os.utime(self.path(kind, name), ns=(time_ns, time_ns))
+                    os.utime(self._place(kind, name), ns=(time_ns, time_ns))
+                    there = True
+            if not there:
+                lacking.append(name)
         self._packs.renew(packs)
+        return lacking
+
+    def wholes(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """Those that lie side by side are read at once."""
+        for name, data in zip(names, self._packs.read(names), strict=True):
+            yield self.get("whole", name) if data is None else data
 
     def get(self, kind: Kind, name: str) -> bytes | None:
         """Its bytes as they lie in the first place, or None."""
@@ -151,7 +197,10 @@ class Objects:
 
     def path(self, kind: Kind, name: str) -> Path:
         """Where it lies, or would, as a file of its own."""
-        return self._root / kind / name[:2] / name[2:4] / name
+        return Path(self._place(kind, name))
+
+    def _place(self, kind: Kind, name: str) -> str:
+        return f"{self._root}/{kind}/{name[:2]}/{name[2:4]}/{name}"
 
     def has(self, kind: Kind, name: str) -> bool:
         """Whether it is there."""

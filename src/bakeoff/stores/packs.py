@@ -8,7 +8,7 @@ Packs never change. What is taken out of one is left behind when the others are 
 import os
 import struct
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -25,10 +25,14 @@ __all__ = ["PackPlace", "PackWriter", "Packs"]
 
 _MAGIC = b"bkp1"
 _TAIL = struct.Struct("<Q4s")
-_ENTRY = np.dtype([("hash", "u1", (32,)), ("start", "<u8"), ("length", "<u8")])
+_HASH = 32
+_ENTRY = np.dtype([("hash", "u1", (_HASH,)), ("start", "<u8"), ("length", "<u8")])
 _FULL = 128 << 20
 """A pack is closed when it is larger."""
 _BUFFER = 4 << 20
+_READ = 4 << 20
+"""So many bytes of a pack are read at once, if what is wanted lies side by side."""
+_LOOKED_UP = 1024
 
 
 class PackPlace(NamedTuple):
@@ -59,6 +63,7 @@ class Packs:
         self._owners: NDArray[np.uint32] = np.zeros(0, dtype=np.uint32)
         self._hashes: NDArray[np.uint8] = np.zeros((0, 32), dtype=np.uint8)
         self._starts = self._lengths = np.zeros(0, dtype=np.uint64)
+        self._repeated: set[str] = set()
 
     def places(self, name: str) -> list[PackPlace]:
         """Where the object is; in several packs if it was written twice."""
@@ -73,12 +78,54 @@ class Packs:
 
     def _places(self, name: str) -> list[PackPlace]:
         wanted, places = bytes.fromhex(name), list[PackPlace]()
-        at = int(self._firsts.searchsorted(np.uint64(int(name[:16], 16))))
+        at = int(self._firsts.searchsorted(np.uint64(int(name[:16], 16)))) if len(self._firsts) else 0
         while at < len(self._hashes) and (hash_ := self._hashes[at].tobytes())[:8] == wanted[:8]:
             if hash_ == wanted:
-                places.append(PackPlace(self._paths[self._owners[at]], int(self._starts[at]), int(self._lengths[at])))
+                places.append(self._place(at))
             at += 1
         return places
+
+    def _place(self, at: int) -> PackPlace:
+        return PackPlace(self._paths[self._owners[at]], int(self._starts[at]), int(self._lengths[at]))
+
+    def first_places(self, names: Sequence[str]) -> list[PackPlace | None]:
+        """The first place of each object; None of one that is in no pack."""
+        with self._lock:
+            self._look()
+            places = self._first_places(names)
+            paths = {each.path for each in places if each is not None}
+            if all(map(self._is_as_read, paths if None not in places else paths | self._unreadable)):
+                return places
+            self._state = None
+            self._look()
+            return self._first_places(names)
+
+    def _first_places(self, names: Sequence[str]) -> list[PackPlace | None]:
+        if not (names and len(self._firsts)):
+            return [None] * len(names)
+        wanted = np.frombuffer(bytes.fromhex("".join(names)), dtype=np.uint8).reshape(-1, _HASH)
+        first_n = np.minimum(self._firsts.searchsorted(_firsts(wanted)), len(self._firsts) - 1)
+        here_n = (self._hashes[first_n] == wanted).all(axis=1)
+        return [
+            # Two hashes that begin alike are hardly ever there: then one looks at each.
+            self._place(at) if here else next(iter(self._places(name)), None)
+            for name, at, here in zip(names, first_n.tolist(), here_n.tolist(), strict=True)
+        ]
+
+    def holding(self, names: Sequence[str]) -> tuple[set[Path], list[str]]:
+        """All packs that have one of these objects; those objects that are in none."""
+        places = self.first_places(names)
+        packs = {each.path for each in places if each is not None}
+        packs.update(each.path for name in self._repeated.intersection(names) for each in self.places(name))
+        return packs, [name for name, place in zip(names, places, strict=True) if place is None]
+
+    def read(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """What lies in the first place of each object, fewer bytes where the pack is cut; None: it is in no pack.
+
+        Nothing is verified. Neighbours are read at once.
+        """
+        for start in range(0, len(names), _LOOKED_UP):
+            yield from _read(self.first_places(names[start : start + _LOOKED_UP]))
 
     def listed(self) -> Iterator[tuple[str, PackPlace]]:
         """All objects, pack by pack, in the order in which they lie there."""
@@ -152,11 +199,13 @@ class Packs:
                 self._unreadable.add(path)
         self._entries, self._paths = entries, list(entries)
         every = np.concatenate([np.zeros(0, dtype=_ENTRY), *entries.values()])
-        firsts = every["hash"][:, :8].copy().view(">u8").reshape(-1).astype(np.uint64)
+        firsts = _firsts(every["hash"])
         order = np.argsort(firsts, kind="stable")
         owners = np.repeat(np.arange(len(entries), dtype=np.uint32), [len(each) for each in entries.values()])
         self._firsts, self._owners = firsts[order], owners[order]
         self._hashes, self._starts, self._lengths = (every[each][order] for each in ("hash", "start", "length"))
+        again_n = np.flatnonzero(self._firsts[1:] == self._firsts[:-1])
+        self._repeated = {self._hashes[at].tobytes().hex() for at in again_n.tolist()}
         self._state = (state.st_ino, state.st_mtime_ns)
 
     def forget(self) -> None:
@@ -232,6 +281,40 @@ class PackWriter:
         self._file.close()
         self._file, self._entries, self._size = None, [], 0
         self.written.append(target)
+
+
+def _firsts(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """The first eight bytes of each hash (n, 32) as a number."""
+    return hashes[:, :8].copy().view(">u8").reshape(-1).astype(np.uint64)
+
+
+def _read(places: Sequence[PackPlace | None]) -> Iterator[bytes | None]:
+    at = 0
+    while at < len(places):
+        first = places[at]
+        if first is None:
+            yield None
+            at += 1
+            continue
+        length, until = first.length, at + 1
+        while until < len(places) and length < _READ and _follows(places[until], first, length):
+            length += (places[until] or first).length
+            until += 1
+        try:
+            data = PackPlace(first.path, first.start, length).read()
+        except FileNotFoundError:  # written anew meanwhile
+            yield from [None] * (until - at)
+        else:
+            before = 0
+            for place in places[at:until]:
+                size = (place or first).length
+                yield data[before : before + size]
+                before += size
+        at = until
+
+
+def _follows(place: PackPlace | None, first: PackPlace, length: int) -> bool:
+    return place is not None and place.start == first.start + length and place.path == first.path
 
 
 def _index(path: Path) -> NDArray[Any]:

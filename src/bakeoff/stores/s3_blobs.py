@@ -11,9 +11,11 @@ Keys, region and endpoint are read as all clients of AWS read them (`AWS_ACCESS_
 import hashlib
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -35,6 +37,7 @@ TIMEOUTS: "ClientConfig" = {"connect_timeout": "3s", "timeout": "5s"}
 """Of a request; the largest object is a chunk of 2 MiB."""
 RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=4)}
 OPTIONS = frozenset({"endpoint", "region"})
+AT_ONCE = 8
 LOST = ("GenericError", "JoinError")
 """Errors of obstore that say that the service could not be asked."""
 REFUSED = ("PermissionDeniedError", "UnauthenticatedError")
@@ -81,18 +84,23 @@ class S3Objects:
         """One by one: a bucket has no syncs to save."""
         yield self.put
 
-    def renew(self, names: Iterable[str]) -> None:
-        """What is old is put anew; what is young is not fetched."""
-        for name in names:
-            self._renew("whole", name)
-            self._renew("lists", name)
+    def renew(self, names: Sequence[str]) -> list[str]:
+        """What is old is put anew; what is young is not fetched. Those that are not there."""
+        return [name for name in names if not (self._renew("whole", name) | self._renew("lists", name))]
 
-    def _renew(self, kind: Kind, name: str) -> None:
+    def _renew(self, kind: Kind, name: str) -> bool:
         with self._errors():
             there = self._head(self._key(kind, name))
             old = there is not None and self._now() - there["last_modified"] > FRESH
         if old and (data := self.get(kind, name)) is not None:
             self.put(kind, name, data)
+        return there is not None
+
+    def wholes(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """Some at a time, as each is a call over the network."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for start in range(0, len(names), AT_ONCE):
+                yield from pool.map(partial(self.get, "whole"), names[start : start + AT_ONCE])
 
     def copies(self, kind: Kind, name: str) -> Iterator[tuple[str, bytes]]:
         """In its one place."""
