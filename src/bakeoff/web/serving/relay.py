@@ -138,7 +138,7 @@ class Relay:
             try:
                 upstream, reply = await gateway.ask(
                     lambda each: (PATHS[call.protocol], each.encoded(body)),
-                    lambda values: WholeReply.fits(call.protocol, values),
+                    lambda _, values: WholeReply.fits(call.protocol, values),
                 )
             except Exception as error:
                 self._serving.submit(gateway.recorder, gateway.failed(call, error))  # which hides no other failure

@@ -1,5 +1,6 @@
 """Reads answers of services that speak another protocol than the caller, piece by piece."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 
@@ -38,6 +39,11 @@ class ServiceReader(PieceReader):
         if self._reading is None:
             self._call.admission.settle()
         super().stop()
+
+    def _begun(self, hand: Callable[[Piece], None]) -> asyncio.Task[None]:
+        reading = super()._begun(hand)
+        reading.add_done_callback(lambda _: self._call.admission.settle())  # also one that was cancelled before a step
+        return reading
 
     async def _answer(self, hand: Callable[[Piece], None]) -> None:
         gateway, call, answer = self._gateway, self._call, Heard()
