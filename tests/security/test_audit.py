@@ -181,3 +181,14 @@ def test_records_that_cannot_be_read_are_named(log, records):
 
     faults = AuditLog(Damaged(), lambda: 0).verify()
     assert [fault[:9] for fault in faults if "says that it is None" in fault] == ["record 2 ", "record 4 "]
+
+
+def test_the_record_of_an_erasure_is_not_erased(log):
+    """A key may be a number that it names, or its subject."""
+    for number in range(1_000, 1_003):
+        log.add("route moved", f"endpoint {number}", who="ada", after={"live": number})
+    numbers = [each.number for each in log.records() if each.subject in {"endpoint 1000", "endpoint 1001"}]
+    assert log.erase(lambda value: "endpoint 1000" in value, who="ada") == 1
+    assert log.erase(lambda value: "endpoint 1001" in value or "audit log" in value, who="ada") == 1
+    assert log.erase(lambda value: {"numbers": numbers[:1]} in value, who="ada") == 0
+    assert log.verify() == []

@@ -158,3 +158,23 @@ class TestAudited(RecordStoreConformance):
     @pytest.fixture
     def store(self, clock):
         return audited(MemoryRecords(clock), clock, who="ada")
+
+
+def test_a_version_is_noted_before_it_is_there(store, records, noted, monkeypatch):
+    def dies(*_, **__):
+        raise KeyboardInterrupt
+
+    records.versions.register("model", "m", "c1", run_id="r1")
+    noted()
+    monkeypatch.setattr(store.versions, "register", dies)
+    with pytest.raises(KeyboardInterrupt):
+        records.versions.register("model", "m", "c2", run_id="r1")
+    assert [each[:2] for each in noted()] == [
+        ("model registered", "model m/2"),
+        ("model registered: not done", "model m/2"),
+    ]
+
+
+def test_silences_of_alerts_are_noted(records, noted):
+    records.documents.put("alert_silences", "films", {"until_ms": 5})
+    assert [each[:2] for each in noted()] == [("alert_silences written", "alert_silences films")]

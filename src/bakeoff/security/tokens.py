@@ -9,9 +9,9 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from blake3 import blake3
 
@@ -19,8 +19,9 @@ from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.principals import SERVICE, Principal, parsed_scopes
 from bakeoff.core.protocols import Clock, DocumentRecords
-from bakeoff.core.records import Document
+from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
+from bakeoff.security.audit import apply_with
 from bakeoff.security.roles import Roles
 
 __all__ = ["AccessToken", "AccessTokens"]
@@ -49,6 +50,10 @@ class AccessToken:
         return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
 
 
+Audit: TypeAlias = Callable[[AccessToken], Iterable[DocumentChange]]
+"""The record of a change, to be written in one commit with it."""
+
+
 class AccessTokens:
     """The tokens of a project; safe to call from many threads.
 
@@ -70,9 +75,17 @@ class AccessTokens:
         self._principals: dict[str, tuple[int, int | None, Principal]] = {}
 
     def create(
-        self, name: str, *, roles: Sequence[str], scopes: Sequence[str] = (), lifetime_ms: int | None = None
+        self,
+        name: str,
+        *,
+        roles: Sequence[str],
+        scopes: Sequence[str] = (),
+        lifetime_ms: int | None = None,
+        audit: Audit | None = None,
     ) -> tuple[AccessToken, str]:
         """A new token, and the text that its owner calls with, which nobody can read again.
+
+        What `audit` gives is written in the same commit. A new session takes those away that have ended.
 
         Raises:
             UsageError: no name that can be shown, no role or one that there is not, a scope that means nothing, or an
@@ -95,7 +108,13 @@ class AccessTokens:
             created_ms=now_ms,
             expires_ms=None if lifetime_ms is None else now_ms + lifetime_ms,
         )
-        self._documents.put(self._collection, identity, _body(token) | {"hash": _hash(secret).hex()}, expected=0)
+        body = _body(token) | {"hash": _hash(secret).hex()}
+        change = DocumentChange(collection=self._collection, key=identity, body=body, expected=0)
+        apply_with(self._documents, lambda: [change, *(audit(token) if audit else ())])
+        if self._kind == "session":
+            for each in self.all():
+                if not each.valid(now_ms):
+                    self._documents.delete(self._collection, each.id)
         return token, f"{PREFIXES[self._kind]}_{identity}_{secret}"
 
     def all(self) -> list[AccessToken]:
@@ -103,30 +122,45 @@ class AccessTokens:
         tokens = [_token(document) for document in self._documents.find(self._collection)]
         return sorted(tokens, key=lambda each: each.created_ms, reverse=True)
 
-    def revoke(self, token: str) -> AccessToken:
-        """End a token now, by its id or its name.
+    def revoke(self, token: str, *, audit: Audit | None = None) -> AccessToken:
+        """End a token now, by its id or its name, and write what `audit` gives in the same commit.
 
         Raises:
             NotFoundError: there is none. UsageError: several are called so.
         """
-        named = [each for each in self.all() if token in {each.id, each.name}]
-        if not named:
-            raise NotFoundError(
-                f"expected the id or name of a token, received {token!r}; 'bakeoff tokens list' has all"
+        identity = token if self._kind == "session" else self._id_of(token)
+
+        def changes() -> list[DocumentChange]:
+            document = self._document(identity)
+            if document.body.get("revoked_ms") is not None:
+                return list(audit(_token(document))) if audit else []
+            ended = replace(document, body=dict(document.body) | {"revoked_ms": self._clock()})
+            change = DocumentChange(
+                collection=self._collection, key=identity, body=ended.body, expected=document.revision
             )
+            return [change, *(audit(_token(ended)) if audit else ())]
+
+        apply_with(self._documents, changes)
+        with self._lock:  # here at once, in other processes when what they know is stale
+            self._known.pop(identity, None)
+            self._principals = {t: p for t, p in self._principals.items() if self.identity(t) != identity}
+        return _token(self._document(identity))
+
+    def _document(self, identity: str) -> Document:
+        document = self._documents.get(self._collection, identity)
+        if document is None:
+            raise NotFoundError(
+                f"expected the id or name of a {self._kind}, received {identity!r}; 'bakeoff tokens list' has all"
+            )
+        return document
+
+    def _id_of(self, token: str) -> str:
+        named = [each for each in self.all() if token in {each.id, each.name}]
         valid = [each for each in named if each.revoked_ms is None] or named
         if len(valid) > 1:
             ids = ", ".join(each.id for each in valid)
             raise UsageError(f"expected one token, found {len(valid)} that are called {token!r}; name its id: {ids}")
-        document = self._documents.get(self._collection, valid[0].id)
-        assert document is not None
-        if document.body.get("revoked_ms") is None:
-            body = dict(document.body) | {"revoked_ms": self._clock()}
-            document = self._documents.put(self._collection, document.key, body, expected=document.revision)
-        with self._lock:  # here at once, in other processes when what they know is stale
-            self._known.pop(document.key, None)
-            self._principals = {t: p for t, p in self._principals.items() if self.identity(t) != document.key}
-        return _token(document)
+        return valid[0].id if valid else token
 
     def identity(self, text: str) -> str | None:
         """The id in a text that has the form of one of these; None of another."""

@@ -1,6 +1,7 @@
 """How people sign in to pages: by an account, or with a provider of OpenID Connect; and out again."""
 
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -32,6 +33,8 @@ BEGUN = "bakeoff_sign_in"
 BEGUN_S = 600
 MOST_FORM = 1 << 16
 SEE_OTHER = 303
+ATTEMPTS = 4
+"""Passwords looked at or waiting for it at once: they wait in threads which all requests share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class SignIn:
     session_ms: int = 12 * 3_600_000
     public_url: str | None = None
     secure: bool = False
+    _attempts: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(ATTEMPTS), repr=False)
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -82,7 +86,12 @@ class SignIn:
         if self.accounts is None:
             raise HttpError(404, "NotFoundError", "expected a provider to sign in with: there are no accounts here")
         name, password = form.get("name", ""), form.get("password", "")
-        account = await run_in_threadpool(self.accounts.signed_in, name, password)
+        if not self._attempts.acquire(blocking=False):
+            raise HttpError(503, "Overloaded", f"{ATTEMPTS} people sign in at the moment; try again in a second")
+        try:
+            account = await run_in_threadpool(self.accounts.signed_in, name, password)
+        finally:
+            self._attempts.release()
         if account is None:
             return self._form(request, target, "Name or password are not right, or were not too often.", status=401)
         return await self._signed_in(request, target, account.name, account.roles, account.scopes)
