@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -755,3 +756,61 @@ def test_a_reader_that_is_stopped_before_its_first_step_is_under_way_no_more():
     asyncio.run(read())
     (account,) = allowances._accounts.values()
     assert account.under_way == 0
+
+
+def test_a_body_is_not_read_before_it_is_known_who_calls():
+    with serving(lambda _: "Hi!") as service:
+        world = World({"url": service.url}, authenticator=ByToken())
+        with world.server, closing(http.client.HTTPConnection("127.0.0.1", world.server.port, timeout=5)) as connection:
+            connection.putrequest("POST", "/v1/chat/completions")
+            connection.putheader("content-length", "1000000")
+            connection.endheaders()  # and no byte of the body
+            assert connection.getresponse().status == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_what_a_stream_used_that_breaks_off_is_counted(path):
+    with serving(lambda _: (200, raw(event("word " * 40)), {})) as service:
+        upstream = {"url": service.url, "retries": 0, "price_in": 1.0, "price_out": 5.0}
+        world = World(upstream, limits={"all": {"tokens_per_day": 10_000}})
+        with world.server:
+            world.post(path, HELLO | {"max_tokens": 99, "stream": True})
+            entry = _used(world)
+    assert entry.tokens >= 50
+    assert entry.usd > 0
+    assert len(world.failures) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_call_whose_caller_goes_away_before_the_answer_is_counted(path):
+    arrived, go = threading.Event(), threading.Event()
+
+    def slow(_):
+        arrived.set()
+        go.wait(10)
+        return "Hi!"
+
+    with serving(slow) as service:
+        upstream = {"url": service.url, "retries": 0, "price_in": 1.0, "price_out": 5.0}
+        world = World(upstream, limits={"all": {"tokens_per_day": 10_000}})
+        body = {"model": "far", "max_tokens": 9, "messages": [{"role": "user", "content": "x" * 4_000}]}
+        with world.server:
+            with closing(http.client.HTTPConnection("127.0.0.1", world.server.port, timeout=10)) as connection:
+                connection.request("POST", path, json.dumps(body).encode())
+                assert arrived.wait(10)
+            until = time.monotonic() + 5
+            while not world.failures and time.monotonic() < until:
+                time.sleep(0.01)
+            go.set()
+            entry = _used(world)
+    assert entry.tokens >= 1_000
+    assert entry.usd > 0
+    assert [each.error for each in world.failures] == ["ConnectionAbortedError"]
+    (account,) = world.allowances._accounts.values()
+    assert account.under_way == 0
+
+
+def _used(world):
+    (account,) = world.allowances._accounts.values()
+    window = account.windows["day"]
+    return window.shared + window.own

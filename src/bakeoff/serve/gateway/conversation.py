@@ -19,9 +19,11 @@ __all__ = ["converse"]
 
 
 async def converse(
-    gateway: Gateway, messages: Messages, sampling: Sampling
+    gateway: Gateway, messages: Messages, sampling: Sampling, asked: list[Upstream]
 ) -> tuple[Upstream, AsyncGenerator[Mapping[str, Any]]]:
     """Who answers, and the chunks of its answer; what a service refuses of the options teaches how to ask it.
+
+    `asked` gets each that is asked, before it is.
 
     Raises:
         OptionError: an option is wanted that the service does not take.
@@ -32,6 +34,7 @@ async def converse(
     fixed: frozenset[str] = sampling.wanted | ({"seed"} if sampling.seed is not None else set[str]())
 
     def spoken(upstream: Upstream) -> tuple[str, bytes]:
+        asked.append(upstream)
         return upstream.dialect.path, upstream.encoded(_spoken(upstream, request, fixed))
 
     while True:

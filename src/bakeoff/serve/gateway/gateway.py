@@ -248,9 +248,25 @@ class Gateway:
             for at, text in enumerate(texts)
         ]
 
-    def failed(self, call: GatewayCall, error: Exception, upstream: Upstream | None = None) -> list[FailureEvent]:
-        """What is to be logged of a call without an answer."""
-        call.admission.settle()
+    def left(self, call: GatewayCall, asked: Sequence[Upstream]) -> list[FailureEvent]:
+        """What is to be logged of a call whose caller went away before an answer began: it was read, and is paid."""
+        error = ConnectionAbortedError("the caller went away before the answer began")
+        if not asked:
+            return self.failed(call, error)
+        return self.failed(call, error, asked[-1], (call.size // 4, 0, 0))
+
+    def failed(
+        self,
+        call: GatewayCall,
+        error: Exception,
+        upstream: Upstream | None = None,
+        tokens: tuple[int, int, int] | None = None,
+    ) -> list[FailureEvent]:
+        """Count what a call without a whole answer used (`tokens` as in `answered`); and what is to be logged of it."""
+        if upstream is None or tokens is None:
+            call.admission.settle()
+        else:
+            call.admission.settle(tokens[0] + tokens[1], upstream.cost_usd(*tokens))
         if not self.recorder.draws():
             return []
         of = upstream or self.upstreams[-1]
