@@ -187,3 +187,56 @@ def test_what_is_free_in_the_database_is_overwritten(project):
     project.forget(KEY)
     assert not any(PERSON.in_bytes(path.read_bytes()) for path in file.parent.glob("records.db*"))
     assert project.verify() == []
+
+
+def test_numbers_in_every_type_of_column_and_categories_are_found():
+    person, number = PersonKey("Ada Lovelace"), PersonKey("12345")
+    names = ["Ada Lovelace", "bo", None]
+    for dtype in (pl.Categorical(), pl.Enum(["Ada Lovelace", "bo"]), pl.List(pl.Enum(["Ada Lovelace", "bo"]))):
+        values = [None if name is None else [name] for name in names] if isinstance(dtype, pl.List) else names
+        new = erased(person, _parquet(pl.DataFrame({"who": pl.Series(values, dtype=dtype), "n": [1, 2, 3]})))
+        left = pl.read_parquet(io.BytesIO(new))
+        assert left["n"].to_list() == [None, 2, 3]
+        assert left["who"].to_list() == [None, *values[1:]]
+        assert erased(person, new) is None
+        assert "Ada" not in str(left.schema)
+    unused = pl.DataFrame({"who": pl.Series(["bo"], dtype=pl.Enum(["Ada Lovelace", "bo"]))})
+    assert pl.read_parquet(io.BytesIO(erased(person, _parquet(unused))))["who"].to_list() == ["bo"]
+    for dtype in (pl.Float64, pl.Float32, pl.Int32, pl.UInt64, pl.Decimal(12, 2)):
+        ids = pl.DataFrame({"id": pl.Series([12345, None, 99], dtype=dtype), "n": [1, 2, 3]})
+        assert pl.read_parquet(io.BytesIO(erased(number, _parquet(ids))))["n"].to_list() == [None, 2, 3]
+        assert erased(PersonKey("1234567890" * 3), _parquet(ids)) is None
+    small = pl.DataFrame({"id": pl.Series([12, 99], dtype=pl.Int8)})
+    assert erased(number, _parquet(small)) is None
+
+
+def test_a_number_ends_at_a_full_stop_and_is_no_part_of_another():
+    number = PersonKey("12345")
+    for text in ("I am customer 12345.", "12345,", "id 12345.0;", "see 12345.00"):
+        assert number.in_text(text), text
+        assert number.in_content(text.encode()), text
+        assert number.in_content(text.encode("utf-16-le")), text
+        assert "12345" not in number.scrub(text)
+    for text in ("0.12345", "12345.6", "12345.07", "912345", "12345a", "1.12345.2"):
+        assert not number.in_text(text), text
+        assert not number.in_content(text.encode()), text
+        assert not number.in_content(text.encode("utf-16-le")), text
+        assert number.scrub(text) == text
+    assert number.in_value({"id": 12345.0})
+    assert number.scrubbed({"id": 12345.0, "other": 12345.5}) == {"id": None, "other": 12345.5}
+    assert json.loads(erased(number, b'{"id": 12345.0, "n": 1}')) == {"id": None, "n": 1}
+
+
+def test_content_of_no_known_form_is_left_as_it_is_and_named(project):
+    """A key within other bytes is nobody's; one that stands alone is for people to decide on."""
+    others, theirs = b"\xff\xfe\x00n" + KEY.encode() + b"s", b"\xff\xfe\x00" + KEY.encode() + b"\x00"
+    torn = b"PAR1garbage " + KEY.encode() + b" PAR1"
+    assert erased(PERSON, others) is None
+    assert erased(PERSON, b"PAR1garbage") is None
+    assert (erased(PERSON, theirs), erased(PERSON, torn)) == (b"", b"")
+    ids = [project.blobs.put(content) for content in (others, theirs, torn)]
+    run = project.last().run_id
+    project.records.runs.apply([RunChange(run_id=run, artifacts={f"a{n}": each for n, each in enumerate(ids)})])
+    result = project.forget(KEY)
+    assert [project.blobs.get(each) for each in ids] == [others, theirs, torn]
+    assert {each for each in result.remaining if each.startswith("blob ")} == {f"blob {each}" for each in ids[1:]}

@@ -198,3 +198,14 @@ def test_the_newest_records_are_the_last_of_all(kind, tmp_path):
     assert log.last(3) == list(log.records())[-3:]
     assert [each.number for each in log.last(100)] == list(range(1, 12))
     records.close()
+
+
+def test_the_record_of_an_erasure_is_not_erased(log):
+    """A key may be a number that it names, or its subject."""
+    for number in range(1_000, 1_003):
+        log.add("route moved", f"endpoint {number}", who="ada", after={"live": number})
+    numbers = [each.number for each in log.records() if each.subject in {"endpoint 1000", "endpoint 1001"}]
+    assert log.erase(lambda value: "endpoint 1000" in value, who="ada") == 1
+    assert log.erase(lambda value: "endpoint 1001" in value or "audit log" in value, who="ada") == 1
+    assert log.erase(lambda value: {"numbers": numbers[:1]} in value, who="ada") == 0
+    assert log.verify() == []

@@ -166,3 +166,23 @@ def test_what_is_changed_for_a_caller_is_theirs(store, records):
     records.experiments.create("two")
     log = AuditLog(store.documents, lambda: NOW)
     assert [(each.who, each.origin) for each in log.records()] == [("zoe", "10.0.0.9"), ("ada", "10.0.0.7")]
+
+
+def test_a_version_is_noted_before_it_is_there(store, records, noted, monkeypatch):
+    def dies(*_, **__):
+        raise KeyboardInterrupt
+
+    records.versions.register("model", "m", "c1", run_id="r1")
+    noted()
+    monkeypatch.setattr(store.versions, "register", dies)
+    with pytest.raises(KeyboardInterrupt):
+        records.versions.register("model", "m", "c2", run_id="r1")
+    assert [each[:2] for each in noted()] == [
+        ("model registered", "model m/2"),
+        ("model registered: not done", "model m/2"),
+    ]
+
+
+def test_silences_of_alerts_are_noted(records, noted):
+    records.documents.put("alert_silences", "films", {"until_ms": 5})
+    assert [each[:2] for each in noted()] == [("alert_silences written", "alert_silences films")]

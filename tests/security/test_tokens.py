@@ -5,7 +5,8 @@ import re
 import pytest
 
 from bakeoff.config.sections import RoleConfig
-from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.errors import NotFoundError, StoreError, UsageError
+from bakeoff.security.audit import AuditLog
 from bakeoff.security.roles import Roles
 from bakeoff.security.tokens import FRESH_MS, AccessTokens
 from bakeoff.testing.memory import MemoryRecords
@@ -141,3 +142,42 @@ def test_a_name_that_cannot_be_shown_makes_no_token(name):
     with pytest.raises(UsageError, match="name of printable characters"):
         world.tokens.create(name, roles=["caller"])
     assert world.tokens.all() == []
+
+
+def test_a_token_and_its_record_are_written_together_or_not_at_all():
+    world = World()
+    log = AuditLog(world.records.documents, lambda: world.now_ms)
+    before = log.changes("another", "thing", who="ada")
+    stale = [before]
+
+    def audit(token):
+        return stale.pop() if stale else log.changes("token created", f"token {token.id}", who="ada")
+
+    log.add("meanwhile", "thing", who="bo")
+    token, _ = world.tokens.create("nightly", roles=["viewer"], audit=audit)
+    assert [each.action for each in log.records()] == ["meanwhile", "token created"]
+
+    def broken(token):
+        raise StoreError("the log is away")
+
+    with pytest.raises(StoreError):
+        world.tokens.create("other", roles=["viewer"], audit=broken)
+    with pytest.raises(StoreError):
+        world.tokens.revoke(token.id, audit=broken)
+    assert world.tokens.all() == [token]
+
+
+def test_sessions_that_have_ended_go_with_the_next_and_are_ended_without_reading_all():
+    world = World()
+    sessions = AccessTokens(world.records.documents, world.roles, lambda: world.now_ms, kind="session")
+    old, _ = sessions.create("ada", roles=["viewer"], lifetime_ms=10)
+    out, _ = sessions.create("ada", roles=["viewer"], lifetime_ms=1_000)
+    sessions.revoke(out.id)
+    world.now_ms += 10
+    new, text = sessions.create("ada", roles=["viewer"], lifetime_ms=1_000)
+    assert [each.id for each in sessions.all()] == [new.id]
+    sessions.all = None
+    assert sessions.revoke(new.id).revoked_ms == world.now_ms
+    assert sessions.principal(text) is None
+    with pytest.raises(NotFoundError):
+        sessions.revoke(old.id)

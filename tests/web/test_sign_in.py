@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -19,14 +20,16 @@ pytest.importorskip("joserfc")
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from bakeoff import Project
 from bakeoff.config.sections import AuthConfig, OpenIdConfig
-from bakeoff.core.errors import UsageError
+from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.project import wiring
 from bakeoff.security.accounts import Accounts
 from bakeoff.security.roles import Roles
 from bakeoff.testing.memory import MemoryRecords
 from bakeoff.web.people import access, hosts
 from bakeoff.web.sessions import local_target
+from bakeoff.web.sign_in import ATTEMPTS
 from bakeoff.web.tracking.app import create_tracking_app
 from bakeoff.web.tracking.context import Tracking
 
@@ -158,6 +161,62 @@ def test_guessing_closes_a_name_and_says_nothing_of_which_there_are():
     assert accounts.signed_in("ada", PASSWORD) is None
     now[0] += 15 * 60_000
     assert accounts.signed_in("ada", PASSWORD) is not None
+
+
+def test_names_that_nobody_can_have_are_not_stored():
+    accounts = Accounts(MemoryRecords(lambda: 1).documents, Roles({}), lambda: 1_000_000)
+    accounts._hasher = SimpleNamespace(hash=lambda text: text, verify=lambda known, text: known == text)
+    assert accounts.signed_in("a" * 1025, "nobody") is None
+    assert accounts.signed_in("a" * 1024, "nobody") is None
+    assert {len(name) for name in accounts._failures} == {1024}
+    with pytest.raises(UsageError, match="1024"):
+        accounts.add("a" * 1025, PASSWORD, roles=["viewer"])
+
+
+def test_who_tries_many_passwords_leaves_threads_to_others(world, monkeypatch):
+    go, begun = threading.Event(), threading.Semaphore(0)
+
+    def slow(_accounts, _name, _password):
+        begun.release()
+        go.wait(10)
+
+    monkeypatch.setattr(Accounts, "signed_in", slow)
+    with world.client() as client, ThreadPoolExecutor(ATTEMPTS) as pool:
+        waiting = [pool.submit(signed_in, client) for _ in range(ATTEMPTS)]
+        for _ in waiting:
+            assert begun.acquire(timeout=10)
+        turned_away = signed_in(client)
+        go.set()
+        assert [each.result().status_code for each in waiting] == [401] * ATTEMPTS
+        assert signed_in(client).status_code == 401
+    assert turned_away.status_code == 503
+
+
+def test_an_odd_cookie_of_another_app_takes_nobody_out(world):
+    with world.client() as client:
+        signed_in(client)
+        session = client.cookies["__Host-bakeoff_session"]
+        client.cookies.clear()
+        headers = {"cookie": f'x={{"a":1}}; __Host-bakeoff_session={session}'}
+        assert client.get(SEARCH, headers=headers).status_code == 200
+
+
+def test_sessions_end_of_people_who_have_no_account(films_project):
+    with Project(films_project) as project:
+        sessions = wiring.open_sessions(project.config.auth, project.records.documents, wiring.now_ms)
+        for name in ("zoe@example.org", "bo"):
+            sessions.create(name, roles=["viewer"], lifetime_ms=60_000)
+        assert project.remove_person("zoe@example.org").roles == ("viewer",)
+        assert [each.name for each in sessions.all() if each.revoked_ms is None] == ["bo"]
+        with pytest.raises(NotFoundError):
+            project.remove_person("zoe@example.org")
+        project.add_person("ada", PASSWORD, roles=["contributor"])
+        sessions.create("ada", roles=["contributor"], lifetime_ms=60_000)
+        assert project.remove_person("ada").roles == ("contributor",)
+        assert [each.name for each in sessions.all() if each.revoked_ms is None] == ["bo"]
+        actions = [each.action for each in project.audit.records()]
+        assert actions == ["session ended", "person added", "session ended", "person removed"]
+        assert project.audit.verify() == []
 
 
 def test_what_is_answered_to_an_unknown_name_is_what_is_answered_to_a_wrong_password(world):

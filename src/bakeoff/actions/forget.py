@@ -62,7 +62,7 @@ class Forgotten:
         files: files of caches that were deleted.
         datasets: dataset versions that had the person's rows, which are null now.
         models: those that learned from these datasets.
-        remaining: files of the project that hold the key still.
+        remaining: files of the project that hold the key still, and blobs whose form is not known: they are left.
     """
 
     events: int
@@ -110,7 +110,7 @@ def forget(
         files=files,
         datasets=tuple(label(each) for each in datasets),
         models=tuple(_with_removed(each, gone) for each in learned),
-        remaining=tuple(places(key, folder)),
+        remaining=(*places(key, folder), *(f"blob {each}" for each in sorted(rewritten.left))),
     )
 
 

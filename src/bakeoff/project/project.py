@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.what_if import WhatIf
     from bakeoff.core.damage import Damage
     from bakeoff.core.graph import LineageGraph
+    from bakeoff.core.records import DocumentChange
     from bakeoff.core.releases import Release
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
@@ -924,10 +925,12 @@ class Project:
         from bakeoff.security.audit import current_user
 
         lifetime_ms = None if expires is None else int(seconds(expires) * 1000)
-        token, text = self._tokens.create(name, roles=roles, scopes=scopes, lifetime_ms=lifetime_ms)
-        after = {"name": name, "roles": list(roles), "scopes": list(scopes), "expires_ms": token.expires_ms}
-        self.audit.add("token created", f"token {token.id}", who=who or current_user(), after=after)
-        return token, text
+
+        def audit(token: "AccessToken") -> "tuple[DocumentChange, ...]":
+            after: Json = {"name": name, "roles": [*roles], "scopes": [*scopes], "expires_ms": token.expires_ms}
+            return self.audit.changes("token created", f"token {token.id}", who=who or current_user(), after=after)
+
+        return self._tokens.create(name, roles=roles, scopes=scopes, lifetime_ms=lifetime_ms, audit=audit)
 
     def tokens(self) -> "list[AccessToken]":
         """All tokens without their secrets, newest first, also those that have ended.
@@ -954,10 +957,12 @@ class Project:
         """
         from bakeoff.security.audit import current_user
 
-        ended = self._tokens.revoke(token)
+        def audit(ended: "AccessToken") -> "tuple[DocumentChange, ...]":
+            after: Json = {"name": ended.name, "revoked_ms": ended.revoked_ms}
+            return self.audit.changes("token revoked", f"token {ended.id}", who=who or current_user(), after=after)
+
+        ended = self._tokens.revoke(token, audit=audit)
         self._sessions.end_all(f"{SERVICE}{ended.name}")
-        after = {"name": ended.name, "revoked_ms": ended.revoked_ms}
-        self.audit.add("token revoked", f"token {ended.id}", who=who or current_user(), after=after)
         return ended
 
     def add_person(self, name: str, password: str, *, roles: Sequence[str], scopes: Sequence[str] = ()) -> "Account":
@@ -977,9 +982,13 @@ class Project:
             >>> project.add_person("ada", "correct horse battery", roles=["viewer"]).roles  # doctest: +SKIP
             ('viewer',)
         """
-        account = self._accounts.add(name, password, roles=roles, scopes=scopes)
-        self._note("person added", f"person {name}", {"roles": list(roles), "scopes": list(scopes)})
-        return account
+        from bakeoff.security.audit import current_user
+
+        def audit(account: "Account") -> "tuple[DocumentChange, ...]":
+            after: Json = {"roles": [*account.roles], "scopes": [*account.scopes]}
+            return self.audit.changes("person added", f"person {name}", who=current_user(), after=after)
+
+        return self._accounts.add(name, password, roles=roles, scopes=scopes, audit=audit)
 
     def people(self) -> "list[Account]":
         """All accounts, by name, without passwords.
@@ -993,17 +1002,43 @@ class Project:
     def remove_person(self, name: str) -> "Account":
         """Take an account away and end its sessions, in every process within a second; written into the audit log.
 
+        Of people who come from a provider, and have no account here, the sessions end: they may sign in again.
+
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: there is neither an account nor a session.
 
         Example:
             >>> project.remove_person("ada").name  # doctest: +SKIP
             'ada'
         """
-        account = self._accounts.remove(name)
-        self._sessions.end_all(name)
-        self._note("person removed", f"person {name}", {"roles": list(account.roles)})
-        return account
+        from bakeoff.security.accounts import ACCOUNTS, Account
+        from bakeoff.security.audit import current_user
+
+        documents = self.records.documents
+
+        def audit(account: "Account") -> "tuple[DocumentChange, ...]":
+            after: Json = {"roles": [*account.roles]}
+            return self.audit.changes("person removed", f"person {name}", who=current_user(), after=after)
+
+        ended = self._end_sessions(name)
+        if documents.get(ACCOUNTS, name) is not None or not ended:
+            account = self._accounts.remove(name, audit=audit)
+            self._end_sessions(name)  # of a sign-in meanwhile
+            return account
+        last = ended[0]
+        return Account(name=name, roles=last.roles, scopes=last.scopes, created_ms=last.created_ms)
+
+    def _end_sessions(self, name: str) -> "list[AccessToken]":
+        from bakeoff.security.audit import current_user
+
+        sessions = self._sessions
+        valid = [each for each in sessions.all() if each.name == name and each.valid(self._clock())]
+
+        def audit(session: "AccessToken") -> "tuple[DocumentChange, ...]":
+            after: Json = {"session": session.id, "revoked_ms": session.revoked_ms}
+            return self.audit.changes("session ended", f"person {name}", who=current_user(), after=after)
+
+        return [sessions.revoke(each.id, audit=audit) for each in valid]
 
     @property
     def _accounts(self) -> "Accounts":

@@ -5,16 +5,17 @@ password, and is answered alike.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from bakeoff.core import narrow
 from bakeoff.core.errors import ConflictError, MissingExtraError, NotFoundError, UsageError
 from bakeoff.core.principals import parsed_scopes
 from bakeoff.core.protocols import Clock, DocumentRecords
-from bakeoff.core.records import Document
+from bakeoff.core.records import DocumentChange
 from bakeoff.core.types import Json
+from bakeoff.security.audit import apply_with
 from bakeoff.security.roles import Roles
 
 __all__ = ["Account", "Accounts"]
@@ -33,6 +34,10 @@ class Account:
     roles: tuple[str, ...]
     scopes: tuple[str, ...]
     created_ms: int
+
+
+Audit: TypeAlias = Callable[[Account], Iterable[DocumentChange]]
+"""The record of a change, to be written in one commit with it."""
 
 
 class Accounts:
@@ -58,16 +63,26 @@ class Accounts:
         self._failures: dict[str, tuple[int, int]] = {}
         self._nobody = self._hasher.hash("nobody has this password")
 
-    def add(self, name: str, password: str, *, roles: Sequence[str], scopes: Sequence[str] = ()) -> Account:
-        """A new account.
+    def add(
+        self,
+        name: str,
+        password: str,
+        *,
+        roles: Sequence[str],
+        scopes: Sequence[str] = (),
+        audit: Audit | None = None,
+    ) -> Account:
+        """A new account; what `audit` gives is written in the same commit.
 
         Raises:
             UsageError: the password is too short, or there is no such role or scope. ConflictError: the name is taken.
         """
         if not SHORTEST <= len(password) <= LONGEST:
             raise UsageError(f"expected a password of {SHORTEST} to {LONGEST} characters, received {len(password)}")
-        if not name.strip() or not roles:
-            raise UsageError(f"expected a name and a role, received {name!r} and {list(roles)!r}")
+        if not name.strip() or len(name) > LONGEST or not roles:
+            raise UsageError(
+                f"expected a name of at most {LONGEST} characters and a role, received {name!r} and {list(roles)!r}"
+            )
         self._roles.permissions(roles)
         parsed_scopes(scopes)
         body: dict[str, Json] = {
@@ -77,17 +92,23 @@ class Accounts:
             "created_ms": self._clock(),
             "hash": self._hasher.hash(password),
         }
-        try:
-            return _account(self._documents.put(ACCOUNTS, name, body, expected=0))
-        except ConflictError:
-            raise ConflictError(f"expected a name that nobody has yet, {name!r} is taken") from None
+        account = _account(body)
+
+        def changes() -> list[DocumentChange]:
+            if self._documents.get(ACCOUNTS, name) is not None:
+                raise ConflictError(f"expected a name that nobody has yet, {name!r} is taken")
+            change = DocumentChange(collection=ACCOUNTS, key=name, body=body, expected=0)
+            return [change, *(audit(account) if audit else ())]
+
+        apply_with(self._documents, changes)
+        return account
 
     def all(self) -> list[Account]:
         """Every account, by name."""
-        return [_account(each) for each in self._documents.find(ACCOUNTS)]
+        return [_account(each.body) for each in self._documents.find(ACCOUNTS)]
 
-    def remove(self, name: str) -> Account:
-        """Take an account away.
+    def remove(self, name: str, *, audit: Audit | None = None) -> Account:
+        """Take an account away, and write what `audit` gives in the same commit.
 
         Raises:
             NotFoundError: there is none.
@@ -95,8 +116,10 @@ class Accounts:
         document = self._documents.get(ACCOUNTS, name)
         if document is None:
             raise NotFoundError(f"expected the name of an account, received {name!r}; 'bakeoff people list' has all")
-        self._documents.delete(ACCOUNTS, name)
-        return _account(document)
+        account = _account(document.body)
+        change = DocumentChange(collection=ACCOUNTS, key=name, body=None)
+        apply_with(self._documents, lambda: [change, *(audit(account) if audit else ())])
+        return account
 
     def signed_in(self, name: str, password: str) -> Account | None:
         """The account, when name and password are right and the name is not closed for having been guessed at."""
@@ -115,15 +138,16 @@ class Accounts:
                 right = False
             if document is not None and right and count < FAILURES:
                 self._failures.pop(name, None)
-                return _account(document)
+                return _account(document.body)
+            if len(name) > LONGEST:  # nobody is called so: there is nothing to close
+                return None
             if len(self._failures) > MOST_NAMES:
                 self._failures.clear()
             self._failures[name] = count + 1, since_ms
             return None
 
 
-def _account(document: Document) -> Account:
-    body = document.body
+def _account(body: Mapping[str, Json]) -> Account:
     return Account(
         name=narrow.text(body["name"]),
         roles=tuple(narrow.texts(body["roles"])),

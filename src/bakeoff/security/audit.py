@@ -28,7 +28,7 @@ from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.releases import EndpointChange
 from bakeoff.core.types import Json
 
-__all__ = ["AuditHead", "AuditLog", "AuditRecord", "as_cef", "current_user"]
+__all__ = ["AuditHead", "AuditLog", "AuditRecord", "apply_with", "as_cef", "current_user"]
 
 AUDIT, HEADS = "audit", "audit_head"
 HEAD = "head"
@@ -138,13 +138,16 @@ class AuditLog:
     def erase(self, holds: Callable[[Json], bool], *, who: str) -> int:
         """Erase what records say of things, where that holds something; how many. A new record names them.
 
-        Records of before the digest stay: their hash is of their content.
+        Records of before the digest stay: their hash is of their content. Those of erasures stay: they name numbers
+        alone, by which `verify` knows what was erased.
         """
         for _ in range(TRIES):
             matching = [
                 each
                 for each in self._documents.find(AUDIT)
-                if "salt" in each.body and holds([each.body[name] for name in CONTENT])
+                if "salt" in each.body
+                and each.body["action"] != ERASURE
+                and holds([each.body[name] for name in CONTENT])
             ]
             if not matching:
                 return 0
@@ -243,6 +246,22 @@ def current_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run as a number that has no name
         return f"user {os.getuid()}"
+
+
+def apply_with(documents: DocumentRecords, changes: Callable[[], Sequence[DocumentChange]]) -> None:
+    """Apply changes together with their record in the audit log; they are made again when others wrote meanwhile.
+
+    Raises:
+        ConflictError: too many others wrote at the same time.
+    """
+    for _ in range(TRIES):
+        made = changes()
+        try:
+            documents.apply(made)
+        except ConflictError:
+            continue
+        return
+    raise ConflictError(f"expected to write to the records, but others did so {TRIES} times meanwhile; try again")
 
 
 def as_cef(record: AuditRecord, version: str) -> str:

@@ -23,7 +23,7 @@ from bakeoff.core.protocols import (
     Tabular,
     VersionRecords,
 )
-from bakeoff.core.queries import AllOf, Expr, Page, Query, attribute
+from bakeoff.core.queries import AllOf, Expr, Page, Query, attribute, every
 from bakeoff.core.records import (
     Document,
     DocumentChange,
@@ -57,7 +57,7 @@ WORK = frozenset(
 """What the loop notes for itself; it may be thrown away and made again."""
 DECLARED = frozenset(
     {"anchors", "ingested", "releases", "proposals", "scorers", "issues", "evaluation_datasets", "model_signatures"}
-    | {"review_batches", "views"}
+    | {"review_batches", "views", "alert_silences"}
 )
 """What people or the loop decide: every write is a change of state. Of other collections, removals are."""
 LONGEST, MOST = 200, 20
@@ -236,12 +236,26 @@ class _Versions:
         )
 
     def register(self, kind: VersionKind, name: str, content: str, **more: Any) -> Version:
-        known = self._name(kind, name)
-        version = self._inner.register(kind, name, content, **more)
-        if known is None or version.number > known.last_number:  # else it is one that was there
-            after: Json = {"content": version.content, "run_id": version.run_id}
+        run_id, known = more.get("run_id"), self._name(kind, name)
+        if not more.get("always") and self._is_there(kind, name, content, run_id):
+            return self._inner.register(kind, name, content, **more)
+        number = 1 if known is None else known.last_number + 1
+        after: Json = {"content": content, "run_id": run_id}
+        with self._note.of([(f"{kind} registered", f"{kind} {name}/{number}", None, after)]):
+            version = self._inner.register(kind, name, content, **more)
+        if version.number != number:  # another took that number meanwhile
             self._note.add(f"{kind} registered", f"{kind} {name}/{version.number}", after=after)
         return version
+
+    def _is_there(self, kind: VersionKind, name: str, content: str, run_id: str | None) -> bool:
+        where: Expr = AllOf(
+            parts=(
+                attribute("kind", "=", kind),
+                attribute("name", "=", name),
+                attribute("content", "=", content),
+            )
+        )
+        return any(each.run_id == run_id for each in every(self._inner.search, Query(where=where, lifecycle=None)))
 
     def apply(self, changes: Sequence[RegisteredChange | VersionChange]) -> None:
         noted = [self._of_version(each) if isinstance(each, VersionChange) else self._of_name(each) for each in changes]

@@ -25,8 +25,11 @@ from bakeoff.core.errors import SecurityError
 __all__ = ["require_safe"]
 
 HEAD = 1 << 16
+UNPACKED = 8 << 20
+"""Bytes of what is packed in a file that are looked at."""
 DEEPEST = 4
 LONGEST_HEADER = 100 << 20
+MOST_WORDS = 5_000_000
 MOST_RATIO, FREE_BYTES = 200, 64 << 20
 CODE = frozenset({".py", ".pyc", ".pyo", ".so", ".dll", ".dylib", ".pyd", ".sh", ".exe", ".jar", ".class"})
 PROGRAMS = (b"\x7fELF", b"MZ", b"#!", b"\xca\xfe\xba\xbe", b"\xfe\xed\xfa", b"\xcf\xfa\xed\xfe")
@@ -44,6 +47,8 @@ SIZES = {
 NAME = re.compile(r"[^\W\d][\w.]*")
 NUMPY = re.compile(rb"\x93NUMPY([\x01-\x03])\x00")
 CUSTOM_CODE = re.compile(r'"(?:auto_map|custom_pipelines|trust_remote_code)"\s*:\s*+(?!null|false|\{\s*\})')
+ESCAPED = re.compile(r"\\u00(5f|[46][1-9a-f]|[57][0-9a])", re.IGNORECASE)
+"""Letters and underscores as JSON may spell them."""
 NPY_SHORT, NPY_LONG = struct.Struct("<H"), struct.Struct("<I")
 
 
@@ -70,7 +75,7 @@ def _check(name: str, file: IO[bytes], size: int, depth: int) -> None:
     head = file.read(HEAD)
     if head.startswith((*PROGRAMS, *LOADERS)):
         raise _refusal(name, "weights and settings", "a program, or a form that may hold code")
-    if _is_pickle(head):
+    if _is_pickle(file, size):
         raise _refusal(name, "a form without code (safetensors, ONNX, GGUF, numbers, text)", "a pickle")
     if depth > DEEPEST:
         raise _refusal(name, f"at most {DEEPEST} forms within each other", "more")
@@ -85,7 +90,8 @@ def _check(name: str, file: IO[bytes], size: int, depth: int) -> None:
         raise _refusal(name, "single files", "an archive of tar")
     elif name.endswith(".json"):
         file.seek(0)
-        if CUSTOM_CODE.search(file.read(LONGEST_HEADER).decode("utf-8", "replace")):
+        text = file.read(LONGEST_HEADER).decode("utf-8", "replace")
+        if CUSTOM_CODE.search(ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)):
             raise _refusal(name, "settings", "the name of code to be run (auto_map or its like)")
 
 
@@ -93,23 +99,70 @@ def _refusal(name: str, expected: str, received: str) -> SecurityError:
     return SecurityError(f"{name}: expected {expected} in a model, received {received}: do not use this model")
 
 
-def _words(head: bytes) -> Iterator[tuple[Any, Any, int | None]]:
+class _Skipped(bytes):
+    """Bytes that were passed over: empty, but as long as they were."""
+
+    length = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+
+class _Source:
+    """A file as `pickletools` reads it: long texts and numbers, which say nothing here, are passed over."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._size = file, size
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, count: int) -> bytes:
+        if count <= HEAD:
+            return self._file.read(count)
+        if count > self._size - self._file.tell():
+            return b""
+        self._file.seek(count, 1)
+        skipped = _Skipped()
+        skipped.length = count
+        return skipped
+
+    def readline(self) -> bytes:
+        line = self._file.readline(HEAD)
+        if line.endswith(b"\n") or len(line) < HEAD:
+            return line
+        quote = line[:1] if line[:1] in {b"'", b'"'} else b""
+        while not (part := self._file.readline(HEAD)).endswith(b"\n"):
+            if not part:
+                return b""
+        return quote * 2 + b"\n" if quote else b"0\n"
+
+
+def _words(file: IO[bytes], size: int) -> Iterator[tuple[Any, Any, int | None]]:
     """The words of a pickle; odd escapes in what is no pickle are nobody's concern, and no warning."""
+    source: Any = _Source(file, size)
+    file.seek(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        yield from pickletools.genops(BytesIO(head))
+        yield from pickletools.genops(source)
 
 
-def _is_pickle(head: bytes) -> bool:
-    """Whether bytes are a pickle that calls something, read word by word and not run.
+def _is_pickle(file: IO[bytes], size: int) -> bool:
+    """Whether a file is a pickle that calls something, read word by word and not run; it is read as far as it is one.
+
+    One of so many words that nobody can tell is taken to be one.
 
     A reader runs each word as it comes, so that what follows a call need not make sense. What takes from its stack more
     than there is, is another kind of file that only begins like one.
     """
     stack: list[bool] = []  # True: a mark
-    calls = CALLS | IMPORTS if head[:1] == b"\x80" else CALLS
+    calls = CALLS
     try:
-        for opcode, argument, _ in _words(head):
+        for count, (opcode, argument, _) in enumerate(_words(file, size)):
+            if count > MOST_WORDS:
+                return True
+            if count == 0 and opcode.name == "PROTO":
+                calls = CALLS | IMPORTS
             if opcode.name in {"GLOBAL", "INST"} and not all(map(NAME.fullmatch, str(argument).split(" ", 1))):
                 return False
             before = list(opcode.stack_before)
@@ -152,9 +205,10 @@ def _require_dense(name: str, unpacked: int, packed: int) -> None:
 
 
 def _packed(unpack: Callable[[bytes], bytes]) -> "Callable[[str, IO[bytes], bytes, int, int], None]":
-    def look(name: str, _file: IO[bytes], head: bytes, _size: int, depth: int) -> None:
+    def look(name: str, file: IO[bytes], _head: bytes, _size: int, depth: int) -> None:
         try:
-            inner = unpack(head)
+            file.seek(0)
+            inner = unpack(file.read(UNPACKED))
         except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
             return  # it only begins like one
         _check(f"{name}!", BytesIO(inner), len(inner), depth + 1)
@@ -166,7 +220,7 @@ def _zstd(head: bytes) -> bytes:
     from bakeoff.data.zstd import zstd
 
     try:
-        return zstd.ZstdDecompressor().decompress(head, HEAD)
+        return zstd.ZstdDecompressor().decompress(head, UNPACKED)
     except zstd.ZstdError as error:
         raise ValueError(str(error)) from error
 
@@ -225,12 +279,12 @@ def _gguf(name: str, _file: IO[bytes], head: bytes, size: int, _depth: int) -> N
 FORMS: Mapping[bytes, Callable[[str, IO[bytes], bytes, int, int], None]] = {
     b"PK\x03\x04": _zip,
     b"GGUF": _gguf,
-    b"\x1f\x8b": _packed(lambda head: zlib.decompressobj(31).decompress(head, HEAD)),
-    b"x\x01": _packed(lambda head: zlib.decompressobj().decompress(head, HEAD)),
-    b"x\x9c": _packed(lambda head: zlib.decompressobj().decompress(head, HEAD)),
-    b"x\xda": _packed(lambda head: zlib.decompressobj().decompress(head, HEAD)),
-    b"BZh": _packed(lambda head: bz2.BZ2Decompressor().decompress(head, HEAD)),
-    b"\xfd7zXZ\x00": _packed(lambda head: lzma.LZMADecompressor(memlimit=FREE_BYTES).decompress(head, HEAD)),
+    b"\x1f\x8b": _packed(lambda head: zlib.decompressobj(31).decompress(head, UNPACKED)),
+    b"x\x01": _packed(lambda head: zlib.decompressobj().decompress(head, UNPACKED)),
+    b"x\x9c": _packed(lambda head: zlib.decompressobj().decompress(head, UNPACKED)),
+    b"x\xda": _packed(lambda head: zlib.decompressobj().decompress(head, UNPACKED)),
+    b"BZh": _packed(lambda head: bz2.BZ2Decompressor().decompress(head, UNPACKED)),
+    b"\xfd7zXZ\x00": _packed(lambda head: lzma.LZMADecompressor(memlimit=FREE_BYTES).decompress(head, UNPACKED)),
     b"\x28\xb5\x2f\xfd": _packed(_zstd),
 }
 """How forms begin that hold others, or counts."""

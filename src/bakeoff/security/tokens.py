@@ -9,9 +9,9 @@ import hmac
 import re
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from blake3 import blake3
 
@@ -19,8 +19,9 @@ from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.principals import SERVICE, Principal, parsed_scopes
 from bakeoff.core.protocols import Clock, DocumentRecords
-from bakeoff.core.records import Document
+from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.types import Json
+from bakeoff.security.audit import apply_with
 from bakeoff.security.roles import Roles
 
 __all__ = ["AccessToken", "AccessTokens"]
@@ -47,6 +48,10 @@ class AccessToken:
     def valid(self, now_ms: int) -> bool:
         """Whether a server takes it."""
         return self.revoked_ms is None and (self.expires_ms is None or now_ms < self.expires_ms)
+
+
+Audit: TypeAlias = Callable[[AccessToken], Iterable[DocumentChange]]
+"""The record of a change, to be written in one commit with it."""
 
 
 class AccessTokens:
@@ -77,10 +82,12 @@ class AccessTokens:
         scopes: Sequence[str] = (),
         lifetime_ms: int | None = None,
         until_ms: int | None = None,
+        audit: Audit | None = None,
     ) -> tuple[AccessToken, str]:
         """A new token, and the text that its owner calls with, which nobody can read again.
 
-        It ends after `lifetime_ms`, and at the moment `until_ms`, whichever comes first.
+        It ends after `lifetime_ms`, and at the moment `until_ms`, whichever comes first. What `audit` gives is written
+        in the same commit. A new session takes those away that have ended.
 
         Raises:
             UsageError: no name that can be shown, no role or one that there is not, a scope that means nothing, or an
@@ -104,7 +111,13 @@ class AccessTokens:
             created_ms=now_ms,
             expires_ms=min((each for each in ends if each is not None), default=None),
         )
-        self._documents.put(self._collection, identity, _body(token) | {"hash": _hash(secret).hex()}, expected=0)
+        body = _body(token) | {"hash": _hash(secret).hex()}
+        change = DocumentChange(collection=self._collection, key=identity, body=body, expected=0)
+        apply_with(self._documents, lambda: [change, *(audit(token) if audit else ())])
+        if self._kind == "session":
+            for each in self.all():
+                if not each.valid(now_ms):
+                    self._documents.delete(self._collection, each.id)
         return token, f"{PREFIXES[self._kind]}_{identity}_{secret}"
 
     def all(self) -> list[AccessToken]:
@@ -112,30 +125,45 @@ class AccessTokens:
         tokens = [_token(document) for document in self._documents.find(self._collection)]
         return sorted(tokens, key=lambda each: each.created_ms, reverse=True)
 
-    def revoke(self, token: str) -> AccessToken:
-        """End a token now, by its id or its name.
+    def revoke(self, token: str, *, audit: Audit | None = None) -> AccessToken:
+        """End a token now, by its id or its name, and write what `audit` gives in the same commit.
 
         Raises:
             NotFoundError: there is none. UsageError: several are called so.
         """
-        named = [each for each in self.all() if token in {each.id, each.name}]
-        if not named:
-            raise NotFoundError(
-                f"expected the id or name of a token, received {token!r}; 'bakeoff tokens list' has all"
+        identity = token if self._kind == "session" else self._id_of(token)
+
+        def changes() -> list[DocumentChange]:
+            document = self._document(identity)
+            if document.body.get("revoked_ms") is not None:
+                return list(audit(_token(document))) if audit else []
+            ended = replace(document, body=dict(document.body) | {"revoked_ms": self._clock()})
+            change = DocumentChange(
+                collection=self._collection, key=identity, body=ended.body, expected=document.revision
             )
+            return [change, *(audit(_token(ended)) if audit else ())]
+
+        apply_with(self._documents, changes)
+        with self._lock:  # here at once, in other processes when what they know is stale
+            self._known.pop(identity, None)
+            self._principals = {t: p for t, p in self._principals.items() if self.identity(t) != identity}
+        return _token(self._document(identity))
+
+    def _document(self, identity: str) -> Document:
+        document = self._documents.get(self._collection, identity)
+        if document is None:
+            raise NotFoundError(
+                f"expected the id or name of a {self._kind}, received {identity!r}; 'bakeoff tokens list' has all"
+            )
+        return document
+
+    def _id_of(self, token: str) -> str:
+        named = [each for each in self.all() if token in {each.id, each.name}]
         valid = [each for each in named if each.revoked_ms is None] or named
         if len(valid) > 1:
             ids = ", ".join(each.id for each in valid)
             raise UsageError(f"expected one token, found {len(valid)} that are called {token!r}; name its id: {ids}")
-        document = self._documents.get(self._collection, valid[0].id)
-        assert document is not None
-        if document.body.get("revoked_ms") is None:
-            body = dict(document.body) | {"revoked_ms": self._clock()}
-            document = self._documents.put(self._collection, document.key, body, expected=document.revision)
-        with self._lock:  # here at once, in other processes when what they know is stale
-            self._known.pop(document.key, None)
-            self._principals = {t: p for t, p in self._principals.items() if self.identity(t) != document.key}
-        return _token(document)
+        return valid[0].id if valid else token
 
     def of(self, text: str) -> AccessToken | None:
         """The valid token that a text calls with, read of the records now, with those of its roles that there are."""

@@ -250,15 +250,17 @@ class Blobs:
         with storage(f"write blobs in {self._place} again"), self._objects.locked(alone=True):
             trees = {name: self._tree(name) or {} for name in self._objects.names("trees")}
             in_trees = {blob_id for files in trees.values() for blob_id, _ in files.values()}
-            renamed, marked = dict[str, str](), set[str]()
+            renamed, marked, left = dict[str, str](), set[str](), set[str]()
             for name in self._blobs():
                 new = change(b"".join(self._pieces(name)))
                 if new is not None and name in in_trees:
                     marked.add(name)
+                elif new == b"":
+                    left.add(name)
                 elif new is not None:
                     renamed[name] = self._put(new)[0]
         holding = (tree for tree, files in trees.items() if any(blob_id in marked for blob_id, _ in files.values()))
-        return Rewritten(renamed=renamed, trees=frozenset(holding))
+        return Rewritten(renamed=renamed, trees=frozenset(holding), left=frozenset(left))
 
     def discard(self, ids: Iterable[str]) -> None:
         """Delete blobs and trees now, with the chunks and files that no other has."""

@@ -7,10 +7,9 @@ with TLS `__Host-` (Secure, of this host alone). Each sign-in makes a new one, s
 
 import hmac
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlsplit
 
-from starlette.requests import Request
+from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
 from bakeoff.core.principals import Principal
@@ -41,12 +40,7 @@ def _named(name: str, *, secure: bool) -> str:
 
 def cookie_of(headers: Mapping[str, str], *, secure: bool, name: str = NAME) -> str | None:
     """The value of a cookie of ours in a request."""
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return None
-    morsel = cookies.get(_named(name, secure=secure))
-    return None if morsel is None else morsel.value
+    return cookie_parser(headers.get("cookie", "")).get(_named(name, secure=secure))
 
 
 def set_cookie(response: Response, value: str, *, secure: bool, seconds: int, name: str = NAME) -> None:

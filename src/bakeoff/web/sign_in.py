@@ -1,6 +1,7 @@
 """How people sign in to pages: by an account, or with a provider of OpenID Connect; and out again."""
 
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -35,6 +36,8 @@ BEGUN = "bakeoff_sign_in"
 BEGUN_S = 600
 MOST_FORM = 1 << 16
 SEE_OTHER = 303
+ATTEMPTS = 4
+"""Passwords looked at or waiting for it at once: they wait in threads which all requests share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class SignIn:
     session_ms: int = 12 * 3_600_000
     public_url: str | None = None
     secure: bool = False
+    _attempts: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(ATTEMPTS), repr=False)
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -87,7 +91,14 @@ class SignIn:
         token = await run_in_threadpool(self._token, password)
         if token is not None:
             return await self._with_token(request, target, token, password)
-        account = None if self.accounts is None else await run_in_threadpool(self.accounts.signed_in, name, password)
+        if not self._attempts.acquire(blocking=False):
+            raise HttpError(503, "Overloaded", f"{ATTEMPTS} people sign in at the moment; try again in a second")
+        try:
+            account = (
+                None if self.accounts is None else await run_in_threadpool(self.accounts.signed_in, name, password)
+            )
+        finally:
+            self._attempts.release()
         if account is None:
             return await self._refused(request, target)
         return await self._signed_in(request, target, account.name, account.roles, account.scopes)

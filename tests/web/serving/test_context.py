@@ -3,8 +3,9 @@
 import asyncio
 import threading
 
+from bakeoff.core.errors import StoreError
 from bakeoff.serve.plane import DataPlane
-from bakeoff.web.serving.context import Serving
+from bakeoff.web.serving.context import Serving, _ended_task
 
 
 class Follows:
@@ -43,3 +44,16 @@ def test_an_endpoint_that_is_slow_or_fails_holds_up_no_other(monkeypatch):
         return there
 
     assert asyncio.run(followed()) == (True, True)
+
+
+def test_a_task_that_ended_with_an_error_keeps_nothing_from_being_closed(caplog):
+    async def ended():
+        async def broken():
+            raise StoreError("away")
+
+        task = asyncio.create_task(broken())
+        await asyncio.sleep(0)
+        await _ended_task(task)
+
+    asyncio.run(ended())
+    assert "away" in caplog.text

@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -10,14 +11,16 @@ from dataclasses import replace
 import pytest
 
 from bakeoff.config.sections import LimitConfig, UpstreamConfig
+from bakeoff.core.errors import StoreError
 from bakeoff.core.events import FailureEvent, PredictionEvent
+from bakeoff.core.generation import Sampling
 from bakeoff.core.principals import ROLES, Principal
 from bakeoff.feedback.record import record
 from bakeoff.security.roles import Roles
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.gateway.allowances import Allowances, LimitError
-from bakeoff.serve.gateway.gateway import Gateway
+from bakeoff.serve.gateway.gateway import Gateway, GatewayCall
 from bakeoff.serve.gateway.upstream import Upstream, UpstreamError
 from bakeoff.serve.plane import DataPlane
 from bakeoff.serve.recorder import Recorder
@@ -25,6 +28,7 @@ from bakeoff.testing.memory import MemoryEvents, MemoryRecords
 from bakeoff.testing.service import completion, event, serving
 from bakeoff.web.server import Server, local_hosts
 from bakeoff.web.serving.app import create_app
+from bakeoff.web.serving.service_reader import ServiceReader
 
 HELLO = {"model": "far", "messages": [{"role": "user", "content": "Hello?"}]}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -651,3 +655,162 @@ def test_a_request_that_no_service_could_read_reaches_none(content):
             connection.request("POST", "/v1/chat/completions", body)
             status = connection.getresponse().status
     assert (status, service.asked) == (400, [])
+
+
+@pytest.mark.parametrize("body", [*WRONG, '{"choices": []}'])
+def test_a_translated_call_that_gets_no_answer_is_asked_of_another(body):
+    with (
+        serving(lambda _: (200, body, {"content-type": "application/json"})) as broken,
+        serving(lambda _: "Hi!") as fine,
+    ):
+        world = World({"url": broken.url, "retries": 0}, {"url": fine.url})
+        with world.server:
+            asked = {"model": "far", "max_tokens": 9, "messages": HELLO["messages"]}
+            status, _, answer = world.post("/v1/messages", asked)
+    assert (status, answer["content"][0]["text"]) == (200, "Hi!")
+    assert world.gateway.upstreams[0].counts.failures == {"broken": 1}
+
+
+def test_a_translated_stream_that_breaks_off_counts_as_a_failure_of_its_service():
+    with serving(lambda _: (200, raw(event("word ")), {})) as service:
+        world = World({"url": service.url, "retries": 0})
+        with world.server:
+            asked = {"model": "far", "max_tokens": 9, "messages": HELLO["messages"], "stream": True}
+            content = world.post("/v1/messages", asked)[2]
+    assert b"error" in content
+    assert world.gateway.upstreams[0].counts.failures == {"broken": 1}
+
+
+def test_clocks_that_differ_lose_no_counts_of_a_window():
+    """A host whose clock is slow, and a call whose time was taken before the minute turned."""
+    documents, slow, fast = MemoryRecords(now_ms).documents, [60_000 * 5 - 500], [60_000 * 5 + 500]
+    limits = {"all": LimitConfig(tokens_per_minute=100)}
+    late, early = Allowances(limits, documents, lambda: slow[0]), Allowances(limits, documents, lambda: fast[0])
+    early.admit("ada", "far").settle(60)
+    early.sync()
+    late.admit("ada", "far").settle(7)
+    late.sync()
+    late.sync()
+    assert documents.get("allowances", "all/ada").body["minute"]["tokens"] == 60
+    fast[0] -= 1_000
+    early.admit("ada", "far").settle(50)
+    with pytest.raises(LimitError):
+        early.admit("ada", "far")
+    early.sync()
+    entry = documents.get("allowances", "all/ada").body["minute"]
+    assert (entry["start_ms"], entry["tokens"]) == (300_000, 110)
+    assert documents.get("allowances", "all/ada").body["day"]["tokens"] == 117
+    fast[0] -= 10 * 60_000
+    early.admit("ada", "far")
+
+
+def test_what_was_used_is_read_again_until_the_records_answer(caplog):
+    documents, limits = MemoryRecords(now_ms).documents, {"all": LimitConfig(tokens_per_day=100)}
+    before = Allowances(limits, documents, now_ms)
+    before.admit("ada", "far").settle(100)
+    before.sync()
+
+    class Away:
+        there = False
+
+        def __getattr__(self, name):
+            if not self.there:
+                raise StoreError("the records are away")
+            return getattr(documents, name)
+
+    away = Away()
+    allowances = Allowances(limits, away, now_ms)
+    allowances.admit("ada", "far").settle(5)
+    allowances.sync()
+    allowances.sync()
+    assert len(caplog.records) == 1
+    away.there = True
+    allowances.sync()
+    with pytest.raises(LimitError):
+        allowances.admit("ada", "far")
+    assert documents.get("allowances", "all/ada").body["day"]["tokens"] == 105
+
+
+def test_nobody_stays_under_way_of_calls_that_find_no_place(monkeypatch):
+    with serving(lambda _: "Hi!") as service:
+        world = World({"url": service.url}, limits={"all": {"tokens_per_day": 1000}})
+        with world.server:
+            monkeypatch.setattr("bakeoff.web.serving.context.MAX_WAITING", 0)
+            status, *_ = world.post("/v1/messages", {"model": "far", "max_tokens": 9, "messages": HELLO["messages"]})
+    assert status == 503
+    (account,) = world.allowances._accounts.values()
+    assert account.under_way == 0
+
+
+def test_a_reader_that_is_stopped_before_its_first_step_is_under_way_no_more():
+    allowances = Allowances({"all": LimitConfig(tokens_per_day=1000)}, MemoryRecords(now_ms).documents, now_ms)
+    gateway = Gateway("far", [], recorder=None, allowances=allowances, clock=now_ms)
+    call = GatewayCall(protocol="chat", body={}, size=0, caller=None, admission=gateway.admit("ada"))
+
+    async def read():
+        reader = ServiceReader(None, gateway, call, [], Sampling())
+        reading = asyncio.ensure_future(reader.rest())
+        asyncio.get_running_loop().call_soon(reader.stop)
+        await reading
+
+    asyncio.run(read())
+    (account,) = allowances._accounts.values()
+    assert account.under_way == 0
+
+
+def test_a_body_is_not_read_before_it_is_known_who_calls():
+    with serving(lambda _: "Hi!") as service:
+        world = World({"url": service.url}, authenticator=ByToken())
+        with world.server, closing(http.client.HTTPConnection("127.0.0.1", world.server.port, timeout=5)) as connection:
+            connection.putrequest("POST", "/v1/chat/completions")
+            connection.putheader("content-length", "1000000")
+            connection.endheaders()  # and no byte of the body
+            assert connection.getresponse().status == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_what_a_stream_used_that_breaks_off_is_counted(path):
+    with serving(lambda _: (200, raw(event("word " * 40)), {})) as service:
+        upstream = {"url": service.url, "retries": 0, "price_in": 1.0, "price_out": 5.0}
+        world = World(upstream, limits={"all": {"tokens_per_day": 10_000}})
+        with world.server:
+            world.post(path, HELLO | {"max_tokens": 99, "stream": True})
+            entry = _used(world)
+    assert entry.tokens >= 50
+    assert entry.usd > 0
+    assert len(world.failures) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_a_call_whose_caller_goes_away_before_the_answer_is_counted(path):
+    arrived, go = threading.Event(), threading.Event()
+
+    def slow(_):
+        arrived.set()
+        go.wait(10)
+        return "Hi!"
+
+    with serving(slow) as service:
+        upstream = {"url": service.url, "retries": 0, "price_in": 1.0, "price_out": 5.0}
+        world = World(upstream, limits={"all": {"tokens_per_day": 10_000}})
+        body = {"model": "far", "max_tokens": 9, "messages": [{"role": "user", "content": "x" * 4_000}]}
+        with world.server:
+            with closing(http.client.HTTPConnection("127.0.0.1", world.server.port, timeout=10)) as connection:
+                connection.request("POST", path, json.dumps(body).encode())
+                assert arrived.wait(10)
+            until = time.monotonic() + 5
+            while not world.failures and time.monotonic() < until:
+                time.sleep(0.01)
+            go.set()
+            entry = _used(world)
+    assert entry.tokens >= 1_000
+    assert entry.usd > 0
+    assert [each.error for each in world.failures] == ["ConnectionAbortedError"]
+    (account,) = world.allowances._accounts.values()
+    assert account.under_way == 0
+
+
+def _used(world):
+    (account,) = world.allowances._accounts.values()
+    window = account.windows["day"]
+    return window.shared + window.own

@@ -66,14 +66,18 @@ KINDS = tuple(each.name for each in fields(Used))
 
 @dataclass(slots=True)
 class _Window:
-    """A minute or a day: when it began, what the records know of it, and what was counted here since they were told."""
+    """A minute or a day: when it began, what the records know of it, and what was counted here since they were told.
 
+    It goes forward only, as calls come with times that differ a little; back it goes with a clock that was set back.
+    """
+
+    length_ms: int
     start_ms: int = 0
     shared: Used = Used()
     own: Used = Used()
 
     def begin(self, start_ms: int) -> None:
-        if start_ms != self.start_ms:
+        if start_ms > self.start_ms or start_ms < self.start_ms - self.length_ms:
             self.start_ms, self.shared, self.own = start_ms, Used(), Used()
 
 
@@ -82,7 +86,9 @@ class _Account:
     """One caller under one limit."""
 
     limit: LimitConfig
-    windows: dict[Span, _Window] = field(default_factory=lambda: {span: _Window() for span in SPANS_MS})
+    windows: dict[Span, _Window] = field(
+        default_factory=lambda: {span: _Window(length_ms) for span, length_ms in SPANS_MS.items()}
+    )
     under_way: int = 0
     mean: Used = Used()
     active_ms: int = 0
@@ -117,6 +123,7 @@ class Allowances:
         self._limits, self._documents, self._clock = dict(limits), documents, clock
         self._accounts: dict[tuple[str, str], _Account] = {}
         self._lock = threading.Lock()
+        self._is_loaded, self._is_late = False, False
         self.refused: dict[str, int] = dict.fromkeys(self._limits, 0)
 
     def __bool__(self) -> bool:
@@ -128,10 +135,10 @@ class Allowances:
         Raises:
             LimitError: the caller has used up what one of its limits allows.
         """
-        now_ms = self._clock()
         accounts: list[_Account] = []
         refusals: list[LimitError] = []
         with self._lock:
+            now_ms = self._clock()
             for name in self._of(caller, endpoint):
                 account = self._accounts.setdefault((name, caller), _Account(self._limits[name]))
                 account.begin(now_ms)
@@ -151,8 +158,8 @@ class Allowances:
 
     def settle(self, accounts: "list[_Account]", used: Used) -> None:
         """Count what a call used that was let in."""
-        now_ms = self._clock()
         with self._lock:
+            now_ms = self._clock()
             for account in accounts:
                 account.begin(now_ms)
                 account.under_way -= 1
@@ -162,45 +169,62 @@ class Allowances:
 
     def load(self) -> None:
         """Read what was used before, so that a restart forgets nothing."""
-        now_ms = self._clock()
         for document in self._documents.find(COLLECTION):
             name, _, caller = document.key.partition("/")
             if name in self._limits:
                 with self._lock:
                     account = self._accounts.setdefault((name, caller), _Account(self._limits[name]))
-                    account.begin(now_ms)
+                    account.begin(self._clock())
                     _take(account, document.body)
+        self._is_loaded = True
 
     def sync(self) -> None:
-        """Add what was counted here to the records, and read what all processes have counted."""
-        now_ms = self._clock()
+        """Add what was counted here to the records, and read what all processes have counted; never raises."""
+        if not self._is_loaded and not self._loads():
+            return
         with self._lock:
+            now_ms = self._clock()
             active = {key: each for key, each in self._accounts.items() if now_ms - each.active_ms < IDLE_MS}
         for (name, caller), account in active.items():
             try:
-                self._sync(f"{name}/{caller}", account, now_ms)
+                self._sync(f"{name}/{caller}", account)
             except Exception as error:  # noqa: BLE001 - it counts on by itself, and the next look may do better
                 logger.warning("what %r used under limit %r was not added up: %s", caller, name, error)
 
-    def _sync(self, key: str, account: _Account, now_ms: int) -> None:
+    def _loads(self) -> bool:
+        """Whether what was used before could be read; the next look tries again."""
+        try:
+            self.load()
+        except Exception as error:  # noqa: BLE001 - as for those that are added up
+            if not self._is_late:
+                logger.warning("what callers used before cannot be read yet: %s", error)
+            self._is_late = True
+        return self._is_loaded
+
+    def _sync(self, key: str, account: _Account) -> None:
         for _ in range(TRIES):
             document = self._documents.get(COLLECTION, key)
             with self._lock:
-                account.begin(now_ms)
+                account.begin(self._clock())
                 starts: dict[Span, int] = {span: window.start_ms for span, window in account.windows.items()}
                 own: dict[Span, Used] = {span: window.own for span, window in account.windows.items()}
-            shared: dict[Span, Used] = _read({} if document is None else document.body, starts)
-            if any(own[span] != Used() for span in own):
+            stored: Mapping[str, Json] = {} if document is None else document.body
+            ours: list[Span] = [
+                span for span, start_ms in starts.items() if not _is_later(stored.get(span), start_ms, span)
+            ]
+            shared: dict[Span, Used] = _read(stored, starts)
+            if any(own[span] != Used() for span in ours):
                 shared = {span: used + own[span] for span, used in shared.items()}
-                body = dict[str, Json]()
-                for span, used in shared.items():
-                    body[span] = {"start_ms": starts[span], **msgspec.to_builtins(used)}
+                body: dict[str, Json] = {span: stored[span] for span in starts if span not in ours}
+                for span in ours:
+                    body[span] = {"start_ms": starts[span], **msgspec.to_builtins(shared[span])}
                 try:
                     self._documents.put(COLLECTION, key, body, expected=document.revision if document else 0)
                 except ConflictError:
                     continue
             with self._lock:
-                for span, window in account.windows.items():
+                for span in ours:
+                    window = account.windows[span]
                     if window.start_ms == starts[span]:
                         window.shared, window.own = shared[span], _less(window.own, own[span])
             return
@@ -250,6 +274,12 @@ def _read(body: Mapping[str, Json], starts: Mapping[Span, int]) -> dict[Span, Us
         same = narrow.is_object(entry) and entry.get("start_ms") == start_ms
         known[span] = msgspec.convert(entry, Used) if same else Used()
     return known
+
+
+def _is_later(entry: Json, start_ms: int, span: Span) -> bool:
+    """Whether the records have a window that another host's clock began already; one from far ahead is a mistake."""
+    start = entry.get("start_ms") if narrow.is_object(entry) else None
+    return isinstance(start, int) and start_ms < start <= start_ms + SPANS_MS[span]
 
 
 def _take(account: _Account, body: Mapping[str, Json]) -> None:

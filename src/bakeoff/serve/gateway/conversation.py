@@ -12,16 +12,18 @@ from bakeoff.core.errors import OptionError
 from bakeoff.core.generation import Messages, Sampling
 from bakeoff.core.types import Json
 from bakeoff.serve.gateway.gateway import Gateway
-from bakeoff.serve.gateway.replies import MOST_EVENT_BYTES, NOT_AS_DECLARED, events_in
+from bakeoff.serve.gateway.replies import MOST_EVENT_BYTES, NOT_AS_DECLARED, WholeReply, events_in
 from bakeoff.serve.gateway.upstream import Upstream, UpstreamError, UpstreamReply
 
 __all__ = ["converse"]
 
 
 async def converse(
-    gateway: Gateway, messages: Messages, sampling: Sampling
+    gateway: Gateway, messages: Messages, sampling: Sampling, asked: list[Upstream]
 ) -> tuple[Upstream, AsyncGenerator[Mapping[str, Any]]]:
     """Who answers, and the chunks of its answer; what a service refuses of the options teaches how to ask it.
+
+    `asked` gets each that is asked, before it is.
 
     Raises:
         OptionError: an option is wanted that the service does not take.
@@ -32,10 +34,11 @@ async def converse(
     fixed: frozenset[str] = sampling.wanted | ({"seed"} if sampling.seed is not None else set[str]())
 
     def spoken(upstream: Upstream) -> tuple[str, bytes]:
+        asked.append(upstream)
         return upstream.dialect.path, upstream.encoded(_spoken(upstream, request, fixed))
 
     while True:
-        upstream, reply = await gateway.ask(spoken)
+        upstream, reply = await gateway.ask(spoken, _fits)
         if reply.is_answer:
             return upstream, _chunks(upstream, reply)
         text = reply.body.decode(errors="replace")
@@ -52,36 +55,46 @@ def _spoken(upstream: Upstream, request: Mapping[str, Json], fixed: Collection[s
     return upstream.dialect.spoken(request)
 
 
+def _fits(upstream: Upstream, values: Mapping[str, Any]) -> bool:
+    """Whether these are the values of an answer, which can be read."""
+    whole: Any = None
+    with suppress(*NOT_AS_DECLARED):
+        whole = upstream.dialect.reply(values)
+    return narrow.is_object(whole) and bool(whole.get("choices")) and WholeReply.fits("chat", whole)
+
+
+def _broken(upstream: Upstream, received: str) -> UpstreamError:
+    """What breaks an answer off that the connection does not; it counts as a failure of the service."""
+    error = UpstreamError("broken", f"{upstream.name}: {received}")
+    upstream.note_failure(error)
+    return error
+
+
 def _made(reading: Events, event: Mapping[str, Any], upstream: Upstream) -> list[Mapping[str, Any]]:
     """The chunks that an event makes."""
     try:
         return list(reading.chunks(event))
     except NOT_AS_DECLARED as error:
-        raise UpstreamError("broken", f"{upstream.name}: expected an event of its protocol: {error!r}") from error
+        raise _broken(upstream, f"expected an event of its protocol: {error!r}") from error
 
 
 async def _chunks(upstream: Upstream, reply: UpstreamReply) -> AsyncGenerator[Mapping[str, Any]]:
     """The chunks of an answer, that of a service that does not stream as one."""
     if reply.parts is None:
-        whole: Any = None
-        with suppress(*NOT_AS_DECLARED):
-            whole = upstream.dialect.reply(reply.values)
-        if not narrow.is_object(whole) or not whole.get("choices"):
-            raise UpstreamError("broken", f"{upstream.name}: expected an answer, received something else")
-        yield whole
+        yield upstream.dialect.reply(reply.values)
         return
     reading, rest, ended = upstream.dialect.events(), b"", False
     async with aclosing(reply.parts) as parts:
         async for part in parts:
             whole_events, rest = events_in(rest + part)
             if len(rest) > MOST_EVENT_BYTES:
-                raise UpstreamError("broken", f"{upstream.name}: an event of more than {MOST_EVENT_BYTES} bytes")
+                raise _broken(upstream, f"an event of more than {MOST_EVENT_BYTES} bytes")
             for data in events(whole_events):
                 event = None if data == DONE else chunk_of(data)
                 for chunk in () if event is None else _made(reading, event, upstream):
                     if "error" in chunk:
-                        raise UpstreamError("broken", f"{upstream.name}: an error within its answer: {data[:300]}")
+                        raise _broken(upstream, f"an error within its answer: {data[:300]}")
                     ended = ended or any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
                     yield chunk
     if not ended:
-        raise UpstreamError("broken", f"{upstream.name}: its stream ended before the answer did")
+        raise _broken(upstream, "its stream ended before the answer did")

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from bakeoff.core.types import Json
 from bakeoff.serve.answer_cache import AnswerCache
 from bakeoff.serve.gateway.allowances import Admission, Allowances, LimitError
 from bakeoff.serve.gateway.replies import Protocol
-from bakeoff.serve.gateway.upstream import Fits, Upstream, UpstreamError, UpstreamReply
+from bakeoff.serve.gateway.upstream import Upstream, UpstreamError, UpstreamReply
 from bakeoff.serve.recorder import Recorder
 
 __all__ = ["CachedReply", "Gateway", "GatewayCall", "Spoken"]
@@ -42,6 +43,8 @@ MAX_CACHED_BYTES = 2**20
 
 Spoken = Callable[[Upstream], tuple[str, bytes]]
 """The path and the body of a call to an upstream."""
+Fits = Callable[[Upstream, Mapping[str, Any]], bool]
+"""Whether the values of a body are those of an upstream's answer."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,12 +154,12 @@ class Gateway:
             raise
         return admissions
 
-    async def ask(self, spoken: Spoken, fits: Fits = lambda _: True) -> tuple[Upstream, UpstreamReply]:
+    async def ask(self, spoken: Spoken, fits: Fits = lambda *_: True) -> tuple[Upstream, UpstreamReply]:
         """The answer of the first upstream that gives one, or refuses the request as the caller's fault.
 
         Args:
             spoken: how each is asked.
-            fits: whether the values of a body are those of an answer.
+            fits: whether the values of a body are those of an upstream's answer.
 
         Raises:
             UpstreamError: none does; it is that of the last one.
@@ -167,7 +170,7 @@ class Gateway:
             path, body = spoken(upstream)
             for attempt in range(upstream.config.retries + 1):
                 try:
-                    return upstream, await upstream.ask(path, body, fits)
+                    return upstream, await upstream.ask(path, body, partial(fits, upstream))
                 except UpstreamError as error:
                     last = error
                 wait_s = _wait_s(last, attempt)
@@ -245,9 +248,25 @@ class Gateway:
             for at, text in enumerate(texts)
         ]
 
-    def failed(self, call: GatewayCall, error: Exception, upstream: Upstream | None = None) -> list[FailureEvent]:
-        """What is to be logged of a call without an answer."""
-        call.admission.settle()
+    def left(self, call: GatewayCall, asked: Sequence[Upstream]) -> list[FailureEvent]:
+        """What is to be logged of a call whose caller went away before an answer began: it was read, and is paid."""
+        error = ConnectionAbortedError("the caller went away before the answer began")
+        if not asked:
+            return self.failed(call, error)
+        return self.failed(call, error, asked[-1], (call.size // 4, 0, 0))
+
+    def failed(
+        self,
+        call: GatewayCall,
+        error: Exception,
+        upstream: Upstream | None = None,
+        tokens: tuple[int, int, int] | None = None,
+    ) -> list[FailureEvent]:
+        """Count what a call without a whole answer used (`tokens` as in `answered`); and what is to be logged of it."""
+        if upstream is None or tokens is None:
+            call.admission.settle()
+        else:
+            call.admission.settle(tokens[0] + tokens[1], upstream.cost_usd(*tokens))
         if not self.recorder.draws():
             return []
         of = upstream or self.upstreams[-1]

@@ -7,6 +7,7 @@ new ones are turned away (503) instead of piling up.
 import asyncio
 import contextlib
 import contextvars
+import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,6 +37,7 @@ from bakeoff.web.serving.turns import Pace, Turns
 __all__ = ["KEY", "Serving", "TakesFeedback", "caller_key"]
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 MAX_WAITING = 512
 SLOTS = max(os.cpu_count() or 1, 2)
@@ -61,8 +63,12 @@ def _ended(call: Callable[[], T]) -> Callable[[], T]:
 
 async def _ended_task(task: "asyncio.Task[None]") -> None:
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         await task
+    except asyncio.CancelledError:
+        return
+    except Exception:  # what comes after it must still be done
+        logger.exception("a task beside the calls ended with an error")
 
 
 class TakesFeedback(Protocol):
@@ -137,12 +143,10 @@ class Serving:
 
     async def _add_up(self) -> None:
         """Add up, again and again, what callers of the gateways have used."""
-        for allowances in self._allowances:
-            await self._followed(allowances.load)
         while self._allowances:
-            await asyncio.sleep(ADD_UP_S)
             for allowances in self._allowances:
                 await self._followed(allowances.sync)
+            await asyncio.sleep(ADD_UP_S)
 
     async def _follow(self) -> None:
         """Follow each endpoint by itself, also such as come later: one that is slow holds up no other."""

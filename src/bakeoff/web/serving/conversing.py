@@ -231,9 +231,9 @@ async def respond(
 ) -> Response:
     """Answer with these answers, one after another, as one body or as a stream; `place` is taken until the end."""
     with ExitStack() as leaving:
-        leaving.enter_context(place)
         for reader in readers:
             leaving.callback(reader.stop)
+        leaving.enter_context(place)  # after the stops: where none is left, the readers let go of what they have
         async with _watching(request, readers):
             if not stream:
                 answers = [await reader.rest() for reader in readers]

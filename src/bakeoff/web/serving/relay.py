@@ -72,14 +72,17 @@ class Relay:
         if protocol is None:
             await self._app(scope, receive, send)
             return
+        principal = await self._principal(scope)
+        if principal is None:  # before anything is read: who may not call makes no work
+            await self._app(scope, receive, send)
+            return
         body, last = await whole_body(receive)
         values = _decoded(body) if last is None else None
         gateway = None if values is None else gateways.get(_text(values.get("model")) or "")
-        principal = await self._principal(scope) if gateway is not None and gateway.speaks(protocol) else None
         if (
             values is None
             or gateway is None
-            or principal is None
+            or not gateway.speaks(protocol)
             or not principal.reaches("endpoint", gateway.endpoint)
         ):
             await self._app(scope, again(body, last, receive), send)
@@ -134,14 +137,23 @@ class Relay:
             return
         wants_count = _counts(call)
         body = call.body if wants_count or not _streams(call) else _counting(call.body)
+        asked: list[Upstream] = []
+
+        def spoken(upstream: Upstream) -> tuple[str, bytes]:
+            asked.append(upstream)
+            return PATHS[call.protocol], upstream.encoded(body)
+
         with self._serving.generation(gateway).relayed() as measured:
             try:
                 upstream, reply = await gateway.ask(
-                    lambda each: (PATHS[call.protocol], each.encoded(body)),
-                    lambda values: WholeReply.fits(call.protocol, values),
+                    spoken,
+                    lambda _, values: WholeReply.fits(call.protocol, values),
                 )
             except Exception as error:
                 self._serving.submit(gateway.recorder, gateway.failed(call, error))  # which hides no other failure
+                raise
+            except asyncio.CancelledError:
+                self._serving.submit(gateway.recorder, gateway.left(call, asked))
                 raise
             measured.begin()
             if not reply.is_answer:
@@ -218,7 +230,7 @@ class Relay:
             raise
         except UpstreamError as error:
             if not is_logged:
-                self._serving.submit(gateway.recorder, gateway.failed(call, error, upstream))
+                self._serving.submit(gateway.recorder, gateway.failed(call, error, upstream, reader.tokens))
             await send({"type": "http.response.body", "body": _broken(call.protocol, error)})
             return
         if not is_logged:  # a service that does not say that it has ended

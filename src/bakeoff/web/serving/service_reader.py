@@ -1,5 +1,6 @@
 """Reads answers of services that speak another protocol than the caller, piece by piece."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 
@@ -39,23 +40,30 @@ class ServiceReader(PieceReader):
             self._call.admission.settle()
         super().stop()
 
+    def _begun(self, hand: Callable[[Piece], None]) -> asyncio.Task[None]:
+        reading = super()._begun(hand)
+        reading.add_done_callback(lambda _: self._call.admission.settle())  # also one that was cancelled before a step
+        return reading
+
     async def _answer(self, hand: Callable[[Piece], None]) -> None:
         gateway, call, answer = self._gateway, self._call, Heard()
         upstream: Upstream | None = None
+        asked: list[Upstream] = []
         with self._serving.generation(gateway).relayed() as measured:
             try:
-                upstream, chunks = await converse(gateway, self._messages, self._sampling)
+                upstream, chunks = await converse(gateway, self._messages, self._sampling, asked)
                 measured.begin()
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         for piece in answer.pieces([chunk]):
                             hand(piece)
             except Exception as error:
-                self._serving.submit(gateway.recorder, gateway.failed(call, error, upstream))
+                tokens = _tokens(self._reply(answer)) if upstream is not None else None
+                self._serving.submit(gateway.recorder, gateway.failed(call, error, upstream, tokens))
                 raise
             except BaseException:  # whoever reads went away
                 if upstream is None:
-                    call.admission.settle()
+                    self._serving.submit(gateway.recorder, gateway.left(call, asked))
                 else:
                     self._serving.submit(gateway.recorder, self._answered(upstream, answer))
                 raise
