@@ -52,6 +52,12 @@ def problems(config: Config, file: str) -> Iterator[Problem]:
     yield from _split_problems(config, problem)
     yield from _upstream_problems(config, problem)
     yield from _alert_problems(config, problem)
+    if (locked := config.store.encryption) is not None:
+        named = [name for name in ("key_file", "key_env", "key_command") if getattr(locked, name)]
+        if len(named) != 1:
+            yield problem(
+                "store.encryption", "one of key_file, key_env and key_command", ", ".join(named) or "none of them"
+            )
 
 
 def _alert_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:

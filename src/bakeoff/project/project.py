@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from bakeoff.serve.gateway.gateway import Gateway
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
+    from bakeoff.stores.encryption import Keyring
 
 __all__ = ["Project"]
 
@@ -278,7 +279,7 @@ class Project:
             >>> project.blobs.contains(project.models()[0].content)
             True
         """
-        return self._store("blobs", lambda: wiring.open_blobs(self.loaded, self._clock))
+        return self._store("blobs", lambda: wiring.open_blobs(self.loaded, self._clock, self.keyring))
 
     @property
     def events(self) -> EventLog:
@@ -289,7 +290,17 @@ class Project:
             >>> project.events.scan(PredictionEvent).collect().height
             0
         """
-        return self._store("events", lambda: wiring.open_events(self.loaded, self._clock))
+        return self._store("events", lambda: wiring.open_events(self.loaded, self._clock, self.keyring))
+
+    @property
+    def keyring(self) -> "Keyring":
+        """The keys that blobs and events are encrypted with; false where they are not.
+
+        Example:
+            >>> bool(project.keyring)
+            False
+        """
+        return self._store("keyring", lambda: wiring.open_keyring(self.config.store, self.folder))
 
     def _store(self, name: str, opened: "Callable[[], S]") -> "S":
         """What is opened once, by whichever thread needs it first; and anew in a forked process."""
