@@ -1,8 +1,10 @@
 """The keys of `[store.encryption]`: read from where they stand, made, and followed by newer ones."""
 
 import subprocess
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from bakeoff.config.file import secret
 from bakeoff.config.sections import EncryptionConfig
@@ -10,10 +12,51 @@ from bakeoff.core.errors import ConflictError, UsageError
 from bakeoff.stores.encryption import Keyring, new_key, parse_keys
 from bakeoff.stores.files import durable_write
 
-__all__ = ["create_file", "keyring", "rotate_file"]
+if TYPE_CHECKING:
+    from bakeoff.project.project import Project
+
+__all__ = ["Encrypted", "create_file", "encrypt", "keyring", "rotate_file"]
 
 _COMMAND_S = 60.0
 STATE = ".bakeoff"
+
+
+@runtime_checkable
+class _Encryptable(Protocol):
+    def encrypt(self, *, look: bool = False) -> tuple[int, int]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encrypted:
+    """What was not under the newest key, and was written again (or would be).
+
+    Attributes:
+        objects: of the blobs.
+        damaged: objects that were left as they are, since they are damaged: `bakeoff verify` names them.
+        events: files of the event log, or rows of its table.
+        open: of these, files that were left, as a process writes to them.
+    """
+
+    objects: int
+    damaged: int
+    events: int
+    open: int
+
+
+def encrypt(project: "Project", *, look: bool) -> Encrypted:
+    """Write again what is not under the newest key; with `look`, only count it.
+
+    Raises:
+        UsageError: nothing is to be encrypted, or a store cannot do it. MissingKeyError: a key is lacking.
+    """
+    if not project.keyring:
+        raise UsageError("expected keys in [store.encryption], received none: name where they are, then try again")
+    blobs, events = project.blobs, project.events
+    if not isinstance(blobs, _Encryptable) or not isinstance(events, _Encryptable):
+        raise UsageError("expected stores that can be encrypted, received others: leave encryption to them")
+    files, left = events.encrypt(look=look)
+    objects, damaged = blobs.encrypt(look=look)
+    return Encrypted(objects=objects, damaged=damaged, events=files, open=left)
 
 
 def keyring(config: EncryptionConfig | None, folder: Path) -> Keyring:
