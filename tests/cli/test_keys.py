@@ -142,3 +142,20 @@ def test_a_person_is_erased_and_looked_for_where_nothing_can_be_read(films_proje
         assert project.forget(PLANTED).events == 1
         assert [place for place in project.holding(PLANTED) if place != "films.csv"] == []
         assert PersonKey(PLANTED).in_bytes(source.read_bytes())
+
+
+def test_moving_to_encrypted_stores(films_project, tmp_path_factory, monkeypatch):
+    place = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.setenv("FILMS_KEY", new_key())
+    urls = {"records": f"sqlite:///{place}/r.db", "blobs": f"file://{place}/blobs", "events": f"file://{place}/events"}
+    lines = "\n".join(f'{name} = "{url}"' for name, url in urls.items())
+    (place / "bakeoff.toml").write_text(f'[store]\n{lines}\n[store.encryption]\nkey_env = "FILMS_KEY"\n')
+    with Project(films_project) as project:
+        project.run()
+        project.predict([{"review": f"good film of {PLANTED}", "year": 1999}])
+        moved = project.move(place)
+        assert (moved.events, moved.blobs_already) == (1, 0)
+        assert project.move(place).blobs_already == moved.blobs
+    files = [path for kind in ("blobs", "events") for path in (place / kind).rglob("*") if path.is_file()]
+    assert PLANTED.encode() not in b"".join(path.read_bytes() for path in files)
+    assert b"good film number 0" not in b"".join(path.read_bytes() for path in files)
