@@ -121,6 +121,9 @@ bench-serving: $(INSTALLED)  ## Requests a second and latencies beside mlflow, B
 bench-gateway: $(INSTALLED)  ## What a gateway adds to a call of a service, LiteLLM beside it
 	$(BIN)/python benchmarks/gateway.py
 
+bench-encryption: $(INSTALLED)  ## What encryption of blobs and events costs
+	$(BIN)/python benchmarks/encryption.py
+
 bench-overload: $(INSTALLED)  ## Three times the load that can be answered
 	$(BIN)/python benchmarks/overload.py
 

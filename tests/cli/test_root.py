@@ -70,6 +70,7 @@ def test_what_the_readme_says_of_options_is_so():
         "people",
         "deps",
         "certs",
+        "keys",
         "dev",
         "env",
         "ci",
@@ -86,6 +87,7 @@ def test_what_the_readme_says_of_options_is_so():
         "people",
         "audit",
         "certs",
+        "keys",
         "export",
         "feedback",
     } | {

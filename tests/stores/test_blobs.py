@@ -14,16 +14,23 @@ from bakeoff.core.hashing import canonical_json, digest
 from bakeoff.stores import files
 from bakeoff.stores.blobs import open_blobs
 from bakeoff.stores.chunking import LARGEST, SMALLEST, chunks
+from bakeoff.stores.encryption import Keyring, new_key
 from bakeoff.testing.blobs import BlobStoreConformance
 from bakeoff.testing.clock import FakeClock
 
 MEBIBYTE = 1 << 20
 
 
+@pytest.fixture(params=["plain", "encrypted"])
+def keyring(request):
+    keys = new_key()
+    return Keyring() if request.param == "plain" else Keyring(lambda: keys)
+
+
 class TestFiles(BlobStoreConformance):
     @pytest.fixture
-    def store(self, tmp_path):
-        return open_blobs("file://.bakeoff/blobs", folder=tmp_path / "project", clock=FakeClock())
+    def store(self, tmp_path, keyring):
+        return open_blobs("file://.bakeoff/blobs", folder=tmp_path / "project", clock=FakeClock(), keyring=keyring)
 
 
 @pytest.fixture
@@ -37,8 +44,8 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def store(root, clock):
-    return open_blobs(f"file://{root}", folder=Path("/nowhere"), clock=clock)
+def store(root, clock, keyring):
+    return open_blobs(f"file://{root}", folder=Path("/nowhere"), clock=clock, keyring=keyring)
 
 
 class Stream:
@@ -196,8 +203,8 @@ def test_a_list_that_tells_of_other_chunks_is_seen(store, root):
 
 def test_a_missing_chunk_is_seen(store, root):
     blob_id = store.put(noise(3 * MEBIBYTE))
-    chunk_id, _ = json.loads(next((root / "lists").rglob(blob_id)).read_bytes())[1]
-    store._objects._packs.without(next((root / "packs").iterdir()), {chunk_id})
+    chunk_id, _ = json.loads(store._objects.get("lists", blob_id))[1]
+    store._objects._inner._packs.without(next((root / "packs").iterdir()), {chunk_id})
     with pytest.raises(CorruptError, match=chunk_id):
         store.get(blob_id)
 
@@ -359,12 +366,12 @@ def test_special_files_are_refused(store, tmp_path):
 # --- collecting -------------------------------------------------------------------------------------
 
 
-def test_the_grace_period_begins_when_it_was_last_put(store, clock):
+def test_the_grace_period_begins_when_it_was_last_put(store, clock, keyring):
     kept, old, renewed = (store.put(name) for name in (b"kept", b"old", b"renewed"))
     clock.now_ms += 50_000
     store.put(b"renewed")
     clock.now_ms += 50_000
-    assert store.collect([kept], grace_s=60) == len(b"old")
+    assert store.collect([kept], grace_s=60) == len(keyring.seal("", b"old"))
     assert [store.contains(blob_id) for blob_id in (kept, old, renewed)] == [True, False, True]
 
 

@@ -6,6 +6,7 @@ from bakeoff.core.erasure import PersonKey
 from bakeoff.core.errors import ConflictError
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.stores.blobs import open_blobs
+from bakeoff.stores.encryption import Keyring, new_key
 from bakeoff.stores.events import open_events
 from bakeoff.stores.records import open_records
 from bakeoff.testing.clock import FakeClock
@@ -19,12 +20,19 @@ def prediction(number, text="others"):
     )
 
 
+@pytest.fixture(params=["plain", "encrypted"])
+def keyring(request):
+    keys = new_key()
+    return Keyring() if request.param == "plain" else Keyring(lambda: keys, required=True)
+
+
 @pytest.fixture
-def log(tmp_path):
+def log(tmp_path, keyring):
     """A log of two archives, a sealed segment and an open one; each has an event of the person."""
 
     def opened():
-        return open_events("file://events", folder=tmp_path, clock=FakeClock(), segment_bytes=400)
+        clock = FakeClock()
+        return open_events("file://events", folder=tmp_path, clock=clock, segment_bytes=400, keyring=keyring)
 
     log = opened()
     for number in range(12):

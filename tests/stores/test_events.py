@@ -13,6 +13,7 @@ import pytest
 from bakeoff.core.errors import CorruptError, StoreError, UsageError
 from bakeoff.core.events import FailureEvent, FeedbackEvent, PredictionEvent
 from bakeoff.stores import archive, segments, writer
+from bakeoff.stores.encryption import Keyring, new_key
 from bakeoff.stores.events import open_events
 from bakeoff.stores.marks import Mark
 from bakeoff.testing.clock import FakeClock
@@ -24,22 +25,38 @@ OPEN = """
     from bakeoff.stores.events import open_events
     from bakeoff.core.errors import StoreError
     from bakeoff.core.events import FeedbackEvent
-    log = open_events("file://events", folder=Path("."), clock=lambda: 1, segment_bytes=SIZE)
+    from bakeoff.stores.encryption import Keyring
+    keyring = Keyring(lambda: KEYS) if (KEYS := os.environ.get("TEST_KEYS")) else None
+    log = open_events("file://events", folder=Path("."), clock=lambda: 1, segment_bytes=SIZE, keyring=keyring)
 """
+
+
+THREE_FRAMES = 330
+"""Of one short event each, where they are not encrypted."""
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def keyring(request, monkeypatch):
+    """Whether the log is encrypted, in children too."""
+    if request.param == "plain":
+        return Keyring()
+    keys = new_key()
+    monkeypatch.setenv("TEST_KEYS", keys)
+    return Keyring(lambda: keys, required=True)
 
 
 class TestFiles(EventLogConformance):
     @pytest.fixture
-    def log(self, tmp_path, clock):
-        log = open_events("file://.bakeoff/events", folder=tmp_path, clock=clock)
+    def log(self, tmp_path, clock, keyring):
+        log = open_events("file://.bakeoff/events", folder=tmp_path, clock=clock, keyring=keyring)
         yield log
         log.close()
 
 
 class TestSmallSegments(EventLogConformance):
     @pytest.fixture
-    def log(self, tmp_path, clock):
-        log = open_events("file://events", folder=tmp_path, clock=clock, segment_bytes=2000)
+    def log(self, tmp_path, clock, keyring):
+        log = open_events("file://events", folder=tmp_path, clock=clock, segment_bytes=2000, keyring=keyring)
         yield log
         log.close()
 
@@ -50,12 +67,17 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def opened(tmp_path):
+def opened(tmp_path, keyring):
     """Opens the log again and again; all are closed at the end."""
     logs = []
 
     def opened(segment_bytes=64 << 20):
-        logs.append(open_events("file://events", folder=tmp_path, clock=FakeClock(), segment_bytes=segment_bytes))
+        clock = FakeClock()
+        if keyring and segment_bytes == THREE_FRAMES:
+            segment_bytes += 3 * (len(keyring.seal("", b"")) - 2)
+        logs.append(
+            open_events("file://events", folder=tmp_path, clock=clock, segment_bytes=segment_bytes, keyring=keyring)
+        )
         return logs[-1]
 
     yield opened
@@ -139,7 +161,7 @@ def test_a_tail_of_garbage_is_cut(opened, root, tail):
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_a_flipped_bit_in_the_middle_is_seen(opened, root, sealed):
-    fill(opened, 4 if sealed else 3, segment_bytes=330 if sealed else 1000)
+    fill(opened, 4 if sealed else 3, segment_bytes=THREE_FRAMES if sealed else 1000)
     (path,) = root.glob("*.log") if sealed else root.glob("*.open")
     whole = path.read_bytes()
     frame = len(whole) // 3
@@ -154,7 +176,7 @@ def test_a_flipped_bit_in_the_middle_is_seen(opened, root, sealed):
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_a_segment_cut_below_what_was_promised_is_named_and_kept_as_it_is(opened, root, sealed, caplog):
-    fill(opened, 4 if sealed else 3, segment_bytes=330 if sealed else 1000)
+    fill(opened, 4 if sealed else 3, segment_bytes=THREE_FRAMES if sealed else 1000)
     (path,) = root.glob("*.log") if sealed else root.glob("*.open")
     whole = path.read_bytes()
     frame = len(whole) // 3
@@ -169,7 +191,7 @@ def test_a_segment_cut_below_what_was_promised_is_named_and_kept_as_it_is(opened
 
 
 def test_a_segment_that_is_gone_is_named(opened, root):
-    fill(opened, 4, segment_bytes=330)
+    fill(opened, 4, segment_bytes=THREE_FRAMES)
     (path,) = root.glob("*.log")
     path.unlink()
     with pytest.raises(CorruptError, match=r"0000000000000001\.\* are gone, up to number 3"):
@@ -235,7 +257,7 @@ def test_a_repair_keeps_what_is_good_and_says_what_is_lost(opened, root, name, h
 
 
 def test_numbers_go_on_when_the_counter_is_lost_and_all_is_archived(opened, root):
-    fill(opened, 12, segment_bytes=330)
+    fill(opened, 12, segment_bytes=THREE_FRAMES)
     for path in root.glob("*.open"):
         path.rename(path.with_suffix(".log"))
     opened().compact()
@@ -263,7 +285,9 @@ def archived_anew(root: Path) -> Path:
         if path.suffix == ".parquet":
             rows = pl.read_parquet(path).iter_rows()
             items = [segments.StoredEvent(kind, time_ms, payload.encode()) for _, kind, time_ms, payload in rows]
-            (target / path.name).with_suffix(".log").write_bytes(segments.encode(items, int(path.stem)))
+            (target / path.name).with_suffix(".log").write_bytes(
+                segments.encode(items, int(path.stem), path.stem, Keyring())
+            )
         elif path.suffix in {".open", ".log"}:
             shutil.copy(path, (target / path.name).with_suffix(".log"))
     log = open_events(target.as_uri(), folder=root, clock=FakeClock())
@@ -320,7 +344,7 @@ def test_without_marks_the_last_number_given_tells_of_lost_events(tmp_path):
 
 
 def test_a_sealed_segment_may_not_end_early(opened, root):
-    fill(opened, 4, segment_bytes=330)
+    fill(opened, 4, segment_bytes=THREE_FRAMES)
     (path,) = root.glob("*.log")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CorruptError, match=path.name):
@@ -415,7 +439,7 @@ def test_a_cursor_holds_for_every_writer_and_after_a_restart(opened):
     assert len(cursor) < 200  # a place for each writer and what stands between, not for each segment
 
 
-def test_what_was_numbered_earlier_and_written_later_is_read_on(opened, root):
+def test_what_was_numbered_earlier_and_written_later_is_read_on(opened, root, keyring):
     one, two = opened(), opened()
     one.append([event(0)])
     two.append([event(1)])
@@ -427,7 +451,7 @@ def test_what_was_numbered_earlier_and_written_later_is_read_on(opened, root):
     on = opened().read(FeedbackEvent, after=reading.cursor)
     assert [int(each.id) for each in on] == [2]
     with path.open("ab") as file:
-        file.write(segments.encode([low], 3 - 1))
+        file.write(segments.encode([low], 3 - 1, path.stem, keyring))
     assert [int(each.id) for each in opened().read(FeedbackEvent, after=on.cursor)] == [7]
 
 
@@ -452,7 +476,7 @@ def test_a_new_log_goes_on_in_the_old_segment(opened, root):
     assert numbers(opened()) == [1, 2, 3, 4, 5, 6]
 
 
-def test_compaction_moves_sealed_segments(opened, root):
+def test_compaction_moves_sealed_segments(opened, root, keyring):
     fill(opened, 20, segment_bytes=1000)
     sealed = suffixes(root).count(".log")
     before = list(opened().read(FeedbackEvent))
@@ -461,7 +485,7 @@ def test_compaction_moves_sealed_segments(opened, root):
     assert suffixes(root).count(".parquet") == sealed > 1
     assert ".log" not in suffixes(root)
     assert list(opened().read(FeedbackEvent)) == before
-    table = pl.read_parquet(root / "*.parquet").sort("seq")
+    table = pl.concat([archive.table(path, keyring) for path in root.glob("*.parquet")]).sort("seq")
     assert table.schema["time_ms"] == pl.Int64
     assert table.schema["latency_ms"] == pl.Float64
     assert table["id"].to_list() == [str(index) for index in range(moved)]
@@ -486,9 +510,9 @@ def test_a_lookup_reads_the_archives_that_have_the_id_alone(opened, root, monkey
     log, read = opened(), []
     events = archive.events
 
-    def counted(path, wanted, **where):
+    def counted(path, wanted, keyring, **where):
         read.append(path.name)
-        return events(path, wanted, **where)
+        return events(path, wanted, keyring, **where)
 
     monkeypatch.setattr(archive, "events", counted)
     assert [int(each.id) for each in log.get(FeedbackEvent, ["3"])] == [3]
@@ -534,7 +558,7 @@ def test_a_crash_before_parquet_is_whole_leaves_the_segment(opened, root, monkey
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(archive.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(StoreError, match="free space"):
             opened().compact()
     assert {path.suffix for path in root.iterdir() if path.stem.isdigit()} == {".log", ".mark", ".open"}

@@ -9,6 +9,7 @@ import pytest
 
 from bakeoff.core.errors import CorruptError, NotFoundError, StoreError, UsageError
 from bakeoff.core.events import Cursor, PredictionEvent
+from bakeoff.stores.encryption import Keyring, new_key
 from bakeoff.stores.patience import LostError, Patience
 from bakeoff.stores.records import open_records
 from bakeoff.stores.s3_blobs import S3Objects, open_blobs
@@ -20,16 +21,22 @@ from bakeoff.testing.events import EventLogConformance, prediction
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(params=["plain", "encrypted"])
+def keyring(request):
+    keys = new_key()
+    return Keyring() if request.param == "plain" else Keyring(lambda: keys, required=True)
+
+
 class TestS3(BlobStoreConformance):
     @pytest.fixture
-    def store(self, bucket):
-        return open_blobs(f"{bucket}/some/where", folder=Path("/nowhere"), clock=FakeClock())
+    def store(self, bucket, keyring):
+        return open_blobs(f"{bucket}/some/where", folder=Path("/nowhere"), clock=FakeClock(), keyring=keyring)
 
 
 class TestPostgresqlEvents(EventLogConformance):
     @pytest.fixture
-    def log(self, empty_postgresql, clock, tmp_path):
-        with closing(open_events(empty_postgresql, folder=tmp_path, clock=clock)) as log:
+    def log(self, empty_postgresql, clock, tmp_path, keyring):
+        with closing(open_events(empty_postgresql, folder=tmp_path, clock=clock, keyring=keyring)) as log:
             yield log
 
 

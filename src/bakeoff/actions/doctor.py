@@ -93,6 +93,7 @@ def examine(project: "Project", candidates: Callable[[], Iterable[str]]) -> Diag
     checks = [*examine_installation().checks, disk]
     checks.append(_tried("candidates", lambda: ", ".join(candidates())))
     checks.append(_tried("records", lambda: f"{len(project.runs())} runs in {project.config.store.records}"))
+    checks.append(_tried("encryption", lambda: _encryption(project)))
     checks.append(_tried("blobs", lambda: _blobs(project)))
     checks.append(_tried("events", lambda: _events(project)))
     return Diagnosis(checks=tuple(checks))
@@ -173,6 +174,15 @@ def _modules(name: str) -> list[str]:
     likely = sorted(top for top in tops if top.isidentifier() and not top.startswith("_"))
     wanted = re.sub(r"[-_.]+", "_", name).lower()
     return ([top for top in likely if top.lower() == wanted] or likely)[:1]
+
+
+def _encryption(project: "Project") -> str:
+    keyring = project.keyring
+    if not keyring:
+        return "blobs and events are not encrypted"
+    newest, *others = keyring.ids()
+    older = f", and reads {len(others)} older" if others else ""
+    return f"blobs and events are encrypted with key {newest}{older}, of {keyring.source}"
 
 
 def _blobs(project: "Project") -> str:

@@ -49,6 +49,8 @@ def needs_of_settings(config: Config) -> Iterator[SettingNeed]:
         yield SettingNeed("events on PostgreSQL", "postgres", "psycopg")
     if _scheme(store.blobs) == "s3":
         yield SettingNeed("blobs on S3", "s3", "obstore")
+    if store.encryption is not None:
+        yield SettingNeed("[store.encryption]", "tls", "cryptography")
     if config.compute.backend.partition(":")[0] == "ray":
         yield SettingNeed("[compute] backend", "ray", "ray")
 

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from bakeoff.actions.erased_content import erased, holds
 from bakeoff.core.erasure import ErasingEvents, ErasingRecords, PersonKey, RewritableBlobs, Rewritten
 from bakeoff.core.errors import UsageError
+from bakeoff.core.events import KINDS
+from bakeoff.core.hashing import digest
 from bakeoff.core.queries import Query, every
 from bakeoff.core.records import RunChange, VersionChange
 from bakeoff.core.refs import blobs_of
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from bakeoff.core.protocols import BlobStore, Clock, EventLog, RecordStore
     from bakeoff.core.records import Version
 
-__all__ = ["Forgotten", "LearnedModel", "forget", "places"]
+__all__ = ["Forgotten", "LearnedModel", "forget", "holding", "places"]
 
 P = TypeVar("P")
 MADE_AGAIN = frozenset({"cache", "work"})
@@ -84,8 +88,11 @@ def forget(
     state: Path,
     clock: "Clock",
     models: bool,
+    encrypted: bool = False,
 ) -> Forgotten:
     """Erase a person; with `models`, also versions whose files hold the key, unless they are live.
+
+    Of stores that are `encrypted`, what a repair put aside goes as a whole: nobody can look what it holds.
 
     It may be repeated: what was left by one that was stopped is erased by the next.
 
@@ -102,7 +109,7 @@ def forget(
     counts = erasing_records.erase(key, rewritten.renamed)
     needed = {each.blob for each in references(records)}
     erasing_blobs.discard({*rewritten.renamed, *(tree for tree in rewritten.trees if tree not in needed)})
-    files = _clear_caches(key, state)
+    files = _clear_caches(key, state, encrypted=encrypted)
     return Forgotten(
         events=erased_events,
         records=counts,
@@ -110,8 +117,31 @@ def forget(
         files=files,
         datasets=tuple(label(each) for each in datasets),
         models=tuple(_with_removed(each, gone) for each in learned),
-        remaining=(*places(key, folder), *(f"blob {each}" for each in sorted(rewritten.left))),
+        remaining=tuple(
+            dict.fromkeys(
+                (
+                    *(holding(blobs, events, key, folder) if encrypted else places(key, folder)),
+                    *(f"blob {each}" for each in sorted(rewritten.left)),
+                )
+            )
+        ),
     )
+
+
+def holding(blobs: "BlobStore", events: "EventLog", key: PersonKey, folder: Path) -> Iterator[str]:
+    """What holds the key in encrypted stores, whose files show nothing, and in the other files of a folder."""
+    yield from places(key, folder)
+    ids = dict[str, None]()
+
+    def look(data: bytes) -> None:
+        if erased(key, data) is not None:
+            ids[digest(data)] = None
+
+    _able(blobs, RewritableBlobs).rewrite(look)
+    yield from (f"blob {blob}" for blob in ids)
+    count = sum(key.in_value(msgspec.to_builtins(event)) for event in events.read(*KINDS))
+    if count:
+        yield f"{count} events of the log"
 
 
 def places(key: PersonKey, folder: Path) -> Iterator[str]:
@@ -179,17 +209,18 @@ def _with_removed(model: LearnedModel, gone: frozenset[str]) -> LearnedModel:
     return LearnedModel(version=model.version, holds=model.holds, live=model.live, removed=model.version in gone)
 
 
-def _clear_caches(key: PersonKey, state: Path) -> int:
+def _clear_caches(key: PersonKey, state: Path, *, encrypted: bool) -> int:
     """Delete files that can be made again, or that nothing reads, where they hold the key; how many."""
     count = 0
     for path in sorted(state.rglob("*")):
         inside = path.relative_to(state).parts
-        spare = inside[0] in MADE_AGAIN or SAFE_TO_LOSE & {*inside} or path.name.endswith(".backup")
-        if not spare or not path.is_file() or path.is_symlink() or not holds(key, path):
+        aside = bool(SAFE_TO_LOSE & {*inside})
+        spare = inside[0] in MADE_AGAIN or aside or path.name.endswith(".backup")
+        if not spare or not path.is_file() or path.is_symlink() or not ((encrypted and aside) or holds(key, path)):
             continue
         if path.name == "replies.sqlite":
             _forget_replies(key, path)  # they were paid for: those of others stay
-        if holds(key, path):
+        if (encrypted and aside) or holds(key, path):
             path.unlink()
         count += 1
     return count

@@ -87,7 +87,7 @@ def same_places(own: StoreConfig, other: StoreConfig, folder: Path) -> list[str]
     """Which stores of both are one, however their URLs are written: copied onto itself, one would lose what is new."""
     return [
         name
-        for name in StoreConfig.model_fields
+        for name in ("records", "blobs", "events")
         if _place(getattr(own, name), folder) == _place(getattr(other, name), folder)
     ]
 

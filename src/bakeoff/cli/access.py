@@ -24,7 +24,7 @@ Id = Annotated[str, typer.Argument(metavar="TOKEN", help="Its id or its name.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the groups `tokens`, `audit` and `certs` to the app."""
+    """Add the groups around security to the app."""
     groups = {
         "tokens": (
             "Tokens for callers of servers; [auth] required = true asks for them.\n\nFor example: bakeoff tokens list",
@@ -37,6 +37,10 @@ def add_to(app: typer.Typer) -> None:
         "people": (
             "Accounts of people who sign in to pages.\n\nFor example: bakeoff people add ada --role viewer",
             PEOPLE,
+        ),
+        "keys": (
+            "Keys that blobs and events are encrypted with ([store.encryption]).\n\nFor example: bakeoff keys list",
+            KEYS,
         ),
         "certs": ("Certificates for TLS (dev: a local authority, to try it).\n\nFor example: bakeoff certs dev", CERTS),
     }
@@ -272,7 +276,7 @@ def forget(
     models: Annotated[
         bool, typer.Option("--models", help="Remove models whose files hold the key, unless an endpoint serves them.")
     ] = False,
-    look: Annotated[bool, typer.Option("--look", help="Erase nothing: list the files that hold the key.")] = False,
+    look: Annotated[bool, typer.Option("--look", help="Erase nothing: list what holds the key.")] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -280,12 +284,9 @@ def forget(
 
     For example: bakeoff forget ada@example.org
     """
-    from bakeoff.actions.forget import places
-    from bakeoff.core.erasure import PersonKey
-
     with open_project(folder) as project:
         if look:
-            remaining = tuple(places(PersonKey(key), project.folder))
+            remaining = tuple(project.holding(key))
             result = None
         else:
             result = project.forget(key, models=models)
@@ -391,6 +392,86 @@ def remove_person(
         typer.echo(f"{account.name} may not sign in any more")
 
 
+def create_key(
+    *,
+    show: Annotated[
+        bool, typer.Option("--show", help="Write no file: print a new key, for a variable or a secret store.")
+    ] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Make a first key, in the key_file of [store.encryption]. Keep a copy: without it nothing can be read.
+
+    For example: bakeoff keys create
+    """
+    if show:
+        from bakeoff.stores.encryption import new_key
+
+        key = new_key()
+        emit({"key": key}) if as_json else typer.echo(key)
+        return
+    with open_project(folder) as project:
+        key_id = project.create_key()
+    emit({"id": key_id}) if as_json else typer.echo(f"key {key_id} is made; keep a copy of its file")
+
+
+def list_keys(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """The ids of the keys, the newest first; that one is written with.
+
+    For example: bakeoff keys list
+    """
+    with open_project(folder) as project:
+        ids, source = project.keyring.ids(), project.keyring.source
+    if as_json:
+        emit({"keys": ids, "source": source if ids else None})
+    elif ids:
+        rows = [(key_id, "writes and reads" if at == 0 else "reads") for at, key_id in enumerate(ids)]
+        typer.echo(table(("id", "what it does"), rows))
+        typer.echo(f"of {source}", err=True)
+    else:
+        typer.echo("blobs and events are not encrypted: name a key in [store.encryption]")
+
+
+def rotate_key(*, folder: Folder = HERE, as_json: AsJson = False) -> None:
+    """Put a new key before the others of the key_file. Nothing is written again; the old ones read what they wrote.
+
+    For example: bakeoff keys rotate
+    """
+    with open_project(folder) as project:
+        key_id = project.rotate_key()
+    if as_json:
+        emit({"id": key_id})
+        return
+    typer.echo(f"key {key_id} is written with from now on; servers take it when they start anew")
+    next_step("keys encrypt", folder)
+
+
+def encrypt(
+    *,
+    look: Annotated[bool, typer.Option("--look", help="Write nothing: count it.")] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Write again what is plain or under an older key, while others work. Then older keys may go, if nothing is left.
+
+    For example: bakeoff keys encrypt
+    """
+    with open_project(folder) as project:
+        result = project.encrypt(look=look)
+    if as_json:
+        emit(asdict(result))
+        return
+    done = "are not under the newest key" if look else "were written again"
+    typer.echo(f"{result.objects} objects of blobs and {result.events} files or rows of events {done}")
+    if result.open:
+        typer.echo(f"{result.open} files of events are being written: do it again when servers have started anew")
+    if result.damaged:
+        typer.echo(f"{result.damaged} damaged objects were left: bakeoff verify names them")
+    if not look and not result.open and not result.damaged:
+        typer.echo("older keys may go, once backups of them are not needed any more")
+
+
+KEYS = {"create": create_key, "list": list_keys, "rotate": rotate_key, "encrypt": encrypt}
 PEOPLE = {"add": add_person, "list": list_people, "remove": remove_person}
 TOKENS = {"create": create, "list": list_tokens, "revoke": revoke}
 AUDIT = {"list": list_audit, "verify": verify, "export": export, "deps": deps}

@@ -43,7 +43,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "fine-tune",
     ),
     "Before a merge": ("check", "ci", "diff", "hook"),
-    "Security": ("tokens", "people", "audit", "certs", "forget"),
+    "Security": ("tokens", "people", "audit", "certs", "keys", "forget"),
     "Care": ("config", "verify", "gc", "move", "import-mlflow", "export-mlflow"),
     "For programs": ("mcp", "completion", "schema"),
 }

@@ -55,7 +55,7 @@ def stores(
     config = load(folder).config if is_project else None
     stated = (config.store if config else StoreConfig()).model_copy(update=dict(given or {}))
     auth, tls = (config.auth, config.tls) if config else (AuthConfig(), TlsConfig())
-    records, blobs = wiring.open_stores(folder.resolve(), stated.records, stated.blobs, clock or wiring.now_ms)
+    records, blobs = wiring.open_stores(folder.resolve(), stated, clock or wiring.now_ms)
     try:
         yield Stores(records=records, blobs=blobs, folder=folder.resolve(), auth=auth, tls=tls, config=config)
     finally:

@@ -52,6 +52,14 @@ def problems(config: Config, file: str) -> Iterator[Problem]:
     yield from _split_problems(config, problem)
     yield from _upstream_problems(config, problem)
     yield from _alert_problems(config, problem)
+    yield from _encryption_problems(config, problem)
+
+
+def _encryption_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+    encryption = config.store.encryption
+    named = [name for name in ("key_file", "key_env", "key_command") if getattr(encryption, name, None)]
+    if encryption is not None and len(named) != 1:
+        yield problem("store.encryption", "one of key_file, key_env and key_command", ", ".join(named) or "none")
 
 
 def _alert_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ __all__ = [
     "CostConfig",
     "DataConfig",
     "DecideConfig",
+    "EncryptionConfig",
     "EndpointConfig",
     "FeedbackConfig",
     "Gate",
@@ -764,12 +765,28 @@ class ReviewConfig(_Section):
     lease_minutes: float = Field(default=15.0, gt=0, le=10_080)
 
 
+class EncryptionConfig(_Section):
+    """`[store.encryption]`: blobs and events are encrypted with a key that stands elsewhere, named by one of these.
+
+    `key_file`: a file, relative to the project and outside of `.bakeoff`. `key_env`: an environment variable.
+    `key_command`: a program with its arguments, that prints it (of a key management service). Each holds keys of 32
+    bytes in base64 or hexadecimal, one a line, the newest first ("bakeoff keys create | rotate"): with that one is
+    written, with all is read. `required`: what is not encrypted is refused; else it is read as before.
+    """
+
+    key_file: str | None = None
+    key_env: str | None = None
+    key_command: Names = ()
+    required: bool = False
+
+
 class StoreConfig(_Section):
     """`[store]`: URLs of records and blobs, and the folder of events; relative paths start at the project."""
 
     records: str = "sqlite:///.bakeoff/records.db"
     blobs: str = "file://.bakeoff/blobs"
     events: str = "file://.bakeoff/events"
+    encryption: EncryptionConfig | None = None
 
 
 class ModelPrices(_Section):

@@ -11,7 +11,8 @@
     ├── ConflictError     (RuntimeError)     somebody else changed or holds it
     ├── CandidateError    (RuntimeError)     a candidate cannot be fitted or used
     ├── StoreError        (OSError)          storage failed or lacks room
-    │   └── CorruptError                     stored bytes do not match their checksum
+    │   ├── CorruptError                     stored bytes do not match their checksum
+    │   └── MissingKeyError                  stored bytes are encrypted with a key that is not here
     ├── MissingExtraError (ImportError)      an optional dependency is not installed
     ├── SecurityError     (PermissionError)  refused: unsafe path, archive or bind
     └── GateError         (RuntimeError)     a gate failed; exit code 3
@@ -33,6 +34,7 @@ __all__ = [
     "DataError",
     "GateError",
     "MissingExtraError",
+    "MissingKeyError",
     "NotFoundError",
     "OptionError",
     "Problem",
@@ -141,6 +143,10 @@ class StoreError(BakeoffError, OSError):
 
 class CorruptError(StoreError):
     """Stored bytes do not match their checksum."""
+
+
+class MissingKeyError(StoreError):
+    """Stored bytes are encrypted with a key that is not here."""
 
 
 class MissingExtraError(BakeoffError, ImportError):

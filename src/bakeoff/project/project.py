@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.config.duration import budget_seconds
 from bakeoff.config.file import Loaded, Value, load, load_store
-from bakeoff.config.sections import Config, ServedConfig
+from bakeoff.config.sections import Config, EncryptionConfig, ServedConfig
 from bakeoff.core.errors import DataError, NotFoundError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.families import load_family
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.retrain import LoopTurn
     from bakeoff.monitor.signals import MonitorReport
     from bakeoff.project.cycles import ProjectCycles
+    from bakeoff.project.encryption_keys import Encrypted
     from bakeoff.project.endpoints import ProjectEndpoints
     from bakeoff.project.estimator import Estimator
     from bakeoff.project.files import BatchResult
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from bakeoff.serve.gateway.gateway import Gateway
     from bakeoff.serve.plane import DataPlane
     from bakeoff.serve.runtime import Answer
+    from bakeoff.stores.encryption import Keyring
 
 __all__ = ["Project"]
 
@@ -279,7 +281,7 @@ class Project:
             >>> project.blobs.contains(project.models()[0].content)
             True
         """
-        return self._store("blobs", lambda: wiring.open_blobs(self.loaded, self._clock))
+        return self._store("blobs", lambda: wiring.open_blobs(self.loaded, self._clock, self.keyring))
 
     @property
     def events(self) -> EventLog:
@@ -290,7 +292,17 @@ class Project:
             >>> project.events.scan(PredictionEvent).collect().height
             0
         """
-        return self._store("events", lambda: wiring.open_events(self.loaded, self._clock))
+        return self._store("events", lambda: wiring.open_events(self.loaded, self._clock, self.keyring))
+
+    @property
+    def keyring(self) -> "Keyring":
+        """The keys that blobs and events are encrypted with; false where they are not.
+
+        Example:
+            >>> bool(project.keyring)
+            False
+        """
+        return self._store("keyring", lambda: wiring.open_keyring(self.config.store, self.folder))
 
     def _store(self, name: str, opened: "Callable[[], S]") -> "S":
         """What is opened once, by whichever thread needs it first; and anew in a forked process."""
@@ -635,10 +647,92 @@ class Project:
                 state=state,
                 clock=self._clock,
                 models=models,
+                encrypted=bool(self.keyring),
             )
             self._back_up()
             counts: dict[str, Json] = {"events": result.events, "blobs": result.blobs, "records": dict(result.records)}
             self._note("person forgotten", "a person", {**counts, "remaining": len(result.remaining)})
+        return result
+
+    def holding(self, key: str) -> list[str]:
+        """What holds a person's key: files of the project, and blobs and events where these are encrypted.
+
+        Example:
+            >>> project.holding("nobody@example.org")
+            []
+        """
+        from bakeoff.actions.forget import holding, places
+        from bakeoff.core.erasure import PersonKey
+
+        person = PersonKey(key)
+        if not self.keyring:
+            return list(places(person, self.folder))
+        return list(holding(self.blobs, self.events, person, self.folder))
+
+    def create_key(self) -> str:
+        """Write a first key into `key_file` of `[store.encryption]`; its id.
+
+        Raises:
+            UsageError: keys come from elsewhere, or there is one.
+
+        Example:
+            >>> project.create_key()
+            Traceback (most recent call last):
+            bakeoff.core.errors.UsageError: expected [store.encryption] with a key_file, found none
+        """
+        from bakeoff.project.encryption_keys import create_file
+
+        create_file(self._encryption(), self.folder)
+        return self._new_key("encryption key created")
+
+    def rotate_key(self) -> str:
+        """Put a new key before those of `key_file`: what is written from now on is encrypted with it; its id.
+
+        A server takes it when it starts anew. The old ones read what they wrote, until `encrypt` wrote it again.
+
+        Raises:
+            UsageError: keys come from elsewhere, or cannot be read.
+
+        Example:
+            >>> project.rotate_key()
+            Traceback (most recent call last):
+            bakeoff.core.errors.UsageError: expected [store.encryption] with a key_file, found none
+        """
+        from bakeoff.project.encryption_keys import rotate_file
+
+        rotate_file(self._encryption(), self.folder)
+        return self._new_key("encryption key rotated")
+
+    def _encryption(self) -> "EncryptionConfig":
+        if self.config.store.encryption is None:
+            raise UsageError("expected [store.encryption] with a key_file, found none")
+        return self.config.store.encryption
+
+    def _new_key(self, action: str) -> str:
+        self.close()  # stores are opened anew, with the keys as they are now
+        newest = self.keyring.ids()[0]
+        self._note(action, "encryption keys", {"key": newest})
+        return newest
+
+    def encrypt(self, *, look: bool = False) -> "Encrypted":
+        """Write again the blobs and events that are not under the newest key; others may use the project meanwhile.
+
+        Args:
+            look: only count them.
+
+        Raises:
+            UsageError: nothing is to be encrypted. MissingKeyError: a key is not here; nothing is lost.
+
+        Example:
+            >>> project.encrypt()
+            Traceback (most recent call last):
+            bakeoff.core.errors.UsageError: expected keys in [store.encryption], received none: name where they are, ...
+        """
+        from bakeoff.project.encryption_keys import encrypt
+
+        result = encrypt(self, look=look)
+        if not look:
+            self._note("stores encrypted", "stores", {"objects": result.objects, "events": result.events})
         return result
 
     def move(self, config: str | Path, *, again: bool = False) -> "Move":

@@ -446,7 +446,8 @@ class ProjectSnapshots:
 
     def _remote(self, remote: str) -> Blobs:
         folder = self._remote_folder(remote)
-        return open_blobs(f"file://{folder / 'blobs'}", folder=folder, clock=self._clock)
+        keyring = self._project.keyring
+        return open_blobs(f"file://{folder / 'blobs'}", folder=folder, clock=self._clock, keyring=keyring)
 
     def _here(self, which: str) -> Path | None:
         """The file or folder of that name, unless a snapshot's version is called so."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -37,16 +38,17 @@ if TYPE_CHECKING:
     from bakeoff.security.certificates import Tls
     from bakeoff.security.openid import OpenId
     from bakeoff.security.tokens import AccessTokens
+    from bakeoff.stores.encryption import Keyring
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
 __all__ += ["authenticator", "certificate", "open_audited", "open_sessions", "open_tokens", "people", "provider"]
-__all__ += ["now_ms", "open_records", "open_stores", "opened_stores", "others", "sqlite_file"]
+__all__ += ["now_ms", "open_keyring", "open_records", "open_stores", "opened_stores", "others", "sqlite_file"]
 
 PREPARED = "prepared"
 
 
 class _Opener(Protocol):
-    def __call__(self, url: str, *, folder: Path, clock: Clock) -> Any: ...
+    def __call__(self, url: str, *, folder: Path, clock: Clock, **keyring: "Keyring") -> Any: ...
 
 
 def new_id() -> str:
@@ -67,14 +69,25 @@ def open_audited(loaded: Loaded, clock: Clock) -> RecordStore:
     return audited(open_records(loaded, clock), clock, who=current_user())
 
 
-def open_blobs(loaded: Loaded, clock: Clock) -> BlobStore:
+def open_blobs(loaded: Loaded, clock: Clock, keyring: "Keyring") -> BlobStore:
     """The project's blobs."""
-    return _open("blobs", loaded.config.store.blobs, loaded.folder, clock)
+    return _open("blobs", loaded.config.store.blobs, loaded.folder, clock, keyring)
 
 
-def open_events(loaded: Loaded, clock: Clock) -> EventLog:
+def open_events(loaded: Loaded, clock: Clock, keyring: "Keyring") -> EventLog:
     """The project's event log."""
-    return _open("events", loaded.config.store.events, loaded.folder, clock)
+    return _open("events", loaded.config.store.events, loaded.folder, clock, keyring)
+
+
+def open_keyring(store: StoreConfig, folder: Path) -> "Keyring":
+    """The keys of blobs and events; without any, they are not encrypted.
+
+    Raises:
+        UsageError: their source cannot be read, or holds none.
+    """
+    from bakeoff.project.encryption_keys import keyring
+
+    return keyring(store.encryption, folder)
 
 
 def now_ms() -> int:
@@ -144,9 +157,10 @@ def certificate(config: TlsConfig, folder: Path) -> "Tls | None":
     return Tls(certificate=folder / config.certificate, key=folder / config.key, client_authority=authority or None)
 
 
-def open_stores(folder: Path, records: str, blobs: str, clock: Clock) -> tuple[RecordStore, BlobStore]:
-    """Records and blobs at URLs, of no project."""
-    return _open("records", records, folder, clock), _open("blobs", blobs, folder, clock)
+def open_stores(folder: Path, store: StoreConfig, clock: Clock) -> tuple[RecordStore, BlobStore]:
+    """Records and blobs that a `[store]` names, of no project."""
+    blobs = _open("blobs", store.blobs, folder, clock, open_keyring(store, folder))
+    return _open("records", store.records, folder, clock), blobs
 
 
 @contextmanager
@@ -154,11 +168,12 @@ def opened_stores(folder: Path, store: StoreConfig, clock: Clock) -> "Generator[
     """All stores that a `[store]` names, of no project yet."""
     from bakeoff.actions.move import Opened
 
+    keyring = open_keyring(store, folder)
     records = _open("records", store.records, folder, clock)
     with closing(records):
-        events = _open("events", store.events, folder, clock)
+        events = _open("events", store.events, folder, clock, keyring)
         with closing(events):
-            yield Opened(records=records, blobs=_open("blobs", store.blobs, folder, clock), events=events)
+            yield Opened(records=records, blobs=_open("blobs", store.blobs, folder, clock, keyring), events=events)
 
 
 def sqlite_file(loaded: Loaded) -> Path | None:
@@ -168,10 +183,17 @@ def sqlite_file(loaded: Loaded) -> Path | None:
     return sqlite_path(loaded.config.store.records, loaded.folder)
 
 
-def _open(what: str, url: str, folder: Path, clock: Clock) -> Any:
+def _open(what: str, url: str, folder: Path, clock: Clock, keyring: "Keyring | None" = None) -> Any:
     scheme = url.partition(":")[0].partition("+")[0]
     opener: _Opener = plugins.load("bakeoff.stores", f"{what}+{scheme}")
-    return opener(url, folder=folder, clock=clock)
+    if not keyring:
+        return opener(url, folder=folder, clock=clock)
+    if "keyring" not in signature(opener).parameters:
+        raise UsageError(
+            f"expected {what} that can be encrypted ([store.encryption]), received those at {scheme!r}, which cannot: "
+            "name others, or leave encryption to them"
+        )
+    return opener(url, folder=folder, clock=clock, keyring=keyring)
 
 
 def compute(config: Config, blobs: BlobStore, *, work: Path, cache: Path, jobs: int) -> Compute:

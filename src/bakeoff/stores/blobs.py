@@ -29,6 +29,8 @@ from bakeoff.core.erasure import Rewritten
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock, FileTree
+from bakeoff.stores.encrypted_objects import EncryptedObjects
+from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import file_url, storage, temporary, whole_write
 from bakeoff.stores.folder_files import folder_files, link_inside, require_unchanged
 from bakeoff.stores.objects import KINDS, Kind, Objects, Put, StoredObjects
@@ -42,13 +44,13 @@ LISTED: tuple[Kind, Kind] = ("lists", "trees")
 """Kinds of objects that name others."""
 
 
-def open_blobs(url: str, *, folder: Path, clock: Clock) -> "Blobs":
-    """Open the blobs at `file://PATH` (relative to `folder`); made by the first put.
+def open_blobs(url: str, *, folder: Path, clock: Clock, keyring: Keyring | None = None) -> "Blobs":
+    """Open the blobs at `file://PATH` (relative to `folder`), encrypted if there is a keyring; made by the first put.
 
     Raises:
         UsageError: another kind of URL.
     """
-    return Blobs(Objects(file_url(url, folder), clock))
+    return Blobs(EncryptedObjects(Objects(file_url(url, folder), clock), keyring or Keyring(), spare=True))
 
 
 class Blobs:
@@ -274,6 +276,21 @@ class Blobs:
             doomed |= chunks - {chunk for name in others for chunk, _ in self._list(name) or ()}
             there = [each for kind in reversed(KINDS) for each in self._named(kind) if each[1] in doomed]
             self._objects.sweep(there, -math.inf)
+
+    # --- encryption -----------------------------------------------------------------------------
+
+    def encrypt(self, *, look: bool = False) -> tuple[int, int]:
+        """Write again what is not under the newest key, or `look` at it: how many objects, and how many are damaged.
+
+        Others may put and read meanwhile, and it may be stopped and begun again.
+
+        Raises:
+            MissingKeyError: the key of an object is not here.
+        """
+        if not isinstance(self._objects, EncryptedObjects):
+            raise UsageError(f"expected blobs that can be encrypted, received those in {self._place}")
+        with storage(f"encrypt the blobs in {self._place}"):
+            return self._objects.encrypt(look=look)
 
     def _blobs(self) -> list[str]:
         """The ids of all blobs: what is a chunk of one alone is none."""

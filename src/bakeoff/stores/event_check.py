@@ -3,17 +3,19 @@
 import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from bakeoff.core.damage import Damage
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.hashing import digest
+from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import durable_folder, durable_write, sync_folder
 from bakeoff.stores.ids import ids_path
 from bakeoff.stores.ids import read as read_ids
 from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.parity import parity, parity_path, restored
-from bakeoff.stores.segments import encode_frame, frames, salvage, stems
+from bakeoff.stores.segments import Frame, encode_frame, frames, items, salvage, stems
 from bakeoff.stores.writer import SEQUENCE_BYTES, as_given, greatest, last_given
 
 __all__ = ["check"]
@@ -23,51 +25,51 @@ MENDED = "made again from its parity, exactly as it was"
 BUSY = "stop what writes to it ('bakeoff serve'), then repair again"
 
 
-def check(root: Path, *, repair: bool) -> Iterator[Damage]:
+def check(root: Path, keyring: Keyring, *, repair: bool) -> Iterator[Damage]:
     """Damaged, cut and lost segments, archives and marks, and a damaged counter of numbers."""
     names = stems(root)
     for stem in names:
-        yield from _check_segment(root, stem, repair=repair)
-    yield from _check_sequence(root, names, repair=repair)
+        yield from _check_segment(root, stem, keyring, repair=repair)
+    yield from _check_sequence(root, names, keyring, repair=repair)
 
 
-def _check_segment(root: Path, stem: str, *, repair: bool) -> Iterator[Damage]:
+def _check_segment(root: Path, stem: str, keyring: Keyring, *, repair: bool) -> Iterator[Damage]:
     path = next((file for suffix in SUFFIXES if (file := root / f"{stem}{suffix}").exists()), None)
     if path is None:
         yield from _gone(root / f"{stem}.log", repair=repair)
         return
     mark = read_mark(path)
     unreadable = mark is None and mark_path(path).exists()
-    yield from _check_beside(path, mark, repair=repair)
-    problem = _problem(path)
+    yield from _check_beside(path, mark, keyring, repair=repair)
+    problem = _problem(path, keyring)
     if problem is not None and repair:
         mended = mark is not None and _mended(path, mark)
         yield (
             Damage(place=str(path), problem=problem, remedy=MENDED, repaired=True)
             if mended
-            else _salvaged(path, mark, problem)
+            else _salvaged(path, mark, problem, keyring)
         )
     elif problem is not None:
         yield Damage(place=str(path), problem=problem)
     elif unreadable:
         if repair:
-            _mark_again(path)
+            _mark_again(path, keyring)
         yield Damage(place=str(mark_path(path)), problem="is damaged; the events beside it are whole", repaired=repair)
     elif mark is None and repair:
-        _mark_again(path)  # a segment of before: from now on its end is known
+        _mark_again(path, keyring)  # a segment of before: from now on its end is known
 
 
-def _check_beside(path: Path, mark: Mark | None, *, repair: bool) -> Iterator[Damage]:
+def _check_beside(path: Path, mark: Mark | None, keyring: Keyring, *, repair: bool) -> Iterator[Damage]:
     """Damage of what mends a whole archive, and of what tells its ids: both are made again."""
-    if path.suffix != ".parquet" or mark is None or mark.digest is None or _problem(path) is not None:
+    if path.suffix != ".parquet" or mark is None or mark.digest is None or _problem(path, keyring) is not None:
         return
     mends, tells = parity_path(path), ids_path(path)
     wrong = [mends] if mends.exists() and mends.read_bytes() != parity(path.read_bytes()) else []
-    wrong += [tells] if tells.exists() and read_ids(path) is None else []
+    wrong += [tells] if tells.exists() and read_ids(path, keyring) is None else []
     if repair and (wrong or not tells.exists()):
         from bakeoff.stores import archive  # polars takes a while to import
 
-        archive.seal(path)
+        archive.seal(path, keyring)
     for file in wrong:
         yield Damage(place=str(file), problem="is damaged; the events beside it are whole", repaired=repair)
 
@@ -91,22 +93,26 @@ def _gone(segment: Path, *, repair: bool) -> Iterator[Damage]:
     )
 
 
-def _problem(path: Path) -> str | None:
-    """What is wrong with a segment or an archive, if anything."""
+def _problem(path: Path, keyring: Keyring) -> str | None:
+    """What is wrong with a segment or an archive, if anything.
+
+    Raises:
+        MissingKeyError: it is encrypted with a key that is not here: whether it is whole is not known.
+    """
     try:
         if path.suffix == ".parquet":
             from bakeoff.stores import archive  # polars takes a while to import
 
-            archive.check(path)
+            archive.check(path, keyring)
         else:
-            for _ in frames(path):
-                pass
+            for frame in frames(path):
+                items(frame, keyring)
     except CorruptError as error:
         return str(error).partition(":")[0]
     return None
 
 
-def _salvaged(path: Path, mark: Mark | None, problem: str) -> Damage:
+def _salvaged(path: Path, mark: Mark | None, problem: str, keyring: Keyring) -> Damage:
     """The good events of a damaged segment in a new one; the damaged file is put aside."""
     locked = os.open(path, os.O_RDWR)
     try:
@@ -114,7 +120,7 @@ def _salvaged(path: Path, mark: Mark | None, problem: str) -> Damage:
     except BlockingIOError:
         return Damage(place=str(path), problem=problem, remedy=BUSY)
     else:
-        good = _good_frames(path)
+        good = _good_frames(path, keyring)
         numbers = {seq for first_seq, count, _ in good for seq in range(first_seq, first_seq + count)}
         last = max([*numbers, mark.last_seq if mark else 0])
         first = min(int(path.stem), *numbers) if numbers else int(path.stem)
@@ -148,18 +154,23 @@ def _mended(path: Path, mark: Mark) -> bool:
     return True
 
 
-def _good_frames(path: Path) -> list[tuple[int, int, bytes]]:
+def _good_frames(path: Path, keyring: Keyring) -> list[tuple[int, int, bytes]]:
     """First number, count and bytes of each frame that can still be read; none of an archive, which is one piece."""
     if path.suffix == ".parquet":
         return []
-    return [(frame.first_seq, frame.count, encode_frame(frame)) for frame in salvage(path)]
+    good: dict[int, Frame] = {}
+    for frame in salvage(path):
+        with suppress(CorruptError):
+            items(frame, keyring)
+            good.setdefault(frame.first_seq, frame)
+    return [(seq, frame.count, encode_frame(frame)) for seq, frame in sorted(good.items())]
 
 
-def _mark_again(path: Path) -> None:
+def _mark_again(path: Path, keyring: Keyring) -> None:
     if path.suffix == ".parquet":
         from bakeoff.stores import archive
 
-        archive.seal(path)
+        archive.seal(path, keyring)
         return
     end, last_seq = 0, 0
     for frame in frames(path):
@@ -177,12 +188,12 @@ def _put_aside(path: Path) -> Path:
     return target
 
 
-def _check_sequence(root: Path, names: list[str], *, repair: bool) -> Iterator[Damage]:
+def _check_sequence(root: Path, names: list[str], keyring: Keyring, *, repair: bool) -> Iterator[Damage]:
     path = root / "sequence"
     if not names:
         return
     data = path.read_bytes()[: SEQUENCE_BYTES + 1] if path.exists() else b""
-    given, last = last_given(data), greatest(root)
+    given, last = last_given(data), greatest(root, keyring)
     if given is None or given < last:
         if repair:
             durable_write(path, [as_given(max(given or 0, last))], staging=root)

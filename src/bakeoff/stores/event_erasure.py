@@ -16,6 +16,7 @@ import polars as pl
 from bakeoff.core.erasure import PersonKey
 from bakeoff.core.errors import ConflictError
 from bakeoff.stores import archive
+from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import durable_write
 from bakeoff.stores.marks import Mark, mark_path
 from bakeoff.stores.segments import StoredEvent, encode, frames, items, stems
@@ -26,7 +27,7 @@ GONE = StoredEvent("erased", 0, b"{}")
 """A kind that no reader asks for."""
 
 
-def erase(root: Path, key: PersonKey) -> int:
+def erase(root: Path, key: PersonKey, keyring: Keyring) -> int:
     """Erase the events that hold the key, and what else is of the same predictions; the number of events.
 
     Raises:
@@ -37,14 +38,14 @@ def erase(root: Path, key: PersonKey) -> int:
     with ExitStack() as stack:
         for path in (root / "compacting", *sorted(root.glob("*.open"))):
             stack.callback(os.close, _locked(path))
-        matching = {seq for seq, event in _events(root) if key.in_value(event)}
-        of_person = (event for seq, event in _events(root) if seq in matching and event.get("row") is not None)
+        matching = {seq for seq, event in _events(root, keyring) if key.in_value(event)}
+        of_person = (event for seq, event in _events(root, keyring) if seq in matching and event.get("row") is not None)
         ids = {event.get("id") for event in of_person} - {None}
         doomed = matching | {
-            seq for seq, event in _events(root) if event.get("id") in ids or event.get("shadow_of") in ids
+            seq for seq, event in _events(root, keyring) if event.get("id") in ids or event.get("shadow_of") in ids
         }
         for path in _files(root):
-            _rewrite(path, doomed)
+            _rewrite(path, doomed, keyring)
     return len(doomed)
 
 
@@ -66,15 +67,15 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (path for suffix in (".parquet", ".log", ".open") if (path := root / f"{stem}{suffix}").exists())
 
 
-def _events(root: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _events(root: Path, keyring: Keyring) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number and fields of all events, as they are stored."""
     for path in _files(root):
         if path.suffix == ".parquet":
-            for row in pl.read_parquet(path, glob=False).iter_rows(named=True):
+            for row in archive.table(path, keyring).iter_rows(named=True):
                 yield row["seq"], _decoded(row.pop("payload", None)) | row
             continue
         for frame in frames(path):
-            for seq, item in enumerate(items(frame), frame.first_seq):
+            for seq, item in enumerate(items(frame, keyring), frame.first_seq):
                 yield seq, _decoded(item.payload)
 
 
@@ -88,15 +89,16 @@ def _decoded(payload: bytes | str | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"value": value}
 
 
-def _rewrite(path: Path, doomed: set[int]) -> None:
+def _rewrite(path: Path, doomed: set[int], keyring: Keyring) -> None:
     if path.suffix == ".parquet":
-        _rewrite_archive(path, doomed)
+        _rewrite_archive(path, doomed, keyring)
         return
     pieces, last_seq, changed = list[bytes](), 0, False
     for frame in frames(path):
-        numbered = list(enumerate(items(frame), frame.first_seq))
+        numbered = list(enumerate(items(frame, keyring), frame.first_seq))
         changed |= any(seq in doomed for seq, _ in numbered)
-        pieces.append(encode([GONE if seq in doomed else item for seq, item in numbered], frame.first_seq))
+        left = [GONE if seq in doomed else item for seq, item in numbered]
+        pieces.append(encode(left, frame.first_seq, path.stem, keyring))
         last_seq = frame.first_seq + frame.count - 1
     if changed:
         durable_write(path, pieces, staging=path.parent)
@@ -104,8 +106,8 @@ def _rewrite(path: Path, doomed: set[int]) -> None:
         durable_write(mark_path(path), [mark.encode()], staging=path.parent)
 
 
-def _rewrite_archive(path: Path, doomed: set[int]) -> None:
-    table = pl.read_parquet(path, glob=False)
+def _rewrite_archive(path: Path, doomed: set[int], keyring: Keyring) -> None:
+    table = archive.table(path, keyring)
     gone = table["seq"].is_in(list(doomed))
     if not gone.any():
         return
@@ -115,10 +117,4 @@ def _rewrite_archive(path: Path, doomed: set[int]) -> None:
         for name, dtype in table.schema.items()
         if name != "seq"
     )
-    unfinished = path.with_name(f".tmp-{path.name}")
-    table.write_parquet(unfinished, compression="zstd", row_group_size=archive.ROWS)
-    durable_write(path, [unfinished.read_bytes()], staging=path.parent)
-    unfinished.unlink()
-    for derived in (".parity", ".ids", ".mark"):  # of what was there before
-        path.with_suffix(derived).unlink(missing_ok=True)
-    archive.seal(path)
+    archive.replace(path, archive.encoded(table, path, keyring), keyring)

@@ -2,9 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,11 +13,12 @@ from bakeoff.core.erasure import PersonKey
 from bakeoff.core.events import LARGEST_MS, Cursor, E, Event, Named, Reading
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.appending import Appender
+from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import file_url, storage
 from bakeoff.stores.ids import Index
 from bakeoff.stores.reader import Reader
-from bakeoff.stores.segments import EventQuery
-from bakeoff.stores.writer import Writer
+from bakeoff.stores.segments import EventQuery, frames, places, stems
+from bakeoff.stores.writer import Writer, seal_idle
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,23 +29,27 @@ _SEGMENT_BYTES = 16 << 20
 _LEAST_FREE_BYTES = 1 << 20
 
 
-def open_events(url: str, *, folder: Path, clock: Clock, segment_bytes: int = _SEGMENT_BYTES) -> "FileEvents":
-    """Open the event log at `file://PATH` (relative to `folder`); made by the first append.
+def open_events(
+    url: str, *, folder: Path, clock: Clock, segment_bytes: int = _SEGMENT_BYTES, keyring: Keyring | None = None
+) -> "FileEvents":
+    """Open the event log at `file://PATH` (relative to `folder`), encrypted if there is a keyring.
+
+    The first append makes it.
 
     Raises:
         UsageError: another kind of URL.
     """
-    return FileEvents(file_url(url, folder), clock, segment_bytes)
+    return FileEvents(file_url(url, folder), clock, segment_bytes, keyring or Keyring())
 
 
 class FileEvents:
     """An `EventLog` in a folder; safe to use from several threads and processes."""
 
-    def __init__(self, root: Path, clock: Clock, segment_bytes: int) -> None:
-        self._root = root
-        self._writer = Writer(root, segment_bytes)
+    def __init__(self, root: Path, clock: Clock, segment_bytes: int, keyring: Keyring) -> None:
+        self._root, self._keyring = root, keyring
+        self._writer = Writer(root, segment_bytes, keyring)
         self._appender = Appender(self._writer.write, clock, place=str(root))
-        self._index = Index(root)
+        self._index = Index(root, keyring)
 
     def append(self, events: Sequence[Event], *, durable: bool = True) -> None:
         """Add events; with `durable` it returns only after they are on disk (see `Appender.append`)."""
@@ -73,7 +78,7 @@ class FileEvents:
             since_ms=-LARGEST_MS if since_ms is None else since_ms,
             until_ms=LARGEST_MS if until_ms is None else until_ms,
         )
-        reader = Reader(self._root, after, wanted)
+        reader = Reader(self._root, after, wanted, self._keyring)
 
         def events() -> Iterator[E]:
             with storage(f"read events in {self._root}"):
@@ -100,7 +105,7 @@ class FileEvents:
         from bakeoff.stores.archive import scan  # polars takes a while to import
 
         with storage(f"read events in {self._root}"):
-            return scan(self._root, kind)
+            return scan(self._root, kind, self._keyring)
 
     def problem(self) -> str | None:
         """Why events cannot be written at the moment: a disk that failed, is full, or does not keep up."""
@@ -127,14 +132,54 @@ class FileEvents:
                 return 0
             from bakeoff.stores.archive import archive  # polars takes a while to import
 
-            descriptor = os.open(self._root / "compacting", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with self._compacting():
                 for abandoned in self._root.glob(".tmp-*"):
                     abandoned.unlink()
-                return sum(archive(segment) for segment in sealed if segment.exists())
-            finally:
-                os.close(descriptor)
+                return sum(archive(segment, self._keyring) for segment in sealed if segment.exists())
+
+    @contextmanager
+    def _compacting(self) -> Generator[None]:
+        """Within it nobody else writes archives."""
+        descriptor = os.open(self._root / "compacting", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def encrypt(self, *, look: bool = False) -> tuple[int, int]:
+        """Write again what is not under the newest key, or `look` at it.
+
+        Others may write and read meanwhile; what they have open for writing is left to them.
+
+        Returns:
+            How many files, and how many of them are left, as they are being written.
+
+        Raises:
+            MissingKeyError: the key of a file is not here. CorruptError: a damaged file; it stays as it is.
+        """
+        from bakeoff.stores.archive import encrypt  # polars takes a while to import
+
+        with storage(f"encrypt events in {self._root}"):
+            files = sum(map(self._is_old, stems(self._root)))
+            if look or not files:
+                return files, 0
+            seal_idle(self._root)
+            self.compact()
+            with self._compacting():
+                for path in sorted(self._root.glob("*.parquet")):
+                    encrypt(path, self._keyring)
+            left = sum(map(self._is_old, stems(self._root)))
+        return files - left, left
+
+    def _is_old(self, stem: str) -> bool:
+        """Whether any of a segment, or its archive, is not under the newest key."""
+        for path in places(self._root, stem):
+            with suppress(FileNotFoundError):
+                if path.suffix == ".parquet":
+                    return not self._keyring.is_current(path.read_bytes())
+                return any(not self._keyring.is_current(frame.payload) for frame in frames(path))
+        return False
 
     def erase(self, key: PersonKey) -> int:
         """Erase the events that hold a person's key, and the feedback on them; how many.
@@ -145,14 +190,14 @@ class FileEvents:
         from bakeoff.stores.event_erasure import erase  # polars takes a while to import
 
         with storage(f"erase events in {self._root}"):
-            return erase(self._root, key)
+            return erase(self._root, key, self._keyring)
 
     def check(self, *, repair: bool = False) -> Iterator[Damage]:
         """Damaged, cut and lost segments; a repair keeps what is good of them and puts the damaged file aside."""
         from bakeoff.stores.event_check import check
 
         with storage(f"check the events in {self._root}"):
-            yield from check(self._root, repair=repair)
+            yield from check(self._root, self._keyring, repair=repair)
 
     def close(self) -> None:
         """Write what waits and close.

@@ -2,7 +2,8 @@
 
 An id is known by a key of 32 bits, the CRC-32 of its kind and itself: the key of another id costs one look in vain.
 Bytes: magic (4), digest of the archive that they are of (32), the keys in ascending order, the row of each
-(u32 each), a CRC-32 of all. A file that is damaged, or of another archive, is no answer: the archive is asked then.
+(u32 each), a CRC-32 of all; sealed where events are encrypted. A file that is damaged, or of another archive, is no
+answer: the archive is asked then.
 """
 
 import struct
@@ -18,13 +19,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core.errors import CorruptError, SecurityError
 from bakeoff.core.events import KINDS, Named
 from bakeoff.core.hashing import digest
+from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import whole_write
 from bakeoff.stores.marks import read_mark
 from bakeoff.stores.segments import EventQuery, Numbered, frame_at, frames, gone, items, places, stems
 
-__all__ = ["Index", "Packed", "encode", "ids_path", "key", "keys_of", "packed", "read"]
+__all__ = ["Index", "Packed", "encode", "id_of", "ids_path", "key", "keys_of", "packed", "read"]
 
 Keys: TypeAlias = NDArray[np.uint32]
 
@@ -49,13 +52,18 @@ class _Id(msgspec.Struct, frozen=True, gc=False):
     id: str | None = None
 
 
-_id_of = msgspec.json.Decoder(_Id).decode
+_decode = msgspec.json.Decoder(_Id).decode
+
+
+def id_of(payload: bytes | str) -> str | None:
+    """The id in an event's JSON."""
+    return _decode(payload).id
 
 
 def keys_of(records: Iterable[tuple[str, bytes | str]]) -> Iterator[int | None]:
     """The keys of events given as kind and JSON; None for one without an id."""
     for kind, payload in records:
-        name = _id_of(payload).id
+        name = id_of(payload)
         yield None if name is None else key(kind, name)
 
 
@@ -79,21 +87,24 @@ def packed(keys: Iterable[int | None]) -> Packed:
     return Packed(ordered[:, 0].copy(), ordered[:, 1].copy())
 
 
-def encode(ids: Packed, content: str) -> bytes:
+def encode(ids: Packed, content: str, stem: str, keyring: Keyring) -> bytes:
     """What the file holds, for an archive with this digest."""
     body = _HEAD.pack(_MAGIC, bytes.fromhex(content)) + b"".join(each.astype("<u4").tobytes() for each in ids)
-    return body + _CRC.pack(zlib.crc32(body))
+    return keyring.seal(_place(stem), body + _CRC.pack(zlib.crc32(body)))
 
 
-def read(archive: Path) -> Packed | None:
+def read(archive: Path, keyring: Keyring) -> Packed | None:
     """The keys of an archive as they were written; None when there are none, they are damaged, or another archive's."""
     mark = read_mark(archive)
-    return None if mark is None or mark.digest is None else _read(archive, mark.digest)
+    return None if mark is None or mark.digest is None else _read(archive, mark.digest, keyring)
 
 
-def _read(segment: Path, content: str) -> Packed | None:
+def _read(segment: Path, content: str, keyring: Keyring) -> Packed | None:
     path = ids_path(segment)
-    data = path.read_bytes() if path.exists() else b""
+    try:
+        data = keyring.open(_place(segment.stem), path.read_bytes()) if path.exists() else b""
+    except (CorruptError, SecurityError):
+        return None
     if len(data) < _HEAD.size + _CRC.size:
         return None
     if _CRC.pack(zlib.crc32(memoryview(data)[: -_CRC.size])) != data[-_CRC.size :]:
@@ -103,25 +114,29 @@ def _read(segment: Path, content: str) -> Packed | None:
     return Packed(*np.split(np.frombuffer(data[_HEAD.size : -_CRC.size], dtype="<u4"), 2))
 
 
-def _sealed(segment: Path) -> Packed:
+def _place(stem: str) -> str:
+    return f"ids of segment {stem}"
+
+
+def _sealed(segment: Path, keyring: Keyring) -> Packed:
     """The keys of a sealed segment, with where frames start in place of rows; written for the next process."""
     state = segment.stat()
     stamp = digest(f"{state.st_ino} {state.st_size} {state.st_mtime_ns}".encode())
-    if (known := _read(segment, stamp)) is not None:
+    if (known := _read(segment, stamp, keyring)) is not None:
         return known
-    written = _Written(state.st_ino)
+    written = _Written(state.st_ino, keyring)
     made = written.packed(segment)
     if state.st_size < _LARGEST_SEGMENT:
         with suppress(OSError):  # on a medium that cannot be written, each process looks for itself
-            whole_write(ids_path(segment), [encode(made, stamp)], staging=segment.parent)
+            whole_write(ids_path(segment), [encode(made, stamp, segment.stem, keyring)], staging=segment.parent)
     return made
 
 
 class _Written:
     """The keys of a segment that is no archive yet: of each event, and where its frame starts."""
 
-    def __init__(self, inode: int) -> None:
-        self.inode = inode
+    def __init__(self, inode: int, keyring: Keyring) -> None:
+        self.inode, self._keyring = inode, keyring
         self._end = 0
         self._keys, self._starts = array("L"), array("Q")
 
@@ -140,7 +155,7 @@ class _Written:
 
     def _look(self, path: Path) -> None:
         for frame in frames(path, self._end):
-            for each in keys_of((item.kind, item.payload) for item in items(frame)):
+            for each in keys_of((item.kind, item.payload) for item in items(frame, self._keyring)):
                 if each is not None:
                     self._keys.append(each)
                     self._starts.append(self._end)
@@ -153,8 +168,8 @@ class Index:
     Keeps 8 bytes in memory of an archived event, 16 of another.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, keyring: Keyring) -> None:
+        self._root, self._keyring = root, keyring
         self._archived: dict[str, Packed] = {}
         self._logs: dict[str, tuple[int, Packed]] = {}
         self._written: dict[str, _Written] = {}
@@ -185,24 +200,24 @@ class Index:
         self._written.pop(path.stem, None)
         self._logs.pop(path.stem, None)
         if (known := self._archived.get(path.stem)) is None:
-            known = self._archived[path.stem] = archive.keys(path)
+            known = self._archived[path.stem] = archive.keys(path, self._keyring)
         if rows := known.rows_of(keys):
-            yield from archive.events(path, wanted, rows=rows)
+            yield from archive.events(path, wanted, self._keyring, rows=rows)
 
     def _in_segment(self, path: Path, wanted: EventQuery, keys: Keys) -> Iterator[Numbered]:
         inode = path.stat().st_ino
         if path.suffix == ".log":
             known = self._logs.get(path.stem)
             if known is None or known[0] != inode:  # a repair writes it anew
-                known = self._logs[path.stem] = (inode, _sealed(path))
+                known = self._logs[path.stem] = (inode, _sealed(path, self._keyring))
             starts = sorted(set(known[1].rows_of(keys)))
         else:
             written = self._written.get(path.stem)
             if written is None or written.inode != inode:
-                written = self._written[path.stem] = _Written(inode)
+                written = self._written[path.stem] = _Written(inode, self._keyring)
             starts = written.starts(path, keys)
         for start in starts:
             frame = frame_at(path, start)
-            for seq, item in enumerate(items(frame), frame.first_seq) if frame else ():
+            for seq, item in enumerate(items(frame, self._keyring), frame.first_seq) if frame else ():
                 if (row := wanted.read(seq, item)) is not None:
                     yield row

@@ -74,8 +74,18 @@ class StoredObjects(Protocol):
         """Why nothing can be put or had at the moment, as far as is known."""
         ...
 
-    def put_aside(self, kind: Kind, name: str) -> str:
-        """Move the damaged copies of an object where nothing looks for them; where that is."""
+    def put_aside(self, kind: Kind, name: str, whole: "Callable[[bytes], bool] | None" = None) -> str:
+        """Move the damaged copies of an object where nothing looks for them; where that is.
+
+        `whole` says which bytes are; by default, those whose hash is the name.
+        """
+        ...
+
+    def rewrite(self, change: Callable[[Kind, str, bytes], bytes | None]) -> int:
+        """Write again the objects for whose bytes `change` gives others (None: they stay); how many.
+
+        Safe while others put and read: each part is written under the lock of who collects. Times may stay.
+        """
         ...
 
     def unreadable(self, *, repair: bool) -> Iterator[tuple[str, str]]:
@@ -240,16 +250,34 @@ class Objects:
         durable_folder(folder)
         return folder
 
-    def put_aside(self, kind: Kind, name: str) -> str:
+    def rewrite(self, change: Callable[[Kind, str, bytes], bytes | None]) -> int:
+        """Those of a pack together, the others one by one; their times stay."""
+        count = 0
+        for kind in KINDS:
+            for path in sorted((self._root / kind).glob("??/??/*")):
+                with self.locked(alone=True), suppress(FileNotFoundError):
+                    new = change(kind, path.name, path.read_bytes())
+                    if new is not None:
+                        time_ms = path.stat().st_mtime_ns // 1_000_000
+                        durable_write(path, [new], staging=self.staging(), time_ms=time_ms)
+                        count += 1
+        for path in self._packs.paths():
+            with self.locked(alone=True), suppress(FileNotFoundError):
+                count += self._packs.rewrite(path, lambda name, data: change("whole", name, data))
+        self._packs.forget()
+        return count
+
+    def put_aside(self, kind: Kind, name: str, whole: Callable[[bytes], bool] | None = None) -> str:
         """Move the damaged copies; a pack is written anew without its own. The new path."""
+        is_whole = whole or (lambda data: digest(data) == name)
         target = self._damaged(f"{kind}-{name}")
         for place in self._packs.places(name) if kind == "whole" else ():
-            if digest(data := place.read()) != name:
+            if not is_whole(data := place.read()):
                 target.write_bytes(data)
                 self._packs.without(place.path, {name})
         path = self.path(kind, name)
         with suppress(FileNotFoundError):
-            if kind != "whole" or digest(path.read_bytes()) != name:
+            if kind != "whole" or not is_whole(path.read_bytes()):
                 path.replace(target)
                 sync_folder(path.parent)
         self._packs.forget()

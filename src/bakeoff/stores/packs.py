@@ -136,6 +136,40 @@ class Packs:
             for entry in np.sort(index, order="start"):
                 yield bytes(entry["hash"]).hex(), PackPlace(path, int(entry["start"]), int(entry["length"]))
 
+    def paths(self) -> list[Path]:
+        """The packs that can be read."""
+        with self._lock:
+            self._look()
+            return list(self._entries)
+
+    def rewrite(self, path: Path, change: Callable[[str, bytes], bytes | None]) -> int:
+        """Write a pack anew with what `change` gives for its objects (None: as they are); how many. Its time stays."""
+        time_ns, changed = path.stat().st_mtime_ns, 0
+        places = [
+            (bytes(entry["hash"]).hex(), PackPlace(path, int(entry["start"]), int(entry["length"])))
+            for entry in np.sort(_index(path), order="start")
+        ]
+        with self.writer() as writer:
+            for at, (name, place) in enumerate(places):
+                data = place.read()
+                new = change(name, data)
+                if new is not None and not changed:  # until then nothing is written
+                    for earlier, there in places[:at]:
+                        writer.add(earlier, there.read())
+                changed += new is not None
+                if changed:
+                    writer.add(name, data if new is None else new)
+        if changed:
+            self._replace(path, writer.written, time_ns)
+        return changed
+
+    def _replace(self, path: Path, written: Collection[Path], time_ns: int) -> None:
+        """Have packs that were written, if any, take the place of another."""
+        for each in written:
+            os.utime(each, ns=(time_ns, time_ns))
+        if path not in written:
+            path.unlink(missing_ok=True)
+
     def unreadable(self) -> list[Path]:
         """Packs of which nothing can be read."""
         with self._lock:
@@ -161,10 +195,7 @@ class Packs:
             for entry in np.sort(_index(path), order="start"):
                 if (name := bytes(entry["hash"]).hex()) not in doomed:
                     writer.add(name, PackPlace(path, int(entry["start"]), int(entry["length"])).read())
-        for written in writer.written:
-            os.utime(written, ns=(time_ns, time_ns))
-        if path not in writer.written:
-            path.unlink(missing_ok=True)
+        self._replace(path, writer.written, time_ns)
 
     def _is_as_read(self, path: Path) -> bool:
         """Whether a pack is the one whose index was read; another one's is forgotten."""

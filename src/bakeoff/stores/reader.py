@@ -13,6 +13,7 @@ from pathlib import Path
 from bakeoff.core.errors import NotFoundError, StoreError, UsageError
 from bakeoff.core.events import Cursor, Event
 from bakeoff.stores import segments
+from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.segments import EventQuery, Numbered
 
 __all__ = ["Reader"]
@@ -28,8 +29,8 @@ class Reader:
         UsageError: the cursor is none of this store.
     """
 
-    def __init__(self, root: Path, after: Cursor | None, wanted: EventQuery) -> None:
-        self._root, self._wanted = root, wanted
+    def __init__(self, root: Path, after: Cursor | None, wanted: EventQuery, keyring: Keyring) -> None:
+        self._root, self._wanted, self._keyring = root, wanted, keyring
         self._places = _parsed(after) if after else {}
         self._first = min(self._places, default="")
         self._stems = sorted(self._places)
@@ -97,14 +98,14 @@ class Reader:
         for frame in segments.frames(path):
             last = frame.first_seq + frame.count - 1
             if last > after:
-                yield from self._wanted.read_frame(frame, after)
+                yield from self._wanted.read_frame(frame, after, self._keyring)
         return last
 
     def _archived(self, path: Path, after: int) -> Generator[Numbered, None, int]:
         from bakeoff.stores import archive  # polars takes a while to import
 
-        yield from archive.events(path, self._wanted, after=after)
-        return archive.last_seq(path)
+        yield from archive.events(path, self._wanted, self._keyring, after=after)
+        return archive.last_seq(path, self._keyring)
 
 
 def _parsed(cursor: Cursor) -> dict[str, int]:

@@ -23,7 +23,9 @@ from urllib.parse import parse_qs, urlsplit
 from bakeoff.core.errors import MissingExtraError, StoreError, UsageError
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.blobs import Blobs
-from bakeoff.stores.objects import Kind, Put
+from bakeoff.stores.encrypted_objects import EncryptedObjects
+from bakeoff.stores.encryption import Keyring
+from bakeoff.stores.objects import KINDS, Kind, Put
 from bakeoff.stores.patience import LostError, Patience
 
 if TYPE_CHECKING:
@@ -43,14 +45,14 @@ LOST = ("GenericError", "JoinError")
 REFUSED = ("PermissionDeniedError", "UnauthenticatedError")
 
 
-def open_blobs(url: str, *, folder: Path, clock: Clock) -> Blobs:
-    """Open the blobs at `s3://BUCKET/PREFIX`; the bucket must be there.
+def open_blobs(url: str, *, folder: Path, clock: Clock, keyring: Keyring | None = None) -> Blobs:
+    """Open the blobs at `s3://BUCKET/PREFIX`, encrypted if there is a keyring; the bucket must be there.
 
     Raises:
         UsageError: no such URL. MissingExtraError: the client is not installed.
     """
     del folder, clock  # a bucket has its own
-    return Blobs(S3Objects(url))
+    return Blobs(EncryptedObjects(S3Objects(url), keyring or Keyring(), spare=False))
 
 
 class S3Objects:
@@ -145,10 +147,23 @@ class S3Objects:
         del alone, reads
         yield
 
-    def put_aside(self, kind: Kind, name: str) -> str:
+    def rewrite(self, change: Callable[[Kind, str, bytes], bytes | None]) -> int:
+        """One by one; those that are written are new."""
+        count = 0
+        for kind in KINDS:
+            for name in self.names(kind):
+                data = self.get(kind, name)
+                new = None if data is None else change(kind, name, data)
+                if new is not None:
+                    self.put(kind, name, new)
+                    count += 1
+        return count
+
+    def put_aside(self, kind: Kind, name: str, whole: Callable[[bytes], bool] | None = None) -> str:
         """Copy a damaged object to `damaged/`, and delete it."""
         import obstore
 
+        del whole  # it lies in one place
         target = self._path("damaged", f"{kind}-{name}")
         with self._errors():
             obstore.copy(self._store, self._key(kind, name), target)

@@ -2,8 +2,10 @@
 
 A frame is a header and a payload. The header: 4 bytes of magic, then little-endian the payload's length
 (u32), a CRC-32 of the rest of the header and the payload (u32), the first event's number (u64) and the
-count of events (u32). The payload: MessagePack of [(kind, time_ms, event as JSON), …]. A frame is written
-only after the one before it is on disk, so that after a crash only the last one can be torn.
+count of events (u32). The payload: MessagePack of [(kind, time_ms, event as JSON), …]; where events are
+encrypted, that sealed for its segment and numbers, so that lengths and checksums need no key
+(`bakeoff.stores.encryption`). A frame is written only after the one before it is on disk, so that after a
+crash only the last one can be torn.
 
     NUMBER.open   being written (its writer holds its flock), or left by a writer that ended
     NUMBER.log    sealed: complete, never changes
@@ -22,6 +24,7 @@ import msgspec
 
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.events import KINDS, LARGEST_MS, Event, decode
+from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.marks import Mark, read_mark
 
 __all__ = [
@@ -81,12 +84,12 @@ class EventQuery:
                 return Numbered(seq, event)
         return None
 
-    def read_frame(self, frame: "Frame", after: int) -> list[Numbered]:
+    def read_frame(self, frame: "Frame", after: int, keyring: Keyring) -> list[Numbered]:
         """The wanted events of a frame with numbers after this one."""
         names, since_ms, until_ms, kinds, ids = self.names, self.since_ms, self.until_ms, self.kinds, self.ids
         return [
             Numbered(seq, event)
-            for seq, (kind, time_ms, payload) in enumerate(items(frame), frame.first_seq)
+            for seq, (kind, time_ms, payload) in enumerate(items(frame, keyring), frame.first_seq)
             if seq > after and kind in names and since_ms <= time_ms < until_ms
             if isinstance(event := decode(kind, payload), kinds)
             if ids is None or getattr(event, "id", None) in ids
@@ -95,8 +98,9 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One committed group: where it ends in its file, its first number, and its payload."""
+    """One committed group: its segment, where it ends in its file, its first number, and its payload as it lies."""
 
+    stem: str
     end: int
     first_seq: int
     count: int
@@ -110,9 +114,9 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[StoredEvent])
 
 
-def encode(items: Sequence[StoredEvent], first_seq: int) -> bytes:
-    """The frame of these events, numbered from `first_seq`."""
-    payload = _encoder.encode(items)
+def encode(items: Sequence[StoredEvent], first_seq: int, stem: str, keyring: Keyring) -> bytes:
+    """The frame of these events in a segment, numbered from `first_seq`."""
+    payload = keyring.seal(_place(stem, first_seq, len(items)), _encoder.encode(items))
     crc = _checksum(first_seq, len(items), payload)
     return _HEADER.pack(_MAGIC, len(payload), crc, first_seq, len(items)) + payload
 
@@ -132,7 +136,7 @@ def frames(path: Path, position: int = 0) -> Iterator[Frame]:
     mark = read_mark(path) or Mark()  # before the frames: a writer may add some while we read
     last_seq = 0
     with path.open("rb") as file:
-        while frame := _read(file, position):
+        while (frame := _read(file, position, path.stem)) and frame.first_seq > last_seq:
             yield frame
             position, last_seq = frame.end, frame.first_seq + frame.count - 1
         file.seek(position)
@@ -150,7 +154,7 @@ def salvage(path: Path) -> Iterator[Frame]:
     data = path.read_bytes()
     start = data.find(_MAGIC)
     while start >= 0:
-        frame = _good(data, start)
+        frame = _good(data, start, path.stem)
         if frame is not None:
             yield frame
         start = data.find(_MAGIC, start + 1 if frame is None else frame.end)
@@ -174,17 +178,17 @@ def gone(root: Path, stem: str) -> CorruptError | None:
     )
 
 
-def records(path: Path) -> Iterator[tuple[int, str, bytes]]:
+def records(path: Path, keyring: Keyring) -> Iterator[tuple[int, str, bytes]]:
     """Number, kind and JSON of all events of a segment."""
     for frame in frames(path):
-        for seq, item in enumerate(items(frame), frame.first_seq):
+        for seq, item in enumerate(items(frame, keyring), frame.first_seq):
             yield seq, item.kind, item.payload
 
 
 def frame_at(path: Path, position: int) -> Frame | None:
     """The good frame that starts there, if there is one."""
     with path.open("rb") as file:
-        return _read(file, position)
+        return _read(file, position, path.stem)
 
 
 def stems(root: Path) -> list[str]:
@@ -192,9 +196,14 @@ def stems(root: Path) -> list[str]:
     return sorted({path.stem for path in root.glob("*.*") if path.stem.isdigit() and path.suffix in SUFFIXES})
 
 
-def items(frame: Frame) -> list[StoredEvent]:
-    """The events of a frame."""
-    return _decoder.decode(frame.payload)
+def items(frame: Frame, keyring: Keyring) -> list[StoredEvent]:
+    """The events of a frame.
+
+    Raises:
+        MissingKeyError: they are encrypted with a key that is not here.
+        CorruptError: what is encrypted is not what was written there.
+    """
+    return _decoder.decode(keyring.open(_place(frame.stem, frame.first_seq, frame.count), frame.payload))
 
 
 def valid_end(path: Path) -> tuple[int, int]:
@@ -209,7 +218,11 @@ def _checksum(first_seq: int, count: int, payload: bytes | memoryview) -> int:
     return zlib.crc32(payload, zlib.crc32(_CHECKED.pack(first_seq, count)))
 
 
-def _read(file: BinaryIO, position: int) -> Frame | None:
+def _place(stem: str, first_seq: int, count: int) -> str:
+    return f"segment {stem}, events {first_seq} to {first_seq + count - 1}"
+
+
+def _read(file: BinaryIO, position: int, stem: str) -> Frame | None:
     """The frame at the position, or None when there is no good one."""
     size = os.fstat(file.fileno()).st_size
     file.seek(position)
@@ -223,20 +236,20 @@ def _read(file: BinaryIO, position: int) -> Frame | None:
     payload = file.read(length)
     if len(payload) < length or _checksum(first_seq, count, payload) != crc:
         return None
-    return Frame(end=end, first_seq=first_seq, count=count, payload=payload)
+    return Frame(stem=stem, end=end, first_seq=first_seq, count=count, payload=payload)
 
 
 def _holds_frame(rest: bytes) -> bool:
     """Whether a good frame begins anywhere in the bytes."""
     start = rest.find(_MAGIC)
     while start >= 0:
-        if _good(rest, start) is not None:
+        if _good(rest, start, "") is not None:
             return True
         start = rest.find(_MAGIC, start + 1)
     return False
 
 
-def _good(data: bytes, start: int) -> Frame | None:
+def _good(data: bytes, start: int, stem: str) -> Frame | None:
     """The frame that begins at `start`, if it is whole."""
     if start + _HEADER.size > len(data):
         return None
@@ -245,4 +258,4 @@ def _good(data: bytes, start: int) -> Frame | None:
     payload = memoryview(data)[start + _HEADER.size : end]
     if len(payload) < length or _checksum(first_seq, count, payload) != crc:
         return None
-    return Frame(end=end, first_seq=first_seq, count=count, payload=bytes(payload))
+    return Frame(stem=stem, end=end, first_seq=first_seq, count=count, payload=bytes(payload))

@@ -2,7 +2,8 @@
 
 A table of its own, beside the records or in another database. Events are numbered under a lock that is held until their
 transaction is committed: so numbers ascend in the order in which events are seen, over all hosts, whatever their clocks
-say, and a cursor is a number. Nothing is moved: `compact` has nothing to do.
+say, and a cursor is a number. Nothing is moved: `compact` has nothing to do. Where events are encrypted, payloads are
+sealed for their number, kind and time, and `key` is a number that only who has the keys can make of an id.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -17,6 +18,7 @@ from bakeoff.core.events import KINDS, LARGEST_MS, Cursor, E, Event, Named, Read
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.appending import Appender
 from bakeoff.stores.database import Database, connect
+from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.segments import EventQuery, Numbered, StoredEvent
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ INSERT INTO bakeoff_events (seq, kind, key, time_ms, payload)
 SELECT (SELECT coalesce(max(seq), 0) FROM bakeoff_events) + n, kind, key, time_ms, payload
 FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bytea[]) WITH ORDINALITY AS new (kind, key, time_ms, payload, n)
 """
+_OLD = "SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE seq > %s ORDER BY seq LIMIT %s"
+_REPLACE = "UPDATE bakeoff_events SET payload = %s, key = %s WHERE seq = %s"
 _LAST = "SELECT coalesce(max(seq), 0) FROM bakeoff_events"
 _READ = """
 SELECT seq, kind, time_ms, payload FROM bakeoff_events
@@ -46,8 +50,8 @@ WHERE seq > %s AND seq <= %s AND kind = ANY(%s) AND time_ms >= %s AND time_ms < 
 _GET = "SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE key = ANY(%s) AND kind = %s ORDER BY seq"
 
 
-def open_events(url: str, *, folder: Path, clock: Clock) -> "SqlEvents":
-    """Open the event log at `postgresql://…`; its table is made when it is missing.
+def open_events(url: str, *, folder: Path, clock: Clock, keyring: Keyring | None = None) -> "SqlEvents":
+    """Open the event log at `postgresql://…`, encrypted if there is a keyring; its table is made when it is missing.
 
     Raises:
         MissingExtraError: the driver is not installed. StoreError: the database cannot be used.
@@ -60,14 +64,14 @@ def open_events(url: str, *, folder: Path, clock: Clock) -> "SqlEvents":
     except BaseException:
         database.close()
         raise
-    return SqlEvents(database, clock)
+    return SqlEvents(database, clock, keyring or Keyring())
 
 
 class SqlEvents:
     """An `EventLog` in a database; safe to use from several threads, processes and hosts."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, database: Database, clock: Clock, keyring: Keyring) -> None:
+        self._database, self._keyring = database, keyring
         self._appender = Appender(self._write, clock, place=database.place)
 
     def append(self, events: Sequence[Event], *, durable: bool = True) -> None:
@@ -79,13 +83,32 @@ class SqlEvents:
         return self._appender.submit(events, urgent=urgent)
 
     def _write(self, items: Sequence[StoredEvent]) -> None:
-        from bakeoff.stores.ids import keys_of  # numpy takes a while to import
-
-        keys = list(keys_of((item.kind, item.payload) for item in items))
-        columns = [item.kind for item in items], keys, [item.time_ms for item in items], [i.payload for i in items]
+        keys = list(self._keys_of(items))
         with self._database.write() as connection:
             _take_turn(connection)
+            last = int(connection.execute(text(_LAST)).scalar_one()) if self._keyring else 0
+            payloads = [
+                self._keyring.seal(_place(seq, item.kind, item.time_ms), item.payload)
+                for seq, item in enumerate(items, last + 1)
+            ]
+            columns = [item.kind for item in items], keys, [item.time_ms for item in items], payloads
             connection.exec_driver_sql(_APPEND, columns)
+
+    def _keys_of(self, items: Sequence[StoredEvent]) -> Iterator[int | None]:
+        """What ids are looked up by: of the newest key, where events are encrypted."""
+        from bakeoff.stores.ids import id_of, key  # numpy takes a while to import
+
+        for item in items:
+            name = id_of(item.payload)
+            if name is None:
+                yield None
+            else:
+                yield next(self._keyring.keyed_numbers(f"{item.kind} {name}"), key(item.kind, name))
+
+    def _opened(self, row: Any) -> tuple[int, StoredEvent]:
+        """Number and event of a row."""
+        seq, kind, time_ms, payload = row
+        return int(seq), StoredEvent(kind, time_ms, self._keyring.open(_place(seq, kind, time_ms), bytes(payload)))
 
     def read(
         self,
@@ -130,9 +153,9 @@ class SqlEvents:
             bounds = (place, last, names, wanted.since_ms, wanted.until_ms, _PAGE)
             with self._database.read() as connection:  # not while the caller works on what it got
                 page = connection.exec_driver_sql(_READ, bounds).all()
-            for seq, kind, time_ms, payload in page:
-                place = int(seq)
-                if (row := wanted.read(place, StoredEvent(kind, time_ms, bytes(payload)))) is not None:
+            for stored in page:
+                place, item = self._opened(stored)
+                if (row := wanted.read(place, item)) is not None:
                     at[0] = place
                     yield row
             if len(page) < _PAGE:
@@ -144,10 +167,14 @@ class SqlEvents:
         from bakeoff.stores.ids import key  # numpy takes a while to import
 
         wanted = EventQuery(kinds=(kind,), ids=frozenset(ids))
-        keys = sorted({key(KINDS[kind], name) for name in ids})
+        stated = {f"{KINDS[kind]} {name}" for name in ids}
+        keys = sorted(
+            {key(KINDS[kind], name) for name in ids}
+            | {number for each in stated for number in self._keyring.keyed_numbers(each)}
+        )
         with self._database.read() as connection:
             rows = connection.exec_driver_sql(_GET, (keys, KINDS[kind])).all() if keys else []
-        events = (wanted.read(seq, StoredEvent(name, time_ms, bytes(payload))) for seq, name, time_ms, payload in rows)
+        events = (wanted.read(*self._opened(row)) for row in rows)
         return [row.event for row in events if row is not None and isinstance(row.event, kind)]
 
     def scan(self, kind: type[Event]) -> "pl.LazyFrame":
@@ -160,13 +187,33 @@ class SqlEvents:
         with self._database.read() as connection:
             streamed = connection.execution_options(stream_results=True, max_row_buffer=_ROWS)
             rows = streamed.exec_driver_sql(
-                "SELECT seq, kind, payload FROM bakeoff_events WHERE kind = %s", (KINDS[kind],)
+                "SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE kind = %s", (KINDS[kind],)
             )
             parts += [
-                event_table.table((seq, name, bytes(payload)) for seq, name, payload in page)
+                event_table.table((seq, item.kind, item.payload) for seq, item in map(self._opened, page))
                 for page in rows.partitions(_ROWS)
             ]
         return event_table.of_class(pl.concat(parts).lazy(), kind).drop("rest")
+
+    def encrypt(self, *, look: bool = False) -> tuple[int, int]:
+        """Write again what is not under the newest key, or `look` at it: how many events, and 0 that are left.
+
+        Raises:
+            MissingKeyError: the key of an event is not here.
+        """
+        count, place = 0, 0
+        while True:
+            with self._database.read() if look else self._database.write() as connection:
+                page = connection.exec_driver_sql(_OLD, (place, _PAGE)).all()
+                old = [row for row in page if not self._keyring.is_current(bytes(row[3]))]
+                for row in () if look else old:
+                    seq, item = self._opened(row)
+                    payload = self._keyring.seal(_place(seq, item.kind, item.time_ms), item.payload)
+                    connection.exec_driver_sql(_REPLACE, (payload, next(self._keys_of([item])), seq))
+            count += len(old)
+            if len(page) < _PAGE:
+                return count, 0
+            place = int(page[-1][0])
 
     def problem(self) -> str | None:
         """Why events cannot be written at the moment: a database that does not answer or keep up."""
@@ -186,6 +233,10 @@ class SqlEvents:
             self._appender.close()
         finally:
             self._database.close()
+
+
+def _place(seq: int, kind: str, time_ms: int) -> str:
+    return f"event {seq} ({kind}, {time_ms})"
 
 
 def _take_turn(connection: Connection) -> Any:

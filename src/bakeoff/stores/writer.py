@@ -15,11 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bakeoff.core.errors import CorruptError, StoreError
+from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import durable_folder, storage, sync_folder
 from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.segments import StoredEvent, encode, salvage, stems, valid_end
 
-__all__ = ["SEQUENCE_BYTES", "Writer", "as_given", "greatest", "last_given"]
+__all__ = ["SEQUENCE_BYTES", "Writer", "as_given", "greatest", "last_given", "seal_idle"]
 
 _OLD_SEQUENCE_BYTES = 8
 SEQUENCE_BYTES = 12
@@ -30,8 +31,9 @@ _logger = logging.getLogger(__name__)
 class Writer:
     """Appends frames durably; used by one thread."""
 
-    def __init__(self, root: Path, segment_bytes: int) -> None:
+    def __init__(self, root: Path, segment_bytes: int, keyring: Keyring) -> None:
         self._root = root
+        self._keyring = keyring
         self._segment_bytes = segment_bytes
         self._path: Path | None = None
         self._descriptor = -1
@@ -54,13 +56,15 @@ class Writer:
             with self._sequence() as sequence:
                 last = last_given(os.pread(sequence, SEQUENCE_BYTES, 0))
                 if last is None:
-                    last = greatest(self._root)
+                    last = greatest(self._root, self._keyring)
                 if self._path is None:
                     last = max(last, self._take_over())
                 if self._path is None:
                     self._create(last + 1)
                 os.pwrite(sequence, as_given(last + len(items)), 0)
-            self._write(encode(items, last + 1), last + len(items))
+            assert self._path is not None
+            frame = encode(items, last + 1, self._path.stem, self._keyring)
+            self._write(frame, last + len(items))
 
     @property
     def is_broken(self) -> bool:
@@ -146,6 +150,25 @@ class Writer:
             os.pwrite(self._mark, Mark(end=self._size, last_seq=last_seq).encode(), 0)
 
 
+def seal_idle(root: Path) -> int:
+    """Seal the segments whose writers ended, so that they can be archived; how many."""
+    count = 0
+    for path in sorted(root.glob("*.open")):
+        if (descriptor := _lock(path)) is None:
+            continue
+        try:
+            size, last_seq = _recover(path, descriptor)
+            mark = _set_mark(path, Mark(end=size, last_seq=last_seq))
+            os.fsync(mark)
+            os.close(mark)
+            path.rename(path.with_suffix(".log"))
+            count += 1
+        finally:
+            os.close(descriptor)
+    sync_folder(root)
+    return count
+
+
 def last_given(sequence: bytes) -> int | None:
     """The last number given, from what the file `sequence` holds; None when that is damaged or nothing.
 
@@ -167,12 +190,12 @@ def _crc(number: bytes) -> bytes:
     return zlib.crc32(number).to_bytes(4, "little")
 
 
-def greatest(root: Path) -> int:
+def greatest(root: Path, keyring: Keyring) -> int:
     """The greatest number in the log, from all segments and archives."""
-    return max((_greatest_in(root, stem) for stem in stems(root)), default=0)
+    return max((_greatest_in(root, stem, keyring) for stem in stems(root)), default=0)
 
 
-def _greatest_in(root: Path, stem: str) -> int:
+def _greatest_in(root: Path, stem: str, keyring: Keyring) -> int:
     last = int(stem)
     for suffix in (".open", ".log", ".parquet"):
         path = root / f"{stem}{suffix}"
@@ -183,7 +206,7 @@ def _greatest_in(root: Path, stem: str) -> int:
         if suffix == ".parquet":
             from bakeoff.stores.archive import last_seq  # polars takes a while to import
 
-            return max(last, last_seq(path))
+            return max(last, last_seq(path, keyring))
         return max([last, *(frame.first_seq + frame.count - 1 for frame in salvage(path))])
     return last
 
