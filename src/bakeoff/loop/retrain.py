@@ -18,10 +18,12 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.cycle import Cycle, CycleReason
 from bakeoff.loop.dataset import gather, load_arrays, load_table
 from bakeoff.loop.feedback_rows import conformed
+from bakeoff.loop.judged_answers import answer_judge
 from bakeoff.loop.policy import triggers_due
 from bakeoff.loop.run import FinishedRun, data_changed
 from bakeoff.loop.sources import FEEDBACK, ingested
 from bakeoff.loop.stored_outcome import LAST, PASSES, last_outcome
+from bakeoff.loop.text_readers import text_readers
 from bakeoff.registry.lineage import signature_of
 from bakeoff.serve.releases import current
 
@@ -237,6 +239,8 @@ def _observe(
         seed=stage.seed,
         documents=stage.records.documents if since_ms is None and until_ms is None else None,
         losses=mine.losses(),
+        readers=text_readers(stage),
+        judge=answer_judge(stage, signature),
     )
     if now_ms <= stage.clock() + 1:  # what ends in the future would be the newest for so long
         store(stage.records.documents, report)

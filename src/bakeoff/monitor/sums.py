@@ -35,10 +35,11 @@ LACKS: tuple[Lack, ...] = ("absent", "imputed", "unseen", "unknown")
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that stays: those with the least `draw`, which is of the id, so that parts of a window draw alike."""
+    """A row that stays: those with the least `draw`, which is of the `id`, so that parts of a window draw alike."""
 
     draw: int
     row: dict[str, Any]
+    id: str = ""
 
 
 class PredictionSums(msgspec.Struct, kw_only=True):
@@ -58,6 +59,7 @@ class PredictionSums(msgspec.Struct, kw_only=True):
         beliefs: what the model believed of its answers (see `bakeoff.metrics.expected`).
         outlying: rows with a number far outside of the reference's.
         signs: generated answers by what may be wrong with them.
+        metered, tokens_in, tokens_out: answered rows whose tokens are known; those read and written.
         sample: some of the rows; `drawn_below` is the draw below which all are here.
     """
 
@@ -78,6 +80,9 @@ class PredictionSums(msgspec.Struct, kw_only=True):
     beliefs: Beliefs = {}
     outlying: int = 0
     signs: dict[str, int] = {}
+    metered: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
     sample: list[Sampled] = []
     drawn_below: int = 2**32
 
@@ -122,6 +127,9 @@ class PredictionSums(msgspec.Struct, kw_only=True):
             beliefs=added(self.beliefs, other.beliefs),
             outlying=self.outlying + other.outlying,
             signs=_sum(self.signs, other.signs),
+            metered=self.metered + other.metered,
+            tokens_in=self.tokens_in + other.tokens_in,
+            tokens_out=self.tokens_out + other.tokens_out,
             sample=[each for each in (*self.sample, *other.sample) if each.draw < below],
             drawn_below=below,
         )
@@ -151,6 +159,10 @@ class PredictionSums(msgspec.Struct, kw_only=True):
         self.latency_ms = dict(Counter([float(f"{event.latency_ms:.3g}") for event in events]))
         self.by_call = dict(Counter([event.rows_in_call for event in events]))
         self.versions = dict(Counter([event.model_version for event in events]))
+        metered = [event for event in events if event.tokens_in is not None or event.tokens_out is not None]
+        self.metered = len(metered)
+        self.tokens_in = sum(event.tokens_in or 0 for event in metered)
+        self.tokens_out = sum(event.tokens_out or 0 for event in metered)
         broken = [event.violations for event in events if event.violations]
         self.violating = len(broken)
         self.violated = dict(Counter(f"{column}: {rule}" for each in broken for column, rule in each))
@@ -198,7 +210,9 @@ class PredictionSums(msgspec.Struct, kw_only=True):
     def _draw(self, events: Sequence[PredictionEvent]) -> None:
         draw_n = np.asarray([zlib.crc32(event.id.encode()) for event in events])
         first = np.argsort(draw_n, kind="stable")[: SAMPLE + 1].tolist()
-        self.sample = [Sampled(draw=int(draw_n[at]), row=dict(events[at].row)) for at in first[:SAMPLE]]
+        self.sample = [
+            Sampled(draw=int(draw_n[at]), row=dict(events[at].row), id=events[at].id) for at in first[:SAMPLE]
+        ]
         self.drawn_below = int(draw_n[first[SAMPLE]]) if len(first) > SAMPLE else 2**32
 
     def shortened(self) -> "PredictionSums":
