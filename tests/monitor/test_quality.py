@@ -212,3 +212,37 @@ def test_the_part_that_became_worse_is_named():
 def test_levels_of_looks_add_up_to_the_rate_of_the_week():
     assert 168 * look_level(0.01) < 0.01
     assert look_level(0.01, look=3) == pytest.approx(look_level(0.01) / 9)
+
+
+TEXTS = (Column(name="text", kind="text", dtype="String"),)
+
+
+@pytest.mark.parametrize(("columns", "worth"), [(TEXTS, 0.5), (X[:1], 1.0)])
+def test_of_shifted_texts_a_model_knows_less_than_it_says(columns, worth):
+    """Half of the evidence is words that the model does not know, and half of what it knows misleads."""
+    rng = np.random.default_rng(8)
+    name = columns[0].name
+    signature = Signature(task="classification", inputs=columns, classes=("no", "yes"))
+
+    def answered(n, said_share, true_share):
+        odds = 2.5 * rng.normal(size=n)
+        truth = np.where(rng.random(n) < 1 / (1 + np.exp(-true_share * odds)), "yes", "no")
+        yes = 1 / (1 + np.exp(-said_share * odds))
+        predictions = Predictions.of_probabilities(np.stack([1 - yes, yes], axis=1), ("no", "yes"))
+        return pl.DataFrame({name: [f"{at}" for at in range(n)]}), truth.tolist(), predictions
+
+    measure = find("f1_macro", "classification")
+    rows, truth, said = answered(4000, 1.0, 1.0)
+    value = measure(outcome(truth, said, "classification"))
+    reference = make(rows, columns, said, task="classification", metric="f1_macro", value=value, truth=truth)
+    rows, truth, said = answered(4000, 0.5, 0.25)
+    true = measure(outcome(truth, said, "classification"))
+    sums = PredictionSums.of(events_of(rows, said), signature, reference)
+    calm = quality.estimated(sums, look_of(reference, signature))
+    shifted = quality.estimated(sums, look_of(reference, signature), is_shifted=True, separation=0.85)
+    assert calm.value - true > 0.06
+    assert shifted.detail["worth"] == pytest.approx(worth, abs=0.05)
+    assert (abs(shifted.value - true) < 0.03) == (columns == TEXTS)
+    assert shifted.detail["low"] < true < shifted.detail["high"]
+    assert calm.detail["low"] > true + 0.02
+    assert "anything from" in shifted.detail["reason"]

@@ -138,6 +138,7 @@ def _report(
     drift = shift.drift(windows, look)
     jointly, language, meaning = daily(sums)
     is_shifted = drift.alert or jointly.alert or meaning.alert
+    separation = max((each.value for each in (jointly, meaning) if each.alert and each.value), default=None)
     signals = (
         traffic.volume(sums, look, out_of_time),
         traffic.latency(sums, look),
@@ -146,7 +147,7 @@ def _report(
         traffic.inputs(sums, look),
         drift,
         of_quality.quality(look),
-        of_quality.estimated(sums, look, is_shifted=is_shifted),
+        of_quality.estimated(sums, look, is_shifted=is_shifted, separation=separation),
         of_quality.calibration(look),
         of_quality.slices(look),
         jointly,
