@@ -246,3 +246,48 @@ def test_of_shifted_texts_a_model_knows_less_than_it_says(columns, worth):
     assert shifted.detail["low"] < true < shifted.detail["high"]
     assert calm.detail["low"] > true + 0.02
     assert "anything from" in shifted.detail["reason"]
+
+
+def of_days(rng, days, *, wrong, spread):
+    """500 answers a day of which a share is wrong that varies by days; truth, predictions, and the days."""
+    share_d = np.clip(wrong + spread * rng.normal(size=days), 0.02, 0.98)
+    day_n = np.repeat(np.arange(days), 500)
+    truth = rng.choice(["no", "yes"], len(day_n))
+    other = np.where(truth == "yes", "no", "yes")
+    said = np.where(rng.random(len(day_n)) < share_d[day_n], other, truth)
+    return truth.tolist(), Predictions(values_n=said, classes=("no", "yes")), day_n.tolist()
+
+
+def test_days_that_vary_by_themselves_are_no_loss_of_quality():
+    """Without the days of the reference, one week in five raises an alarm; with them, a real loss is still seen."""
+    rng = np.random.default_rng(9)
+    alerts = {"with": 0, "without": 0, "worse": 0}
+    for _ in range(30):
+        truth, said, days = of_days(rng, 30, wrong=0.25, spread=0.12)
+        rows = pl.DataFrame({"x": np.zeros(len(truth)), "city": ["ulm"] * len(truth)})
+        value = find("accuracy", "classification")(outcome(truth, said, "classification", positive="yes"))
+        made = {"task": "classification", "metric": "accuracy", "value": value, "truth": truth}
+        reference = make(rows, X, said, **made, days=days)
+        assert 0.02 < reference.within_day < 0.15
+        for name, wrong in (("with", 0.25), ("worse", 0.65)):
+            truth, said, days = of_days(rng, 7, wrong=wrong, spread=0.12)
+            labels = LabelledRows(truth=truth, predicted=said, days=days)
+            alerts[name] += quality.quality(look_of(reference, BINARY, labels)).alert
+            if name == "with":
+                plain = LabelledRows(truth=truth, predicted=said)
+                alerts["without"] += quality.quality(look_of(reference, BINARY, plain)).alert
+    assert alerts["with"] == 0
+    assert alerts["without"] >= 4
+    assert alerts["worse"] >= 28
+
+
+def test_rows_without_days_or_of_few_days_are_taken_as_they_come():
+    rng = np.random.default_rng(10)
+    truth, said, days = of_days(rng, 6, wrong=0.25, spread=0.2)
+    rows = pl.DataFrame({"x": np.zeros(len(truth)), "city": ["ulm"] * len(truth)})
+    made = {"task": "classification", "metric": "accuracy", "value": 0.75, "truth": truth}
+    assert make(rows, X, said, **made).within_day == 0.0
+    assert make(rows, X, said, **made, days=days).within_day == 0.0
+    alike, same, days = of_days(rng, 30, wrong=0.25, spread=0.0)
+    rows = pl.DataFrame({"x": np.zeros(len(alike)), "city": ["ulm"] * len(alike)})
+    assert make(rows, X, same, **{**made, "truth": alike}, days=days).within_day < 0.002

@@ -220,7 +220,8 @@ def _observe(
     now_ms = stage.clock() + 1 if until_ms is None else until_ms
     recent = mine if since_ms is not None else _recent(mine, stage, live.created_ms, now_ms)
     truth, said = judged(recent, signature)
-    labelled_rows = [pair.row for pair in comparable(recent, signature)]
+    pairs = comparable(recent, signature)
+    labelled_rows = [pair.row for pair in pairs]
     group = stage.config.data.group
     report = look(
         stage.events,
@@ -232,6 +233,7 @@ def _observe(
         said=said,
         rows=labelled_rows,
         groups=[] if group is None else [row.get(group) for row in labelled_rows],
+        days=[pair.time_ms // (24 * HOUR_MS) for pair in pairs],
         usd_per_1000=_price(stage, live),
         release_id=live.release_id,
         since_ms=live.created_ms if since_ms is None else since_ms,

@@ -40,6 +40,7 @@ def observe(
     said: Predictions | None = None,
     rows: Sequence[Mapping[str, Json]] = (),
     groups: Sequence[object] = (),
+    days: Sequence[int] = (),
     usd_per_1000: Mapping[str, float] | None = None,
     release_id: str | None = None,
     since_ms: int,
@@ -62,9 +63,9 @@ def observe(
 
     `config.false_alarms` says what "surely" is: see `bakeoff.metrics.discoveries`.
 
-    With `release_id`, only that release's predictions count; `truth`, `said`, `rows` and `groups` (of what labels are
-    known) and `losses` (the feedback that does not count) are taken as given. `readers` are what reads texts,
-    and `judge` who is shown some answers, where there are `documents` to write down what it says.
+    With `release_id`, only that release's predictions count; `truth`, `said`, `rows`, `groups` and `days` (of what
+    labels are known) and `losses` (the feedback that does not count) are taken as given. `readers` are what reads
+    texts, and `judge` who is shown some answers, where there are `documents` to write down what it says.
     """
     watched = Watched(
         endpoint=endpoint,
@@ -74,7 +75,7 @@ def observe(
         since_ms=since_ms,
         until_ms=until_ms,
     )
-    labels = LabelledRows(truth=truth, predicted=said, rows=rows, groups=groups)
+    labels = LabelledRows(truth=truth, predicted=said, rows=rows, groups=groups, days=days)
     look = MonitorLook(
         signature=signature,
         reference=reference,

@@ -115,7 +115,7 @@ def _compared(measure: Measure, labels: LabelledRows, look: MonitorLook) -> _Com
     window = outcome(labels.truth, labels.predicted, task, positive=_positive(look.signature))
     if not measure.fits(window):
         return None
-    spread = _spread(labels, window)
+    spread = max(_spread(labels, window), _daily_spread(labels, look.reference.within_day))
     before = None
     if known is not None:
         before = outcome(look.reference.outcomes["truth"], known, task, positive=_positive(look.signature))
@@ -202,6 +202,17 @@ def _value(
             classes=tuple(classes),
         )
     return np.asarray(measure.finish(sums), dtype=np.float64)
+
+
+def _daily_spread(labels: LabelledRows, within_day: float) -> float:
+    """By how much more a mean deviates where rows of a day are as alike as those of the reference: 1 or more.
+
+    That the window's own days differ is no measure: they do where it became worse within the window.
+    """
+    if not within_day or len(labels.days) != len(labels.truth) or not len(labels.days):
+        return 1.0
+    rows_d = np.unique(np.asarray(labels.days), return_counts=True)[1]
+    return max(1.0, 1.0 + (float((rows_d**2).sum() / rows_d.sum()) - 1.0) * within_day) ** 0.5
 
 
 def _spread(labels: LabelledRows, window: Outcome) -> float:
