@@ -291,3 +291,26 @@ def test_rows_without_days_or_of_few_days_are_taken_as_they_come():
     alike, same, days = of_days(rng, 30, wrong=0.25, spread=0.0)
     rows = pl.DataFrame({"x": np.zeros(len(alike)), "city": ["ulm"] * len(alike)})
     assert make(rows, X, same, **{**made, "truth": alike}, days=days).within_day < 0.002
+
+
+def test_what_three_classes_are_told_is_worth_less_after_a_shift():
+    """By hand: with nothing worth, the answers are right as often as the classes are frequent."""
+    rng = np.random.default_rng(11)
+    shares = rng.dirichlet([0.3, 0.3, 0.3], 3000)
+    classes = ("a", "b", "c")
+    truth = [classes[rng.choice(3, p=row)] for row in shares]
+    said = Predictions.of_probabilities(shares, classes)
+    rows = pl.DataFrame({"text": [f"{at}" for at in range(3000)]})
+    value = find("accuracy", "classification")(outcome(truth, said, "classification"))
+    reference = make(rows, TEXTS, said, task="classification", metric="accuracy", value=value, truth=truth)
+    answers = zip(rows.to_dicts(), said.values_n.tolist(), shares, strict=True)
+    events = [
+        prediction(str(at), row=row, label=label, probabilities=dict(zip(classes, each.tolist(), strict=True)))
+        for at, (row, label, each) in enumerate(answers)
+    ]
+    signature = Signature(task="classification", inputs=TEXTS, classes=classes)
+    sums = PredictionSums.of(events, signature, reference)
+    signal = quality.estimated(sums, look_of(reference, signature), is_shifted=True, separation=1.0)
+    assert signal.detail["worth"] == pytest.approx(1.0)
+    assert signal.value == pytest.approx(value, abs=1e-6)
+    assert signal.detail["low"] == pytest.approx(1 / 3, abs=0.06)

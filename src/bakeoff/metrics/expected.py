@@ -153,9 +153,10 @@ def expected_value(
     centre_b1 = 1 / (1 + np.exp(-ODDS * (2 * (np.arange(BINS) + 0.5) / BINS - 1)))
     shown_bk = np.column_stack([1 - centre_b1, centre_b1])
     true_bk = calibration(shown_bk)
-    if prior_k is not None:
+    if prior_k is not None and two:
         true_bk = worth * true_bk + (1 - worth) * prior_k
-        known = known if two else {label: worth * s + (1 - worth) * s.sum() * prior_k for label, s in known.items()}
+    elif prior_k is not None:
+        known = {label: worth * sums + (1 - worth) * sums.sum() * prior_k for label, sums in known.items()}
     weights: list[Floats] = []
     truth: list[NDArray[np.int64]] = []
     predicted: list[NDArray[np.int64]] = []
