@@ -94,15 +94,19 @@ def main() -> int:
         ]
         whole = sum(sums[1:], start=sums[0])
         drift = shift.drift([shift.Window(hours=None, sums=whole)], look)
-        joint, estimated = shift.joint(whole, look), quality.estimated(whole, look)
+        joint = shift.joint(whole, look)
+        shifted, separation = drift.alert or joint.alert, joint.value if joint.alert else None
+        estimated = quality.estimated(whole, look, is_shifted=shifted, separation=separation)
         true = measure(outcome(truth, said, "classification"))
         few = LabelledRows(truth=truth[:200], predicted=said.take(np.arange(200)))
-        after = quality.estimated(whole, replace(look, labels=few)).detail["corrected"]
+        seen = quality.estimated(whole, replace(look, labels=few), is_shifted=shifted, separation=separation)
+        after = seen.detail["corrected"]
         apart = (estimated.value or np.nan) - true
         worst = max(worst, abs(apart))
+        low, high = (estimated.detail[end] for end in ("low", "high"))
         print(
             f"| {domain} | {'alert' if drift.alert else '-'} | {drift.value:.2f} | {joint.value:.3f} "
-            f"| {estimated.value:.3f} | {after:.3f} | {true:.3f} | {apart:+.3f} |"
+            f"| {estimated.value:.3f} [{low:.3f}, {high:.3f}] | {after:.3f} | {true:.3f} | {apart:+.3f} |"
         )
     return int(worst > 0.05)
 

@@ -398,4 +398,4 @@ def test_prometheus_text_and_dashboards(tmp_path):
     assert {name for name in names if name in asked} >= names - {"bakeoff_signal_rows"}
     first, second = write(tmp_path / "made")
     assert json.loads(first.read_text())["panels"][0]["id"] == 1
-    assert len(json.loads(second.read_text())["groups"][0]["rules"]) == 9
+    assert len(json.loads(second.read_text())["groups"][0]["rules"]) == 11

@@ -106,6 +106,10 @@ def test_an_empty_window_is_calm(reference):
         ("outliers", False),
         ("answers", False),
         ("cost", False),
+        ("language", False),
+        ("meaning", False),
+        ("tokens", False),
+        ("judged", False),
     ]
     assert (report.since_ms, report.until_ms) == (0, 10_000)
 
@@ -309,3 +313,14 @@ def test_what_rows_lacked_is_counted_by_name(reference):
     assert signal.detail["unknown"] == {"ctiy": 5}
     assert signal.detail["unseen"] == {"city": 5}
     assert signal.detail["reason"].startswith("15 rows: absent 'city' 10; imputed")
+
+
+def test_tokens_are_added_up(reference):
+    events = log()
+    rows = table(np.random.default_rng(31), 30)
+    predict(events, rows[:10], tokens_in=100, tokens_out=20)
+    predict(events, rows[10:])
+    signal = look(events, reference).signal("tokens")
+    assert (signal.value, signal.rows, signal.alert) == (1200.0, 10, False)
+    assert (signal.detail["read"], signal.detail["written_per_answer"]) == (1000, 20.0)
+    assert look(log(), reference).signal("tokens").detail == {"reason": "no answer with tokens"}

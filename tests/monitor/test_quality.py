@@ -221,3 +221,105 @@ def test_the_part_that_became_worse_is_named():
 def test_levels_of_looks_add_up_to_the_rate_of_the_week():
     assert 168 * look_level(0.01) < 0.01
     assert look_level(0.01, look=3) == pytest.approx(look_level(0.01) / 9)
+
+
+TEXTS = (Column(name="text", kind="text", dtype="String"),)
+
+
+@pytest.mark.parametrize(("columns", "worth"), [(TEXTS, 0.5), (X[:1], 1.0)])
+def test_of_shifted_texts_a_model_knows_less_than_it_says(columns, worth):
+    """Half of the evidence is words that the model does not know, and half of what it knows misleads."""
+    rng = np.random.default_rng(8)
+    name = columns[0].name
+    signature = Signature(task="classification", inputs=columns, classes=("no", "yes"))
+
+    def answered(n, said_share, true_share):
+        odds = 2.5 * rng.normal(size=n)
+        truth = np.where(rng.random(n) < 1 / (1 + np.exp(-true_share * odds)), "yes", "no")
+        yes = 1 / (1 + np.exp(-said_share * odds))
+        predictions = Predictions.of_probabilities(np.stack([1 - yes, yes], axis=1), ("no", "yes"))
+        return pl.DataFrame({name: [f"{at}" for at in range(n)]}), truth.tolist(), predictions
+
+    measure = find("f1_macro", "classification")
+    rows, truth, said = answered(4000, 1.0, 1.0)
+    value = measure(outcome(truth, said, "classification"))
+    reference = make(rows, columns, said, task="classification", metric="f1_macro", value=value, truth=truth)
+    rows, truth, said = answered(4000, 0.5, 0.25)
+    true = measure(outcome(truth, said, "classification"))
+    sums = PredictionSums.of(events_of(rows, said), signature, reference)
+    calm = quality.estimated(sums, look_of(reference, signature))
+    shifted = quality.estimated(sums, look_of(reference, signature), is_shifted=True, separation=0.85)
+    assert calm.value - true > 0.06
+    assert shifted.detail["worth"] == pytest.approx(worth, abs=0.05)
+    assert (abs(shifted.value - true) < 0.03) == (columns == TEXTS)
+    assert shifted.detail["low"] < true < shifted.detail["high"]
+    assert calm.detail["low"] > true + 0.02
+    assert "anything from" in shifted.detail["reason"]
+
+
+def of_days(rng, days, *, wrong, spread):
+    """500 answers a day of which a share is wrong that varies by days; truth, predictions, and the days."""
+    share_d = np.clip(wrong + spread * rng.normal(size=days), 0.02, 0.98)
+    day_n = np.repeat(np.arange(days), 500)
+    truth = rng.choice(["no", "yes"], len(day_n))
+    other = np.where(truth == "yes", "no", "yes")
+    said = np.where(rng.random(len(day_n)) < share_d[day_n], other, truth)
+    return truth.tolist(), Predictions(values_n=said, classes=("no", "yes")), day_n.tolist()
+
+
+def test_days_that_vary_by_themselves_are_no_loss_of_quality():
+    """Without the days of the reference, one week in five raises an alarm; with them, a real loss is still seen."""
+    rng = np.random.default_rng(9)
+    alerts = {"with": 0, "without": 0, "worse": 0}
+    for _ in range(30):
+        truth, said, days = of_days(rng, 30, wrong=0.25, spread=0.12)
+        rows = pl.DataFrame({"x": np.zeros(len(truth)), "city": ["ulm"] * len(truth)})
+        value = find("accuracy", "classification")(outcome(truth, said, "classification", positive="yes"))
+        made = {"task": "classification", "metric": "accuracy", "value": value, "truth": truth}
+        reference = make(rows, X, said, **made, days=days)
+        assert 0.02 < reference.within_day < 0.15
+        for name, wrong in (("with", 0.25), ("worse", 0.65)):
+            truth, said, days = of_days(rng, 7, wrong=wrong, spread=0.12)
+            labels = LabelledRows(truth=truth, predicted=said, days=days)
+            alerts[name] += quality.quality(look_of(reference, BINARY, labels)).alert
+            if name == "with":
+                plain = LabelledRows(truth=truth, predicted=said)
+                alerts["without"] += quality.quality(look_of(reference, BINARY, plain)).alert
+    assert alerts["with"] == 0
+    assert alerts["without"] >= 4
+    assert alerts["worse"] >= 28
+
+
+def test_rows_without_days_or_of_few_days_are_taken_as_they_come():
+    rng = np.random.default_rng(10)
+    truth, said, days = of_days(rng, 6, wrong=0.25, spread=0.2)
+    rows = pl.DataFrame({"x": np.zeros(len(truth)), "city": ["ulm"] * len(truth)})
+    made = {"task": "classification", "metric": "accuracy", "value": 0.75, "truth": truth}
+    assert make(rows, X, said, **made).within_day == 0.0
+    assert make(rows, X, said, **made, days=days).within_day == 0.0
+    alike, same, days = of_days(rng, 30, wrong=0.25, spread=0.0)
+    rows = pl.DataFrame({"x": np.zeros(len(alike)), "city": ["ulm"] * len(alike)})
+    assert make(rows, X, same, **{**made, "truth": alike}, days=days).within_day < 0.002
+
+
+def test_what_three_classes_are_told_is_worth_less_after_a_shift():
+    """By hand: with nothing worth, the answers are right as often as the classes are frequent."""
+    rng = np.random.default_rng(11)
+    shares = rng.dirichlet([0.3, 0.3, 0.3], 3000)
+    classes = ("a", "b", "c")
+    truth = [classes[rng.choice(3, p=row)] for row in shares]
+    said = Predictions.of_probabilities(shares, classes)
+    rows = pl.DataFrame({"text": [f"{at}" for at in range(3000)]})
+    value = find("accuracy", "classification")(outcome(truth, said, "classification"))
+    reference = make(rows, TEXTS, said, task="classification", metric="accuracy", value=value, truth=truth)
+    answers = zip(rows.to_dicts(), said.values_n.tolist(), shares, strict=True)
+    events = [
+        prediction(str(at), row=row, label=label, probabilities=dict(zip(classes, each.tolist(), strict=True)))
+        for at, (row, label, each) in enumerate(answers)
+    ]
+    signature = Signature(task="classification", inputs=TEXTS, classes=classes)
+    sums = PredictionSums.of(events, signature, reference)
+    signal = quality.estimated(sums, look_of(reference, signature), is_shifted=True, separation=1.0)
+    assert signal.detail["worth"] == pytest.approx(1.0)
+    assert signal.value == pytest.approx(value, abs=1e-6)
+    assert signal.detail["low"] == pytest.approx(1 / 3, abs=0.06)

@@ -372,6 +372,9 @@ class JudgeConfig(_Section):
     correct the judge by. `max_tokens` is the longest answer, reasoning included; what cannot be read is asked for once
     more.
 
+    `live_share` of the answers that are served is judged, too (good or bad): at most `live_rows` a day, for at most
+    `live_usd` dollars a day (docs/monitoring.md).
+
     Prices are in dollars for a million tokens; `budget_usd` is what the judge may cost in all. `dialect`,
     `reasoning_effort`, `headers`, `query`, `body` and `key_header` are those of the family `remote`.
     """
@@ -392,6 +395,9 @@ class JudgeConfig(_Section):
     price_out: float | None = Field(default=None, ge=0)
     price_cached: float | None = Field(default=None, ge=0)
     budget_usd: float | None = Field(default=None, gt=0)
+    live_share: float = Field(default=0.0, ge=0, le=1)
+    live_rows: int = Field(default=50, ge=1, le=10_000)
+    live_usd: float | None = Field(default=None, gt=0)
     dialect: ApiDialect = "auto"
     reasoning_effort: str | None = None
     key_header: str = "Authorization"
@@ -577,7 +583,8 @@ class MonitorConfig(_Section):
     `false_alarms`: the most share of weeks without any change in which a signal that tests raises an alert, however
     many columns there are and however often one looks. Beyond that, a signal must be over its limit: `drift_psi`,
     `quality_drop`, `latency_p95_ms`, `error_share`, `contract_share`, `joint_auc` (of a classifier that tells rows of
-    the window from those of the reference), `answer_share` (how many more answers are empty, refusals, …),
+    the window from those of the reference, by all columns or by what texts are about), `answer_share` (how many more
+    answers are empty, refusals, …), `language_share` (by how much the share of a language among texts changed),
     `slice_drop` (how many more rows of a part of the data are wrong).
 
     `windows`: hours that are looked at, up to now; the first is what all signals are of, drift is looked for in each.
@@ -595,6 +602,7 @@ class MonitorConfig(_Section):
     quality_drop: float = Field(default=0.02, ge=0)
     slice_drop: float = Field(default=0.1, ge=0)
     answer_share: float = Field(default=0.05, ge=0, le=1)
+    language_share: float = Field(default=0.05, ge=0, le=1)
     latency_p95_ms: float | None = Field(default=None, gt=0)
     error_share: float = Field(default=0.01, ge=0, le=1)
     contract_share: float = Field(default=0.01, ge=0, le=1)
@@ -630,6 +638,10 @@ SignalName: TypeAlias = Literal[
     "outliers",
     "answers",
     "cost",
+    "language",
+    "meaning",
+    "tokens",
+    "judged",
 ]
 SIGNAL_NAMES: tuple[SignalName, ...] = get_args(SignalName)
 """Signals of monitoring (docs/monitoring.md)."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "FEEDBACK_WEIGHT",
     "HALF_LIFE",
     "BlobStore",
     "Clock",
@@ -101,7 +102,8 @@ class FitJob:
     takes what a model of all training rows, and of no others, says of the validation rows, in their order, where a fit
     that chooses has such a model anyway: what is combined or calibrated on these rows then needs no further fit.
     `age_days_n` is how long before the last of them rows happened, training rows first, where they stand in the order
-    of time: a family that `weighs` halves a row's weight with every `chosen[HALF_LIFE]` days of it.
+    of time: a family that `weighs` halves a row's weight with every `chosen[HALF_LIFE]` days of it. `is_feedback_n`
+    says which rows came as feedback, training rows first: they weigh `chosen[FEEDBACK_WEIGHT]` times as much as others.
     `cache` is a folder shared by all fits of a project, for things keyed by content.
     """
 
@@ -121,10 +123,13 @@ class FitJob:
     on_cut: Callable[[str], None] = ignore_cut
     on_held: Callable[[Predictions], None] = ignore_held
     age_days_n: "NDArray[Any] | None" = None
+    is_feedback_n: "NDArray[Any] | None" = None
 
 
 HALF_LIFE = "half_life_days"
 """What is chosen for rows in the order of time: in so many days a row's weight is halved."""
+FEEDBACK_WEIGHT = "feedback_weight"
+"""What is chosen where some rows came as feedback: how many times as much as another row one of them weighs."""
 
 
 @runtime_checkable

@@ -239,6 +239,7 @@ def hold_out(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
 
 def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) -> Job:
     """The job that fits a contender; `more` are fields of its `FitArgument`."""
+    data = gathered.summary
     argument = FitArgument(
         family=contender.family_name,
         params=msgspec.to_builtins(contender.params),
@@ -247,6 +248,7 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
         metric=stage.live_metric,
         seed=stage.seed,
         by_time=gathered.summary.split == "time",
+        own_rows=data.rows - data.from_feedback if data.from_feedback else None,
         remote=stage.config.privacy.remote,
         **more,
     )

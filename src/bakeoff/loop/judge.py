@@ -21,7 +21,7 @@ from bakeoff.core.conversation import conversation_columns, lines_of
 from bakeoff.core.errors import DataError
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.records import Version
-from bakeoff.core.types import Json, Schema
+from bakeoff.core.types import Column, Json, Schema
 from bakeoff.loop.cache import Result, Steps
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, load_table
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bakeoff.evaluate.judge import Pair, Referee, Votes
     from bakeoff.metrics.intervals import Interval
 
-__all__ = ["JUDGE", "Refereed", "judge_registered", "referee"]
+__all__ = ["JUDGE", "Refereed", "judge_registered", "prices_of", "question", "referee", "referee_of"]
 
 JUDGE, FAITHFUL = "judge", "faithful"
 """The metrics that the judge's scores make."""
@@ -125,13 +125,41 @@ def _ratings(stage: Stage, gathered: Gathered) -> list[tuple[str, str, bool]]:
 
 
 def _question(row: Mapping[str, Any], schema: Schema) -> str:
+    return question(row, schema.input_columns)
+
+
+def question(row: Mapping[str, Any], inputs: Sequence[Column]) -> str:
     """What was asked, as the judge reads it."""
-    flat = {name: _flat(row.get(name)) for name in schema.inputs}
-    return lines_of(messages_of_row(flat, schema.inputs, conversations=conversation_columns(schema.columns)))
+    flat = {column.name: _flat(row.get(column.name)) for column in inputs}
+    return lines_of(messages_of_row(flat, tuple(flat), conversations=conversation_columns(inputs)))
 
 
 def _flat(value: object) -> object:
     return msgspec.json.encode(value).decode() if isinstance(value, list) else value
+
+
+def referee_of(
+    config: JudgeConfig, prices: Prices, meter: Meter, *, usd: float | None, cache: Path | None
+) -> "Referee":
+    """The judge of `[judge]`, who may cost so much; with a `cache`, what it said before costs nothing."""
+    from bakeoff.evaluate.judge import Referee
+
+    client = ServiceClient(
+        Service.of(config),
+        cache=cache,
+        dialect=dialect_of(config.dialect, config.url),
+        learns=config.dialect == "auto",
+        budget=CostBudget(price=prices.of, usd=usd),
+    )
+    options: dict[str, Json] = {"temperature": config.temperature or 0}
+    if config.reasoning_effort is not None:
+        options["reasoning_effort"] = config.reasoning_effort
+    return Referee(client, meter, criteria=config.criteria, max_tokens=config.max_tokens, options=options)
+
+
+def prices_of(config: JudgeConfig) -> Prices:
+    """What the judge's tokens cost."""
+    return Prices(usd_in=config.price_in, usd_out=config.price_out, usd_cached=config.price_cached)
 
 
 class _Bench:
@@ -145,7 +173,7 @@ class _Bench:
         rows = len(next(iter(self.said.values()))[0])
         self.rows = np.sort(np.random.default_rng(stage.seed).permutation(rows)[: config.rows])
         self.leader = self._leader() if config.against == "leader" else None
-        self.prices = Prices(usd_in=config.price_in, usd_out=config.price_out, usd_cached=config.price_cached)
+        self.prices = prices_of(config)
         self.meter = Meter(self.prices, concurrency=config.concurrency)
         self.questions = self._questions()
 
@@ -162,21 +190,7 @@ class _Bench:
         return [_question(row, self.gathered.schema) for row in table[first.to_list()][self.rows].iter_rows(named=True)]
 
     def _referee(self) -> "Referee":
-        from bakeoff.evaluate.judge import Referee
-
-        config = self.config
-        budget = CostBudget(price=self.prices.of, usd=config.budget_usd)
-        client = ServiceClient(
-            Service.of(config),
-            cache=self.stage.cache,
-            dialect=dialect_of(config.dialect, config.url),
-            learns=config.dialect == "auto",
-            budget=budget,
-        )
-        options: dict[str, Json] = {"temperature": config.temperature or 0}
-        if config.reasoning_effort is not None:
-            options["reasoning_effort"] = config.reasoning_effort
-        return Referee(client, self.meter, criteria=config.criteria, max_tokens=config.max_tokens, options=options)
+        return referee_of(self.config, self.prices, self.meter, usd=self.config.budget_usd, cache=self.stage.cache)
 
     def result(self) -> Result:
         """What the step keeps: what is told of the judge, the scores, and outcomes with them (blobs)."""

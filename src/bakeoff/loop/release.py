@@ -33,7 +33,7 @@ from bakeoff.serve.releases import current, make_release
 __all__ = ["ReadyWinner", "RunOrigin", "make_ready", "monitoring_reference", "register_dataset", "register_model"]
 __all__ += ["register_models", "route"]
 
-REFERENCE_FORMAT = 2
+REFERENCE_FORMAT = 3
 """Of what monitoring compares with; of another one it is made anew."""
 
 
@@ -235,14 +235,17 @@ def monitoring_reference(stage: Stage, steps: Steps, gathered: Gathered, winner:
         rows = load_arrays(stage.blobs, gathered.rows_blob)
         table = pl.read_parquet(io.BytesIO(stage.blobs.get(gathered.snapshot_blob)))
         truth, said = outcomes(stage, winner)
+        time, tested = stage.config.data.time, table[rows["kept"][rows["test"]]]
+        timed = time is not None and time in tested.columns and tested[time].dtype.is_temporal()
         reference = make(
-            table[rows["kept"][rows["test"]]],
+            tested,
             signature.inputs,
             said,
             task=signature.task,
             metric=stage.live_metric,
             value=expected,
             truth=truth,
+            days=tested[time].cast(pl.Date).to_list() if timed and time is not None else (),
         )
         return {"reference_blob": stage.blobs.put(to_bytes(reference))}
 

@@ -176,11 +176,21 @@ class Past:
             config=config,
             truth=self._rows.truth_of(rows, self._rows.data.target),
             said=predictions,
+            days=self._days(rows),
             release_id=RELEASE,
             since_ms=0,
             until_ms=end_ms,
             seed=self._stage.seed,
         )
+
+    def _days(self, rows: "pl.DataFrame") -> list[int]:
+        """On which day each row happened; nothing where that is not known."""
+        import polars as pl
+
+        name = self._rows.data.time
+        if name is None or not rows[name].dtype.is_temporal():
+            return []
+        return rows[name].cast(pl.Date).to_physical().fill_null(-1).to_list()
 
     def contest(self, model: int, champion: int, anchor: int, attempt: int) -> ReplayContest:
         """How the winner of a cut stands beside champion and anchor, on its test rows that these have not seen."""

@@ -18,9 +18,11 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.cycle import Cycle, CycleReason
 from bakeoff.loop.dataset import gather, load_arrays, load_table
 from bakeoff.loop.feedback_rows import conformed
+from bakeoff.loop.judged_answers import answer_judge
 from bakeoff.loop.run import FinishedRun, data_changed
 from bakeoff.loop.sources import FEEDBACK, ingested
 from bakeoff.loop.stored_outcome import LAST, PASSES, last_outcome
+from bakeoff.loop.text_readers import text_readers
 from bakeoff.registry.lineage import signature_of
 from bakeoff.serve.releases import current
 
@@ -213,7 +215,8 @@ def _observe(
     now_ms = stage.clock() + 1 if until_ms is None else until_ms
     recent = mine if since_ms is not None else _recent(mine, stage, live.created_ms, now_ms)
     truth, said = judged(recent, signature)
-    labelled_rows = [pair.row for pair in comparable(recent, signature)]
+    pairs = comparable(recent, signature)
+    labelled_rows = [pair.row for pair in pairs]
     group = stage.config.data.group
     report = look(
         stage.events,
@@ -225,6 +228,7 @@ def _observe(
         said=said,
         rows=labelled_rows,
         groups=[] if group is None else [row.get(group) for row in labelled_rows],
+        days=[pair.time_ms // (24 * HOUR_MS) for pair in pairs],
         usd_per_1000=_price(stage, live),
         release_id=live.release_id,
         since_ms=live.created_ms if since_ms is None else since_ms,
@@ -232,6 +236,8 @@ def _observe(
         seed=stage.seed,
         documents=stage.records.documents if since_ms is None and until_ms is None else None,
         losses=mine.losses(),
+        readers=text_readers(stage),
+        judge=answer_judge(stage, signature),
     )
     if now_ms <= stage.clock() + 1:  # what ends in the future would be the newest for so long
         store(stage.records.documents, report)

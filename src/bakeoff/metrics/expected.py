@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bakeoff.metrics.measure import Measure
 from bakeoff.metrics.outcome import Outcome
 
-__all__ = ["Beliefs", "ConfidenceScale", "added", "beliefs_of", "expected_value"]
+__all__ = ["Beliefs", "ConfidenceScale", "added", "beliefs_of", "evidence", "expected_value", "prior_of"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Beliefs: TypeAlias = dict[str, list[float]]
@@ -100,8 +100,46 @@ def added(parts: Iterable[Mapping[str, Sequence[float]]]) -> Beliefs:
     return {label: [sum(each, 0.0) for each in zip(*sums, strict=True)] for label, sums in by_label.items()}
 
 
+def prior_of(
+    beliefs: Mapping[str, Sequence[float]], classes: Sequence[str], calibration: ConfidenceScale
+) -> Floats | None:
+    """How often rows are of each class (k,), by what is believed of them; None without rows."""
+    total = sum((np.asarray(each) for each in beliefs.values()), np.zeros(1))
+    if total.sum() <= 0:
+        return None
+    if len(classes) == BINARY:
+        centre_b = 1 / (1 + np.exp(-ODDS * (2 * (np.arange(BINS) + 0.5) / BINS - 1)))
+        total = total @ calibration(np.column_stack([1 - centre_b, centre_b]))
+    return np.asarray(total / total.sum(), dtype=np.float64)
+
+
+def evidence(confidence_g: Floats, rows_b: Floats, classes: int) -> float | None:
+    """How much the model has to say of rows: the mean of the log-odds of its answers, above those of guessing.
+
+    Args:
+        confidence_g: points between bins of the probability of the predicted class.
+        rows_b: rows in each bin, one more than there are points.
+        classes: how many there are.
+
+    >>> round(evidence(np.array([0.6, 0.8]), np.array([0.0, 1.0, 0.0]), 2), 3)
+    0.847
+    """
+    if not len(confidence_g) or rows_b.sum() <= 0:
+        return None
+    centre_b = np.concatenate([confidence_g[:1], (confidence_g[1:] + confidence_g[:-1]) / 2, confidence_g[-1:]])
+    centre_b = np.clip(centre_b, 1e-6, 1 - 1e-6)
+    odds_b = np.maximum(np.log(centre_b / (1 - centre_b) * max(classes - 1, 1)), 0.0)
+    return float(odds_b @ rows_b / rows_b.sum())
+
+
 def expected_value(
-    measure: Measure, beliefs: Mapping[str, Sequence[float]], classes: Sequence[str], calibration: ConfidenceScale
+    measure: Measure,
+    beliefs: Mapping[str, Sequence[float]],
+    classes: Sequence[str],
+    calibration: ConfidenceScale,
+    *,
+    worth: float = 1.0,
+    prior_k: Floats | None = None,
 ) -> float | None:
     """What a measure is expected to be; None where beliefs do not tell it.
 
@@ -110,6 +148,8 @@ def expected_value(
         beliefs: what rows add up to.
         classes: in the order of the probabilities.
         calibration: of the two classes' probabilities.
+        worth: how much of what the model says of a row is true of it, from 0 to 1; the rest says nothing.
+        prior_k: how often rows of which nothing is said are of each class.
     """
     two = len(classes) == BINARY
     known = {label: np.asarray(each) for label, each in beliefs.items() if label in classes}
@@ -118,6 +158,10 @@ def expected_value(
     centre_b1 = 1 / (1 + np.exp(-ODDS * (2 * (np.arange(BINS) + 0.5) / BINS - 1)))
     shown_bk = np.column_stack([1 - centre_b1, centre_b1])
     true_bk = calibration(shown_bk)
+    if prior_k is not None and two:
+        true_bk = worth * true_bk + (1 - worth) * prior_k
+    elif prior_k is not None:
+        known = {label: worth * sums + (1 - worth) * sums.sum() * prior_k for label, sums in known.items()}
     weights: list[Floats] = []
     truth: list[NDArray[np.int64]] = []
     predicted: list[NDArray[np.int64]] = []

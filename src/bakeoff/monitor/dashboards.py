@@ -132,7 +132,18 @@ def rules() -> dict[str, Any]:
                 "description": "'bakeoff monitor' says what moved, and by how much.",
             },
         }
-        for name in ("latency", "errors", "contract", "drift", "quality", "slices", "joint", "answers")
+        for name in (
+            "latency",
+            "errors",
+            "contract",
+            "drift",
+            "quality",
+            "slices",
+            "joint",
+            "answers",
+            "language",
+            "meaning",
+        )
     ]
     made.append(
         {

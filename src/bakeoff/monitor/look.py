@@ -14,7 +14,7 @@ __all__ = ["LabelledRows", "MonitorLook", "top"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledRows:
-    """Rows whose truth is known: what it is, what was predicted, the rows themselves, and what groups they are of.
+    """Rows whose truth is known: what it is, what was predicted, the rows, and what groups and days they are of.
 
     `predicted` is None when there are none.
     """
@@ -23,6 +23,7 @@ class LabelledRows:
     predicted: Predictions | None = None
     rows: Sequence[Mapping[str, Json]] = ()
     groups: Sequence[object] = ()
+    days: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,20 @@
 """Look at an endpoint's logs over windows up to now and say what there is to see."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bakeoff.config.sections import MonitorConfig
 from bakeoff.core.ledger import Ledger, Loss
 from bakeoff.core.protocols import DocumentRecords, EventLog
 from bakeoff.core.types import Json, Predictions, Signature
 from bakeoff.monitor import quality as of_quality
-from bakeoff.monitor import shift, traffic
+from bakeoff.monitor import shift, texts, traffic
 from bakeoff.monitor.hours import HOUR_MS, Hours, Watched
+from bakeoff.monitor.judged import AnswerJudge, judged
 from bakeoff.monitor.look import LabelledRows, MonitorLook, top
 from bakeoff.monitor.reference import MonitoringReference
-from bakeoff.monitor.signals import MonitorReport, Signal, signal_of
+from bakeoff.monitor.signals import MonitorReport, Signal, SignalName, signal_of
 from bakeoff.monitor.sums import Lack, PredictionSums
+from bakeoff.monitor.texts import TextReaders
 
 __all__ = ["observe"]
 
@@ -38,6 +40,7 @@ def observe(
     said: Predictions | None = None,
     rows: Sequence[Mapping[str, Json]] = (),
     groups: Sequence[object] = (),
+    days: Sequence[int] = (),
     usd_per_1000: Mapping[str, float] | None = None,
     release_id: str | None = None,
     since_ms: int,
@@ -45,20 +48,24 @@ def observe(
     seed: int = 0,
     documents: DocumentRecords | None = None,
     losses: tuple[Loss, ...] = (),
+    readers: TextReaders | None = None,
+    judge: AnswerJudge | None = None,
 ) -> MonitorReport:
     """Signals of the endpoint in since_ms ≤ time < until_ms; with `documents`, of `[monitor] windows` up to now.
 
     With `documents`, since_ms is when the release was made, and what was read before is not read again (`Hours`); else
     the window is read whole.
 
-    - volume, inputs, cost, outliers, calibration, estimated: shown, and no alert by themselves.
+    - volume, inputs, cost, tokens, outliers, calibration, estimated, judged: shown, and no alert by themselves.
     - latency, errors, contract: an alert when more than the limit is too unlikely to be chance.
-    - drift, joint, answers, quality, slices: an alert when the change is surely none of chance, and over its limit.
+    - drift, joint, language, meaning, answers, quality, slices: an alert when the change is surely none of chance, and
+      over its limit. Joint, language and meaning are worked out once a day where there are `documents`.
 
     `config.false_alarms` says what "surely" is: see `bakeoff.metrics.discoveries`.
 
-    With `release_id`, only that release's predictions count; `truth`, `said`, `rows` and `groups` (of what labels are
-    known) and `losses` (the feedback that does not count) are taken as given.
+    With `release_id`, only that release's predictions count; `truth`, `said`, `rows`, `groups` and `days` (of what
+    labels are known) and `losses` (the feedback that does not count) are taken as given. `readers` are what reads
+    texts, and `judge` who is shown some answers, where there are `documents` to write down what it says.
     """
     watched = Watched(
         endpoint=endpoint,
@@ -68,7 +75,7 @@ def observe(
         since_ms=since_ms,
         until_ms=until_ms,
     )
-    labels = LabelledRows(truth=truth, predicted=said, rows=rows, groups=groups)
+    labels = LabelledRows(truth=truth, predicted=said, rows=rows, groups=groups, days=days)
     look = MonitorLook(
         signature=signature,
         reference=reference,
@@ -87,7 +94,10 @@ def observe(
             [shift.Window(hours=None, sums=sums)],
             losses=losses,
             usd_per_1000=usd_per_1000 or {},
+            daily=lambda sums: _daily(sums, look, readers or TextReaders()),
+            judged=lambda sums: judged(sums, look, None, "", judge),
         )
+    key = f"{endpoint}/{release_id}"
     hours = Hours(watched, events, documents, labelled=len(truth))
     start_ms = max(since_ms, (hours.end - config.windows[0]) * HOUR_MS)
     look = MonitorLook(
@@ -108,7 +118,8 @@ def observe(
         losses=losses,
         usd_per_1000=usd_per_1000 or {},
         out_of_time=hours.early + hours.ahead,
-        joint=lambda sums: _once_a_day(documents, f"{endpoint}/{release_id}", sums, look),
+        daily=lambda sums: _once_a_day(documents, key, sums, look, readers or TextReaders()),
+        judged=lambda sums: judged(sums, look, documents, key, judge),
     )
 
 
@@ -121,11 +132,14 @@ def _report(
     losses: Sequence[Loss],
     usd_per_1000: Mapping[str, float],
     out_of_time: int = 0,
-    joint: "shift.Joint | None" = None,
+    daily: Callable[[PredictionSums], Sequence[Signal]],
+    judged: Callable[[PredictionSums], Signal],
 ) -> MonitorReport:
     sums = windows[0].sums
     drift = shift.drift(windows, look)
-    jointly = joint(sums) if joint else shift.joint(sums, look)
+    jointly, language, meaning = daily(sums)
+    is_shifted = drift.alert or jointly.alert or meaning.alert
+    separation = max((each.value for each in (jointly, meaning) if each.alert and each.value), default=None)
     signals = (
         traffic.volume(sums, look, out_of_time),
         traffic.latency(sums, look),
@@ -134,13 +148,17 @@ def _report(
         traffic.inputs(sums, look),
         drift,
         of_quality.quality(look),
-        of_quality.estimated(sums, look, is_shifted=drift.alert or jointly.alert),
+        of_quality.estimated(sums, look, is_shifted=is_shifted, separation=separation),
         of_quality.calibration(look),
         of_quality.slices(look),
         jointly,
         shift.outliers(sums, look),
         shift.answers(sums, look),
         traffic.cost(sums, look, usd_per_1000),
+        language,
+        meaning,
+        traffic.tokens(sums, look),
+        judged(sums),
     )
     return MonitorReport(
         endpoint=endpoint,
@@ -152,16 +170,35 @@ def _report(
     )
 
 
-def _once_a_day(documents: DocumentRecords, key: str, sums: PredictionSums, look: MonitorLook) -> Signal:
-    """The joint drift of the day: worked out by the first look that has rows enough."""
+def _daily(sums: PredictionSums, look: MonitorLook, readers: TextReaders) -> tuple[Signal, Signal, Signal]:
+    """The signals that take longest: what rows show jointly, and what texts show."""
+    return shift.joint(sums, look), texts.language(sums, look, readers), texts.meaning(sums, look, readers)
+
+
+def _once_a_day(
+    documents: DocumentRecords, key: str, sums: PredictionSums, look: MonitorLook, readers: TextReaders
+) -> Sequence[Signal]:
+    """Those of the day: each is worked out by the first look that has rows enough for it."""
     day = look.until_ms // DAY_MS
     known = documents.get(DAILY, key)
-    if known is not None and known.body.get("day") == day:
-        return signal_of(known.body["joint"], since_ms=look.since_ms, until_ms=look.until_ms)
-    signal = shift.joint(sums, look)
-    if signal.value is not None:
-        documents.put(DAILY, key, {"day": day, "joint": signal.to_json()})
-    return signal
+    body = {} if known is None or known.body.get("day") != day else dict(known.body)
+    ways: Mapping[SignalName, Callable[[], Signal]] = {
+        "joint": lambda: shift.joint(sums, look),
+        "language": lambda: texts.language(sums, look, readers),
+        "meaning": lambda: texts.meaning(sums, look, readers),
+    }
+    signals: list[Signal] = []
+    news: dict[str, Json] = {}
+    for name, made in ways.items():
+        if name in body:
+            signals.append(signal_of(body[name], since_ms=look.since_ms, until_ms=look.until_ms))
+            continue
+        signals.append(signal := made())
+        if signal.value is not None or signal.detail.get("unread"):
+            news[name] = signal.to_json()
+    if news:
+        documents.put(DAILY, key, {**body, **news, "day": day})
+    return signals
 
 
 def _ledger(seen: PredictionSums, feedback: Sequence[Loss]) -> Ledger:

@@ -21,7 +21,7 @@ from bakeoff.core.types import Json, Signature
 from bakeoff.metrics.bootstrap import replicate
 from bakeoff.metrics.dependence import group_codes, united
 from bakeoff.metrics.discoveries import discovered
-from bakeoff.metrics.expected import beliefs_of, expected_value
+from bakeoff.metrics.expected import beliefs_of, evidence, expected_value, prior_of
 from bakeoff.metrics.intervals import LEVEL, wilson
 from bakeoff.metrics.labels import Margins
 from bakeoff.metrics.measure import Measure
@@ -30,7 +30,7 @@ from bakeoff.metrics.positive import BINARY
 from bakeoff.metrics.rare import why_undefined
 from bakeoff.metrics.registry import bind, find, with_class
 from bakeoff.monitor.look import LabelledRows, MonitorLook
-from bakeoff.monitor.reference import PREDICTION, slice_names
+from bakeoff.monitor.reference import CONFIDENCE, PREDICTION, slice_names
 from bakeoff.monitor.signals import Signal
 from bakeoff.monitor.sums import PredictionSums
 
@@ -119,7 +119,7 @@ def _compared(measure: Measure, labels: LabelledRows, look: MonitorLook) -> _Com
     window = outcome(labels.truth, labels.predicted, task, positive=_positive(look.signature))
     if not measure.fits(window):
         return None
-    spread = _spread(labels, window)
+    spread = max(_spread(labels, window), _daily_spread(labels, look.reference.within_day))
     before = None
     if known is not None:
         before = outcome(look.reference.outcomes["truth"], known, task, positive=_positive(look.signature))
@@ -208,6 +208,17 @@ def _value(
     return np.asarray(measure.finish(sums), dtype=np.float64)
 
 
+def _daily_spread(labels: LabelledRows, within_day: float) -> float:
+    """By how much more a mean deviates where rows of a day are as alike as those of the reference: 1 or more.
+
+    That the window's own days differ is no measure: they do where it became worse within the window.
+    """
+    if not within_day or len(labels.days) != len(labels.truth) or not len(labels.days):
+        return 1.0
+    rows_d = np.unique(np.asarray(labels.days), return_counts=True)[1]
+    return max(1.0, 1.0 + (float((rows_d**2).sum() / rows_d.sum()) - 1.0) * within_day) ** 0.5
+
+
 def _spread(labels: LabelledRows, window: Outcome) -> float:
     """By how much more a mean deviates than over as many rows that have nothing to do with each other: 1 or more."""
     group_n = _together(labels)
@@ -224,38 +235,103 @@ def _spread(labels: LabelledRows, window: Outcome) -> float:
     return max(1.0, together / alone) ** 0.5 if alone else 1.0
 
 
-def estimated(sums: PredictionSums, look: MonitorLook, *, is_shifted: bool = False) -> Signal:
+def estimated(
+    sums: PredictionSums, look: MonitorLook, *, is_shifted: bool = False, separation: float | None = None
+) -> Signal:
     """What the metric is expected to be before labels come, from calibrated probabilities or past errors of numbers.
 
     `error` is how far it was off on the rows whose labels came since, `corrected` the value without it. Never an alert:
     what has changed in meaning, it cannot see. Where rows have become unlike those that it was calibrated on
-    (`is_shifted`), it is mostly too high, and the reason says so.
+    (`is_shifted`), `low` and `high` say what that may hide: as many rows as a classifier tells from the reference's
+    (its AUC is `separation`) may be answered by guessing. Of texts, the value itself is lower then: see `_worth`.
     """
     measure, reference = _measure(look), look.reference
     classes, made = look.signature.classes, reference.calibrated
-    value = expected_value(measure, sums.beliefs, classes, made) if classes else _of_numbers(sums, look, measure)
+    worth = _worth(sums, look) if is_shifted and classes else 1.0
+    value = _believed(sums, look, measure, worth) if classes else _of_numbers(sums, look, measure)
     if value is None:
         why = "no rows" if not sums.rows else f"{measure.name} is not known from what the model says of its answers"
         return look.signal("estimated", None, rows=sums.rows, detail={"reason": why})
     before = expected_value(measure, reference.beliefs, classes, made) if classes else None
     if before is not None:  # what it was off on the test rows, whose truth is known
-        value = float(np.clip(value + reference.value - before, *measure.bounds))
+        value = float(np.clip(value + worth * (reference.value - before), *measure.bounds))
     detail: dict[str, Json] = {"metric": measure.name, "reference": reference.value}
+    if before is not None:
+        offset = reference.value - before
+        hidden = _hidden(sums, look, measure, offset=offset, worth=worth, separation=separation)
+        detail |= {"worth": worth, **hidden}
     labels = look.labels
     shares = None if labels.predicted is None else labels.predicted.probabilities_nk
     if labels.predicted is not None and shares is not None and len(labels.truth) >= look.config.min_feedback:
         names = labels.predicted.values_n.tolist()
-        of_labelled = expected_value(measure, beliefs_of(names, shares, made), classes, made)
+        prior_k = prior_of(reference.beliefs, classes, made)
+        of_rows = beliefs_of(names, shares, made)
+        of_labelled = expected_value(measure, of_rows, classes, made, worth=worth, prior_k=prior_k)
         true = measure(outcome(labels.truth, labels.predicted, look.signature.task, positive=_positive(look.signature)))
         if of_labelled is not None and np.isfinite(true):
-            of_labelled += 0.0 if before is None else reference.value - before
+            of_labelled += 0.0 if before is None else worth * (reference.value - before)
             detail |= {"error": of_labelled - true, "labelled": len(labels.truth)}
             detail["corrected"] = float(np.clip(value - (of_labelled - true), *measure.bounds))
     off = f"; off by {detail['error']:+.4f} on the labelled ones" if "error" in detail else ""
-    unlike = "; rows are unlike the reference's: it may be well off" if is_shifted else ""
+    unlike = ""
+    if is_shifted:
+        ends = f", it may be anything from {detail['low']:.4f} to {detail['high']:.4f}" if "low" in detail else ""
+        unlike = f"; rows are unlike the reference's{ends or ': it may be well off'}"
     detail |= {"is_shifted": is_shifted}
     detail["reason"] = f"{measure.name} is expected to be {value:.4f} (reference {reference.value:.4f}){off}{unlike}"
     return look.signal("estimated", value, rows=sums.rows, detail=detail)
+
+
+def _believed(sums: PredictionSums, look: MonitorLook, measure: Measure, worth: float) -> float | None:
+    classes, made = look.signature.classes, look.reference.calibrated
+    prior_k = prior_of(look.reference.beliefs, classes, made)
+    return expected_value(measure, sums.beliefs, classes, made, worth=worth, prior_k=prior_k)
+
+
+def _worth(sums: PredictionSums, look: MonitorLook) -> float:
+    """How much of what a model says of shifted texts is true of them: as much as it has to say beside the reference.
+
+    Words that it does not know make a model unsure, which calibrated probabilities show. Where they are many, those
+    that it knows mean less, too, which they do not. It is a rule of thumb that was measured, not a theorem
+    (docs/benchmarks.md), and of texts alone: of tables it made estimates worse.
+    """
+    known, seen = look.reference.predictions.get(CONFIDENCE), sums.predictions.get(CONFIDENCE)
+    if known is None or seen is None or all(column.kind != "text" for column in look.signature.inputs):
+        return 1.0
+    profiled, count = narrow.json_object(known), len(look.signature.classes)
+    grid = np.asarray(profiled["grid"], dtype=np.float64)
+    now = evidence(grid, np.asarray(seen.bins, dtype=np.float64), count)
+    before = evidence(grid, np.diff([0.0, *profiled["cdf"], 1.0]), count)
+    return min(1.0, now / before) if now is not None and before else 1.0
+
+
+def _hidden(
+    sums: PredictionSums,
+    look: MonitorLook,
+    measure: Measure,
+    *,
+    offset: float,
+    worth: float,
+    separation: float | None,
+) -> dict[str, Json]:
+    """Between what values the metric may lie, as far as chance and a shift of inputs go.
+
+    A classifier's AUC bounds from below how many rows are none that the reference could have; what a model says of
+    these may be worth nothing. (For scores of two normal distributions; S. Ben-David and others, "A theory of learning
+    from different domains", Machine Learning 79 (2010), has the bound that this follows.)
+    """
+    normal = NormalDist()
+    auc = 0.5 if separation is None else min(max(separation, 0.5), 1 - 1e-9)
+    apart = 2 * normal.cdf(normal.inv_cdf(auc) / 2**0.5) - 1
+    least = min(worth, 1 - apart)
+    ends = [_believed(sums, look, measure, share) for share in (least, 1.0)]
+    if ends[0] is None or ends[1] is None:
+        return {}
+    known = len(look.reference.outcomes.get("truth", ())) or sums.rows
+    half = normal.inv_cdf(0.5 + LEVEL / 2) * 0.5 * (1 / sums.rows + 1 / known) ** 0.5
+    low, high = sorted((ends[0] + least * offset, ends[1] + offset))
+    bounds = measure.bounds
+    return {"low": max(bounds[0], low - half), "high": min(bounds[1], high + half)}
 
 
 def _of_numbers(sums: PredictionSums, look: MonitorLook, measure: Measure) -> float | None:

@@ -41,6 +41,8 @@ CONFIDENCE = "confidence"
 MOST_ROWS, MOST_NUMBERS = 5000, 200_000
 SAMPLE_ROWS, SAMPLE_CHARACTERS = 500, 400_000
 MOST_SLICES = 20
+LEAST_DAYS = 7
+"""Of which rows must be, for it to be known how far those of a day are alike."""
 JSON_SHARE = 0.95
 """From such a share of answers that are JSON objects or lists on, an answer that is none is malformed."""
 
@@ -52,7 +54,8 @@ class MonitoringReference:
     What references of earlier versions lack is empty: the `outcomes` (truth and prediction of test rows, with
     probabilities where the metric needs them), the `calibration` of probabilities, the `beliefs` of the model about
     the test rows, some `rows`, how often answers had which of the `signs`, whether they were JSON, the share of
-    `outlying` rows, and by slice how many `rows` there were and how many `wrong`.
+    `outlying` rows, by slice how many `rows` there were and how many `wrong`, and how alike rows of a day are
+    (`within_day`: the correlation of their errors, where their days are known).
     """
 
     inputs: Mapping[str, Json]
@@ -68,6 +71,7 @@ class MonitoringReference:
     json_expected: bool = False
     outlying: float | None = None
     slices: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    within_day: float = 0.0
 
     @property
     def calibrated(self) -> ConfidenceScale:
@@ -96,6 +100,7 @@ def make(
     metric: str,
     value: float,
     truth: ArrayLike | None = None,
+    days: Sequence[object] = (),
 ) -> MonitoringReference:
     """Describe the rows that a release is held against.
 
@@ -107,6 +112,7 @@ def make(
         metric: the metric that decided.
         value: its value on the test rows.
         truth: of these rows, where it is known.
+        days: on which these rows happened, where they stand in the order of time.
     """
     described = [column for column in columns if column.kind != "datetime"]
     inputs = profile(table, described)
@@ -132,6 +138,7 @@ def make(
         json_expected=of_json,
         outlying=outlying(inputs, table) / max(table.height, 1),
         slices={} if wrong_n is None else _slices(table, inputs, wrong_n),
+        within_day=0.0 if truth is None or len(days) != len(values) else _within_day(truth, predictions, task, days),
     )
 
 
@@ -144,6 +151,30 @@ def _calibration(truth: ArrayLike | None, predictions: Predictions, task: Task) 
         return ConfidenceScale()
     place = np.argsort(np.argsort(np.asarray(predictions.classes)))
     return ConfidenceScale.of(np.argsort(place)[seen.truth_n], predictions.probabilities_nk)
+
+
+def _within_day(truth: ArrayLike, predictions: Predictions, task: Task, days: Sequence[object]) -> float:
+    """How far errors of a day are alike: 0 where days do not differ more than rows do, to 1.
+
+    Source: L. Kish, "Survey Sampling" (1965), 5.4 and 5.6: the intraclass correlation, by the analysis of variance.
+    """
+    if task == "generation":
+        return 0.0
+    of_day_n = np.unique(np.asarray([str(day) for day in days]), return_inverse=True)[1]
+    rows_d = np.bincount(of_day_n)
+    if len(rows_d) < LEAST_DAYS:
+        return 0.0
+    wrong_n = _wrong(np.asarray(truth), predictions, task)
+    if wrong_n is None:
+        error_n = np.abs(np.asarray(truth, dtype=np.float64) - predictions.values_n.astype(np.float64))
+    else:
+        error_n = wrong_n.astype(np.float64)
+    mean_d = np.bincount(of_day_n, weights=error_n) / rows_d
+    between = float((rows_d * (mean_d - error_n.mean()) ** 2).sum()) / (len(rows_d) - 1)
+    within = float(((error_n - mean_d[of_day_n]) ** 2).sum()) / max(len(error_n) - len(rows_d), 1)
+    size = (len(error_n) - float((rows_d**2).sum()) / len(error_n)) / (len(rows_d) - 1)
+    total = between + (size - 1) * within
+    return float(np.clip((between - within) / total, 0.0, 1.0)) if total > 0 else 0.0
 
 
 def _outcomes(truth_n: NDArray[Any], predictions: Predictions, task: Task) -> dict[str, Any]:

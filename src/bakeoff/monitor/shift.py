@@ -16,7 +16,7 @@ from bakeoff.monitor.look import MonitorLook
 from bakeoff.monitor.signals import Signal
 from bakeoff.monitor.sums import PredictionSums
 
-__all__ = ["Joint", "Span", "Window", "answers", "drift", "joint", "outliers", "windows"]
+__all__ = ["Span", "Window", "answers", "drift", "joint", "outliers", "windows"]
 
 WORST = 5
 DAY, DAYS, WEEK, WEEKS = 24, 7, 168, 4
@@ -26,7 +26,6 @@ LOOKS_A_DAY = 24
 
 Span = Callable[[int, int], PredictionSums]
 """The sums of the hours first ≤ hour < last."""
-Joint = Callable[[PredictionSums], Signal]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

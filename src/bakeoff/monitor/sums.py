@@ -36,10 +36,11 @@ LACKS: tuple[Lack, ...] = ("absent", "imputed", "unseen", "unknown")
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A row that stays: those with the least `draw`, which is of the id, so that parts of a window draw alike."""
+    """A row that stays: those with the least `draw`, which is of the `id`, so that parts of a window draw alike."""
 
     draw: int
     row: dict[str, Any]
+    id: str = ""
 
 
 class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
@@ -59,6 +60,7 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
         beliefs: what the model believed of its answers (see `bakeoff.metrics.expected`).
         outlying: rows with a number far outside of the reference's.
         signs: generated answers by what may be wrong with them.
+        metered, tokens_in, tokens_out: answered rows whose tokens are known; those read and written.
         sample: some of the rows; `drawn_below` is the draw below which all are here.
     """
 
@@ -79,6 +81,9 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
     beliefs: Beliefs = {}
     outlying: int = 0
     signs: dict[str, int] = {}
+    metered: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
     sample: list[Sampled] = []
     drawn_below: int = 2**32
 
@@ -124,6 +129,9 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
             beliefs=added(part.beliefs for part in parts),
             outlying=sum(part.outlying for part in parts),
             signs=_sum([part.signs for part in parts]),
+            metered=sum(part.metered for part in parts),
+            tokens_in=sum(part.tokens_in for part in parts),
+            tokens_out=sum(part.tokens_out for part in parts),
             sample=[each for part in parts for each in part.sample if each.draw < below],
             drawn_below=below,
         )
@@ -156,6 +164,10 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
         self.latency_ms = _three_digits(np.asarray([event.latency_ms for event in events]))
         self.by_call = dict(Counter([event.rows_in_call for event in events]))
         self.versions = dict(Counter([event.model_version for event in events]))
+        metered = [event for event in events if event.tokens_in is not None or event.tokens_out is not None]
+        self.metered = len(metered)
+        self.tokens_in = sum(event.tokens_in or 0 for event in metered)
+        self.tokens_out = sum(event.tokens_out or 0 for event in metered)
         broken = [event.violations for event in events if event.violations]
         self.violating = len(broken)
         self.violated = dict(Counter(f"{column}: {rule}" for each in broken for column, rule in each))
@@ -203,7 +215,9 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
     def _draw(self, events: Sequence[PredictionEvent]) -> None:
         draw_n = np.asarray([zlib.crc32(event.id.encode()) for event in events])
         first = np.argsort(draw_n, kind="stable")[: SAMPLE + 1].tolist()
-        self.sample = [Sampled(draw=int(draw_n[at]), row=dict(events[at].row)) for at in first[:SAMPLE]]
+        self.sample = [
+            Sampled(draw=int(draw_n[at]), row=dict(events[at].row), id=events[at].id) for at in first[:SAMPLE]
+        ]
         self.drawn_below = int(draw_n[first[SAMPLE]]) if len(first) > SAMPLE else 2**32
 
     def shortened(self) -> "PredictionSums":

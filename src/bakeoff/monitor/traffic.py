@@ -8,7 +8,7 @@ from bakeoff.monitor.look import MonitorLook, top
 from bakeoff.monitor.signals import Signal
 from bakeoff.monitor.sums import LACKS, PredictionSums
 
-__all__ = ["WORST", "contract", "cost", "errors", "inputs", "latency", "volume"]
+__all__ = ["WORST", "contract", "cost", "errors", "inputs", "latency", "tokens", "volume"]
 
 WORST = 5
 SLOW = 0.05
@@ -86,6 +86,20 @@ def cost(sums: PredictionSums, look: MonitorLook, usd_per_1000: Mapping[str, flo
     usd = sum(rows * usd_per_1000[version] / 1000 for version, rows in priced.items())
     detail: dict[str, Json] = {"usd": usd, "usd_per_1000": dict(usd_per_1000)}
     return look.signal("cost", usd, rows=sum(priced.values()), detail=detail)
+
+
+def tokens(sums: PredictionSums, look: MonitorLook) -> Signal:
+    """Tokens read and written for the window's answers, as far as they were counted; never an alert by itself."""
+    if not sums.metered:
+        return look.signal("tokens", None, rows=0, detail={"reason": "no answer with tokens"})
+    read, written = sums.tokens_in, sums.tokens_out
+    per_row = {"read_per_answer": read / sums.metered, "written_per_answer": written / sums.metered}
+    detail: dict[str, Json] = {"read": read, "written": written, **per_row}
+    detail["reason"] = (
+        f"{read:,} tokens read and {written:,} written for {sums.metered:,} answers: "
+        f"{per_row['read_per_answer']:.0f} and {per_row['written_per_answer']:.0f} each"
+    )
+    return look.signal("tokens", float(read + written), rows=sums.metered, detail=detail)
 
 
 def _surely_over(count: int, n: int, limit: float, look: MonitorLook) -> bool:

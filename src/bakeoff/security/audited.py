@@ -52,7 +52,7 @@ OF_ITSELF = frozenset(
 """Collections whose writers write the record themselves, in the same commit where it matters."""
 WORK = frozenset(
     {"steps", "passes", "studies", "searches", "looks", "sums", "signals", "leases", "rollouts", "advice"}
-    | {"monitor", "monitor_hours", "monitor_daily"}
+    | {"monitor", "monitor_hours", "monitor_daily", "monitor_judged"}
 )
 """What the loop notes for itself; it may be thrown away and made again."""
 DECLARED = frozenset(

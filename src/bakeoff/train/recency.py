@@ -18,7 +18,7 @@ from bakeoff.metrics.spread import in_order
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["half_life", "span_days"]
+__all__ = ["half_life", "losses", "span_days"]
 
 SHARES = (0.5, 0.25, 0.125)
 """Half-lives, as shares of the time that training rows span; the next one is tried while the last was better."""
@@ -49,25 +49,25 @@ def half_life(family: Family, job: FitJob, chosen: Mapping[str, Json]) -> float 
         return None
     order = np.argsort(-ages[len(job.train) :], kind="stable")
     alone = replace(job, validation=job.validation[:0])
-    losses: dict[float | None, NDArray[np.float64]] = {None: _losses(family, alone, job.validation, chosen)}
+    tried: dict[float | None, NDArray[np.float64]] = {None: losses(family, alone, job.validation, chosen)}
     best: float | None = None
     for share in SHARES:
         days = float(f"{share * span:.3g}")
-        losses[days] = _losses(family, alone, job.validation, {**chosen, HALF_LIFE: days})
-        job.progress(f"weights with a half-life of {days:g} days: validation loss {losses[days].mean():.5f}")
-        if losses[days].mean() >= losses[best].mean():
+        tried[days] = losses(family, alone, job.validation, {**chosen, HALF_LIFE: days})
+        job.progress(f"weights with a half-life of {days:g} days: validation loss {tried[days].mean():.5f}")
+        if tried[days].mean() >= tried[best].mean():
             break
         best = days
     if best is None:
         return None
-    gain_n = (losses[None] - losses[best])[order]
+    gain_n = (tried[None] - tried[best])[order]
     error = in_order(gain_n).se
     pays = float(gain_n.mean()) > CLEARLY * error
     job.progress(f"half-life of {best:g} days: {'taken' if pays else 'not taken: it does not clearly pay'}")
     return best if pays else None
 
 
-def _losses(family: Family, job: FitJob, rows: "pl.DataFrame", chosen: Mapping[str, Json]) -> NDArray[np.float64]:
+def losses(family: Family, job: FitJob, rows: "pl.DataFrame", chosen: Mapping[str, Json]) -> NDArray[np.float64]:
     """The loss of each row by a fit with these choices: squared or absolute, or the negative log probability."""
     model: Model = family.fit(replace(job, chosen=chosen))
     target = job.schema.target

@@ -17,7 +17,7 @@ from bakeoff.core.families import load_family, weighs
 from bakeoff.core.jobs import MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
 from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import HALF_LIFE, Family, FitJob, Model, ignore_held, ignore_loss
+from bakeoff.core.protocols import FEEDBACK_WEIGHT, HALF_LIFE, Family, FitJob, Model, ignore_held, ignore_loss
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data.prediction_arrays import arrays_of
@@ -43,6 +43,7 @@ HELD = "held.npz"
 SEEN = "seen.npz"
 """A further output of `fit`, where it is asked for: what the model says of some test rows, by their places."""
 SEEN_ROWS = 1_000
+WEIGHTS = frozenset({HALF_LIFE, FEEDBACK_WEIGHT})
 MOST_FIT_S, MORE_FITS = 60.0, 5
 """Weights by age take up to five fits more: they are tried where one takes no longer, and where there is time."""
 
@@ -52,9 +53,9 @@ class FitArgument(Argument, frozen=True, kw_only=True):
 
     `family` is the name of its entry point. `rows` = "all" fits every row of the table and needs `chosen`, what an
     earlier fit chose. `fold` fits without the rows of that fold. `by_time`: rows are split in the order of time, so
-    that weights by age are tried. `remote` says whether rows may be sent to services on other machines. After `limit_s`
-    the fit ends with the best so far; a result that this changed says so (`cut`), which is why the limit is not in the
-    key.
+    that weights by age are tried. Rows of the table as read from number `own_rows` on came as feedback. `remote` says
+    whether rows may be sent to services on other machines. After `limit_s` the fit ends with the best so far; a result
+    that this changed says so (`cut`), which is why the limit is not in the key.
     """
 
     family: str
@@ -67,6 +68,7 @@ class FitArgument(Argument, frozen=True, kw_only=True):
     rows: Literal["train", "all"] = "train"
     fold: int | None = None
     by_time: bool = False
+    own_rows: int | None = None
     remote: Annotated[bool, OUTSIDE_KEY] = False
     limit_s: Annotated[float | None, OUTSIDE_KEY] = None
 
@@ -109,8 +111,12 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
     with alarm, limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(job)
         chosen = dict(model.chosen)
-        if (days := _half_life(family, job, chosen, time.perf_counter() - started)) is not None:
-            chosen[HALF_LIFE] = days
+        fit_s = time.perf_counter() - started
+        weights: dict[str, float | None] = {HALF_LIFE: _half_life(family, job, chosen, fit_s)}
+        chosen |= {name: value for name, value in weights.items() if value is not None}
+        weights[FEEDBACK_WEIGHT] = _feedback_weight(family, job, chosen, fit_s)
+        chosen |= {name: value for name, value in weights.items() if value is not None}
+        if any(value is not None for value in weights.values()):
             held.clear()  # they were without weights
             model = family.fit(replace(_silent(job), chosen=chosen))
     train_s = time.perf_counter() - started
@@ -125,7 +131,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         train_s=train_s,
         peak_memory_bytes=peak_memory_bytes(),
         size_bytes=size_of(out),
-        chosen=chosen | {key: value for key, value in (argument.chosen or {}).items() if key == HALF_LIFE},
+        chosen=chosen | {key: value for key, value in (argument.chosen or {}).items() if key in WEIGHTS},
         signature=msgspec.to_builtins(model.signature),
         classes=list(model.signature.classes),
         losses=losses,
@@ -206,6 +212,23 @@ def _half_life(family: Family, job: FitJob, chosen: dict[str, Any], fit_s: float
     return half_life(family, _silent(job), chosen)
 
 
+def _feedback_weight(family: Family, job: FitJob, chosen: dict[str, Any], fit_s: float) -> float | None:
+    """The weight of feedback rows that pays, where there are such rows and something is to be chosen."""
+    if job.chosen is not None or job.is_feedback_n is None or not weighs(family, job.params):
+        return None
+    from bakeoff.train.feedback_weight import FITS, feedback_weight, may_weigh
+
+    if not may_weigh(job):
+        return None
+    if fit_s > MOST_FIT_S / 3:
+        job.progress(f"weights of feedback are not tried: a fit takes {fit_s:.0f} s")
+        return None
+    if job.limit_s is not None and (1 + MORE_FITS + FITS) * fit_s > job.limit_s:
+        job.on_cut("weights of feedback were not tried")
+        return None
+    return feedback_weight(family, _silent(job), chosen)
+
+
 def _silent(job: FitJob) -> FitJob:
     """The job for fits on the way, of the same rows: what they lose and cut short, the first fit has told already."""
     return replace(job, on_loss=ignore_loss, on_cut=ignore_cut, on_held=ignore_held)
@@ -270,7 +293,7 @@ def _say_of_seen(argument: FitArgument, context: JobContext, model: Model) -> No
 
 def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob:
     """What the argument asks a family to fit, with its tables read."""
-    train, validation, ages = _tables(argument, context)
+    train, validation, ages, is_feedback = _tables(argument, context)
     context.cache.mkdir(parents=True, exist_ok=True)
     return FitJob(
         task=argument.task,
@@ -286,6 +309,7 @@ def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob
         chosen=argument.chosen,
         limit_s=argument.limit_s,
         age_days_n=ages,
+        is_feedback_n=is_feedback,
     )
 
 
@@ -301,22 +325,34 @@ def table_of(argument: FitArgument, context: JobContext) -> "pl.DataFrame":
     return pl.read_parquet(context.inputs[TABLE], glob=False).select(*schema.inputs, target, *rejected)
 
 
-def _tables(argument: FitArgument, context: JobContext) -> tuple["pl.DataFrame", "pl.DataFrame", Any]:
-    """The rows to fit on, those to choose on, and the ages of both in days (None where time has no part)."""
+def _tables(argument: FitArgument, context: JobContext) -> tuple["pl.DataFrame", "pl.DataFrame", Any, Any]:
+    """The rows to fit on, those to choose on, ages of both in days (None without times), which of both are feedback."""
     import numpy as np
 
     table = table_of(argument, context)
     if argument.rows == "all":
         if argument.chosen is None:
             raise UsageError("expected 'chosen' of an earlier fit with rows = 'all', received None")
-        return table, table[:0], _ages(argument, context, np.arange(len(table)))
+        every = np.arange(len(table))
+        return table, table[:0], _ages(argument, context, every), _are_feedback(argument, context, every)
     with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
         if argument.fold is None:
             train_n, validation_n = rows["train"], rows["validation"]
         else:
             train_n, validation_n = rows_of_fold(rows, argument.fold)
-    ages = _ages(argument, context, np.concatenate([train_n, validation_n]))
-    return table[train_n], table[validation_n], ages
+    both = np.concatenate([train_n, validation_n])
+    are_feedback = _are_feedback(argument, context, both)
+    return table[train_n], table[validation_n], _ages(argument, context, both), are_feedback
+
+
+def _are_feedback(argument: FitArgument, context: JobContext, rows_n: Any) -> Any:
+    """Which of these rows came as feedback; None where none of the table did."""
+    import numpy as np
+
+    if argument.own_rows is None:
+        return None
+    with np.load(context.inputs[ROWS], allow_pickle=False) as rows:
+        return rows["kept"][rows_n] >= argument.own_rows
 
 
 def _ages(argument: FitArgument, context: JobContext, rows_n: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.protocols import HALF_LIFE, FitJob
+from bakeoff.core.protocols import FEEDBACK_WEIGHT, HALF_LIFE, FitJob
 from bakeoff.metrics.labels import weighs_evenly
 from bakeoff.metrics.names import MetricName
 
@@ -21,6 +21,7 @@ __all__ = [
     "balanced_weights",
     "both_weights",
     "class_weights",
+    "feedback_weights",
     "is_balanced",
     "ranked_by",
     "row_weights",
@@ -37,7 +38,8 @@ class Target:
     """A job's rows, training first: their table, their target, and which of them are training rows.
 
     `value_n` holds class positions (0 … k-1, as floats) for classification, else the numbers. `weight_n` are the rows'
-    weights by age, on average 1, where a half-life was chosen: whatever is fitted on these rows multiplies by them.
+    weights by age and as feedback, on average 1, where these were chosen: whatever is fitted on these rows multiplies
+    by them.
     """
 
     table: "pl.DataFrame"
@@ -63,7 +65,7 @@ class Target:
         table = pl.concat([job.train, job.validation]) if len(job.validation) else job.train
         if job.task != "classification":
             value_n = table.get_column(name).cast(pl.Float64).to_numpy()
-            weight_n = age_weights(job, table.height)
+            weight_n = both_weights(age_weights(job, table.height), feedback_weights(job, table.height))
             return cls(table=table, value_n=value_n, classes=(), training=len(job.train), weight_n=weight_n)
         labels = table.get_column(name).cast(pl.String).to_list()
         classes = tuple(sorted(set(labels)))
@@ -73,7 +75,7 @@ class Target:
             )
         position = {label: i for i, label in enumerate(classes)}
         value_n = np.array([position[label] for label in labels], dtype=np.float64)
-        weight_n = age_weights(job, table.height)
+        weight_n = both_weights(age_weights(job, table.height), feedback_weights(job, table.height))
         return cls(table=table, value_n=value_n, classes=classes, training=len(job.train), weight_n=weight_n)
 
     def split(self, *, whole: bool) -> NDArray[np.int64]:
@@ -122,6 +124,15 @@ def age_weights(job: FitJob, rows: int) -> _Floats | None:
         return None
     age_n = job.age_days_n[:rows]
     weight_n = 0.5 ** ((age_n - age_n.min()) / float(days))  # type: ignore[arg-type]
+    return weight_n / weight_n.mean()
+
+
+def feedback_weights(job: FitJob, rows: int) -> _Floats | None:
+    """Weights of a job's first rows by whether they came as feedback; None where no weight was chosen."""
+    times = (job.chosen or {}).get(FEEDBACK_WEIGHT)
+    if times is None or job.is_feedback_n is None:
+        return None
+    weight_n = np.where(job.is_feedback_n[:rows], float(times), 1.0)  # type: ignore[arg-type]
     return weight_n / weight_n.mean()
 
 

@@ -1,0 +1,61 @@
+"""Who judges what an endpoint generated: the judge of `[judge]`, shown a share of the answers."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from math import isnan
+from typing import TYPE_CHECKING
+
+from bakeoff.chat.meter import Meter
+from bakeoff.chat.privacy import remote_calls
+from bakeoff.core.errors import BakeoffError
+from bakeoff.core.events import PredictionEvent
+from bakeoff.core.types import Signature
+from bakeoff.loop.context import Stage
+from bakeoff.loop.judge import prices_of, question, referee_of
+
+if TYPE_CHECKING:
+    from bakeoff.monitor.judged import AnswerJudge, AnswerVerdicts
+
+__all__ = ["answer_judge"]
+
+PART = 4
+"""Answers that are shown to the judge at once: what a failure loses."""
+
+
+def answer_judge(stage: Stage, signature: Signature) -> "AnswerJudge | None":
+    """Who judges answers of a project's endpoint; None: nobody, or nothing is generated."""
+    from bakeoff.monitor.judged import AnswerJudge, AnswerVerdicts
+
+    config = stage.config.judge
+    if config is None or not config.live_share or signature.task != "generation":
+        return None
+
+    def ask(ids: Sequence[str], usd: float | None) -> "AnswerVerdicts":
+        events = {event.id: event for event in stage.events.get(PredictionEvent, ids)}
+        asked = {  # what was erased since is not judged
+            each: (question(events[each].row, signature.inputs), str(events[each].answer))
+            for each in ids
+            if each in events
+        }
+        prices = prices_of(config)
+        meter = Meter(prices, concurrency=config.concurrency)
+        scores: dict[str, float | None] = {}
+        problem = None
+        with remote_calls(allowed=stage.config.privacy.remote):
+            try:
+                judge = referee_of(config, prices, meter, usd=usd, cache=None)
+                for part in batched(asked, PART):
+                    said = judge.accept([asked[each] for each in part]).tolist()
+                    scores |= {each: None if isnan(score) else score for each, score in zip(part, said, strict=True)}
+            except BakeoffError as error:  # also that the day's budget is spent; what was judged before counts
+                problem = str(error)
+        return AnswerVerdicts(scores=scores, usd=meter.usage.cost_usd or 0.0, problem=problem)
+
+    return AnswerJudge(share=config.live_share, rows=config.live_rows, usd=config.live_usd, ask=ask)
+
+
+def batched(names: Iterable[str], size: int) -> Iterator[list[str]]:
+    """These in parts of a size."""
+    rest = iter(names)
+    while part := list(islice(rest, size)):
+        yield part

@@ -1,0 +1,99 @@
+"""Judged answers: each is shown once, within a day's number and dollars, and the share of good ones has an interval."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bakeoff.config.sections import MonitorConfig
+from bakeoff.core.types import Column, Predictions, Signature
+from bakeoff.metrics.intervals import wilson
+from bakeoff.monitor.judged import AT_ONCE, AnswerJudge, AnswerVerdicts, judged
+from bakeoff.monitor.look import MonitorLook
+from bakeoff.monitor.reference import make
+from bakeoff.monitor.sums import PredictionSums, Sampled
+from bakeoff.testing.memory import MemoryRecords
+
+INPUTS = (Column(name="text", kind="text", dtype="String"),)
+DAY_MS = 86_400_000
+
+
+class Judge:
+    """Calls answers of even numbers good, and takes a cent for each, as far as the money goes."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, ids, usd):
+        affordable = list(ids) if usd is None else list(ids)[: int(usd * 100 + 1e-9)]
+        self.asked += affordable
+        scores = {each: None if each == "7" else float(int(each) % 2 == 0) for each in affordable}
+        problem = None if len(affordable) == len(ids) else "the day's budget is spent"
+        return AnswerVerdicts(scores=scores, usd=len(affordable) / 100, problem=problem)
+
+
+@pytest.fixture
+def documents():
+    return MemoryRecords(lambda: 0).documents
+
+
+def look_at(day: int, task="generation") -> MonitorLook:
+    table = pl.DataFrame({"text": ["a question"] * 10})
+    said = Predictions(values_n=np.asarray(["an answer"] * 10, dtype=object))
+    reference = make(table, INPUTS, said, task="generation", metric="token_f1", value=0.5)
+    return MonitorLook(
+        signature=Signature(task=task, inputs=INPUTS),
+        reference=reference,
+        config=MonitorConfig(),
+        since_ms=0,
+        until_ms=day * DAY_MS + 1,
+        seed=0,
+    )
+
+
+def sums_of(first: int, last: int, draws=None) -> PredictionSums:
+    sample = [Sampled(draw=at if draws is None else draws(at), row={}, id=str(at)) for at in range(first, last)]
+    return PredictionSums(rows=last - first, sample=sample)
+
+
+def test_each_answer_is_judged_once_and_a_day_has_its_number(documents):
+    judge = Judge()
+    rules = AnswerJudge(share=1.0, rows=30, usd=None, ask=judge)
+    first = judged(sums_of(0, 100), look_at(5), documents, "e/r", rules)
+    assert len(judge.asked) == AT_ONCE == 20
+    assert (first.value, first.rows, first.alert) == (10 / 19, 19, False)
+    assert (first.detail["low"], first.detail["high"]) == wilson(10, 19)
+    assert first.detail["unreadable"] == 1
+    second = judged(sums_of(0, 100), look_at(5), documents, "e/r", rules)
+    third = judged(sums_of(0, 100), look_at(5), documents, "e/r", rules)
+    assert (second.rows, third.rows, third.detail["today"]) == (29, 29, 30)
+    assert judged(sums_of(0, 100), look_at(6), documents, "e/r", rules).rows == 49
+    assert len(judge.asked) == len(set(judge.asked)) == 50
+
+
+def test_a_day_has_its_dollars(documents):
+    judge = Judge()
+    rules = AnswerJudge(share=1.0, rows=1000, usd=0.25, ask=judge)
+    signals = [judged(sums_of(0, 200), look_at(5), documents, "e/r", rules) for _ in range(4)]
+    assert len(judge.asked) == 25
+    assert signals[-1].detail["usd_today"] == pytest.approx(0.25)
+    assert "budget" in signals[1].detail["problem"]
+    judged(sums_of(0, 200), look_at(6), documents, "e/r", rules)
+    assert len(judge.asked) == 45
+
+
+def test_a_share_is_judged_by_the_draws_and_what_left_the_window_does_not_count(documents):
+    judge = Judge()
+    rules = AnswerJudge(share=0.25, rows=1000, usd=None, ask=judge)
+    quarter = sums_of(0, 40, draws=lambda at: at * 2**32 // 40)
+    assert judged(quarter, look_at(5), documents, "e/r", rules).rows == 9  # of ten, one is unreadable
+    assert judge.asked == [str(at) for at in range(10)]
+    later = judged(sums_of(8, 12, draws=lambda at: at), look_at(5), documents, "e/r", rules)
+    assert (later.value, later.rows) == (0.5, 4)
+
+
+def test_nobody_is_asked_where_nothing_is_generated_or_nobody_judges(documents):
+    judge = Judge()
+    rules = AnswerJudge(share=1.0, rows=30, usd=None, ask=judge)
+    assert judged(sums_of(0, 9), look_at(5, "classification"), documents, "e/r", rules).value is None
+    assert "live_share" in judged(sums_of(0, 9), look_at(5), documents, "e/r", None).detail["reason"]
+    assert judge.asked == []
