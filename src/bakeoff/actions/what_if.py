@@ -139,7 +139,7 @@ def _decided(
     settings: DecideConfig,
     baselines: "Baselines | None",
 ) -> Verdict:
-    from bakeoff.actions.report import outcomes_of
+    from bakeoff.actions.report import again_of, outcomes_of
     from bakeoff.evaluate.decide.verdict import decide
     from bakeoff.loop.stored_outcome import dependence_of
 
@@ -154,6 +154,7 @@ def _decided(
             groups_n=groups_n,
             time_n=time_n,
             folds=outcome.dataset.folds,
+            again={each.name: again_of(project, each) for each in outcome.fine},
             baselines=baselines,
         )
 
