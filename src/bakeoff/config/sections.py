@@ -164,7 +164,8 @@ class SplitConfig(_Section):
 
     `repeats` deals the rows into folds so many times, each time otherwise, and tests each row as often: intervals are
     narrower, and chance has less part in who wins. `auto` means 3 below 2,000 rows where all fits are quick (`linear`
-    and `boosting`, no texts), and once else. A run that searches (`--budget`) tests each row once.
+    and `boosting`, no texts, up to 5,000 cells: rows times inputs), and once else. A run that searches (`--budget`)
+    tests each row once.
 
     Rows whose texts are near-duplicates, of this Jaccard similarity of word runs, stay on one side; `near_duplicates`
     = 0 (or false) does not look for them.
