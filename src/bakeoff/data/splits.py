@@ -31,8 +31,8 @@ Share: TypeAlias = float | str
 FEW_ROWS, AUTO_FOLDS, LEAST_UNITS = 2000, 5, 25
 """Below so many rows, so many folds are the default, where there are so many rows (or groups) to deal out."""
 AUTO_REPEATS, FEW_CELLS = 3, 5_000
-"""So many times few rows are dealt by default, where they have no more cells: 442 rows x 10 take .7 s more then, of 6.5;
-569 x 30 would take 4.8 s more, of 7.7."""
+"""So often few rows are dealt by default, if they have no more cells: 442 rows x 10 take .7 s more then, of 6.5,
+and 569 x 30 would take 4.8 s more, of 7.7."""
 
 
 def _no_rows() -> Rows:
