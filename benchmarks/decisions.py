@@ -26,7 +26,7 @@ from bakeoff.evaluate.decide.verdict import (
     takes_over,
     value_of,
 )
-from bakeoff.evaluate.decide.yardstick import Bar, Baselines
+from bakeoff.evaluate.decide.yardstick import Baselines, Hurdle
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.significance import t_interval
@@ -545,7 +545,7 @@ def yardstick() -> Iterator[Cell]:
                 yield Cell(part="yardstick", name=f"lead {lead:g}, k = {k}, n = {n}", run=of(lead, k, n))
 
 
-def _bar(field: Quick, truth: Codes, rules: Mapping[str, Codes], codes: Mapping[str, Codes], *, seed: int) -> Bar:
+def _bar(field: Quick, truth: Codes, rules: Mapping[str, Codes], codes: Mapping[str, Codes], *, seed: int) -> Hurdle:
     """The rules as the product holds them, with answers as codes."""
     values = Quick(truth, rules, seed=seed).values
     listed = tuple(
@@ -556,7 +556,7 @@ def _bar(field: Quick, truth: Codes, rules: Mapping[str, Codes], codes: Mapping[
         return Quick(truth, {each: codes[each] for each in (name, *of_rules)}, seed=seed, level=level)
 
     answers = {name: predictions(each, 2) for name, each in rules.items()}
-    return Bar(Baselines(listed=listed, predictions=answers), field.measure, beside)
+    return Hurdle(Baselines(listed=listed, predictions=answers), field.measure, beside)
 
 
 PARTS = (verdicts, together, wrong, settled, winner, gates, gate_looks, power, champions, looks, rounds, yardstick)

@@ -56,7 +56,8 @@ class Quick(Field):
         left = _shares_left if metric == "accuracy" else _f1_left
         parts = {name: left(truth_n, each, block_n, classes) for name, each in codes.items()}
         self.values = {name: value for name, (value, _) in parts.items()}
-        self._pseudo = {name: pseudo_values(value, left_b) for name, (value, left_b) in parts.items()}
+        self._pseudo = {name: pseudo_values(value, left_b)[None] for name, (value, left_b) in parts.items()}
+        self._again = dict.fromkeys(parts, ())
         self._spreads, self._levels = {}, {}
 
     def agrees(self, *, classes: int = 2) -> None:

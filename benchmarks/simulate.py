@@ -53,6 +53,7 @@ INTERVALS = [
     ("time, AR .9", (200, 1000, 5000), ("accuracy", "f1_macro")),
     ("time, AR .99", (1000, 5000, 100_000), ("accuracy", "f1_macro")),
     ("5 folds", (50, 200, 1000), ("accuracy", "f1_macro", "log_loss", "roc_auc")),
+    ("3 times 5 folds", (50, 200, 1000), ("accuracy", "f1_macro", "log_loss", "roc_auc")),
     ("normal errors", (50, 200, 1000), UNSCALED),
     ("t3 errors", (50, 200, 1000), UNSCALED),
     ("t3 errors", (100_000,), ("rmse", "mae")),
@@ -83,7 +84,10 @@ def intervals() -> Iterator[Cell]:
 
             def given(sample: Sample, seed: int):
                 return estimates(
-                    measures, ScoredRows(outcome=sample.outcome, dependence=sample.dependence, draws=400, seed=seed)
+                    measures,
+                    ScoredRows(
+                        outcome=sample.outcome, again=sample.again, dependence=sample.dependence, draws=400, seed=seed
+                    ),
                 )
 
             # Of as many rows that their own chance is small beside that of n.

@@ -34,6 +34,12 @@ def test_folds_are_off_or_at_least_two() -> None:
     assert "at least 2 folds" in told("folds = 1")
 
 
+def test_folds_can_be_dealt_again_where_there_are_some() -> None:
+    assert (split("").repeats, split("folds = 5\nrepeats = 4").repeats) == ("auto", 4)
+    assert "split.repeats" in told("folds = 0\nrepeats = 3")
+    assert "no folds by time" in told('repeats = 3\nby = "time"', GOOD + 'time = "at"\n')
+
+
 def test_folds_and_a_test_part_exclude_each_other() -> None:
     assert "nothing beside split.folds" in told("folds = 5\ntest = 0.2")
 

@@ -232,3 +232,18 @@ def test_few_rows_are_dealt_into_folds_unless_the_project_says_otherwise(
     by = given_settings.get("by", "stratified")
     config = SplitConfig(**({"by": by} | given_settings))
     assert splits.folds_of(config, rows(count), schema(by), "classification") == wanted
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "count", "quick", "wanted"),
+    [({}, 300, True, 3), ({}, 300, False, 1), ({}, 2000, True, 1), ({"repeats": 2}, 3000, False, 2)],
+)
+def test_few_cells_of_quick_candidates_are_dealt_three_times(
+    monkeypatch: pytest.MonkeyPatch, given_settings: dict[str, Any], count: int, quick: bool, wanted: int
+) -> None:
+    monkeypatch.setattr(splits, "FEW_ROWS", 2000)
+    config = SplitConfig(**given_settings)
+    assert splits.repeats_of(config, rows(count), schema("random"), quick=quick) == wanted
+    if wanted == 3:
+        monkeypatch.setattr(splits, "FEW_CELLS", count - 1)
+        assert splits.repeats_of(config, rows(count), schema("random"), quick=quick) == 1

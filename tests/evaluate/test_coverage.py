@@ -176,6 +176,7 @@ CELLS = [
     ("2% positive", 200, ("log_loss", "brier", "roc_auc", "pr_auc")),
     ("77 classes, even", 1000, ("f1_macro",)),
     ("5 folds", 200, ("accuracy", "log_loss")),
+    ("3 times 5 folds", 200, ("accuracy", "log_loss")),
 ]
 
 
@@ -187,7 +188,8 @@ def test_intervals_cover_where_users_are_or_say_why_they_cannot(name, n, metrics
 
     def intervals(sample, seed):
         return estimates(
-            measures, ScoredRows(outcome=sample.outcome, dependence=sample.dependence, draws=200, seed=seed)
+            measures,
+            ScoredRows(outcome=sample.outcome, again=sample.again, dependence=sample.dependence, draws=200, seed=seed),
         )
 
     found = coverage(world, n, true_values(world, metrics, rows=500_000), intervals, simulations=simulations)

@@ -147,7 +147,10 @@ def test_few_rows_are_tested_by_folds_unasked_and_that_is_told(films_project, mo
     outcome = run(films_project).results
     assert (outcome.dataset.folds, outcome.dataset.test) == (5, 300)
     assert any("300 rows are few: tested by 5 folds" in note for note in outcome.dataset.notes)
-    assert outcome.next_step.step == "twice the rows"
+    step = outcome.next_step
+    assert step.step == "[split] repeats = 3"  # these candidates are not known to be quick
+    assert step.width == pytest.approx(((1 / 3 + 1.25) / 2.25) ** 0.5)
+    assert step.fits_s == pytest.approx(sum(each.train_s for each in outcome.candidates) * 10 / 6, rel=1e-6)
     assert "each of 300 rows is tested once" in leaderboard(outcome)
 
 
@@ -160,6 +163,29 @@ def test_the_next_step_is_named_with_its_price(films_project) -> None:
     assert step.fits_s == pytest.approx(5 * sum(each.train_s for each in outcome.candidates), rel=1e-6)
     assert f"next step: {step.sentence}" in leaderboard(outcome)
     assert outcome.to_json()["next_step"]["width"] == step.width
+
+
+def test_folds_dealt_again_test_each_row_as_often_by_models_that_did_not_see_it(by_folds) -> None:
+    once = run(by_folds).results.candidates[0]
+    edit(by_folds, "folds = 3", "folds = 3\nrepeats = 2")
+    outcome = run(by_folds).results
+    assert (outcome.dataset.folds, outcome.dataset.repeats, outcome.dataset.test) == (3, 2, 311)
+    assert "each of 311 rows is tested 2 times, in other folds each time" in leaderboard(outcome)
+    first = outcome.candidates[0]
+    assert first.fold_metrics == once.fold_metrics
+    with Project(by_folds) as project:
+        kept = outcomes_of(project, "first")
+        last = project.records.documents.get("passes", "last").body["gathered"]
+        rows = load_arrays(project.blobs, last["rows_blob"])
+        said = project.what_if(outcome.run_id).verdict
+        alone = kept.filter(project.rows("test")["review"].str.starts_with("word"))
+    assert rows["fold_again"].shape == (1, 311)
+    assert (rows["fold_again"][0] != rows["fold"]).mean() > 0.5
+    right = [(kept["truth"] == kept[name]).mean() for name in ("predicted", "again:1:predicted")]
+    assert first.metrics["accuracy"].value == pytest.approx(sum(right) / 2)
+    assert right[0] == pytest.approx(once.metrics["accuracy"].value)
+    assert alone["again:1:probability:yes"].to_list() == [0.5] * 9  # an unknown word, in the second deal, too
+    assert said.comparisons == outcome.verdict.comparisons  # worked out again from what is stored
 
 
 def test_the_middle_choice() -> None:
@@ -176,7 +202,7 @@ def test_what_the_limit_cut_short_of_the_fit_on_all_rows_is_told_too() -> None:
     contender = Contender(name="one", family_name="one", requires=(), params=None, code="")
     part = Fitted(contender=contender, key="k", tree_blob="part", train_s=1.0)
     whole = Fitted(contender=contender, key="k", tree_blob="whole", train_s=1.0, cut=Cut(limit_s=3.0, what="short"))
-    made = _whole(whole, [part, part])
+    made = _whole(whole, [part, part], 2)
     assert made.cut == Cut(limit_s=3.0, what="short")
     assert made.train_s == 3.0
 

@@ -312,7 +312,7 @@ def _whole_run(
     if len(known) < len(stage.contenders):
         return None
     plan = RunPlan(
-        folds=gathered.folds,
+        folds=gathered.folds * gathered.repeats,
         test_rows=gathered.summary.test,
         at_once=max(1, machine.cores // stage.compute.threads),
         combines=len(known) > 1 and (stage.config.combine.blends or stage.config.combine.cascades),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bakeoff.evaluate.score.worker import OUTCOMES, read_outcomes
+from bakeoff.evaluate.score.worker import OUTCOMES, read_again, read_outcomes
 from bakeoff.loop.dataset import load_table
 from bakeoff.loop.stored_outcome import rows_of
 from bakeoff.loop.track import SCORECARD
@@ -15,10 +15,11 @@ from bakeoff.results.candidate import Candidate
 from bakeoff.results.scorecard import Scorecard
 
 if TYPE_CHECKING:
+    from bakeoff.core.types import Predictions
     from bakeoff.project.project import Project
     from bakeoff.report.model import Report
 
-__all__ = ["outcomes_of", "report"]
+__all__ = ["again_of", "outcomes_of", "report"]
 
 
 def report(project: "Project", run_id: str | None = None) -> "Report":
@@ -54,6 +55,12 @@ def outcomes_of(project: "Project", candidate: Candidate) -> Outcomes:
     """Truth and a candidate's predictions of the test rows of its run."""
     run = project.records.runs.get(candidate.run_id)
     return read_outcomes(load_table(project.blobs, run.artifacts[OUTCOMES]))
+
+
+def again_of(project: "Project", candidate: Candidate) -> "tuple[Predictions, ...]":
+    """What a candidate's models of folds that were dealt anew said of these rows, in turn."""
+    run = project.records.runs.get(candidate.run_id)
+    return read_again(load_table(project.blobs, run.artifacts[OUTCOMES]))
 
 
 def _scorecard(project: "Project", candidate: Candidate, artifacts: Mapping[str, str]) -> Scorecard:

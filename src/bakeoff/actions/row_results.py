@@ -17,7 +17,7 @@ from bakeoff.core.queries import Query, attribute, every
 from bakeoff.core.records import Run
 from bakeoff.core.tracked import FILES, SPANS, TRACES
 from bakeoff.core.types import Task
-from bakeoff.evaluate.score.worker import OUTCOMES
+from bakeoff.evaluate.score.worker import AGAIN, OUTCOMES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -220,6 +220,7 @@ def _outcomes(records: RecordStore, blobs: BlobStore, run: Run, data: DataConfig
     from bakeoff.loop.stored_outcome import dependence_of, outcome_of, rows_of
 
     table = load_table(blobs, run.artifacts[OUTCOMES])
+    table = table.drop(name for name in table.columns if name.startswith(AGAIN))
     try:
         outcome = outcome_of(records, blobs, run.run_id)
         rows = rows_of(records, blobs, run.run_id, "test")

@@ -138,7 +138,7 @@ def _decided(
     *,
     seed: int,
 ) -> Verdict:
-    from bakeoff.actions.report import outcomes_of
+    from bakeoff.actions.report import again_of, outcomes_of
     from bakeoff.evaluate.decide.verdict import decide
     from bakeoff.loop.stored_outcome import dependence_of
 
@@ -153,6 +153,7 @@ def _decided(
             groups_n=groups_n,
             time_n=time_n,
             folds=outcome.dataset.folds,
+            again={each.name: again_of(project, each) for each in outcome.fine},
             baselines=baselines,
         )
 

@@ -135,7 +135,8 @@ def _warnings(data: Dataset, *, most: int = MOST_WARNINGS) -> list[str]:
 def _split(data: Dataset) -> str:
     by, test = data.split, data.test
     if data.folds:
-        return f"split by {by} into {data.folds} folds: each of {test:,} rows is tested once"
+        often = f"{data.repeats} times, in other folds each time" if data.repeats > 1 else "once"
+        return f"split by {by} into {data.folds} folds: each of {test:,} rows is tested {often}"
     return f"split by {by}: {data.train:,} train, {data.validation:,} validation, {test:,} test"
 
 

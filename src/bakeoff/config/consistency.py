@@ -178,6 +178,9 @@ def _split_problems(config: Config, problem: Callable[[str, str, str], Problem])
         yield problem("split.folds", why, repr(split.folds))
     if split.asks_folds and config.project.task == "generation":
         yield problem("split.folds", '0, because project.task = "generation"', repr(split.folds))
+    if split.repeats not in {1, "auto"} and (by_time or split.folds == 0 or config.project.task == "generation"):
+        why = "1, as there are no folds " + ("by time" if by_time else "here") + " that could be dealt anew"
+        yield problem("split.repeats", why, repr(split.repeats))
     if split.folds == 1:
         yield problem("split.folds", "at least 2 folds, or 0 for one test part", "1")
     if split.asks_folds and "test" in split.model_fields_set:

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-__all__ = ["AUTO_FOLDS", "FEW_ROWS", "By", "Cut", "Rows", "Split", "cutting", "folds_of", "k_fold", "split"]
+__all__ = ["AUTO_FOLDS", "AUTO_REPEATS", "FEW_ROWS", "By", "Cut", "Rows", "Split", "cutting", "folds_of", "k_fold"]
+__all__ += ["repeats_of", "split"]
 
 Rows: TypeAlias = "NDArray[np.int64]"
 Share: TypeAlias = float | str
 FEW_ROWS, AUTO_FOLDS, LEAST_UNITS = 2000, 5, 25
 """Below so many rows, so many folds are the default, where there are so many rows (or groups) to deal out."""
+AUTO_REPEATS, FEW_CELLS = 3, 5_000
+"""So often few rows are dealt by default, if they have no more cells: 442 rows x 10 take .7 s more then, of 6.5,
+and 569 x 30 would take 4.8 s more, of 7.7."""
 
 
 def _no_rows() -> Rows:
@@ -157,6 +161,19 @@ def folds_of(config: SplitConfig, table: "pl.DataFrame", schema: Schema, task: T
         return 0
     units_there = table[schema.group].n_unique() if by == "group" and schema.group else table.height
     return AUTO_FOLDS if units_there >= LEAST_UNITS else 0
+
+
+def repeats_of(config: SplitConfig, table: "pl.DataFrame", schema: Schema, *, quick: bool) -> int:
+    """How many times the rows of a prepared table are dealt into folds.
+
+    Where the project leaves it open, few rows whose fits are `quick` are dealt several times: an interval is then
+    sqrt((1 / r + k / (k - 1)) / (1 + k / (k - 1))) times as wide, .84 for three times five folds.
+    """
+    if config.repeats != "auto":
+        return config.repeats
+    texts = any(column.kind == "text" for column in schema.input_columns)
+    few = table.height < FEW_ROWS and table.height * len(schema.inputs) <= FEW_CELLS
+    return AUTO_REPEATS if quick and few and not texts else 1
 
 
 def _resolve(config: SplitConfig, schema: Schema, task: Task) -> By:

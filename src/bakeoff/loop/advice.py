@@ -68,7 +68,7 @@ def compared(
         for name in (given["metric"], *QUANTITIES):
             expected, measured = option["expected"].get(name), _measured(candidate, name, given["metric"])
             if measured is not None and name == "train_s" and dataset.folds:
-                measured /= dataset.folds
+                measured /= dataset.folds * dataset.repeats
             if expected is not None and measured is not None:
                 rows.append(_beside(candidate.name, name, expected, measured))
     whole = given.get("run")

@@ -148,11 +148,11 @@ def _made(stage: Stage, steps: Steps, fitted: Fitted, how: str, params: Mapping[
     name = f"{fitted.contender.name}+{how}"
     contender = contender_of(stage.combiner("calibrated"), name, [fitted], params)
     key, result = put_together(stage, steps, contender, [fitted.tree_blob or ""])
-    folds: list[str] = []
-    for tree in fitted.folds:
+    trees: list[str] = []
+    for tree in (*fitted.folds, *fitted.again):
         _, part = put_together(stage, steps, contender, [tree])
         result = result if part.value else part
-        folds += part.outputs.values()
+        trees += part.outputs.values()
     if result.value is None:
         return result.error or "it could not be put together"
     value = msgspec.convert(result.value, AssembleValue)
@@ -164,5 +164,6 @@ def _made(stage: Stage, steps: Steps, fitted: Fitted, how: str, params: Mapping[
         size_bytes=value.size_bytes,
         chosen={"members": {fitted.contender.name: dict(fitted.chosen or {})}},
         signature=value.signature,
-        folds=tuple(folds),
+        folds=tuple(trees[: len(fitted.folds)]),
+        again=tuple(trees[len(fitted.folds) :]),
     )

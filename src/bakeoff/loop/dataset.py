@@ -24,7 +24,7 @@ from bakeoff.loop.candidate_losses import unused_settings
 from bakeoff.loop.context import Stage
 from bakeoff.loop.contract import hold, violating
 from bakeoff.loop.data_findings import examine
-from bakeoff.loop.expect import dear
+from bakeoff.loop.expect import dear, quick
 from bakeoff.loop.feedback_rows import fitting
 from bakeoff.loop.losses import check_lost, gone_classes, of_reading, of_split, rows_read
 from bakeoff.loop.sides import sides
@@ -112,6 +112,11 @@ class Gathered:
     def folds(self) -> int:
         """In how many folds the rows are tested; 0: one test part."""
         return self.summary.folds
+
+    @property
+    def repeats(self) -> int:
+        """How many times the rows are dealt into folds."""
+        return self.summary.repeats
 
 
 def gather(stage: Stage, steps: Steps) -> Gathered:
@@ -340,7 +345,7 @@ def _parts(stage: Stage, steps: Steps, snapshot: ReadTable) -> SplitTable:
         "table": snapshot.table_blob,
         "schema": msgspec.to_builtins(snapshot.schema),
         "split": config.split.model_dump(mode="json"),
-        "once": [dear(stage), config.decide.calibrate],
+        "once": [dear(stage), quick(stage), config.decide.calibrate],
         "steps": preparation.key,
         "seed": stage.seed,
         "code": data_code(),
@@ -361,7 +366,7 @@ def _split(stage: Stage, snapshot: ReadTable, preparation: "Preparation") -> Spl
         folder = Path(scratch)
         table = read(stage.blobs.fetch(snapshot.table_blob, folder / "read.parquet"))
         prepared = preparation.apply_rows_and_columns(table, schema)
-        arrays, facts = sides(stage.config, prepared.table, schema, dear=dear(stage))
+        arrays, facts = sides(stage.config, prepared.table, schema, dear=dear(stage), quick=quick(stage))
         for warning in facts.warnings:
             stage.progress(f"split: {warning.told}")
         used = np.unique(np.concatenate([arrays[name] for name in ("train", "validation", "test")]))

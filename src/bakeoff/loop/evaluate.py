@@ -23,6 +23,7 @@ from bakeoff.evaluate.score.worker import (
     EvaluateArgument,
     EvaluateValue,
     model_of_fold,
+    read_again,
     read_outcomes,
 )
 from bakeoff.loop.cache import Result, Steps, step_key
@@ -128,13 +129,14 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted) -> Job:
         memorisation=0 if champion or fit.members else decide.memorisation,  # members tell for themselves
         probes=asked[1] if asked else (),
         folds=len(fit.folds),
+        repeats=1 + len(fit.again) // max(1, len(fit.folds)),
         remote=stage.config.privacy.remote,
     )
     inputs = {
         MODEL: BlobRef(fit.tree_blob or ""),
         TABLE: BlobRef(gathered.table_blob),
         ROWS: BlobRef(gathered.rows_blob),
-        **{model_of_fold(fold): BlobRef(tree) for fold, tree in enumerate(fit.folds)},
+        **{model_of_fold(fold): BlobRef(tree) for fold, tree in enumerate((*fit.folds, *fit.again))},
         **stage.own_metrics,
     }
     if stage.json_schema is not None:
@@ -172,6 +174,12 @@ def outcomes(stage: Stage, judged: Judged) -> "tuple[Any, Predictions]":
     """The kept per-row outcomes of a candidate: truth and predictions, in the order of the test rows."""
     assert judged.outcomes_blob is not None
     return read_outcomes(load_table(stage.blobs, judged.outcomes_blob))
+
+
+def outcomes_again(stage: Stage, judged: Judged) -> "tuple[Predictions, ...]":
+    """What its models of folds that were dealt anew said of the same rows, in turn."""
+    assert judged.outcomes_blob is not None
+    return read_again(load_table(stage.blobs, judged.outcomes_blob))
 
 
 def groups(stage: Stage, gathered: Gathered) -> "Any | None":
@@ -212,6 +220,7 @@ def verdict(
         groups_n=groups(stage, gathered),
         time_n=times(stage, gathered),
         folds=gathered.folds,
+        again={name: outcomes_again(stage, entry) for name, entry in fine.items()},
         look=None if look is None else look.number,
         baselines=baselines,
     )

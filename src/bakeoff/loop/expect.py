@@ -9,7 +9,7 @@ from bakeoff.core.jobs import Compute, Resources
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.train.worker import FIT
 
-__all__ = ["LATER", "dear", "expect", "meanwhile", "resources_of"]
+__all__ = ["LATER", "dear", "expect", "meanwhile", "quick", "resources_of"]
 
 LATER = ("bakeoff.evaluate.score.worker", "bakeoff.evaluate.combine.combinations")
 """Modules of the jobs that follow fits; named and not imported, as a run that does nothing does not need them."""
@@ -20,11 +20,18 @@ OURS = ("scipy.special", "bakeoff.evaluate.combine.pareto", "bakeoff.evaluate.fi
 
 DEAR = frozenset({"torch", "transformers", "xllamacpp", "vllm"})
 """Families that stand on these fit or answer for minutes."""
+QUICK = frozenset({"linear", "boosting"})
+"""Families of which a fit of few rows of numbers takes a tenth of a second."""
 
 
 def dear(stage: Stage) -> bool:
     """Whether some candidate's fits or answers take long or cost money, so that folds would multiply that."""
     return any(each.service is not None or DEAR & set(each.requires) for each in stage.contenders)
+
+
+def quick(stage: Stage) -> bool:
+    """Whether all candidates fit few rows so quickly that they can be tested by folds several times."""
+    return all(each.family_name in QUICK for each in stage.contenders)
 
 
 def expect(compute: Compute, contenders: Sequence[Contender], modules: Sequence[str] | None = None) -> None:

@@ -184,7 +184,7 @@ def _explaining(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float
 def _learning(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float) -> _Part:
     """The fits on parts of the rows. With folds, training took a fit for each, and one of all rows."""
     fitted = judged.fitted
-    whole_s = fitted.train_s / (len(fitted.folds) + 1)
+    whole_s = fitted.train_s / (len(fitted.folds) + len(fitted.again) + 1)
     longest_s = max(LEARNING * limit_s, min(MOST_S, whole_s))
     fit = job_of(stage, gathered, fitted.contender)
     given = msgspec.structs.asdict(fit.argument)

@@ -44,7 +44,8 @@ class Fitted:
     """What became of a contender: its model (`tree_blob`) with figures, or the `error`.
 
     `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
-    rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds). `losses` are what
+    rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds); `again` are those
+    of folds that were dealt anew, in turn. `losses` are what
     this model alone goes without; `cut` is what the limit of its fit cut short. `held_blob` is what `hold_out` would
     find, where the fit has found it on its way. `seen_blob` is what one that was fitted on all rows says of test rows.
     """
@@ -61,6 +62,7 @@ class Fitted:
     traceback: str | None = None
     members: tuple[str, ...] = ()
     folds: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
     cut: Cut | None = None
     held_blob: str | None = None

@@ -34,11 +34,12 @@ def fit_all(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
     """Fit the contenders as the split asks: once, or by folds; results in the contenders' order.
 
     The fits of all folds are jobs beside each other. Without a search, what the last fit, on all rows, does not choose
-    again is what the fold chose whose choice is nearest to the others'.
+    again is what the fold chose whose choice is nearest to the others'. A search is of one deal of the folds: what it
+    found without a fold has seen rows of each fold of another.
     """
     if not gathered.folds:
         return fit(stage, steps, gathered)
-    folds = range(gathered.folds)
+    folds = range(gathered.folds * (gathered.repeats if stage.nested is None else 1))
     asks = {
         c.name: [_without(stage, gathered, _of_fold(stage, fold, at), fold) for fold in folds]
         for at, c in enumerate(stage.contenders)
@@ -53,7 +54,10 @@ def fit_all(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
     }
     few = gathered.test_rows < FEW_ROWS and len(last) >= stage.at_once
     whole = fit_each(stage, steps, [_beside_others(ask) if few else ask for ask in last.values()])
-    return [broken[c.name] or _whole(fitted_of(last[c.name], whole[c.name]), parts[c.name]) for c in stage.contenders]
+    return [
+        broken[c.name] or _whole(fitted_of(last[c.name], whole[c.name]), parts[c.name], gathered.folds)
+        for c in stage.contenders
+    ]
 
 
 def _fit_folds(
@@ -146,18 +150,21 @@ def _on_all(
 
 def _without(stage: Stage, gathered: Gathered, contender: Contender, fold: int) -> FitRequest:
     job = job_of(stage, gathered, contender, fold=fold)
-    return FitRequest.of("fit", contender, replace(job, name=f"{contender.name}, fold {fold + 1} of {gathered.folds}"))
+    of = gathered.folds * gathered.repeats
+    return FitRequest.of("fit", contender, replace(job, name=f"{contender.name}, fold {fold + 1} of {of}"))
 
 
-def _whole(fitted: Fitted, parts: Sequence[Fitted]) -> Fitted:
-    """The model of all rows, with what it took to make it."""
+def _whole(fitted: Fitted, parts: Sequence[Fitted], folds: int) -> Fitted:
+    """The model of all rows, with what it took to make it; the first so many parts are of the first deal."""
     if fitted.tree_blob is None:
         return fitted
+    trees = tuple(part.tree_blob or "" for part in parts)
     return replace(
         fitted,
         train_s=fitted.train_s + sum(part.train_s for part in parts),
         peak_memory_bytes=max(each.peak_memory_bytes for each in (fitted, *parts)),
-        folds=tuple(part.tree_blob or "" for part in parts),
+        folds=trees[:folds],
+        again=trees[folds:],
         cut=next((each.cut for each in (fitted, *parts) if each.cut), None),
     )
 

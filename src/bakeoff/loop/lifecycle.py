@@ -75,7 +75,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
     stage = as_given(stage) if gathered.folds and stage.found else stage
     tuned = tune(stage, gathered) if stage.time.wanted_s is not None else None
     if tuned is not None:
-        stage = tuned.stage
+        stage, gathered = tuned.stage, replace(gathered, summary=replace(gathered.summary, repeats=1))
     competition = compete(stage, steps, gathered)
     judged, combined, decision = competition.judged, competition.combined, competition.decision
     if competition.baselines is not None:

@@ -17,6 +17,7 @@ from bakeoff.loop.combine import Combined
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.evaluate import Judged
+from bakeoff.loop.expect import dear
 from bakeoff.loop.track import child_id
 from bakeoff.loop.unnamed_dependence import unnamed_dependence
 from bakeoff.results.candidate import Candidate
@@ -99,7 +100,8 @@ def _next_step(stage: Stage, gathered: Gathered, judged: Sequence[Judged], decis
         by_time or generates or config.decide.calibrate != "none" or "test" in config.split.model_fields_set
     )
     fits_s = sum(each.fitted.train_s for each in judged if not each.fitted.members)
-    return next_step(gathered.summary, fits_s=fits_s, may_fold=may_fold)
+    may_repeat = stage.nested is None and not dear(stage)
+    return next_step(gathered.summary, fits_s=fits_s, may_fold=may_fold, may_repeat=may_repeat)
 
 
 def _verdict(decision: Verdict, contest: Contest | None, test_rows: int) -> Verdict:

@@ -1,5 +1,6 @@
 """Which row of the prepared table is on which side: near-duplicates together, one test part or folds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from bakeoff.config.sections import Config, SplitConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Schema
-from bakeoff.data.row_numbers import CHOSEN_ON, FOLD, NEAR
+from bakeoff.data.row_numbers import CHOSEN_ON, FOLD, FOLD_AGAIN, NEAR
 from bakeoff.results.data import Contamination, NearDuplicates, Warned
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class SplitFacts:
     test: int
     split: "By"
     folds: int
+    repeats: int = 1
     near_duplicates: NearDuplicates | None
     notes: tuple[str, ...]
     warnings: tuple[Warned, ...]
@@ -36,10 +38,13 @@ class SplitFacts:
 
 
 def sides(
-    config: Config, table: "pl.DataFrame", schema: Schema, *, dear: bool = False
+    config: Config, table: "pl.DataFrame", schema: Schema, *, dear: bool = False, quick: bool = False
 ) -> "tuple[dict[str, NDArray[Any]], SplitFacts]":
-    """The arrays of `bakeoff.data.row_numbers`, and what is to be said of the split; `dear`: not by folds unasked."""
-    from bakeoff.data.splits import folds_of, k_fold, split
+    """The arrays of `bakeoff.data.row_numbers`, and what is to be said of the split.
+
+    Unasked, candidates that are `dear` are not tested by folds, and only those that are all `quick` by folds again.
+    """
+    from bakeoff.data.splits import folds_of, k_fold, repeats_of, split
     from bakeoff.prepare.checks.contamination import overlaps
     from bakeoff.prepare.checks.near_duplicates import alike
 
@@ -57,8 +62,14 @@ def sides(
                 raise
             not_folds = (f"tested by one part, as {folds} folds cannot be: {error}",)
     if splits:
-        arrays = _of_folds(splits, table.height)
-        facts = replace(_facts(splits[0], (table.height, 0, table.height), near_n, settings), folds=folds)
+        again = _again(
+            lambda turn: k_fold(table, schema, settings, task, seed + turn, folds=folds, near_n=near_n),
+            repeats_of(settings, table, schema, quick=quick),
+            asked=settings.repeats != "auto",
+        )
+        arrays = _of_folds(splits, again, table.height)
+        facts = _facts(splits[0], (table.height, 0, table.height), near_n, settings)
+        facts = replace(facts, folds=folds, repeats=1 + len(again))
         if settings.folds == "auto":
             few = f"{table.height:,} rows are few: tested by {folds} folds ([split] folds = 0: a fifth of them, once)"
             facts = replace(facts, notes=(*facts.notes, few))
@@ -71,14 +82,30 @@ def sides(
     return arrays if near_n is None else arrays | {NEAR: near_n}, facts
 
 
-def _of_folds(splits: "tuple[Split, ...]", rows: int) -> "dict[str, NDArray[Any]]":
+def _again(deal: "Callable[[int], tuple[Split, ...]]", repeats: int, *, asked: bool) -> "tuple[tuple[Split, ...], ...]":
+    """The folds of each further time; none where one of them cannot be and nobody asked for them."""
+    try:
+        return tuple(deal(turn) for turn in range(1, repeats))
+    except DataError:
+        if asked:
+            raise
+        return ()
+
+
+def _of_folds(
+    splits: "tuple[Split, ...]", again: "tuple[tuple[Split, ...], ...]", rows: int
+) -> "dict[str, NDArray[Any]]":
     everything = np.arange(rows, dtype=np.int64)
-    fold_n, chosen_on = np.zeros(rows, dtype=np.int16), np.zeros((len(splits), rows), dtype=np.bool_)
-    for at, each in enumerate(splits):
-        fold_n[each.test] = at
-        chosen_on[at, each.validation] = True
+    turns = (splits, *again)
+    fold_tn = np.zeros((len(turns), rows), dtype=np.int16)
+    chosen_on = np.zeros((len(turns) * len(splits), rows), dtype=np.bool_)
+    for turn, parts in enumerate(turns):
+        for at, each in enumerate(parts):
+            fold_tn[turn, each.test] = at
+            chosen_on[turn * len(splits) + at, each.validation] = True
     arrays = {"train": everything, "validation": everything[:0], "test": everything}
-    return arrays | {FOLD: fold_n, CHOSEN_ON: chosen_on}
+    arrays |= {FOLD: fold_tn[0], CHOSEN_ON: chosen_on}
+    return arrays | ({FOLD_AGAIN: fold_tn[1:]} if again else {})
 
 
 def _facts(

@@ -1,6 +1,6 @@
 """Which rows go together: by a group, by their time, or by having been answered by models of folds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,15 +15,25 @@ COMMON = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependence:
-    """`group_n`: the group of each row, as a code; `order_n`: the rows in the order of time; `folds`: how many."""
+    """`group_n`: the group of each row, as a code; `order_n`: the rows in the order of time; `folds`: how many.
+
+    With `repeats`, the rows were dealt into folds so many times, and what is said of a row is the mean over these.
+    """
 
     group_n: NDArray[np.intp] | None = None
     order_n: NDArray[np.intp] | None = None
     folds: int = 0
+    repeats: int = 1
 
     @classmethod
     def of(
-        cls, n: int, *, groups_n: ArrayLike | None = None, time_n: ArrayLike | None = None, folds: int = 0
+        cls,
+        n: int,
+        *,
+        groups_n: ArrayLike | None = None,
+        time_n: ArrayLike | None = None,
+        folds: int = 0,
+        repeats: int = 1,
     ) -> "Dependence":
         """From columns of n rows; groups come before time, in which rows of a group are together anyway.
 
@@ -35,9 +45,9 @@ class Dependence:
                 raise DataError(f"expected {n} {name}, one for each row; received {len(np.asarray(column))}")
         if groups_n is not None:
             codes = group_codes(groups_n)
-            return cls(group_n=None if int(codes.max()) + 1 == n else codes, folds=folds)
+            return cls(group_n=None if int(codes.max()) + 1 == n else codes, folds=folds, repeats=repeats)
         order = None if time_n is None else np.argsort(np.asarray(time_n), kind="stable")
-        return cls(order_n=order, folds=folds)
+        return cls(order_n=order, folds=folds, repeats=repeats)
 
     @property
     def independent(self) -> bool:
@@ -48,10 +58,16 @@ class Dependence:
     def factor(self) -> float:
         """By how much folds multiply the variance of a mean over independent rows.
 
-        Models of folds share rows, and the released one is yet another: 1 + k / (k - 1) for k folds.
-        Source: Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 52 (2003), section 3.
+        Models of folds share rows, and the released one is yet another: 1 / r + k / (k - 1) for k folds, r times over.
+        Source: Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 52 (2003), section 3: of J
+        tests of a share of the rows that is q, the variance of one times 1 / J + q / (1 - q); here J = r k, q = 1 / k.
         """
-        return 1.0 + self.folds / (self.folds - 1) if self.folds > 1 else 1.0
+        return 1 / self.repeats + self.folds / (self.folds - 1) if self.folds > 1 else 1.0
+
+    @property
+    def once(self) -> "Dependence":
+        """That of what was said in one of the repeats alone."""
+        return replace(self, repeats=1)
 
     def blocks(self, n: int, most: int, seed: int) -> NDArray[np.intp]:
         """The unit (row, group, stretch of time, or a random set of the first two) of each row; at most so many."""

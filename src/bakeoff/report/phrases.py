@@ -48,7 +48,10 @@ def gates(report: Report) -> list[tuple[str, dict[str, GateOutcome]]]:
 def sides(data: Dataset) -> str:
     """How many rows are on which side of the split."""
     if data.folds:
-        return f"every row tested once, in {data.folds} folds (split: {data.split})"
+        often = (
+            f"{data.repeats} times, each time in {data.folds} other" if data.repeats > 1 else f"once, in {data.folds}"
+        )
+        return f"every row tested {often} folds (split: {data.split})"
     return (
         f"{count(data.train)} train, {count(data.validation)} validation, {count(data.test)} test (split: {data.split})"
     )

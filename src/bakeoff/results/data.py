@@ -108,9 +108,9 @@ class NearDuplicates:
 class Dataset:
     """The dataset version and its split; counts are rows.
 
-    With `folds` every row is a test row once, and one that the released model is fitted on. `imbalance` is how many
-    times as many training rows the most frequent class has as the rarest. Feedback that came until `feedback_until_ms`
-    is in it.
+    With `folds` every row is a test row in each of `repeats`, and one that the released model is fitted on. `imbalance`
+    is how many times as many training rows the most frequent class has as the rarest. Feedback that came until
+    `feedback_until_ms` is in it.
     """
 
     version: str
@@ -121,6 +121,7 @@ class Dataset:
     split: str
     columns: int = 0
     folds: int = 0
+    repeats: int = 1
     rejected: int = 0
     from_feedback: int = 0
     feedback_until_ms: int | None = None

@@ -34,19 +34,23 @@ class Sample:
     """Rows that were drawn, what a model says of them, and their groups or times, if they go together.
 
     `true` are the true values of metrics where they are the sample's own: those of the model that was fitted on it,
-    by so many `folds`.
+    by so many `folds`; `again` is what folds that were dealt anew say of the same rows.
     """
 
     outcome: Outcome
     groups_n: NDArray[Any] | None = None
     time_n: NDArray[Any] | None = None
     folds: int = 0
+    again: tuple[Outcome, ...] = ()
     true: Mapping[str, float] | None = None
 
     @property
     def dependence(self) -> Dependence:
         """How the rows go together."""
-        return Dependence.of(len(self.outcome), groups_n=self.groups_n, time_n=self.time_n, folds=self.folds)
+        repeats = 1 + len(self.again)
+        return Dependence.of(
+            len(self.outcome), groups_n=self.groups_n, time_n=self.time_n, folds=self.folds, repeats=repeats
+        )
 
     @property
     def truth_n(self) -> NDArray[Any]:
@@ -229,7 +233,7 @@ def _texts() -> World:
     return World(task="generation", draw=draw)
 
 
-def _fitted(folds: int = 5, inputs: int = 10, apart: float = 1.05) -> World:
+def _fitted(folds: int = 5, inputs: int = 10, apart: float = 1.05, repeats: int = 1) -> World:
     """Two normal classes, and linear discriminants fitted on folds: the truth is that of the one fitted on all rows."""
     centre = np.full(inputs, apart / math.sqrt(inputs))
 
@@ -239,17 +243,19 @@ def _fitted(folds: int = 5, inputs: int = 10, apart: float = 1.05) -> World:
         weights = np.linalg.solve(centred.T @ centred / len(x) + 0.2 * np.eye(inputs), means[1] - means[0])
         return weights, -float(weights @ (means[0] + means[1])) / 2
 
-    def draw(rng: np.random.Generator, n: int) -> Sample:
-        y = np.arange(n) % 2
-        x = rng.normal(size=(n, inputs)) + np.where(y[:, None] == 1, centre, -centre)
-        fold, height = rng.permutation(n) % folds, np.empty(n)
+    def dealt(x: NDArray[np.float64], y: NDArray[np.int64], fold: NDArray[np.int64]) -> Outcome:
+        height = np.empty(len(x))
         for each in range(folds):
             weights, shift = fit(x[fold != each], y[fold != each])
             height[fold == each] = x[fold == each] @ weights + shift
         chance = 1 / (1 + np.exp(-height))
-        return Sample(
-            outcome=_shares(y, np.column_stack([1 - chance, chance])), folds=folds, true=_of_linear(*fit(x, y), centre)
-        )
+        return _shares(y, np.column_stack([1 - chance, chance]))
+
+    def draw(rng: np.random.Generator, n: int) -> Sample:
+        y = np.arange(n) % 2
+        x = rng.normal(size=(n, inputs)) + np.where(y[:, None] == 1, centre, -centre)
+        first, *again = (dealt(x, y, rng.permutation(n) % folds) for _ in range(repeats))
+        return Sample(outcome=first, folds=folds, again=tuple(again), true=_of_linear(*fit(x, y), centre))
 
     return World(task="classification", draw=draw)
 
@@ -293,6 +299,7 @@ WORLDS: Mapping[str, World] = MappingProxyType(
         "quantiles": _quantiles(),
         "texts": _texts(),
         "5 folds": _fitted(),
+        "3 times 5 folds": _fitted(repeats=3),
     }
 )
 

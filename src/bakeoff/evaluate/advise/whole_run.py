@@ -24,7 +24,10 @@ SPREAD = 1.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """What of a run decides its time beside the fits: see the sections of the project file that are named alike."""
+    """What of a run decides its time beside the fits: see the sections of the project file that are named alike.
+
+    `folds` are those of all times that rows are dealt into them.
+    """
 
     folds: int
     test_rows: int

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from statistics import NormalDist
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -15,12 +16,12 @@ from bakeoff.metrics.bootstrap import left_out, replicate
 from bakeoff.metrics.dependence import Dependence
 from bakeoff.metrics.intervals import LEVEL
 from bakeoff.metrics.measure import Measure, Statistic
-from bakeoff.metrics.outcome import outcome
+from bakeoff.metrics.outcome import Outcome, outcome
 from bakeoff.metrics.rare import few_of_a_class
 from bakeoff.metrics.registry import bind
 from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.significance import detectable, holm, mcnemar_exact, t_interval, t_p_value
-from bakeoff.metrics.spread import Spread, by_waves, long_run, pseudo_values, spreads, wider
+from bakeoff.metrics.spread import Spread, as_one, by_waves, long_run, pseudo_values, spreads, wider
 from bakeoff.results.verdict import Comparison
 
 __all__ = ["Comparison", "Field", "joint_errors"]
@@ -45,7 +46,8 @@ class Field:
 
     The difference of two has the standard error of a jackknife over rows, groups or stretches of time, and Student's
     t with degrees of freedom that fall when few of them make the difference. As if each of the two had differed once
-    more from the other on a row of its own, candidates that never differed are not taken for one. Accuracy (and
+    more from the other on a row of its own, candidates that never differed are not taken for one. What models
+    of folds that were dealt anew said `again` is taken together with what was said first. Accuracy (and
     other shares of independent rows that are right or wrong) is tested by the exact McNemar test.
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), sections 11 and 16; the added rows:
     Agresti and Min, "Simple Improved Confidence Intervals for Comparing Matched Proportions", Stat. Med. 24 (2005).
@@ -62,6 +64,7 @@ class Field:
         groups_n: ArrayLike | None = None,
         time_n: ArrayLike | None = None,
         folds: int = 0,
+        again: Mapping[str, Sequence[Predictions]] = MappingProxyType({}),
         level: float = LEVEL,
         threads: int = 1,
     ) -> None:
@@ -74,12 +77,20 @@ class Field:
         self._units = self.rows if group_n is None else int(group_n.max()) + 1
         self._outcomes = {name: outcome(truth_n, each, measure.task) for name, each in predictions.items()}
         self.unknown = few_of_a_class(measure, next(iter(self._outcomes.values())))
-        bound = {name: bind([measure], each)[measure.name] for name, each in self._outcomes.items()}
-        parts = {name: self._seen(each, resamples=resamples, threads=threads) for name, each in bound.items()}
-        self.values = {name: value for name, (value, _) in parts.items()}
-        pseudo_bk = np.column_stack([pseudo_b for _, pseudo_b in parts.values()])
-        pseudo_bk = pseudo_bk[np.isfinite(pseudo_bk).all(axis=1)]
-        self._pseudo = {name: pseudo_bk[:, at] for at, name in enumerate(parts)}
+        self._again = {
+            name: [outcome(truth_n, each, measure.task) for each in again.get(name, ())] for name in predictions
+        }
+        parts = {
+            name: [
+                self._seen(bind([measure], each)[measure.name], resamples=resamples, threads=threads)
+                for each in (first, *self._again[name])
+            ]
+            for name, first in self._outcomes.items()
+        }
+        self.values = {name: float(np.mean([value for value, _ in turns])) for name, turns in parts.items()}
+        turns = {name: np.stack([pseudo_b for _, pseudo_b in each]) for name, each in parts.items()}
+        fine_b = np.isfinite(np.concatenate(list(turns.values()))).all(axis=0)
+        self._pseudo = {name: each[:, fine_b] for name, each in turns.items()}
         self._spreads: dict[tuple[str, str], Spread] = {}
         self._levels: dict[tuple[tuple[tuple[str, str], ...], float], float] = {}
 
@@ -116,13 +127,23 @@ class Field:
         if self._wide:
             self._spreads |= {pair: Spread(se=self._wide, freedom=1.0, units=1.0) for pair in new}
             return
-        apart_bp = np.column_stack([self._pseudo[a] - self._pseudo[b] for a, b in new])
-        factor = self._dependence.factor
+        by_factor: dict[float, list[tuple[str, str]]] = {}
+        for pair in new:
+            by_factor.setdefault(self._factor(*pair), []).append(pair)
+        for factor, alike in by_factor.items():
+            self._learn(alike, factor)
+
+    def _learn(self, pairs: Sequence[tuple[str, str]], factor: float) -> None:
+        apart_bp = np.column_stack([as_one(self._pseudo[a] - self._pseudo[b]) for a, b in pairs])
         for at, ((a, b), seen) in enumerate(
-            zip(new, spreads(apart_bp, serial=self._serial, factor=factor), strict=True)
+            zip(pairs, spreads(apart_bp, serial=self._serial, factor=factor), strict=True)
         ):
             known = wider(seen, by_waves(apart_bp[:, at], seen, factor=factor), self.level) if self._serial else seen
             self._spreads[a, b] = self._spreads[b, a] = self._with_one_more(known, a, b)
+
+    def _factor(self, *names: str) -> float:
+        """By how much folds multiply the variance of what is said of these: as often dealt as all of them were."""
+        return replace(self._dependence, repeats=1 + min(len(self._again[name]) for name in names)).factor
 
     @cached_property
     def _wide(self) -> float:
@@ -130,14 +151,14 @@ class Field:
 
         On two rows of a class that one has right and the other wrong a jackknife sees no spread, and no doubt.
         """
-        if self.unknown is None and len(next(iter(self._pseudo.values()))) >= FEWEST:
+        if self.unknown is None and next(iter(self._pseudo.values())).shape[1] >= FEWEST:
             return 0.0
         low, high = self.measure.bounds
         return high - low if math.isfinite(high - low) else max(1.0, *(10 * abs(each) for each in self.values.values()))
 
     def _with_one_more(self, seen: Spread, a: str, b: str) -> Spread:
         """The spread as if there were one row (group) more on which each differs from the other."""
-        own = min(self._own[a], self._own[b]) * math.sqrt(self._units / len(self._pseudo[a]))
+        own = min(self._own[a], self._own[b]) * math.sqrt(self._units / self._pseudo[a].shape[1])
         low, high = self.measure.bounds
         if own == 0 and math.isfinite(high - low):
             own = (high - low) / 2
@@ -201,7 +222,7 @@ class Field:
     @cached_property
     def _own(self) -> Mapping[str, float]:
         """How far units lie apart in what they say of each candidate."""
-        return {name: float(each.std()) for name, each in self._pseudo.items()}
+        return {name: float(as_one(each).std()) for name, each in self._pseudo.items()}
 
     @cached_property
     def _variances(self) -> Mapping[str, float]:
@@ -217,10 +238,12 @@ class Field:
         """What each unit adds to the candidates' errors: their sums of squares are the variances."""
         if self._wide:
             return self._wide * np.eye(len(self.values))
-        centred_bk = np.column_stack([each - each.mean() for each in self._pseudo.values()])
+        every = [as_one(each) for each in self._pseudo.values()]
+        centred_bk = np.column_stack([each - each.mean() for each in every])
         blocks = len(centred_bk)
         times = np.asarray([long_run(each) if self._serial else 1.0 for each in centred_bk.T])
-        return centred_bk * np.sqrt(times * self._dependence.factor / max(1, blocks * (blocks - 1)))
+        factor_k = np.asarray([self._factor(name) for name in self._pseudo])
+        return centred_bk * np.sqrt(times * factor_k / max(1, blocks * (blocks - 1)))
 
     @cached_property
     def _normal(self) -> Floats:
@@ -252,7 +275,10 @@ class Field:
 
     def _alike(self, a: str, b: str) -> bool:
         """Whether both answer every row alike, as far as the metric asks."""
-        one, other = self._outcomes[a], self._outcomes[b]
+        ours, theirs = ((self._outcomes[name], *self._again[name]) for name in (a, b))
+        return len(ours) == len(theirs) and all(map(self._alike_once, ours, theirs))
+
+    def _alike_once(self, one: Outcome, other: Outcome) -> bool:
         if one.classes != other.classes:
             return False
         if self.measure.needs == "probabilities":
@@ -281,7 +307,7 @@ class Field:
         plain = math.sqrt(times) * known.se
         if self.measure.needs != "labels" or not math.isfinite(room) or plain >= room:
             return plain
-        units = known.units if self._serial else self._units / self._dependence.factor
+        units = known.units if self._serial else self._units / self._factor(a, b)
         # d² = times · (se² (1 - d / room) + alone · d / room + d (room - d) / units)
         linear = times * ((self._variances[a] - known.se**2) / room + room / units)
         square = 1 + times / units

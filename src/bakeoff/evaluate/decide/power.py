@@ -10,14 +10,14 @@ from bakeoff.results.verdict import Detectable
 
 __all__ = ["next_step", "power_curve"]
 
-FOLDS = 5
+FOLDS, REPEATS = 5, 3
 WORTH = 0.9
 """A step that leaves more of the interval's width than this is not worth its price."""
 
 MULTIPLES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0)
 
 
-def next_step(dataset: Dataset, *, fits_s: float, may_fold: bool) -> NextStep:
+def next_step(dataset: Dataset, *, fits_s: float, may_fold: bool, may_repeat: bool = False) -> NextStep:
     """What narrows intervals next, and its price.
 
     The width of an interval goes with the root of the variance, which is that of the test rows times the factor of
@@ -25,14 +25,22 @@ def next_step(dataset: Dataset, *, fits_s: float, may_fold: bool) -> NextStep:
 
     Args:
         dataset: of the run.
-        fits_s: the seconds that the fits of this run took, each once.
+        fits_s: the seconds that the fits of this run took.
         may_fold: whether the rows could be tested by folds.
+        may_repeat: whether folds could be dealt anew.
     """
     rows = dataset.train + dataset.validation + dataset.test
     if may_fold and not dataset.folds and rows:
         width = math.sqrt(Dependence(folds=FOLDS).factor * dataset.test / rows)
         if width < WORTH:
             return NextStep(step=f"[split] folds = {FOLDS}", width=width, fits_s=FOLDS * fits_s)
+    if may_repeat and dataset.folds:
+        now = Dependence(folds=dataset.folds, repeats=dataset.repeats).factor
+        width = math.sqrt(Dependence(folds=dataset.folds, repeats=REPEATS).factor / now)
+        if width < WORTH:
+            fit_s = fits_s / (1 + dataset.folds * dataset.repeats)
+            more = dataset.folds * (REPEATS - dataset.repeats)
+            return NextStep(step=f"[split] repeats = {REPEATS}", width=width, fits_s=more * fit_s)
     return NextStep(step="twice the rows", width=math.sqrt(0.5))
 
 

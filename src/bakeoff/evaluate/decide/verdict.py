@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,14 @@ def decide(
     groups_n: ArrayLike | None = None,
     time_n: ArrayLike | None = None,
     folds: int = 0,
+    again: Mapping[str, Sequence[Predictions]] = MappingProxyType({}),
     look: int | None = None,
     baselines: Baselines | None = None,
 ) -> Verdict:
     """Decide between candidates from their scorecards and their outcomes on the same test rows.
 
-    `look`: gates with a confidence are held against these rows for the n-th time. `baselines`, if there are any, must
-    be beaten.
+    `again`: what models of folds that were dealt anew said of these rows. `look`: gates with a confidence are held
+    against these rows for the n-th time. `baselines`, if there are any, must be beaten.
     """
     check_gates(config, task)
     metric = config.metric or default(task)
@@ -96,6 +98,7 @@ def decide(
             groups_n=groups_n,
             time_n=time_n,
             folds=folds,
+            again=again,
             level=level,
         )
 

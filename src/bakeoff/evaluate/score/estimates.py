@@ -43,7 +43,7 @@ from bakeoff.metrics.rare import class_of, class_rows, pr_ends, roc_ends, too_ra
 from bakeoff.metrics.registry import bind
 from bakeoff.metrics.rough import is_rough
 from bakeoff.metrics.scales import UNBOUNDED, Scale
-from bakeoff.metrics.spread import Spread, in_order, pseudo_values, spread
+from bakeoff.metrics.spread import Spread, as_one, in_order, pseudo_values, spread
 from bakeoff.metrics.tails import beyond, excess
 
 __all__ = ["ScoredRows", "estimate", "estimates"]
@@ -58,9 +58,14 @@ FEWEST_STRETCHES = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRows:
-    """The scored rows: what happened on them, and how they go together; `draws` of resamples are made where needed."""
+    """The scored rows: what happened on them, and how they go together; `draws` of resamples are made where needed.
+
+    With outcomes of the same rows `again`, by models of other deals of the folds, values are means over all of these,
+    and so is what leaving out a row does to them: rows are what is independent, and not what was said of them.
+    """
 
     outcome: Outcome
+    again: tuple[Outcome, ...] = ()
     dependence: Dependence = INDEPENDENT
     draws: int = 2000
     seed: int = 0
@@ -84,10 +89,12 @@ def estimate(measure: Measure, rows: ScoredRows) -> Interval | None:
 def estimates(wanted: Sequence[Measure], rows: ScoredRows) -> dict[str, Interval]:
     """Several measures by name, without those that are undefined on these rows."""
     bound = bind(wanted, rows.outcome)
+    every = [bound, *(bind(wanted, each) for each in rows.again)]
     plain = {measure.name for measure in wanted if _needs_no_spread(measure, rows)}
-    left = _left({name: statistic for name, statistic in bound.items() if name not in plain}, rows)
+    left = _means([_left({name: each[name] for name in bound if name not in plain}, rows) for each in every])
     left |= {name: _whole(bound[name], rows) for name in plain}
-    drawn = _drawn([m for m in wanted if m.parts is not None or is_rough(bound[m.name])], bound, rows)
+    resampled = [m for m in wanted if m.parts is not None or is_rough(bound[m.name])]
+    drawn = _mean_draws([_drawn(resampled, each, rows) for each in every])
     found: dict[str, Interval] = {}
     margins: dict[str | None, Margins] = {}
     for measure in wanted:
@@ -97,6 +104,35 @@ def estimates(wanted: Sequence[Measure], rows: ScoredRows) -> dict[str, Interval
                 measure, _Seen(float(value), left_b, rows, drawn.get(measure.name), margins)
             )
     return found
+
+
+def _means(
+    parts: Sequence[Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]],
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Values and those with units left out, by name, of all that was said of the same rows."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    return {
+        name: (
+            np.mean([each[name][0] for each in parts], axis=0),
+            as_one(np.stack([each[name][1][:, 0] for each in parts]))[:, None],
+        )
+        for name in parts[0]
+    }
+
+
+def _mean_draws(parts: Sequence[Mapping[str, Replicates]]) -> dict[str, Replicates]:
+    """As `_means`, of resamples of the same rows."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    return {
+        name: Replicates(
+            value_m=np.mean([each[name].value_m for each in parts], axis=0),
+            draws_rm=np.mean([each[name].draws_rm for each in parts], axis=0),
+            jackknife_bm=np.mean([each[name].jackknife_bm for each in parts], axis=0),
+        )
+        for name in parts[0]
+    }
 
 
 def _needs_no_spread(measure: Measure, rows: ScoredRows) -> bool:

@@ -65,6 +65,13 @@ class EvaluatedRows:
 
         return cls.of(pl.read_parquet(context.inputs[TABLE], glob=False), split_of(context), schema, folds=folds)
 
+    def dealt(self, turn: int) -> "pl.DataFrame":
+        """The table with the folds of a further time that the rows were dealt, counted from 1."""
+        import polars as pl
+
+        fold_n = self.split[row_numbers.FOLD_AGAIN][turn - 1][self.rows_n]
+        return self.table.with_columns(pl.Series(FOLD, fold_n))
+
     @property
     def rows_n(self) -> NDArray[np.int64]:
         """Their numbers in the prepared table."""

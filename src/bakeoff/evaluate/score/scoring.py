@@ -41,6 +41,7 @@ def score(
     groups_n: ArrayLike | None = None,
     time_n: ArrayLike | None = None,
     folds: int = 0,
+    again: Sequence[Predictions] = (),
     threads: int = 1,
     positive: str | None = None,
     named: Sequence[str] = (),
@@ -49,12 +50,15 @@ def score(
 
     Measures of one class are of the `positive` one; left out, of the rarer of two.
     `groups_n` names for each row the group (user, document) it belongs to, `time_n` when it happened: rows of a group,
-    or close in time, are not independent. `folds`: the predictions are by models of so many folds.
+    or close in time, are not independent. `folds`: the predictions are by models of so many folds. `again` are those
+    of folds that were dealt anew: metrics are means over all deals, what is told of classes is of the first.
     """
     result = outcome(truth_n, predictions, task, positive=positive)
+    repeats = 1 + len(again)
     rows = ScoredRows(
         outcome=result,
-        dependence=Dependence.of(len(result), groups_n=groups_n, time_n=time_n, folds=folds),
+        again=tuple(outcome(truth_n, each, task, positive=positive) for each in again),
+        dependence=Dependence.of(len(result), groups_n=groups_n, time_n=time_n, folds=folds, repeats=repeats),
         draws=resamples,
         seed=seed,
         threads=threads,
@@ -101,7 +105,7 @@ def _per_class(rows: ScoredRows) -> dict[str, ClassScore]:
         found = spread(
             pseudo_values(value, left_bk[:, at]),
             serial=rows.dependence.order_n is not None,
-            factor=rows.dependence.factor,
+            factor=rows.dependence.once.factor,
         )
         if not found.se or not SHARE.inside(value):
             few = wilson(value * found.units, found.units)
@@ -134,5 +138,6 @@ def _confusion(result: Outcome) -> tuple[tuple[int, ...], ...]:
 def _described(dependence: Dependence) -> str:
     what = "groups of rows" if dependence.group_n is not None else "rows"
     serial = " in the order of time" if dependence.order_n is not None else ""
-    folds = f", with the variance of {dependence.folds} folds" if dependence.folds else ""
+    times = f"{dependence.repeats} times " if dependence.repeats > 1 else ""
+    folds = f", with the variance of {times}{dependence.folds} folds" if dependence.folds else ""
     return f"95%, by the method named beside each, over {what}{serial}{folds}"

@@ -1,5 +1,6 @@
 """The job that evaluates one model in a process of its own, and the file of per-row outcomes that it keeps."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,9 +42,9 @@ from bakeoff.results.scorecard import Scorecard
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["EVALUATE", "JSON_SCHEMA", "OUTCOMES", "PRICE_PER_HOUR_USD", "SAFETY", "EvaluateArgument"]
-__all__ += ["EvaluateValue", "evaluate", "model_of_fold", "outcomes_table", "read_outcomes"]
-__all__ += ["write_outcomes"]
+__all__ = ["AGAIN", "EVALUATE", "JSON_SCHEMA", "OUTCOMES", "PRICE_PER_HOUR_USD", "SAFETY", "EvaluateArgument"]
+__all__ += ["EvaluateValue", "evaluate", "model_of_fold", "outcomes_table", "read_again"]
+__all__ += ["read_outcomes", "write_outcomes"]
 
 EVALUATE = "bakeoff.evaluate.score.worker:evaluate"
 JSON_SCHEMA, SAFETY = "schema.json", "safety.parquet"
@@ -53,7 +54,7 @@ PRICE_PER_HOUR_USD = 0.10
 """What two rented cores cost per hour, about, unless the job says otherwise."""
 PAID_ROWS_S = 34.0
 """Rows per second that are spent on findings of a model that pays for its answers: about a hundred rows in all."""
-PROBABILITY, SCORE = "probability:", "score:"
+PROBABILITY, SCORE, AGAIN = "probability:", "score:", "again:"
 LIKELIHOOD, TOKENS = "log_likelihood", "tokens"
 
 
@@ -67,7 +68,8 @@ class EvaluateArgument(Argument, frozen=True, kw_only=True):
     predictions take. `findings`: whether slices, robustness and calibration are looked at; `own_turns`: of how many
     conversations the model's own earlier answers are tried; `memorisation`: of how many rows a language model is
     asked what it knows by heart. `probes` say what is safe of the prompts in the input `SAFETY`. With `folds`, the
-    inputs `model_of_fold` are scored, each on its fold's rows, and the model itself is timed and priced.
+    inputs `model_of_fold` are scored, each on its fold's rows, and the model itself is timed and priced; with
+    `repeats`, those of each deal of the folds, of which a metric's value is the mean.
     `remote` says whether rows may be sent to services on other machines.
     """
 
@@ -90,13 +92,14 @@ class EvaluateArgument(Argument, frozen=True, kw_only=True):
     memorisation: int = 0
     probes: tuple[Probe, ...] = ()
     folds: int = 0
+    repeats: int = 1
     remote: Annotated[bool, OUTSIDE_KEY] = False
 
 
 class EvaluateValue(msgspec.Struct, frozen=True, kw_only=True):
     """What `evaluate` gives: the scorecard and what was found beside it, as JSON.
 
-    With folds, `fold_metrics` are the values of every metric on each fold.
+    With folds, `fold_metrics` are the values of every metric on each fold, as they were first dealt.
     """
 
     scorecard: dict[str, Any]
@@ -140,6 +143,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
     predictions = asked.predict(inputs)
     spent = usage_between(usage_of(asked), before)
     cut = (abilities_of(asked).losses or tuple)()
+    again = _again(argument, context, rows)
     memory_bytes = peak_memory_bytes()
     if task == "generation":
         predictions = annotated(
@@ -163,6 +167,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
         groups_n=rows.groups_n,
         time_n=rows.time_n,
         folds=argument.folds,
+        again=again,
         threads=threads,
         positive=argument.positive,
         named=argument.metrics,
@@ -176,7 +181,7 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
         predict_memory_bytes=memory_bytes,
         safe=None if probed is None else probed.safe,
     )
-    write_outcomes(context.outputs[OUTCOMES], rows.rows_n, rows.truth_n, predictions)
+    write_outcomes(context.outputs[OUTCOMES], rows.rows_n, rows.truth_n, predictions, again)
     beside = {"usage": spent and told_usage(spent), "safety": msgspec.to_builtins(probed), "losses": list(cut)}
     found: dict[str, Json] = {name: msgspec.to_builtins(value) for name, value in beside.items() if value}
     if argument.findings:
@@ -190,6 +195,17 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
     fold_n = rows.table[FOLD].to_numpy() if fold_dirs else None
     by = None if fold_n is None else by_fold(list(card.metrics), rows.truth_n, predictions, fold_n, task)
     return EvaluateValue(scorecard=card.to_json(), findings=found, fold_metrics=by)
+
+
+def _again(argument: EvaluateArgument, context: JobContext, rows: EvaluatedRows) -> tuple[Predictions, ...]:
+    """What the models of each further deal of the folds say of the rows."""
+    family, folds = load_family(argument.family), argument.folds
+    said: list[Predictions] = []
+    for turn in range(1, argument.repeats):
+        folders = [context.inputs[model_of_fold(turn * folds + fold)] for fold in range(folds)]
+        asked = OutOfFold(lambda folder: family.load(folder, context.threads, context.cache), folders)
+        said.append(asked.predict(rows.dealt(turn).drop(argument.schema.target)))
+    return tuple(said)
 
 
 def _timed(
@@ -286,10 +302,23 @@ def _probed(argument: EvaluateArgument, context: JobContext, model: Model) -> Sa
     return safety(model.predict, pl.read_parquet(context.inputs[SAFETY], glob=False), argument.probes)
 
 
-def write_outcomes(path: Path, rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions: Predictions) -> None:
-    """Keep what was true and what was said of each row: row, truth, predicted, probabilities, scores."""
+def write_outcomes(
+    path: Path,
+    rows_n: NDArray[np.int64],
+    truth_n: NDArray[Any],
+    predictions: Predictions,
+    again: Sequence[Predictions] = (),
+) -> None:
+    """Keep what was true and what was said of each row: row, truth, predicted, probabilities, scores.
+
+    What was said `again`, when folds were dealt anew, is in columns of the same names after `AGAIN` and the turn.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    outcomes_table(rows_n, truth_n, predictions).write_parquet(path)
+    table = outcomes_table(rows_n, truth_n, predictions)
+    for turn, each in enumerate(again, 1):
+        more = outcomes_table(rows_n, truth_n, each).drop("row", "truth")
+        table = table.hstack(more.rename(lambda name, turn=turn: f"{AGAIN}{turn}:{name}"))
+    table.write_parquet(path)
 
 
 def outcomes_table(rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions: Predictions) -> "pl.DataFrame":
@@ -304,6 +333,15 @@ def outcomes_table(rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions
     if predictions.log_likelihood_n is not None and predictions.tokens_n is not None:
         columns |= {LIKELIHOOD: predictions.log_likelihood_n, TOKENS: predictions.tokens_n}
     return pl.DataFrame({name: pl.Series(np.asarray(values).tolist()) for name, values in columns.items()})
+
+
+def read_again(table: "pl.DataFrame") -> tuple[Predictions, ...]:
+    """What was said of the kept rows when folds were dealt anew, in turn."""
+    said: list[Predictions] = []
+    while any(name.startswith(prefix := f"{AGAIN}{len(said) + 1}:") for name in table.columns):
+        own = table.select("row", "truth", f"^{prefix}.*$")
+        said.append(read_outcomes(own.rename(lambda name, prefix=prefix: name.removeprefix(prefix)))[1])
+    return tuple(said)
 
 
 def read_outcomes(table: "pl.DataFrame") -> tuple[NDArray[Any], Predictions]:
