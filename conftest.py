@@ -107,4 +107,8 @@ def _example(request: pytest.FixtureRequest, doctest_namespace: dict[str, object
     folder = shutil.copytree(request.getfixturevalue("_documented"), tmp_path / "films")
     with Project(folder) as project:
         doctest_namespace |= {"project": project, "other": tmp_path / "other"}
+        if request.node.name.startswith("bakeoff.project.snapshots"):
+            project.snapshots.take(folder / "films.csv")
+            doctest_namespace |= {"remote": str(tmp_path / "remote")}
+            project.snapshots.push(str(tmp_path / "remote"))
         yield

@@ -533,7 +533,7 @@ class Project:
 
         Example:
             >>> project.monitor()
-            MonitorReport('films', 7 signals, alerts: none)
+            MonitorReport('films', 18 signals, alerts: none)
             >>> project.monitor().signal("volume").value
             0.0
         """
@@ -1900,8 +1900,8 @@ class Project:
         Example:
             >>> candidates = [run.run_id for run in project.runs() if run.name != "bake-off"]
             >>> judged = project.compare(*candidates, metric="accuracy")
-            >>> judged.verdict.winner, judged.rows, judged.key
-            ('linear', 60, 'row')
+            >>> sorted(judged.verdict.best_set), judged.rows, judged.key
+            (['boosting', 'linear'], 60, 'row')
         """
         from bakeoff.actions.judge_runs import judge_runs, keep
 

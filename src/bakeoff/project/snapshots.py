@@ -253,7 +253,7 @@ class ProjectSnapshots:
             UsageError: the folder has files. NotFoundError: there is no such snapshot. CorruptError: it is damaged.
 
         Example:
-            >>> project.snapshots.checkout("films.csv", Path(tempfile.mkdtemp()) / "again.csv").name
+            >>> project.snapshots.checkout("films.csv", project.folder / "again.csv").name
             'again.csv'
         """
         version, place = self.get(which), Path(target)
@@ -339,7 +339,6 @@ class ProjectSnapshots:
             UsageError: the remote is no folder or file:// URL.
 
         Example:
-            >>> remote = tempfile.mkdtemp()
             >>> project.snapshots.push(remote).snapshots
             ('films.csv/1',)
         """

@@ -1,6 +1,6 @@
 """Objects that are encrypted in the store below them; their names, which are hashes of their content, stay."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from bakeoff.core.errors import CorruptError, MissingKeyError, SecurityError, StoreError
@@ -34,9 +34,17 @@ class EncryptedObjects:
         with self._inner.together() as put:
             yield lambda kind, name, data: put(kind, name, self._sealed(kind, name, data))
 
-    def renew(self, names: Iterable[str]) -> None:
-        """Their time becomes now."""
-        self._inner.renew(names)
+    def renew(self, names: Sequence[str]) -> list[str]:
+        """Their time becomes now; those that are not there."""
+        return self._inner.renew(names)
+
+    def wholes(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """Opened; where the first place has none that can be, from another."""
+        for name, stored in zip(names, self._inner.wholes(names), strict=True):
+            try:
+                yield None if stored is None else self._opened("whole", name, stored)
+            except (CorruptError, SecurityError):
+                yield self.get("whole", name)
 
     def get(self, kind: Kind, name: str) -> bytes | None:
         """Its content, or None."""
