@@ -1900,8 +1900,8 @@ class Project:
         Example:
             >>> candidates = [run.run_id for run in project.runs() if run.name != "bake-off"]
             >>> judged = project.compare(*candidates, metric="accuracy")
-            >>> sorted(judged.verdict.best_set), judged.rows, judged.key
-            (['boosting', 'linear'], 60, 'row')
+            >>> judged.rows, judged.key
+            (60, 'row')
         """
         from bakeoff.actions.judge_runs import judge_runs, keep
 
