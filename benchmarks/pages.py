@@ -29,6 +29,7 @@ from playwright.sync_api import sync_playwright
 from tracking import BEGAN_MS, HISTORY, SEED, Server, scaled
 
 import data
+from bakeoff.config.sections import StoreConfig
 from bakeoff.core.queries import QueryField
 from bakeoff.core.records import DocumentChange
 from bakeoff.project import wiring
@@ -42,7 +43,9 @@ CHROMIUM = next((at for name in ("chromium", "google-chrome") if (at := shutil.w
 
 def seed_traces(folder: Path, count: int) -> None:
     """Traces as they are stored, without spans."""
-    records, _ = wiring.open_stores(folder, "sqlite:///.bakeoff/records.db", "file://.bakeoff/blobs", wiring.now_ms)
+    records, _ = wiring.open_stores(
+        folder, StoreConfig(records="sqlite:///.bakeoff/records.db", blobs="file://.bakeoff/blobs"), wiring.now_ms
+    )
 
     def change(at: int) -> DocumentChange:
         start = BEGAN_MS + at

@@ -42,6 +42,7 @@ import psutil
 from sqlalchemy import insert
 
 import data
+from bakeoff.config.sections import StoreConfig
 from bakeoff.core.records import Metric
 from bakeoff.project import wiring
 from bakeoff.stores import schema
@@ -435,7 +436,9 @@ def known_run(number: int) -> dict:
 
 
 def seed_bakeoff(folder: Path, experiment: str, count: int) -> None:
-    records, _ = wiring.open_stores(folder, "sqlite:///.bakeoff/records.db", "file://.bakeoff/blobs", wiring.now_ms)
+    records, _ = wiring.open_stores(
+        folder, StoreConfig(records="sqlite:///.bakeoff/records.db", blobs="file://.bakeoff/blobs"), wiring.now_ms
+    )
     records.experiments.create(f"search {count}", experiment_id=experiment)
     for first in range(0, count, 5000):
         rows: dict[Any, list[dict]] = {
@@ -489,7 +492,9 @@ def seed_mlflow(folder: Path, experiment: str, count: int) -> None:
 
 
 def history_bakeoff(folder: Path, run_id: str, points: int) -> None:
-    records, _ = wiring.open_stores(folder, "sqlite:///.bakeoff/records.db", "file://.bakeoff/blobs", wiring.now_ms)
+    records, _ = wiring.open_stores(
+        folder, StoreConfig(records="sqlite:///.bakeoff/records.db", blobs="file://.bakeoff/blobs"), wiring.now_ms
+    )
     for first in range(0, points, 1000):
         values = [
             Metric(key="loss", value=0.1 * at, step=at, time_ms=BEGAN_MS + at)

@@ -9,6 +9,7 @@ import pytest
 
 import bakeoff
 from bakeoff.actions.judge_runs import judge_runs, keep
+from bakeoff.config.sections import StoreConfig
 from bakeoff.core.errors import DataError, NotFoundError, UsageError
 from bakeoff.core.records import Metric, RunChange, RunInput
 from bakeoff.project import wiring
@@ -32,7 +33,7 @@ def predicted(wrong, *, scattered=True):
 @pytest.fixture
 def stores(tmp_path):
     records, blobs = wiring.open_stores(
-        tmp_path, "sqlite:///records.db", "file://blobs", itertools.count(1000).__next__
+        tmp_path, StoreConfig(records="sqlite:///records.db", blobs="file://blobs"), itertools.count(1000).__next__
     )
     yield records, blobs
     records.close()

@@ -9,6 +9,7 @@ from scipy import stats
 
 from bakeoff import Project
 from bakeoff.actions.runs_table import history_table, runs_over_seeds, runs_table
+from bakeoff.config.sections import StoreConfig
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.records import Metric, RunChange, RunInput
 from bakeoff.project import wiring
@@ -18,7 +19,9 @@ SEEN = {("2", "0"): 0.5, ("2", "1"): 0.75, ("2", "2"): 0.7, ("4", "0"): 0.9}
 
 @pytest.fixture
 def records(tmp_path):
-    made, _ = wiring.open_stores(tmp_path, "sqlite:///records.db", "file://blobs", itertools.count(1000).__next__)
+    made, _ = wiring.open_stores(
+        tmp_path, StoreConfig(records="sqlite:///records.db", blobs="file://blobs"), itertools.count(1000).__next__
+    )
     yield made
     made.close()
 

@@ -14,6 +14,7 @@ import pytest
 from bakeoff import Project
 from bakeoff.actions.sql import answered, document, read_answer, write_answer
 from bakeoff.actions.sql_views import EVENTS, VIEWS, sql_of
+from bakeoff.config.sections import StoreConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.records import Metric, RegisteredChange, RunChange, RunInput, Series
@@ -26,7 +27,9 @@ from bakeoff.web.tracking.context import Tracking
 @pytest.fixture(params=["sqlite", "postgresql"])
 def records(request, tmp_path):
     url = "sqlite:///records.db" if request.param == "sqlite" else request.getfixturevalue("empty_postgresql")
-    made, _ = wiring.open_stores(tmp_path, url, "file://blobs", itertools.count(1000).__next__)
+    made, _ = wiring.open_stores(
+        tmp_path, StoreConfig(records=url, blobs="file://blobs"), itertools.count(1000).__next__
+    )
     yield made
     made.close()
 
@@ -193,7 +196,7 @@ def test_every_view_has_the_columns_that_are_documented(records):
     ],
 )
 def test_a_query_reaches_nothing_else_and_its_error_is_one(tmp_path, query, says):
-    made, _ = wiring.open_stores(tmp_path, "sqlite:///records.db", "file://blobs", lambda: 1)
+    made, _ = wiring.open_stores(tmp_path, StoreConfig(records="sqlite:///records.db", blobs="file://blobs"), lambda: 1)
     try:
         with pytest.raises(DataError, match=r"^sql: ") as error:
             ask(made, query)
@@ -203,14 +206,14 @@ def test_a_query_reaches_nothing_else_and_its_error_is_one(tmp_path, query, says
 
 
 def test_a_query_that_takes_too_long_is_ended(tmp_path):
-    made, _ = wiring.open_stores(tmp_path, "sqlite:///records.db", "file://blobs", lambda: 1)
+    made, _ = wiring.open_stores(tmp_path, StoreConfig(records="sqlite:///records.db", blobs="file://blobs"), lambda: 1)
     with pytest.raises(DataError, match=r"longer than 0\.2 s and was ended"):
         ask(made, "SELECT count(*) FROM range(1000000000000)", timeout_s=0.2)
     made.close()
 
 
 def test_damaged_history_is_told(tmp_path):
-    made, _ = wiring.open_stores(tmp_path, "sqlite:///records.db", "file://blobs", lambda: 1)
+    made, _ = wiring.open_stores(tmp_path, StoreConfig(records="sqlite:///records.db", blobs="file://blobs"), lambda: 1)
     run = made.runs.start(made.experiments.open("e").experiment_id, "a").run_id
     made.runs.apply([RunChange(run_id=run, metrics=[Metric(key="k", value=1.0)])])
     series, points = pack([Metric(key="k", value=2.0)])

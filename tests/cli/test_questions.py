@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from bakeoff.cli.documents import schema_of
+from bakeoff.config.sections import StoreConfig
 from bakeoff.core.records import Metric, RunChange
 from bakeoff.project import wiring
 
@@ -15,7 +16,7 @@ from bakeoff.project import wiring
 def store(tmp_path):
     """A folder without a project, in whose store two runs have rows."""
     records, blobs = wiring.open_stores(
-        tmp_path, "sqlite:///.bakeoff/records.db", "file://.bakeoff/blobs", wiring.now_ms
+        tmp_path, StoreConfig(records="sqlite:///.bakeoff/records.db", blobs="file://.bakeoff/blobs"), wiring.now_ms
     )
     experiment = records.experiments.open("e").experiment_id
     for name, wrong in (("good", 3), ("poor", 30)):

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from bakeoff.config.sections import StoreConfig
 from bakeoff.core.filters import RUNS, filter_of, order_of
 from bakeoff.core.queries import Query
 from bakeoff.core.records import Metric, RunChange
@@ -16,7 +17,9 @@ from bakeoff.stores import search
 def runs(tmp_path_factory):
     """Runs whose metric has ties, extremes, NaN, and is lacking in some."""
     folder = tmp_path_factory.mktemp("order")
-    records, _ = wiring.open_stores(folder, "sqlite:///records.db", f"file://{folder}/blobs", wiring.now_ms)
+    records, _ = wiring.open_stores(
+        folder, StoreConfig(records="sqlite:///records.db", blobs=f"file://{folder}/blobs"), wiring.now_ms
+    )
     experiment, drawn = records.experiments.create("order").experiment_id, random.Random(5)
     changes = []
     for at in range(120):

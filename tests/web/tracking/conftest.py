@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from bakeoff.config.sections import StoreConfig
 from bakeoff.project import wiring
 from bakeoff.web.server import Server, local_hosts
 from bakeoff.web.tracking.app import create_tracking_app
@@ -64,7 +65,7 @@ def tracking(request, tmp_path) -> Iterator[Tracking]:
         return next(moments)
 
     url = "sqlite:///records.db" if request.param == "sqlite" else request.getfixturevalue("empty_postgresql")
-    records, blobs = wiring.open_stores(tmp_path, url, "file://blobs", clock)
+    records, blobs = wiring.open_stores(tmp_path, StoreConfig(records=url, blobs="file://blobs"), clock)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     made = Tracking(records=records, blobs=blobs, clock=clock, scratch=scratch)

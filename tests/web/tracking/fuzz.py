@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
+from bakeoff.config.sections import StoreConfig
 from bakeoff.project import wiring
 from bakeoff.web.server import Server, local_hosts
 from bakeoff.web.tracking.app import create_tracking_app
@@ -55,7 +56,9 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.records, blobs = wiring.open_stores(folder, "sqlite:///records.db", "file://blobs", wiring.now_ms)
+        self.records, blobs = wiring.open_stores(
+            folder, StoreConfig(records="sqlite:///records.db", blobs="file://blobs"), wiring.now_ms
+        )
         scratch, self.root = folder / "scratch", folder / "outside" / "root"
         scratch.mkdir()
         self.root.mkdir(parents=True)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from bakeoff.config.sections import StoreConfig
 from bakeoff.core.errors import UsageError
 from bakeoff.project import wiring
 from bakeoff.stores import database
@@ -162,7 +163,7 @@ def test_a_lost_database_gives_503_and_comes_back(empty_postgresql, tmp_path_fac
     folder = tmp_path_factory.mktemp("gate")
     gate = Gate(folder, parse_qs(urlsplit(empty_postgresql).query)["host"][0] + "/.s.PGSQL.5432")
     records, blobs = wiring.open_stores(
-        folder, f"postgresql://bakeoff@/postgres?host={folder}", "file://blobs", lambda: 1
+        folder, StoreConfig(records=f"postgresql://bakeoff@/postgres?host={folder}", blobs="file://blobs"), lambda: 1
     )
     tracking = Tracking(records=records, blobs=blobs, clock=lambda: 1, scratch=folder)
     tracking.prepare()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bakeoff.config.sections import StoreConfig
 from bakeoff.core.errors import NotFoundError, StoreError, UsageError
 from bakeoff.core.queries import Query, attribute, every
 from bakeoff.core.records import RunChange
@@ -107,7 +108,7 @@ def opened(folder, name="records.db"):
     folder.mkdir(exist_ok=True)
     ticks = itertools.count(5_000_000)
     moment = Moment(lambda: next(ticks))
-    records, blobs = wiring.open_stores(folder, f"sqlite:///{name}", "file://blobs", moment)
+    records, blobs = wiring.open_stores(folder, StoreConfig(records=f"sqlite:///{name}", blobs="file://blobs"), moment)
     (folder / "scratch").mkdir(exist_ok=True)
     tracking = Tracking(records=records, blobs=blobs, clock=moment, scratch=folder / "scratch")
     tracking.prepare()

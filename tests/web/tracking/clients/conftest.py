@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from bakeoff.chat.meter import Prices
+from bakeoff.config.sections import StoreConfig
 from bakeoff.project import wiring
 from bakeoff.web.server import Server, local_hosts
 from bakeoff.web.tracking.app import create_tracking_app
@@ -17,7 +18,9 @@ from bakeoff.web.tracking.prices import PriceTable
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("clients")
-    records, blobs = wiring.open_stores(folder, "sqlite:///records.db", "file://blobs", wiring.now_ms)
+    records, blobs = wiring.open_stores(
+        folder, StoreConfig(records="sqlite:///records.db", blobs="file://blobs"), wiring.now_ms
+    )
     (folder / "scratch").mkdir()
     prices = PriceTable({"tiny": Prices(usd_in=10.0, usd_out=20.0)})
     tracking = Tracking(records=records, blobs=blobs, clock=wiring.now_ms, scratch=folder / "scratch", prices=prices)
