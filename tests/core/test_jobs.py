@@ -107,6 +107,8 @@ OTHERS = {
     "folds": 3,
     "by_time": True,
     "horizon_s": 60.0,
+    "own_rows": 7,
+    "repeats": 2,
 }
 
 

@@ -538,6 +538,12 @@ def _account() -> Any:
     return Account
 
 
+def _encrypted() -> Types:
+    from bakeoff.project.encryption_keys import Encrypted
+
+    return (Encrypted,)
+
+
 def _deps() -> Types:
     from bakeoff.environment.distributions import Installed
     from bakeoff.environment.vulnerabilities import Vulnerability
@@ -599,6 +605,10 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "people add": lambda: (_typed("OnePerson", person=_account()),),
     "people list": lambda: (_typed("AllPeople", people=list[_account()]),),
     "people remove": lambda: (_typed("OnePerson", person=_account()),),
+    "keys create": lambda: (_typed("NewKey", id=str), _typed("ShownKey", key=str)),
+    "keys list": lambda: (_typed("AllKeys", keys=list[str], source=str | None),),
+    "keys rotate": lambda: (_typed("NewKey", id=str),),
+    "keys encrypt": _encrypted,
     "audit list": lambda: (_typed("AuditRecords", records=list[dict[str, Any]]),),
     "audit verify": lambda: (_typed("AuditFaults", faults=list[str], head=str | None),),
     "audit deps": _deps,

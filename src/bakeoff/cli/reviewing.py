@@ -9,9 +9,9 @@ import typer
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project
 from bakeoff.cli.root import CommandGroup
 from bakeoff.core.errors import UsageError
-from bakeoff.feedback.review import REASONS, ReviewRow
 
 if TYPE_CHECKING:
+    from bakeoff.feedback.review import ReviewRow
     from bakeoff.project.review import ProjectReview
 
 __all__ = ["add_to"]
@@ -65,7 +65,7 @@ def _by_keyboard(queue: "ProjectReview", who: str | None, batch_id: str | None) 
     typer.echo(f"{answered} answered")
 
 
-def _page(row: ReviewRow, rows: int, classes: tuple[str, ...]) -> str:
+def _page(row: "ReviewRow", rows: int, classes: tuple[str, ...]) -> str:
     """A row as people read it."""
     from bakeoff.cli.terminal import printable
 
@@ -80,7 +80,7 @@ def _page(row: ReviewRow, rows: int, classes: tuple[str, ...]) -> str:
 
 
 def _answer(
-    queue: "ProjectReview", row: ReviewRow, classes: tuple[str, ...], who: str | None
+    queue: "ProjectReview", row: "ReviewRow", classes: tuple[str, ...], who: str | None
 ) -> Literal["answered", "skipped"] | None:
     """One row answered or skipped; None: the person stops."""
     comment: str | None = None
@@ -107,7 +107,7 @@ def _answer(
         typer.echo(recorded.doubts[0].reason)
 
 
-def _document(row: ReviewRow | None) -> dict[str, Any]:
+def _document(row: "ReviewRow | None") -> dict[str, Any]:
     import msgspec
 
     return {"row": None if row is None else msgspec.to_builtins(row) | {"name": row.name}}
@@ -115,6 +115,8 @@ def _document(row: ReviewRow | None) -> dict[str, Any]:
 
 def _shares(given: list[str]) -> dict[Any, float] | None:
     """Shares as NAME=NUMBER; None when none is given."""
+    from bakeoff.feedback.review import REASONS
+
     shares: dict[str, float] = {}
     for each in given:
         name, _, number = each.partition("=")
