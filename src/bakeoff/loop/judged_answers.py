@@ -32,7 +32,7 @@ def answer_judge(stage: Stage, signature: Signature) -> "AnswerJudge | None":
 
     def ask(ids: Sequence[str], usd: float | None) -> "AnswerVerdicts":
         events = {event.id: event for event in stage.events.get(PredictionEvent, ids)}
-        asked = {  # what was erased since is not judged
+        questions = {  # what was erased since is not judged
             each: (question(events[each].row, signature.inputs), str(events[each].answer))
             for each in ids
             if each in events
@@ -44,9 +44,9 @@ def answer_judge(stage: Stage, signature: Signature) -> "AnswerJudge | None":
         with remote_calls(allowed=stage.config.privacy.remote):
             try:
                 judge = referee_of(config, prices, meter, usd=usd, cache=None)
-                for part in batched(asked, PART):
-                    said = judge.accept([asked[each] for each in part]).tolist()
-                    scores |= {each: None if isnan(score) else score for each, score in zip(part, said, strict=True)}
+                for part in batched(questions, PART):
+                    marks = judge.accept([questions[each] for each in part]).tolist()
+                    scores |= {each: None if isnan(score) else score for each, score in zip(part, marks, strict=True)}
             except BakeoffError as error:  # also that the day's budget is spent; what was judged before counts
                 problem = str(error)
         return AnswerVerdicts(scores=scores, usd=meter.usage.cost_usd or 0.0, problem=problem)

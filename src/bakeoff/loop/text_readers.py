@@ -36,9 +36,9 @@ def text_readers(stage: Stage) -> "TextReaders":
     """
     from bakeoff.monitor.texts import TextReaders
 
-    found = [each for each in stage.contenders if hasattr(each.shown.params, "model")]
-    found.sort(key=lambda each: each.shown.family_name != "words")
-    for contender in found:
+    encoders = [each for each in stage.contenders if hasattr(each.shown.params, "model")]
+    encoders.sort(key=lambda each: each.shown.family_name != "words")
+    for contender in encoders:
         family = load_family(contender.shown.family_name)
         if isinstance(family, _Encoding):
             return TextReaders(languages=_languages, vectors=_vectors(stage, family, contender.shown.params.model))

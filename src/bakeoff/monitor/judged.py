@@ -74,7 +74,7 @@ def judged(
         return look.signal("judged", None, rows=0, detail={"reason": why})
     drawn = sorted((each for each in sums.sample if each.id), key=lambda each: each.draw)
     ids = [each.id for each in drawn if each.draw < judge.share * 2**32]
-    state, problem = _asked(documents, key, ids, look.until_ms // DAY_MS, judge)
+    state, problem = _judgements(documents, key, ids, look.until_ms // DAY_MS, judge)
     known = [state.scores[each] for each in ids if each in state.scores]
     readable = [score for score in known if score is not None]
     detail: dict[str, Json] = {"unreadable": len(known) - len(readable), "today": state.rows, "usd_today": state.usd}
@@ -90,7 +90,7 @@ def judged(
     return look.signal("judged", share, rows=len(readable), detail=detail)
 
 
-def _asked(
+def _judgements(
     documents: DocumentRecords, key: str, ids: Sequence[str], day: int, judge: AnswerJudge
 ) -> tuple[_State, str | None]:
     """What is judged of these, after as many more were shown to the judge as the day allows; what went wrong."""

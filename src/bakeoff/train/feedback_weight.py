@@ -81,8 +81,8 @@ def _out_of_fold(
     assert job.is_feedback_n is not None, "it may weigh"
     parts: list[NDArray[np.float64]] = []
     for fold in range(FOLDS):
-        held = feedback[fold::FOLDS]
-        rows = np.setdiff1d(np.arange(len(table)), held)
+        tested = feedback[fold::FOLDS]
+        rows = np.setdiff1d(np.arange(len(table)), tested)
         part = replace(
             job,
             train=table[rows],
@@ -90,5 +90,5 @@ def _out_of_fold(
             is_feedback_n=job.is_feedback_n[rows],
             age_days_n=None if job.age_days_n is None else job.age_days_n[rows],
         )
-        parts.append(losses(family, part, table[held], chosen))
+        parts.append(losses(family, part, table[tested], chosen))
     return np.concatenate(parts)

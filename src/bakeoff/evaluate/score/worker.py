@@ -200,12 +200,12 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
 def _again(argument: EvaluateArgument, context: JobContext, rows: EvaluatedRows) -> tuple[Predictions, ...]:
     """What the models of each further deal of the folds say of the rows."""
     family, folds = load_family(argument.family), argument.folds
-    said: list[Predictions] = []
+    predictions: list[Predictions] = []
     for turn in range(1, argument.repeats):
         folders = [context.inputs[model_of_fold(turn * folds + fold)] for fold in range(folds)]
-        asked = OutOfFold(lambda folder: family.load(folder, context.threads, context.cache), folders)
-        said.append(asked.predict(rows.dealt(turn).drop(argument.schema.target)))
-    return tuple(said)
+        ensemble = OutOfFold(lambda folder: family.load(folder, context.threads, context.cache), folders)
+        predictions.append(ensemble.predict(rows.dealt(turn).drop(argument.schema.target)))
+    return tuple(predictions)
 
 
 def _timed(
@@ -337,11 +337,11 @@ def outcomes_table(rows_n: NDArray[np.int64], truth_n: NDArray[Any], predictions
 
 def read_again(table: "pl.DataFrame") -> tuple[Predictions, ...]:
     """What was said of the kept rows when folds were dealt anew, in turn."""
-    said: list[Predictions] = []
-    while any(name.startswith(prefix := f"{AGAIN}{len(said) + 1}:") for name in table.columns):
+    deals: list[Predictions] = []
+    while any(name.startswith(prefix := f"{AGAIN}{len(deals) + 1}:") for name in table.columns):
         own = table.select("row", "truth", f"^{prefix}.*$")
-        said.append(read_outcomes(own.rename(lambda name, prefix=prefix: name.removeprefix(prefix)))[1])
-    return tuple(said)
+        deals.append(read_outcomes(own.rename(lambda name, prefix=prefix: name.removeprefix(prefix)))[1])
+    return tuple(deals)
 
 
 def read_outcomes(table: "pl.DataFrame") -> tuple[NDArray[Any], Predictions]:
