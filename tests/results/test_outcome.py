@@ -44,8 +44,8 @@ CANDIDATES = [
     | {"error": "no memory", "traceback": None},
 ]
 DATASET = {
-    "version": "ab" * 32, "rows": 10, "train": 6, "validation": 2, "repeats": 1, "test": 2, "split": "random", "columns": 3,
-    "folds": 0, "rejected": 0, "from_feedback": 0, "prepared_rows": 10, "set_aside": {}, "files": [], "notes": [],
+    "version": "ab" * 32, "rows": 10, "train": 6, "validation": 2, "test": 2, "split": "random", "columns": 3,
+    "folds": 0, "repeats": 1, "rejected": 0, "from_feedback": 0, "prepared_rows": 10, "set_aside": {}, "files": [], "notes": [],
     "schema_notes": [], "changes": [], "warnings": [{"kind": "leak", "told": "a leak", "column": None, "value": 0.9}],
     "contract": None, "near_duplicates": None,
 }  # fmt: skip
