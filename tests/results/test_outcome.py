@@ -45,9 +45,9 @@ CANDIDATES = [
 ]
 DATASET = {
     "version": "ab" * 32, "rows": 10, "train": 6, "validation": 2, "test": 2, "split": "random", "columns": 3,
-    "folds": 0, "repeats": 1, "rejected": 0, "from_feedback": 0, "prepared_rows": 10, "set_aside": {}, "files": [], "notes": [],
-    "schema_notes": [], "changes": [], "warnings": [{"kind": "leak", "told": "a leak", "column": None, "value": 0.9}],
-    "contract": None, "near_duplicates": None,
+    "folds": 0, "repeats": 1, "rejected": 0, "from_feedback": 0, "prepared_rows": 10, "set_aside": {}, "files": [],
+    "notes": [], "schema_notes": [], "warnings": [{"kind": "leak", "told": "a leak", "column": None, "value": 0.9}],
+    "changes": [], "contract": None, "near_duplicates": None,
 }  # fmt: skip
 COMBINATIONS = [
     {"name": "a>b", "kind": "cascade", "members": ["a", "b"], "validation": 0.7, "shares": [], "right": [], "curve": []}
