@@ -1125,14 +1125,11 @@ class Project:
     def _end_sessions(self, name: str) -> "list[AccessToken]":
         from bakeoff.security.audit import current_user
 
-        sessions = self._sessions
-        valid = [each for each in sessions.all() if each.name == name and each.valid(self._clock())]
-
         def audit(session: "AccessToken") -> "tuple[DocumentChange, ...]":
             after: Json = {"session": session.id, "revoked_ms": session.revoked_ms}
             return self.audit.changes("session ended", f"person {name}", who=current_user(), after=after)
 
-        return [sessions.revoke(each.id, audit=audit) for each in valid]
+        return self._sessions.end_all(name, audit=audit)
 
     @property
     def _accounts(self) -> "Accounts":

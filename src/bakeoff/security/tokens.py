@@ -176,11 +176,10 @@ class AccessTokens:
         roles = tuple(role for role in token.roles if role in self._roles.names)
         return replace(token, roles=roles) if same and roles and token.valid(self._clock()) else None
 
-    def end_all(self, name: str) -> None:
-        """End all that are called so."""
-        for token in self.all():
-            if token.name == name and token.revoked_ms is None:
-                self.revoke(token.id)
+    def end_all(self, name: str, *, audit: Audit | None = None) -> list[AccessToken]:
+        """End all valid ones that are called so, each with what `audit` gives in one commit; those that were ended."""
+        valid = [each for each in self.all() if each.name == name and each.valid(self._clock())]
+        return [self.revoke(each.id, audit=audit) for each in valid]
 
     def identity(self, text: str) -> str | None:
         """The id in a text that has the form of one of these; None of another."""
