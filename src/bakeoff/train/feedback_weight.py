@@ -5,7 +5,7 @@ rows among thousands of old ones hardly move a model; where it is not, weights o
 on feedback rows that the fit has not seen, by folds of them.
 
 Source: J. Jiang, C. Zhai, "Instance Weighting for Domain Adaptation in NLP", ACL 2007; the choice by labels of the new
-domain, H. Daumé, "Frustratingly Easy Domain Adaptation", ACL 2007, section 3 ("WEIGHTED").
+domain, H. Daumé, "Frustratingly Easy Domain Adaptation", ACL 2007, section 2 ("WEIGHTED").
 """
 
 from collections.abc import Mapping

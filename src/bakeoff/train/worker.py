@@ -112,11 +112,11 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         model = family.fit(job)
         chosen = dict(model.chosen)
         fit_s = time.perf_counter() - started
-        weights: dict[str, float | None] = {HALF_LIFE: _half_life(family, job, chosen, fit_s)}
-        chosen |= {name: value for name, value in weights.items() if value is not None}
-        weights[FEEDBACK_WEIGHT] = _feedback_weight(family, job, chosen, fit_s)
-        chosen |= {name: value for name, value in weights.items() if value is not None}
-        if any(value is not None for value in weights.values()):
+        weighed = False
+        for name, choose in ((HALF_LIFE, _half_life), (FEEDBACK_WEIGHT, _feedback_weight)):
+            if (value := choose(family, job, chosen, fit_s)) is not None:
+                chosen[name], weighed = value, True
+        if weighed:
             held.clear()  # they were without weights
             model = family.fit(replace(_silent(job), chosen=chosen))
     train_s = time.perf_counter() - started
