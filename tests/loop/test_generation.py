@@ -227,6 +227,8 @@ class TestJudges:
         with project_of(toml) as project:
             document = project.run().document
             assert project.run().unchanged
+        with project_of(toml + "live_share = 0.5\n") as project:
+            assert project.run().unchanged  # only monitoring reads it
         metric = document["verdict"]["metric"]
         leader = max(document["candidates"], key=lambda each: each["metrics"][metric]["value"])["name"]
         assert document["judge"]["against"] == leader

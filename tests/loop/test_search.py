@@ -140,6 +140,23 @@ def test_a_check_and_a_retrain_go_on_with_what_the_search_of_the_champion_found(
         assert retrained.lineage["found"] == found
 
 
+@pytest.mark.parametrize("folds", [0, 3])
+def test_trials_know_which_rows_came_as_feedback(searched, folds):
+    """They, and the fit on all rows after them, are given other rows than the bake-off's own fits."""
+    with (searched / "bakeoff.toml").open("a") as file:
+        file.write('[loop]\ntriggers = ["feedback"]\nfeedback_rows = 20\n')
+        file.write(f"[split]\nfolds = {folds}\n" if folds else "")
+    run(searched)
+    with Project(searched) as project:
+        rows = [{"review": f"good film {i}", "year": 2021} for i in range(30)]
+        project.feedback([{"id": each.id, "label": "yes"} for each in project.predict(rows)])
+        project.loop_once()
+    document = run(searched, 2.5).document
+    assert document["dataset"]["from_feedback"] == 30
+    assert {trial["status"] for trial in document["budget"]["trials"]} <= {"done", "stopped"}
+    assert all(each["model_version"] for each in document["candidates"])
+
+
 def test_what_the_project_file_says_goes_before_what_a_search_found(searched):
     run(searched, 2.5)
     text = (searched / "bakeoff.toml").read_text().replace(SEARCH, "smooth = 3.0\n")

@@ -97,3 +97,15 @@ def test_nobody_is_asked_where_nothing_is_generated_or_nobody_judges(documents):
     assert judged(sums_of(0, 9), look_at(5, "classification"), documents, "e/r", rules).value is None
     assert "live_share" in judged(sums_of(0, 9), look_at(5), documents, "e/r", None).detail["reason"]
     assert judge.asked == []
+
+
+def test_a_look_while_another_asks_pays_for_nothing(documents):
+    judge, inner = Judge(), []
+
+    def ask(ids, usd):
+        inner.append(judged(sums_of(0, 100), look_at(5), documents, "e/r", rules))
+        return judge(ids, usd)
+
+    rules = AnswerJudge(share=1.0, rows=1000, usd=None, ask=ask)
+    assert judged(sums_of(0, 100), look_at(5), documents, "e/r", rules).rows == 19
+    assert (len(judge.asked), len(inner), inner[0].rows) == (AT_ONCE, 1, 0)

@@ -255,6 +255,9 @@ def test_of_shifted_texts_a_model_knows_less_than_it_says(columns, worth):
     assert shifted.detail["low"] < true < shifted.detail["high"]
     assert calm.detail["low"] > true + 0.02
     assert "anything from" in shifted.detail["reason"]
+    unknown = quality.estimated(sums, look_of(reference, signature), is_shifted=True)
+    assert {"low", "high"}.isdisjoint(unknown.detail)
+    assert unknown.detail["reason"].endswith("it may be well off")
 
 
 def of_days(rng, days, *, wrong, spread):

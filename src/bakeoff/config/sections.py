@@ -412,6 +412,10 @@ class JudgeConfig(_Section):
     body: dict[str, Any] = {}
 
 
+LIVE_JUDGE = frozenset({"live_share", "live_rows", "live_usd"})
+"""Settings of `[judge]` that only monitoring reads: no run depends on them."""
+
+
 class UpstreamConfig(_Section):
     """One of `[endpoints.NAME] upstreams`: a service with an OpenAI-compatible (or Anthropic's) API that answers.
 

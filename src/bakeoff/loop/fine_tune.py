@@ -158,6 +158,7 @@ def _replaced(
         version=version,
         rows=sum(sizes),
         prepared_rows=sum(sizes),
+        from_feedback=0,
         train=sizes[0],
         validation=sizes[1],
         test=sizes[2],

@@ -14,7 +14,7 @@ from bakeoff.chat.dialect import dialect_of
 from bakeoff.chat.meter import Meter, Prices
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.chat.prompts import messages_of_row
-from bakeoff.config.sections import JudgeConfig
+from bakeoff.config.sections import LIVE_JUDGE, JudgeConfig
 from bakeoff.core import narrow
 from bakeoff.core.closure import code_of
 from bakeoff.core.conversation import conversation_columns, lines_of
@@ -90,7 +90,7 @@ def _inputs(stage: Stage, gathered: Gathered, config: JudgeConfig, fine: Sequenc
     labels = stage.judge_labels
     return {
         "judge": config.model_dump(
-            mode="json", exclude={"concurrency", "timeout_s", "attempts", "key_env", "budget_usd"}
+            mode="json", exclude={"concurrency", "timeout_s", "attempts", "key_env", "budget_usd", *LIVE_JUDGE}
         ),
         "answers": [[entry.name, entry.outcomes_blob] for entry in fine],
         "table": gathered.table_blob,

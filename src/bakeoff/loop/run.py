@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 import bakeoff
+from bakeoff.config.sections import LIVE_JUDGE
 from bakeoff.core import narrow
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
 from bakeoff.core.queries import Query, attribute, every
@@ -123,7 +124,7 @@ def _plan(stage: Stage) -> str | None:
             "config": config.model_dump(
                 mode="json", include={"project", "data", "split", "prepare", "combine", "decide", "cost", "endpoint"}
             ),
-            "judge": [] if config.judge is None else [config.judge.model_dump(mode="json")],
+            "judge": [] if config.judge is None else [config.judge.model_dump(mode="json", exclude={*LIVE_JUDGE})],
             "settings_files": [None if file is None else digest_file(file) for file in stage.settings_files],
             "candidates": [[c.name, c.family_name, msgspec.to_builtins(c.params), c.code] for c in stage.contenders],
             "feedback": [feedback["rows_blob"], config.loop.screen_labels] if feedback else None,

@@ -115,7 +115,7 @@ def _parted(stage: Stage, gathered: Gathered, train: Any, validation: Any) -> Ga
     rows = load_arrays(stage.blobs, gathered.rows_blob)
     near = {NEAR: rows[NEAR]} if NEAR in rows else {}
     buffer = io.BytesIO()
-    np.savez(buffer, train=train, validation=validation, test=validation[:0], **near)
+    np.savez(buffer, kept=rows["kept"], train=train, validation=validation, test=validation[:0], **near)
     counts = {"train": len(train), "validation": len(validation), "test": 0}
     return replace(
         gathered,
@@ -192,7 +192,7 @@ def _rungs(stage: Stage, gathered: Gathered) -> list[_Rung]:
     made: list[_Rung] = []
     for train, held_out in parts:
         buffer = io.BytesIO()
-        np.savez(buffer, train=train, validation=held_out, **{SCORED: rows["validation"]})
+        np.savez(buffer, kept=rows["kept"], train=train, validation=held_out, **{SCORED: rows["validation"]})
         made.append(_Rung(blob=BlobRef(stage.blobs.put(buffer.getvalue())), rows=len(train) + len(held_out)))
     return made
 

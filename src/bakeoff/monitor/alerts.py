@@ -17,6 +17,7 @@ from bakeoff.config.sections import SEVERITIES, SIGNAL_NAMES, AlertRule, AlertsC
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.protocols import DocumentRecords
+from bakeoff.monitor.claims import CLAIM_MS, is_claimed
 from bakeoff.monitor.signals import MonitorReport, Signal
 
 _logger = logging.getLogger("bakeoff.alerts")
@@ -27,8 +28,6 @@ ALERTS, SILENCES = "alerts", "alert_silences"
 HOUR_MS = 3_600_000
 ATTEMPTS = 5
 MOST_WAITING = 100
-CLAIM_MS = 300_000
-"""So long nobody else delivers what somebody began to."""
 ROUNDING = 1e-9
 
 EventKind: TypeAlias = Literal["begun", "goes on", "ended", "test"]
@@ -88,10 +87,6 @@ class _State(msgspec.Struct, kw_only=True):
     until_ms: int = 0
     claimed_until_ms: int = 0
 
-    def claimed(self, now_ms: int) -> bool:
-        """Whether somebody is delivering; not what a clock says that was set back since."""
-        return now_ms < self.claimed_until_ms <= now_ms + CLAIM_MS
-
 
 class Alerts:
     """The alerts of an endpoint: what reports make of them, and who is told.
@@ -114,7 +109,7 @@ class Alerts:
             state.until_ms = max(state.until_ms, report.until_ms)
             waiting = [*state.waiting, *((to, each) for each in events for to in self._targets(each))]
             state.waiting = waiting[-MOST_WAITING:]
-            delivers = bool(waiting) and not state.claimed(report.until_ms)
+            delivers = bool(waiting) and not is_claimed(state.claimed_until_ms, report.until_ms)
             if delivers:
                 state.claimed_until_ms = report.until_ms + CLAIM_MS
             try:

@@ -14,6 +14,7 @@ from bakeoff.core.errors import ConflictError
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.types import Json
 from bakeoff.metrics.intervals import wilson
+from bakeoff.monitor.claims import CLAIM_MS, is_claimed
 from bakeoff.monitor.look import MonitorLook
 from bakeoff.monitor.signals import Signal
 from bakeoff.monitor.sums import PredictionSums
@@ -54,12 +55,13 @@ class AnswerJudge:
 
 
 class _State(msgspec.Struct, kw_only=True):
-    """What was judged, by id; of the day, how many were shown to the judge, and for how much."""
+    """What was judged, by id; of the day, how many were shown to the judge, for how much; until when a look asks."""
 
     scores: dict[str, float | None] = {}
     day: int = 0
     rows: int = 0
     usd: float = 0.0
+    claimed_until_ms: int = 0
 
 
 def judged(
@@ -74,7 +76,7 @@ def judged(
         return look.signal("judged", None, rows=0, detail={"reason": why})
     drawn = sorted((each for each in sums.sample if each.id), key=lambda each: each.draw)
     ids = [each.id for each in drawn if each.draw < judge.share * 2**32]
-    state, problem = _judgements(documents, key, ids, look.until_ms // DAY_MS, judge)
+    state, problem = _judgements(documents, key, ids, look.until_ms, judge)
     known = [state.scores[each] for each in ids if each in state.scores]
     readable = [score for score in known if score is not None]
     detail: dict[str, Json] = {"unreadable": len(known) - len(readable), "today": state.rows, "usd_today": state.usd}
@@ -91,17 +93,20 @@ def judged(
 
 
 def _judgements(
-    documents: DocumentRecords, key: str, ids: Sequence[str], day: int, judge: AnswerJudge
+    documents: DocumentRecords, key: str, ids: Sequence[str], now_ms: int, judge: AnswerJudge
 ) -> tuple[_State, str | None]:
     """What is judged of these, after as many more were shown to the judge as the day allows; what went wrong."""
     state, revision = _read(documents, key)
-    if state.day != day:
-        state.day, state.rows, state.usd = day, 0, 0.0
+    if is_claimed(state.claimed_until_ms, now_ms):  # another look asks: both would pay for the same answers
+        return state, None
+    if state.day != now_ms // DAY_MS:
+        state.day, state.rows, state.usd = now_ms // DAY_MS, 0, 0.0
     left_usd = None if judge.usd is None else judge.usd - state.usd
     new = [each for each in ids if each not in state.scores][: max(0, min(judge.rows - state.rows, AT_ONCE))]
     if not new or (left_usd is not None and left_usd <= 0):
         return state, None
-    state.rows += len(new)  # before they are paid for, so that two that look at once do not both pay
+    state.rows += len(new)
+    state.claimed_until_ms = now_ms + CLAIM_MS
     try:
         documents.put(JUDGED, key, msgspec.to_builtins(state), expected=revision)
     except ConflictError:
@@ -113,6 +118,7 @@ def _judgements(
         state.scores = {name: score for name, score in state.scores.items() if name in wanted}
         state.scores |= judgement.scores
         state.usd += judgement.usd
+        state.claimed_until_ms = 0
         try:
             documents.put(JUDGED, key, msgspec.to_builtins(state), expected=revision)
             break

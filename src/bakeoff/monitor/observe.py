@@ -139,7 +139,8 @@ def _report(
     drift = shift.drift(windows, look)
     jointly, language, meaning = daily(sums)
     is_shifted = drift.alert or jointly.alert or meaning.alert
-    separation = max((each.value for each in (jointly, meaning) if each.alert and each.value), default=None)
+    apart = [each.value for each in (jointly, meaning) if each.value is not None]
+    separation = max(apart) if is_shifted and apart else None
     signals = (
         traffic.volume(sums, look, out_of_time),
         traffic.latency(sums, look),

@@ -243,7 +243,8 @@ def estimated(
     `error` is how far it was off on the rows whose labels came since, `corrected` the value without it. Never an alert:
     what has changed in meaning, it cannot see. Where rows have become unlike those that it was calibrated on
     (`is_shifted`), `low` and `high` say what that may hide: as many rows as a classifier tells from the reference's
-    (its AUC is `separation`) may be answered by guessing. Of texts, the value itself is lower then: see `_worth`.
+    (its AUC is `separation`) may be answered by guessing; where it is not known, they are left out. Of texts, the value
+    itself is lower then: see `_worth`.
     """
     measure, reference = _measure(look), look.reference
     classes, made = look.signature.classes, reference.calibrated
@@ -258,8 +259,9 @@ def estimated(
     detail: dict[str, Json] = {"metric": measure.name, "reference": reference.value}
     if before is not None:
         offset = reference.value - before
-        hidden = _hidden(sums, look, measure, offset=offset, worth=worth, separation=separation)
-        detail |= {"worth": worth, **hidden}
+        detail["worth"] = worth
+        if separation is not None or not is_shifted:  # else nobody knows what the shift may hide
+            detail |= _hidden(sums, look, measure, offset=offset, worth=worth, separation=separation)
     labels = look.labels
     shares = None if labels.predicted is None else labels.predicted.probabilities_nk
     if labels.predicted is not None and shares is not None and len(labels.truth) >= look.config.min_feedback:
