@@ -10,6 +10,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -132,22 +133,23 @@ class AccessTokens:
             NotFoundError: there is none. UsageError: several are called so.
         """
         identity = token if self._kind == "session" else self._id_of(token)
+        ended = self._document(identity)
 
         def changes() -> list[DocumentChange]:
-            document = self._document(identity)
-            if document.body.get("revoked_ms") is not None:
-                return list(audit(_token(document))) if audit else []
-            ended = replace(document, body=dict(document.body) | {"revoked_ms": self._clock()})
-            change = DocumentChange(
-                collection=self._collection, key=identity, body=ended.body, expected=document.revision
-            )
-            return [change, *(audit(_token(ended)) if audit else ())]
+            nonlocal ended
+            ended = self._document(identity)
+            made = list[DocumentChange]()
+            if ended.body.get("revoked_ms") is None:
+                revision, body = ended.revision, dict(ended.body) | {"revoked_ms": self._clock()}
+                ended = replace(ended, body=body)
+                made.append(DocumentChange(collection=self._collection, key=identity, body=body, expected=revision))
+            return [*made, *(audit(_token(ended)) if audit else ())]
 
         apply_with(self._documents, changes)
         with self._lock:  # here at once, in other processes when what they know is stale
             self._known.pop(identity, None)
             self._principals = {t: p for t, p in self._principals.items() if self.identity(t) != identity}
-        return _token(self._document(identity))
+        return _token(ended)
 
     def _document(self, identity: str) -> Document:
         document = self._documents.get(self._collection, identity)
@@ -178,8 +180,12 @@ class AccessTokens:
 
     def end_all(self, name: str, *, audit: Audit | None = None) -> list[AccessToken]:
         """End all valid ones that are called so, each with what `audit` gives in one commit; those that were ended."""
-        valid = [each for each in self.all() if each.name == name and each.valid(self._clock())]
-        return [self.revoke(each.id, audit=audit) for each in valid]
+        ended = list[AccessToken]()
+        for each in self.all():
+            if each.name == name and each.valid(self._clock()):
+                with suppress(NotFoundError):  # another ended it, and a sign-in took it away
+                    ended.append(self.revoke(each.id, audit=audit))
+        return ended
 
     def identity(self, text: str) -> str | None:
         """The id in a text that has the form of one of these; None of another."""

@@ -605,6 +605,13 @@ def test_who_reaches_a_model_alone_sees_nothing_else_of_its_lineage(filled):
         assert {title.partition(" ")[0] for title in links_of(page.text)} == {"model"}
         hidden = address("/lineage", of=f"prediction:{filled.prediction}")
         assert client.get(hidden, headers=headers).status_code == 404
+        for of in (hidden, address("/lineage", of="prediction:none")):  # nobody learns which of them there is
+            assert "expected a thing that is known here" in client.get(of, headers=headers).text
+        caller = {"authorization": f"Bearer {tokens.create('e', roles=['viewer'], scopes=['endpoint:films'])[1]}"}
+        assert {title.partition(" ")[0] for title in links_of(client.get(hidden, headers=caller).text)} == {
+            "release",
+            "prediction",
+        }
 
 
 def test_of_many_runs_the_ranges_of_groups_come_after_the_groups(client, filled, monkeypatch):
@@ -627,6 +634,7 @@ FILE = """
 # the policy
 [loop]
 cool_down = "1h"  # a pause
+feedback_rows = 1234567
 """
 
 
@@ -650,6 +658,7 @@ def test_the_form_as_it_is_changes_nothing(ruled):
     page = ruled.client.get("/loop/policy").text
     sent = sent_of(page)
     assert sent["loop.triggers.quality"] == "1"
+    assert sent["loop.feedback_rows"] == "1234567"  # as it is, and not rounded
     assert {each.key for each in ruled.project.cycles.policy.fields() if not each.fixed} == set(sent["fields"].split())
     assert "says all of this already" in ruled.client.post("/loop/policy/change", data=sent, headers=OWN).text
 

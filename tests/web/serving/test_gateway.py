@@ -373,6 +373,7 @@ def raw(*parts, pause=0.0):
     ("parts", "ends", "failures", "asked"),
     [
         ([event("Half")], "error", 1, 2),  # its connection ends well, the answer does not
+        ([event("Half"), 'data: {"choi'], "error", 1, 2),  # within an event
         ([event("All", finish="stop")], None, 0, 2),
         ([event("All"), "data: [DONE]"], None, 0, 1),  # without the empty line
         ([event("Half"), 'data: {"error": {"message": "overloaded"}}\n\n', "data: [DONE]\n\n"], None, 1, 2),
@@ -387,6 +388,7 @@ def test_a_stream_that_ends_before_its_answer_or_tells_of_an_error_is_no_predict
         world = World({"url": service.url, "retries": 0}, cache=5)
         with world.server:
             came = [world.post("/v1/chat/completions", HELLO | {"stream": True}) for _ in range(2)]
+    assert b"choidata:" not in came[0][2]
     last = [line for line in came[0][2].decode().splitlines() if line.startswith("data: ")][-1]
     assert ("upstream_error" in last) is (ends == "error")
     assert len(came[0][2]) < 2**12
@@ -401,6 +403,8 @@ WRONG = [
     "[]",
     "[" * 10_000,
     '{"choices": {"0": 1}}',
+    '{"choices": []}',
+    '{"error": {"message": "no credit"}, "choices": [{"message": {"content": ""}}]}',
 ]
 
 
@@ -657,7 +661,7 @@ def test_a_request_that_no_service_could_read_reaches_none(content):
     assert (status, service.asked) == (400, [])
 
 
-@pytest.mark.parametrize("body", [*WRONG, '{"choices": []}'])
+@pytest.mark.parametrize("body", WRONG)
 def test_a_translated_call_that_gets_no_answer_is_asked_of_another(body):
     with (
         serving(lambda _: (200, body, {"content-type": "application/json"})) as broken,
@@ -671,8 +675,12 @@ def test_a_translated_call_that_gets_no_answer_is_asked_of_another(body):
     assert world.gateway.upstreams[0].counts.failures == {"broken": 1}
 
 
-def test_a_translated_stream_that_breaks_off_counts_as_a_failure_of_its_service():
-    with serving(lambda _: (200, raw(event("word ")), {})) as service:
+@pytest.mark.parametrize(
+    "parts",
+    [[event("word ")], [event("word "), 'data: {"choices": 3}\n\n'], [event("word "), 'data: {"choices": [7]}\n\n']],
+)
+def test_a_translated_stream_that_breaks_off_counts_as_a_failure_of_its_service(parts):
+    with serving(lambda _: (200, raw(*parts), {})) as service:
         world = World({"url": service.url, "retries": 0})
         with world.server:
             asked = {"model": "far", "max_tokens": 9, "messages": HELLO["messages"], "stream": True}

@@ -70,10 +70,11 @@ def _broken(upstream: Upstream, received: str) -> UpstreamError:
     return error
 
 
-def _made(reading: Events, event: Mapping[str, Any], upstream: Upstream) -> list[Mapping[str, Any]]:
-    """The chunks that an event makes."""
+def _made(reading: Events, event: Mapping[str, Any], upstream: Upstream) -> tuple[list[Mapping[str, Any]], bool]:
+    """The chunks that an event makes, and whether the answer ends with them."""
     try:
-        return list(reading.chunks(event))
+        chunks: list[Mapping[str, Any]] = list(reading.chunks(event))
+        return chunks, any(each.get("finish_reason") for chunk in chunks for each in chunk.get("choices") or ())
     except NOT_AS_DECLARED as error:
         raise _broken(upstream, f"expected an event of its protocol: {error!r}") from error
 
@@ -91,10 +92,11 @@ async def _chunks(upstream: Upstream, reply: UpstreamReply) -> AsyncGenerator[Ma
                 raise _broken(upstream, f"an event of more than {MOST_EVENT_BYTES} bytes")
             for data in events(whole_events):
                 event = None if data == DONE else chunk_of(data)
-                for chunk in () if event is None else _made(reading, event, upstream):
+                chunks, ends = ([], False) if event is None else _made(reading, event, upstream)
+                ended = ended or ends
+                for chunk in chunks:
                     if "error" in chunk:
                         raise _broken(upstream, f"an error within its answer: {data[:300]}")
-                    ended = ended or any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
                     yield chunk
     if not ended:
         raise _broken(upstream, "its stream ended before the answer did")

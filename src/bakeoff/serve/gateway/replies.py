@@ -25,7 +25,7 @@ MOST_EVENT_BYTES = 2**23
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*")')
 _DONE = b"[DONE]"
-NOT_AS_DECLARED = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
+NOT_AS_DECLARED = (AttributeError, LookupError, TypeError, ValueError, OverflowError)
 """What reading raises of values that are of other types than their protocol has."""
 _SAID: Mapping[Protocol, str] = {
     "chat": "choices",
@@ -65,15 +65,13 @@ class WholeReply:
     def __init__(self, protocol: Protocol, values: Mapping[str, Any], request_bytes: int) -> None:
         self._protocol: Protocol = protocol
         self.id = str(values.get("id") or "")
-        self.has_failed = bool(values.get("error"))
-        """Whether the service says so, for all that it is an answer by its status."""
         self._body = _as_completion(protocol, values)
         self.reply = Reply(body=self._body, seconds=0.0, cached=False, asked_characters=request_bytes)
 
     @classmethod
     def fits(cls, protocol: Protocol, values: Mapping[str, Any]) -> bool:
-        """Whether these are the values of an answer, which can be read."""
-        if not narrow.is_array(values.get(_SAID[protocol])):
+        """Whether these are the values of an answer, which can be read, and of no error, whatever its status said."""
+        if values.get("error") or not narrow.is_array(values.get(_SAID[protocol])):
             return False
         try:
             reply = cls(protocol, values, 0)

@@ -62,16 +62,19 @@ def _graph(call: PageCall) -> tuple[LineageGraph, Direction]:
     direction = next((each for each in get_args(Direction) if each == wanted), None)
     if direction is None:
         raise UsageError(f"direction: expected one of {', '.join(DIRECTIONS)}, received {wanted[:40]!r}")
-    project = call.project("model", None if call.of_project is None else call.of_project.config.project.name)
+    project, unknown = call.any_project(), f"of: expected a thing that is known here, received {thing[:80]!r}"
     kind, _, name = thing.partition(":")
     # A source is named by its hash alone: another name would be a path, which the server would go and read.
     if kind not in KINDS or not name or (kind == "source" and not HASH.fullmatch(name)):
         raise NotFoundError(f"of: expected KIND:NAME with one of {', '.join(KINDS)}, received {thing[:80]!r}")
-    made = project.lineage_of(thing, direction=direction)
+    try:
+        made = project.lineage_of(thing, direction=direction)
+    except NotFoundError as error:  # in the words for what is out of reach
+        raise NotFoundError(unknown) from error
     nodes = tuple(each for each in made.nodes if _reaches(call, each))
     ids = {each.id for each in nodes}
     if made.start not in ids:
-        raise NotFoundError(f"of: expected a thing that is known here, received {thing[:80]!r}")
+        raise NotFoundError(unknown)
     edges = tuple(each for each in made.edges if each.of in ids and each.made in ids)
     return replace(made, nodes=nodes, edges=edges), direction
 

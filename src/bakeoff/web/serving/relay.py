@@ -187,8 +187,7 @@ class Relay:
         texts = [] if call.protocol == "embeddings" else whole.texts  # no label ever comes for vectors
         content = reply.body if call.protocol == "responses" else renamed(reply.body, whole.id, call.id)
         await self._log(gateway, gateway.answered(call, upstream, texts, whole.tokens))
-        if not whole.has_failed:
-            gateway.keep(call, CachedReply(upstream, reply.media_type, content, call.id, texts))
+        gateway.keep(call, CachedReply(upstream, reply.media_type, content, call.id, texts))
         await _start(answering, upstream, status=reply.status, media_type=reply.media_type, length=len(content))
         await answering.send({"type": "http.response.body", "body": content})
         return whole.tokens
@@ -255,10 +254,11 @@ async def _pieces(
             if len(rest) > MOST_EVENT_BYTES:
                 raise _cut(upstream, f"an event of more than {MOST_EVENT_BYTES} bytes")
             yield b"".join(_passed(reader, events, call, wants_count=wants_count))
-    if rest:
-        yield b"".join(_passed(reader, [rest], call, wants_count=wants_count))
-    if not reader.finished and not reader.has_failed:
+    last = _passed(reader, [rest + b"\n\n"], call, wants_count=wants_count) if rest else []
+    if not reader.finished and not reader.has_failed:  # what is cut off would run into the error that comes after it
         raise _cut(upstream, "a stream that ends before the answer does")
+    if last:
+        yield b"".join(last)
 
 
 def _cut(upstream: Upstream, received: str) -> UpstreamError:
