@@ -227,6 +227,13 @@ def test_a_number_ends_at_a_full_stop_and_is_no_part_of_another():
     assert json.loads(erased(number, b'{"id": 12345.0, "n": 1}')) == {"id": None, "n": 1}
 
 
+def test_a_number_with_zeros_before_it_is_another_one():
+    ids = _parquet(pl.DataFrame({"id": [123456, 7]}))
+    key = PersonKey("00123456")
+    assert (erased(key, ids), key.in_value(123456), key.in_text("0.00123456")) == (None, False, False)
+    assert key.in_text("customer 00123456.")
+
+
 def test_content_of_no_known_form_is_left_as_it_is_and_named(project):
     """A key within other bytes is nobody's; one that stands alone is for people to decide on."""
     others, theirs = b"\xff\xfe\x00n" + KEY.encode() + b"s", b"\xff\xfe\x00" + KEY.encode() + b"\x00"

@@ -1,13 +1,16 @@
 """A project whose blobs and events are encrypted, from its first key to its next, by the commands."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from bakeoff import Project
+from bakeoff.config.sections import EncryptionConfig
 from bakeoff.core.erasure import PersonKey
 from bakeoff.core.errors import ConfigError, MissingKeyError, UsageError
 from bakeoff.core.events import PredictionEvent
+from bakeoff.project.encryption_keys import rotate_file
 from bakeoff.stores.encryption import new_key
 
 PLANTED = "zoe.quux@planted.example"
@@ -94,6 +97,14 @@ def test_nothing_is_lost_without_the_key(films_project, tmp_path, monkeypatch):
     with Project(films_project) as project:
         assert project.run().unchanged
         assert project.verify() == []
+
+
+def test_two_that_rotate_at_once_lose_no_key(films_project, tmp_path):
+    (tmp_path / "keys").write_text(new_key() + "\n")
+    config = EncryptionConfig(key_file=str(tmp_path / "keys"))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: rotate_file(config, films_project), range(16)))
+    assert len({*(tmp_path / "keys").read_text().split()}) == 17
 
 
 def test_a_key_may_come_from_a_command(films_project, tmp_path):

@@ -325,6 +325,21 @@ def test_links_cannot_lead_outside_by_each_other(store, root, tmp_path):
     assert store.links(store.put_files({}, kept).id) == kept
 
 
+def test_a_link_below_another_is_refused(store, root, tmp_path):
+    """Each name and target stays inside, and the last one lies two folders above."""
+    links = {"x/y/z": "../..", "x/y/z/q//w": "../../../..", "x/y/z/q/./w/evil": "nowhere"}
+    manifest = canonical_json({"files": {}, "links": links})
+    tree_id = digest(manifest)
+    path = root / "trees" / tree_id[:2] / tree_id[2:4] / tree_id
+    path.parent.mkdir(parents=True)
+    path.write_bytes(manifest)
+    with pytest.raises(UsageError, match="below another link"):
+        store.fetch(tree_id, tmp_path / "deep" / "er" / "out")
+    assert not list((tmp_path / "deep" / "er").iterdir())
+    with pytest.raises(UsageError, match="below another link"):
+        store.put_files({}, links)
+
+
 def test_what_is_fetched_is_readable_as_the_users_own_files_are(store, root, tmp_path):
     """What is stored is its owner's alone; a copy is the user's."""
     (tmp_path / "folder").mkdir()

@@ -327,3 +327,46 @@ def test_a_crash_while_an_archive_is_written_again_loses_nothing(tmp_path, monke
         events(tmp_path / f"{at}", ring(SECOND, FIRST)).encrypt()
         assert read(tmp_path / f"{at}", ring(SECOND)) == ALL
         assert list(events(tmp_path / f"{at}", ring(SECOND)).check()) == []
+
+
+# --- what others do meanwhile -----------------------------------------------------------------------
+
+
+def test_a_damaged_list_of_chunks_stays_as_it_is_and_is_counted(tmp_path):
+    data = random.Random(1).randbytes(3_000_000)
+    store = blobs(tmp_path, ring(FIRST))
+    blob = store.put(data)
+    (path,) = (tmp_path / "blobs" / "lists").glob("??/??/*")
+    whole = path.read_bytes()
+    for at in (len(whole) - 1, 0):  # sealed bytes, and what says that they are
+        damaged = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+        path.write_bytes(damaged)
+        store = blobs(tmp_path, ring(SECOND, FIRST))
+        assert store.encrypt()[1] == 1
+        assert path.read_bytes() == damaged
+    path.write_bytes(whole)
+    assert blobs(tmp_path, ring(SECOND, FIRST)).get(blob) == data
+
+
+def test_a_source_that_lacks_a_key_is_read_once_and_not_for_each_object(tmp_path):
+    store = blobs(tmp_path, ring(FIRST))
+    ids = [store.put(bytes([each]) * 2000) for each in range(20)]
+    reads = []
+    lacking = Keyring(lambda: reads.append(1) or SECOND, source="k")
+    store = blobs(tmp_path, lacking)
+    for each in ids:
+        with pytest.raises(MissingKeyError):
+            store.get(each)
+    assert len(reads) == 2  # at first, and once more for the first that is not known
+
+
+def test_a_table_of_events_is_read_though_they_are_written_again_before(tmp_path):
+    plain = events(tmp_path, Keyring())
+    for index in range(4):
+        plain.append([FeedbackEvent(id=f"p{index}", comment="x")])
+    plain.close()
+    events(tmp_path, Keyring()).compact()
+    log = events(tmp_path, ring(FIRST))
+    table = log.scan(FeedbackEvent)
+    assert log.encrypt()[0] > 0
+    assert table.collect()["id"].to_list() == [f"p{index}" for index in range(4)]

@@ -452,7 +452,9 @@ def encrypt(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Write again what is plain or under an older key, while others work. Then older keys may go, if nothing is left.
+    """Write again what is plain or under an older key, while others work.
+
+    Older keys may go once all servers have started anew since 'keys rotate', and --look then counts nothing.
 
     For example: bakeoff keys encrypt
     """
@@ -468,7 +470,10 @@ def encrypt(
     if result.damaged:
         typer.echo(f"{result.damaged} damaged objects were left: bakeoff verify names them")
     if not look and not result.open and not result.damaged:
-        typer.echo("older keys may go, once backups of them are not needed any more")
+        typer.echo(
+            "older keys may go, once every server has started anew since the rotation, 'bakeoff keys encrypt --look' "
+            "counts nothing, and no backup needs them"
+        )
 
 
 KEYS = {"create": create_key, "list": list_keys, "rotate": rotate_key, "encrypt": encrypt}

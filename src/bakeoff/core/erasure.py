@@ -43,7 +43,7 @@ class PersonKey:
         spelled = {self.text, *(json.dumps(self.text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))}
         words = "|".join(map(re.escape, sorted(spelled)))
         before, after = r"(?<!\w)", r"(?!\w)"
-        if self.number is not None:  # 1234 is no part of 0.1234, and 1234.0 is the same number
+        if self.text.isdecimal():  # 1234 is no part of 0.1234, and 1234.0 is the same number
             before, after = r"(?<!\w)(?<!\d\.)", r"(?:\.0+)?(?!\w|\.\d)"
         object.__setattr__(self, "_pattern", re.compile(f"{before}(?:{words}){after}"))
         encoded = {text.encode(code) for text in spelled for code in WIDTHS}
@@ -56,7 +56,7 @@ class PersonKey:
         pad = rb"\x00" * (width - 1)
         words, word, digit, point = b"|".join(re.escape(text.encode(code)) for text in spelled), rb"\w", rb"\d", rb"\."
         before, after = b"(?<!%b%b)" % (word, pad), b"(?!%b%b)" % (word, pad)
-        if self.number is not None:
+        if self.text.isdecimal():
             before += b"(?<!%b%b%b%b)" % (digit, pad, point, pad)
             after = b"(?!%b%b|%b%b%b%b)" % (word, pad, point, pad, digit, pad)
             after = b"(?:%b%b(?:0%b)+)?%b" % (point, pad, pad, after)
@@ -64,8 +64,8 @@ class PersonKey:
 
     @property
     def number(self) -> int | None:
-        """The number that the key is, if it is one."""
-        return int(self.text) if self.text.isdecimal() else None
+        """The number that the key is, if it is one: 00123 is none, as it is not 123."""
+        return int(self.text) if self.text.isdecimal() and str(int(self.text)) == self.text else None
 
     def in_text(self, text: str) -> bool:
         """Whether a text holds it, as it is or as JSON spells it."""

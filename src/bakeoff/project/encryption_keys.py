@@ -1,6 +1,10 @@
 """The keys of `[store.encryption]`: read from where they stand, made, and followed by newer ones."""
 
+import fcntl
+import os
 import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from bakeoff.config.file import secret
 from bakeoff.config.sections import EncryptionConfig
-from bakeoff.core.errors import ConflictError, UsageError
+from bakeoff.core.errors import UsageError
 from bakeoff.stores.encryption import Keyring, new_key, parse_keys
 from bakeoff.stores.files import durable_write
 
@@ -79,10 +83,13 @@ def create_file(config: EncryptionConfig, folder: Path) -> Path:
         UsageError: keys come from elsewhere, or there is such a file.
     """
     path = _file(config, folder)
-    if path.exists():
-        raise UsageError(f"expected no file at {str(path)!r} yet, found one: 'bakeoff keys rotate' adds a key to it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    durable_write(path, [f"{new_key()}\n".encode()], staging=path.parent)
+    with _alone(path):
+        if path.exists():
+            raise UsageError(
+                f"expected no file at {str(path)!r} yet, found one: 'bakeoff keys rotate' adds a key to it"
+            )
+        durable_write(path, [f"{new_key()}\n".encode()], staging=path.parent)
     return path
 
 
@@ -90,16 +97,25 @@ def rotate_file(config: EncryptionConfig, folder: Path) -> Path:
     """Put a new key before those of `key_file`.
 
     Raises:
-        UsageError: keys come from elsewhere, or the file cannot be read. ConflictError: it changed meanwhile.
+        UsageError: keys come from elsewhere, or the file cannot be read.
     """
     path = _file(config, folder)
-    before = _text(config, folder)
-    parse_keys(before, source=_source(config))
-    content = f"{new_key()}\n{before.rstrip()}\n".encode()
-    if path.read_text() != before:
-        raise ConflictError(f"{path} changed meanwhile: try again")
-    durable_write(path, [content], staging=path.parent)
+    parse_keys(_text(config, folder), source=_source(config))
+    with _alone(path):
+        before = _text(config, folder)
+        durable_write(path, [f"{new_key()}\n{before.rstrip()}\n".encode()], staging=path.parent)
     return path
+
+
+@contextmanager
+def _alone(path: Path) -> Generator[None]:
+    """Within it others who write keys there wait: a key that another overwrites is lost with all it has sealed."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _source(config: EncryptionConfig) -> str:

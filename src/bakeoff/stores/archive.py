@@ -148,6 +148,16 @@ def table(path: Path, keyring: Keyring) -> pl.DataFrame:
 
 def _content(path: Path, keyring: Keyring) -> Path | io.BytesIO:
     """An archive, compared with its mark: where it is, or if it is encrypted, its content."""
+    mark = read_mark(path)
+    try:
+        return _compared(path, keyring)
+    except CorruptError:
+        if read_mark(path) == mark:
+            raise
+        return _compared(path, keyring)  # it was written again while it was read
+
+
+def _compared(path: Path, keyring: Keyring) -> Path | io.BytesIO:
     with path.open("rb") as file:
         is_plain = key_id_of(file.read(_HEAD)) is None and not keyring.required
     if is_plain:
@@ -230,7 +240,7 @@ def _archived(path: Path, keyring: Keyring) -> pl.LazyFrame:
         source = pl.scan_parquet(content, glob=False)
         schema = source.collect_schema()
         if "payload" not in schema:
-            return source if isinstance(content, Path) else _opened_when_read(path, schema, keyring)
+            return _opened_when_read(path, schema, keyring) if keyring else source  # keys: it may be written again
         rows = source.select("seq", "kind", "payload").collect().iter_rows()
         return event_table.table((seq, kind, payload.encode()) for seq, kind, payload in rows).lazy()
     except _UNREADABLE as error:

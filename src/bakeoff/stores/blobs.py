@@ -32,7 +32,7 @@ from bakeoff.core.protocols import Clock, FileTree
 from bakeoff.stores.encrypted_objects import EncryptedObjects
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import file_url, storage, temporary, whole_write
-from bakeoff.stores.folder_files import folder_files, link_inside, require_unchanged
+from bakeoff.stores.folder_files import folder_files, links_inside, require_unchanged
 from bakeoff.stores.objects import KINDS, Kind, Objects, Put, StoredObjects
 
 __all__ = ["Blobs", "open_blobs"]
@@ -95,7 +95,7 @@ class Blobs:
         Raises:
             DataError: a file changed while it was read. NotFoundError: an id that is not stored.
         """
-        inside = {name: link_inside(name, to) for name, to in (links or {}).items()}
+        inside = links_inside(links or {})
         with storage(f"store files in {self._place}"), self._objects.locked(alone=False):
             return self._put_files(files, inside, executable)
 
@@ -409,8 +409,8 @@ class Blobs:
                     _write(descriptor, content)
                 finally:
                     os.close(descriptor)
-            for name, to in tree.links.items():
-                Path(_place(staging, name, folders)).symlink_to(link_inside(name, to))
+            for name, to in links_inside(tree.links).items():
+                Path(_place(staging, name, folders)).symlink_to(to)
             staging.replace(target)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+import msgspec
+
 from bakeoff.core.errors import CorruptError, MissingKeyError, SecurityError, StoreError
 from bakeoff.core.hashing import digest
 from bakeoff.stores.encryption import Keyring, key_id_of
@@ -116,24 +118,24 @@ class EncryptedObjects:
         Raises:
             MissingKeyError: the key of an object is not here; those before it have been written.
         """
-        count = damaged = 0
+        count, damaged = 0, set[tuple[Kind, str]]()
 
         def change(kind: Kind, name: str, stored: bytes) -> bytes | None:
-            nonlocal count, damaged
+            nonlocal count
             if self._keyring.is_current(stored):
                 return None
             try:
                 content = stored if key_id_of(stored) is None else self._opened(kind, name, stored)
             except CorruptError:
                 content = b""
-            if kind != "lists" and digest(content) != name:
-                damaged += 1
+            if not (_is_list(content) if kind == "lists" else digest(content) == name):
+                damaged.add((kind, name))
                 return None
             count += 1
             return None if look else self._keyring.seal(_place(kind, name), content)
 
         self.rewrite(change)
-        return count, damaged
+        return count, len(damaged)
 
     def _opened(self, kind: Kind, name: str, stored: bytes) -> bytes:
         try:
@@ -154,6 +156,14 @@ class EncryptedObjects:
             except (StoreError, SecurityError):
                 continue  # it is damaged, or not to be read any more: the new one takes its place
         return sealed
+
+
+def _is_list(content: bytes) -> bool:
+    """Whether it can be a list of chunks, whose name is no hash of it."""
+    try:
+        return bool(msgspec.json.decode(content, type=list[tuple[str, int]]))
+    except msgspec.DecodeError:
+        return False
 
 
 def _place(kind: Kind, name: str) -> str:

@@ -12,6 +12,7 @@ Sources: NIST SP 800-38D (AES-GCM); Rogaway and Shrimpton 2006, "A provable-secu
 import base64
 import binascii
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ _SEALED = len(_MAGIC) + _ID + _SALT + _TAG
 _KEY_BYTES = 32
 _NONCE = bytes(12)
 _SOURCE = "[store.encryption]"
+_AGAIN_S = 1.0
+"""For so long a source that lacked a key is not read again: a command may take a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ class Keyring:
     def __init__(self, read: Callable[[], str] | None = None, *, source: str = _SOURCE, required: bool = False) -> None:
         self._read, self.source, self.required = read, source, required
         self._keys: tuple[Key, ...] | None = None
+        self._again_s = 0.0
 
     def __bool__(self) -> bool:
         return self._read is not None
@@ -149,10 +153,11 @@ class Keyring:
         key = self._key(bytes.fromhex(key_id), place)
         start = len(_MAGIC) + _ID
         salt, body = stored[start : start + _SALT], memoryview(stored)[start + _SALT :]
+        cipher = key.cipher(salt)
         from cryptography.exceptions import InvalidTag
 
         try:
-            return key.cipher(salt).decrypt(_NONCE, body, _associated(key, salt, place.encode()))
+            return cipher.decrypt(_NONCE, body, _associated(key, salt, place.encode()))
         except InvalidTag as error:
             raise CorruptError(
                 f"{place} is not what was encrypted with key {key_id}: it was changed, cut or put in another's place"
@@ -173,17 +178,21 @@ class Keyring:
         return b"".join((_MAGIC, key.id, salt, body))
 
     def _all(self) -> Sequence[Key]:
-        if self._keys is None and self._read is not None:
-            self._keys = parse_keys(self._read(), source=self.source)
-        return self._keys or ()
+        keys = self._keys
+        return self._reread() if keys is None else keys
+
+    def _reread(self) -> Sequence[Key]:
+        keys = () if self._read is None else parse_keys(self._read(), source=self.source)
+        self._keys = keys
+        return keys
 
     def _key(self, key_id: bytes, place: str) -> Key:
-        for again in (False, True):  # another process may have added one
-            if again and self._read is not None:
-                self._keys = None
-            for key in self._all():
-                if key.id == key_id:
-                    return key
+        key = next((key for key in self._all() if key.id == key_id), None)
+        if key is None and time.monotonic() >= self._again_s:  # another process may have added one
+            key = next((key for key in self._reread() if key.id == key_id), None)
+            self._again_s = time.monotonic() + _AGAIN_S if key is None else self._again_s
+        if key is not None:
+            return key
         known = f"has {', '.join(self.ids())}" if self else "is not set"
         raise MissingKeyError(
             f"{place} is encrypted with key {key_id.hex()}, and {self.source} {known}: add that key there, as a line "

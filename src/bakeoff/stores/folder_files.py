@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bakeoff.core.errors import DataError, UsageError
 
-__all__ = ["FolderFiles", "Stamp", "folder_files", "link_inside", "require_unchanged"]
+__all__ = ["FolderFiles", "Stamp", "folder_files", "link_inside", "links_inside", "require_unchanged"]
 
 
 class Stamp(NamedTuple):
@@ -145,6 +145,20 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def links_inside(links: Mapping[str, str]) -> dict[str, str]:
+    """The links of a tree, if all stay within it: none lies below another one, which may lead elsewhere.
+
+    Raises:
+        UsageError: they do not.
+    """
+    inside = {name: link_inside(name, target) for name, target in links.items()}
+    places = {PurePosixPath(name) for name in links}
+    below = next((name for name in links if not places.isdisjoint(PurePosixPath(name).parents)), None)
+    if below is not None:
+        raise UsageError(f"expected links in folders of their tree, received {below!r}, which is below another link")
+    return inside
 
 
 def link_inside(name: str, target: str) -> str:

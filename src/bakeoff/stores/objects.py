@@ -261,9 +261,12 @@ class Objects:
                         time_ms = path.stat().st_mtime_ns // 1_000_000
                         durable_write(path, [new], staging=self.staging(), time_ms=time_ms)
                         count += 1
-        for path in self._packs.paths():
-            with self.locked(alone=True), suppress(FileNotFoundError):
-                count += self._packs.rewrite(path, lambda name, data: change("whole", name, data))
+        seen = set[Path]()
+        while todo := [path for path in self._packs.paths() if path not in seen]:  # a collection may write others
+            for path in todo:
+                with self.locked(alone=True), suppress(FileNotFoundError):
+                    count += self._packs.rewrite(path, lambda name, data: change("whole", name, data))
+            seen.update(todo)
         self._packs.forget()
         return count
 
