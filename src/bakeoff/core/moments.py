@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-__all__ = ["moment"]
+__all__ = ["LAST_MS", "moment"]
 
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999, the last that has a name."""

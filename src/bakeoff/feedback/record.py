@@ -8,6 +8,7 @@ from typing import Any, Literal
 from bakeoff.core import narrow
 from bakeoff.core.errors import DataError
 from bakeoff.core.events import KEY_PREFIX, FeedbackEvent, KeyEvent, PredictionEvent, key_id
+from bakeoff.core.moments import LAST_MS
 from bakeoff.core.protocols import EventLog
 from bakeoff.core.tracing import current
 from bakeoff.core.types import Json
@@ -27,8 +28,6 @@ MAX_TEXT = 100_000
 MAX_ID = 200
 SECONDS_MS = range(10**9, 10**11)
 """What is the time of a call of this century in seconds; in milliseconds all of it is in 1970 to 1973."""
-MAX_TIME_MS = 253_402_300_800_000
-"""The end of the year 9999."""
 MAX_NUMBER = 2**63
 
 
@@ -202,7 +201,7 @@ def _checked(item: object, number: int, endpoint: str) -> dict[str, Any]:
             raise _wrong(number, f"source to be a text of at most {MAX_ID} characters", source)
         event["source"] = source
     if time_ms is not None:
-        if isinstance(time_ms, bool) or not isinstance(time_ms, int) or not 0 <= time_ms < MAX_TIME_MS:
+        if isinstance(time_ms, bool) or not isinstance(time_ms, int) or not 0 <= time_ms <= LAST_MS:
             raise _wrong(number, "time_ms to be whole milliseconds since 1970 (in a file: or ISO 8601)", time_ms)
         if time_ms in SECONDS_MS:
             raise _wrong(number, "time_ms to be milliseconds since 1970 (seconds times 1000)", time_ms)

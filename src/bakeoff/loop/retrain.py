@@ -10,6 +10,7 @@ import msgspec
 
 from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.moments import LAST_MS
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Json
 from bakeoff.loop.advance import Advanced, LoopLook, advance, cycles_of
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from bakeoff.monitor.triggers import Trigger
 
 HOUR_MS = 3_600_000
-LATEST_MS = 253_402_300_799_999
-"""The last millisecond of the year 9999, beyond which nothing can be written as a date."""
 
 __all__ = ["LoopTurn", "alerts_of", "observe", "take_in", "turn"]
 
@@ -64,8 +63,8 @@ def observe(stage: Stage, *, since_ms: int | None = None, until_ms: int | None =
     Raises:
         NotFoundError: nothing is released on the endpoint. UsageError: it is no window.
     """
-    start_ms, end_ms = since_ms or 0, LATEST_MS if until_ms is None else until_ms
-    if not 0 <= start_ms <= end_ms <= LATEST_MS:
+    start_ms, end_ms = since_ms or 0, LAST_MS if until_ms is None else until_ms
+    if not 0 <= start_ms <= end_ms <= LAST_MS:
         raise UsageError(
             f"expected a window that begins in 1970 or later and does not end before it begins, received {start_ms} to "
             f"{end_ms} (milliseconds since 1970)"

@@ -137,6 +137,8 @@ class Objects:
 
         def write() -> None:
             nonlocal size
+            if not waiting:
+                return
             for name, place in zip(waiting, self._packs.first_places([*waiting]), strict=True):
                 self._pack(pack, name, waiting[name], renewed, packed=place is not None)
             waiting.clear()

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bakeoff.core.filters import TAGS, Grammar, Name, filter_of, order_of, within
+from bakeoff.core.moments import LAST_MS
 from bakeoff.core.queries import AllOf, AnyOf, Expr, Page, Query, QueryField, attribute, every
 from bakeoff.core.records import Document, DocumentChange
 from bakeoff.core.tracked import TRACES
@@ -81,8 +82,6 @@ REQUEST, RUN, USAGE, COST, SESSION, USER = (
 )
 NAME, LOCATION, PROMPTS = "mlflow.traceName", "mlflow.trace.spansLocation", "mlflow.linkedPrompts"
 STATES = ("STATE_UNSPECIFIED", "OK", "ERROR", "IN_PROGRESS")
-LATEST_MS = 253_402_300_800_000
-"""The end of the year 9999, the last that times can be written of."""
 STATES_V2 = ("TRACE_STATUS_UNSPECIFIED", *STATES[1:])
 TOKENS = ("input_tokens", "output_tokens", "total_tokens")
 _SPAN = f"span{APART}"
@@ -344,7 +343,7 @@ def ms_of(moment: object) -> int:
         since = at if isinstance(at, int) else round((at - datetime.fromtimestamp(0, UTC)) / timedelta(milliseconds=1))
     except (TypeError, ValueError):
         since = -1
-    if not 0 <= since < LATEST_MS:
+    if not 0 <= since <= LAST_MS:
         raise invalid(f"Invalid value {moment!r} for parameter 'request_time' supplied.")
     return since
 
