@@ -267,8 +267,9 @@ class PackWriter:
                 self._close()
         finally:
             if self._file is not None:
-                self._file.close()
                 self._path.unlink(missing_ok=True)
+                with suppress(OSError):  # it would write what waits, which a full disk refuses again
+                    self._file.close()
                 self._file = None
 
     def __contains__(self, name: str) -> bool:
