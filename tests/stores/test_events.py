@@ -604,7 +604,7 @@ def test_a_full_disk_is_told_and_loses_nothing(opened, start):
 def test_a_full_disk_leaves_nothing_open_and_locked(opened, root, monkeypatch, events):
     """A server asks again and again: each refusal that held a file would bring it nearer to where it can open none."""
     fill(opened, events)
-    log, open_files = opened(), len(os.listdir("/dev/fd"))
+    log, before = opened(), len(list(Path("/dev/fd").iterdir()))
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -614,7 +614,7 @@ def test_a_full_disk_leaves_nothing_open_and_locked(opened, root, monkeypatch, e
         for _ in range(3):
             with pytest.raises(StoreError, match="free space"):
                 log.append([event(events)])
-    assert len(os.listdir("/dev/fd")) == open_files
+    assert len(list(Path("/dev/fd").iterdir())) == before
     log.append([event(events)])
     assert [path.name for path in root.glob("*.open")] == ["0000000000000001.open"]
     assert indices(log) == list(range(events + 1))
