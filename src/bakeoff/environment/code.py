@@ -66,8 +66,9 @@ def code_state(folder: Path, *, without: Collection[Path] = ()) -> CodeState:
 
 
 def project_files(folder: Path, *, without: Collection[Path] = (), always: Collection[str] = ()) -> ProjectFiles:
-    """What a project is made of beside its data: what git knows or would take; where it knows nothing, as outside of
-    git, all but hidden files. Names that are no UTF-8 are left out.
+    """What a project is made of beside its data: what git knows or would take, else all but hidden files.
+
+    So it is outside of git, and in a folder that git ignores as a whole. Names that are no UTF-8 are left out.
 
     Args:
         folder: the project's.
