@@ -115,8 +115,8 @@ def prediction_node(event: PredictionEvent) -> LineageNode:
     return _node("prediction", event.id, event.id, facts)
 
 
-def feedback_node(event: FeedbackEvent) -> LineageNode:
-    """What somebody said of a prediction."""
+def feedback_node(event: FeedbackEvent, place: int = 1) -> LineageNode:
+    """What somebody said of a prediction; `place` among all of the same time, from 1."""
     facts: dict[str, Json] = {
         "truth": event.truth,
         "rating": event.rating,
@@ -125,7 +125,8 @@ def feedback_node(event: FeedbackEvent) -> LineageNode:
         "at": moment(event.time_ms, seconds=True),
         "time_ms": event.time_ms,
     }
-    return _node("feedback", f"{event.id}@{event.time_ms}", f"on {event.id[:SHORT]}", facts)
+    name = f"{event.id}@{event.time_ms}{f'.{place}' if place > 1 else ''}"
+    return _node("feedback", name, f"on {event.id[:SHORT]}", facts)
 
 
 def _model(version: Version) -> dict[str, Json]:
