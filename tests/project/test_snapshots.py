@@ -300,6 +300,9 @@ def test_a_column_of_another_type_is_compared_by_its_values(project, tmp_path):
     )
     found = table_difference(*texts, ["id"])
     assert (found.added, found.removed, found.changed_by_column) == (1, 1, {"size": 1})
+    nan = pl.DataFrame({"id": [1, 2], "x": [float("nan"), 1.0], "y": [1, 2]})
+    changed = table_difference(nan, nan.with_columns(y=pl.Series([5, 2])), ["id"])
+    assert [(each.column, each.before, each.after) for each in changed.examples] == [("y", 1, 5)]
     large = [
         pl.DataFrame({"id": pl.Series([1, most], dtype=dtype)})
         for most, dtype in [(2**64 - 1, pl.UInt64), (2, pl.Int8)]
