@@ -141,6 +141,23 @@ def test_what_a_branch_changes(films_project):
             project.branch_changes("main..nowhere")
 
 
+def test_files_of_a_branch_are_named_as_they_are_called_and_an_option_is_no_branch(tmp_path):
+    toml = '[project]\nname = "p"\n[data]\nsource = "a.csv"\ntarget = "b"\n[candidates.linear]\n'
+    (tmp_path / "bakeoff.toml").write_text(toml)
+    git(tmp_path, "init", "-b", "main")
+    git(tmp_path, "add", "bakeoff.toml")
+    git(tmp_path, "commit", "-m", "first")
+    git(tmp_path, "checkout", "-b", "better")
+    (tmp_path / 'caf\u00e9 "a".txt').write_text("x")
+    git(tmp_path, "add", "-A", ":!.bakeoff")
+    git(tmp_path, "commit", "-m", "second")
+    with Project(tmp_path) as project:
+        assert project.branch_changes("main..better").files == ('caf\u00e9 "a".txt',)
+        for refs in ("--output=x..better", "main..--output=x"):
+            with pytest.raises(UsageError, match="an option"):
+                project.branch_changes(refs)
+
+
 def test_the_hook_refuses_data_state_and_secrets(tmp_path):
     git(tmp_path, "init")
     token = "ghp_" + "abcdefghijABCDEFGHIJ0123456789abcdef"
