@@ -9,7 +9,7 @@ import pytest
 from bakeoff import Project
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import FeedbackEvent, KeyEvent, key_id
-from bakeoff.core.graph import KINDS
+from bakeoff.core.graph import KINDS, LineageGraph, LineageNode
 from bakeoff.core.hashing import digest_file
 from bakeoff.registry.lineage import label
 from bakeoff.report.lineage_picture import lineage_svg
@@ -163,3 +163,12 @@ def test_training_rows_near_to_a_prediction(served):
     assert [each.distance for each in near] == sorted(each.distance for each in near)
     with pytest.raises(NotFoundError, match="id of a prediction"):
         project.training_rows_near("0" * 32)
+
+
+def test_the_name_of_a_thing_makes_no_mark_of_the_picture():
+    """It stands in an attribute, which a quote would end; and XML holds no control characters."""
+    hostile = 'snapshot:x" onload="alert(1)\x1b<b>/1'
+    graph = LineageGraph(start=hostile, nodes=(LineageNode(id=hostile, kind="snapshot", label=hostile),), edges=())
+    drawn = ET.fromstring(lineage_svg(graph))
+    assert "onload" not in drawn.attrib
+    assert drawn.attrib["aria-label"] == 'Lineage of snapshot:x" onload="alert(1)\N{REPLACEMENT CHARACTER}<b>/1'
