@@ -20,6 +20,7 @@ from bakeoff.actions.lineage_nodes import (
     version_node,
 )
 from bakeoff.core import narrow
+from bakeoff.core.addresses import without_password
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.graph import KINDS, LineageEdge, LineageGraph, LineageNode, NodeKind
@@ -158,7 +159,7 @@ class _Walk:
     def _source(self, name: str) -> LineageNode | None:
         """A file by the location that a project named, by its hash, or by what it holds now."""
         path = self._project.folder / name if (self._project.folder / name).is_file() else Path(name)
-        wanted = {name, digest_file(path)} if path.is_file() else {name}
+        wanted = {without_password(name), digest_file(path)} if path.is_file() else {without_password(name)}
         files = (file for dataset in self._datasets for file in files_of(dataset))
         return next((source_node(file) for file in files if wanted & {file["location"], file["digest"]}), None)
 
