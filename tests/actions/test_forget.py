@@ -11,6 +11,7 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.actions.erased_content import erased, holds
+from bakeoff.actions.forget import places
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.erasure import ERASED, PersonKey
 from bakeoff.core.errors import ConflictError, UsageError
@@ -247,3 +248,23 @@ def test_content_of_no_known_form_is_left_as_it_is_and_named(project):
     result = project.forget(KEY)
     assert [project.blobs.get(each) for each in ids] == [others, theirs, torn]
     assert {each for each in result.remaining if each.startswith("blob ")} == {f"blob {each}" for each in ids[1:]}
+
+
+def test_a_snapshot_that_holds_the_key_is_named_though_no_file_shows_it(films_project):
+    """Small files of a folder lie packed together, and are no tables there; pieces of large ones neither."""
+    key = "moe@planted.example"
+    folder = films_project / "people"
+    folder.mkdir()
+    words = [f"{chr(97 + n % 26)}{n * 7919 % 501}@planted.example" for n in range(500)]
+    for number in range(20):
+        pl.DataFrame({"who": [*words, key] if number == 3 else words, "n": number}).write_parquet(
+            folder / f"{number}.p"
+        )
+    with Project(films_project) as project:
+        taken = project.snapshots.take(folder)
+        for file in folder.iterdir():
+            file.unlink()
+        assert list(places(PersonKey(key), films_project)) == []
+        expected = [f"snapshot people/1: in tree {taken.content}"]
+        assert project.holding(key) == expected
+        assert project.forget(key).remaining == tuple(expected)

@@ -8,7 +8,8 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.core.errors import NotFoundError
-from bakeoff.core.graph import KINDS
+from bakeoff.core.events import FeedbackEvent, KeyEvent, key_id
+from bakeoff.core.graph import KINDS, LineageGraph, LineageNode
 from bakeoff.core.hashing import digest_file
 from bakeoff.registry.lineage import label
 from bakeoff.report.lineage_picture import lineage_svg
@@ -69,6 +70,29 @@ def test_a_source_file_leads_down_to_the_release_and_feedback_to_the_dataset_tha
     assert {f"films/{each.number}" for each in project.models() if each.run_id == joined.run_id} <= {
         each.label for each in graph.of_kind("model")
     }
+
+
+def test_each_thing_that_was_said_of_a_prediction_is_a_node_of_its_own(served):
+    """Also of one time, as of one call; what names a key of the caller's own leads up to its predictions."""
+    project, answer = served
+    project.feedback([{"id": answer.id, "label": "no", "source": each} for each in ("ann", "bob")])
+    nodes = project.lineage_of(answer.id, direction="down").of_kind("feedback")
+    assert [node.facts.get("source") for node in nodes] == [None, "ann", "bob"]
+    for node in nodes:
+        again = project.lineage_of(node.id)
+        assert again.start == node.id
+        assert again.node(again.start) == node
+        assert [each.id for each in again.of_kind("prediction")] == [f"prediction:{answer.id}"]
+    key = key_id("films", "ada@example.org")
+    project.events.append(
+        [KeyEvent(id=key, prediction_id=answer.id, time_ms=5), FeedbackEvent(id=key, label="yes", time_ms=7)]
+    )
+    for name in (f"feedback:{key}", f"feedback:{key}@7"):
+        graph = project.lineage_of(name, direction="up")
+        assert graph.start == f"feedback:{key}@7"
+        assert [each.id for each in graph.of_kind("prediction")] == [f"prediction:{answer.id}"]
+    with pytest.raises(NotFoundError):
+        project.lineage_of(f"feedback:{key}@8")
 
 
 def test_things_are_known_by_their_names(served):
@@ -139,3 +163,12 @@ def test_training_rows_near_to_a_prediction(served):
     assert [each.distance for each in near] == sorted(each.distance for each in near)
     with pytest.raises(NotFoundError, match="id of a prediction"):
         project.training_rows_near("0" * 32)
+
+
+def test_the_name_of_a_thing_makes_no_mark_of_the_picture():
+    """It stands in an attribute, which a quote would end; and XML holds no control characters."""
+    hostile = 'snapshot:x" onload="alert(1)\x1b<b>/1'
+    graph = LineageGraph(start=hostile, nodes=(LineageNode(id=hostile, kind="snapshot", label=hostile),), edges=())
+    drawn = ET.fromstring(lineage_svg(graph))
+    assert "onload" not in drawn.attrib
+    assert drawn.attrib["aria-label"] == 'Lineage of snapshot:x" onload="alert(1)\N{REPLACEMENT CHARACTER}<b>/1'

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import polars as pl
 import pytest
@@ -14,6 +16,7 @@ from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.hashing import digest_file
 from bakeoff.core.lineage import PromptOrigin
 from bakeoff.report import model_card as report
+from bakeoff.report.html import html
 
 pytestmark = pytest.mark.slow
 
@@ -113,6 +116,44 @@ def test_prompts_are_versions(project):
         prompts.get("prompts/none.md")
 
 
+def test_a_password_in_the_location_of_data_is_in_nothing_that_others_read(films_project, tmp_path):
+    """Cards are published, and pages and records are read by people who may not read the data."""
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write((films_project / "films.csv").read_bytes())
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        toml = (films_project / "bakeoff.toml").read_text()
+        location = f"http://me:sesame@127.0.0.1:{server.server_port}/films.csv?sig=sesame"
+        assert 'source = "films.csv"' in toml
+        (films_project / "bakeoff.toml").write_text(toml.replace('"films.csv"', f'"{location}"'))
+        lines = []
+        with Project(films_project, progress=lines.append) as project:
+            project.run()
+            server.shutdown()
+            version = project.datasets()[0]
+            graph = project.lineage_of("champion")
+            (source,) = graph.of_kind("source")
+            assert source.facts["location"] == location.replace("sesame", "***")
+            assert project.lineage_of(location).start == source.id
+            project.write_croissant(tmp_path / "croissant")
+            project.write_hugging_face("champion", tmp_path / "hf")
+            written = [path.read_text() for path in (tmp_path / "hf").glob("*.md")]
+            written += [(tmp_path / "croissant" / "croissant.json").read_text(), *lines]
+            written += [json.dumps(dict(version.lineage)), json.dumps(graph.to_json(), default=str)]
+            written += [json.dumps(project.lineage().to_json()), json.dumps(project.open_lineage(graph), default=str)]
+            written += [project._repr_html_(), html(project.report())]
+    assert any("***@127.0.0.1" in text for text in written)
+    assert [text for text in written if "sesame" in text] == []
+
+
 def test_what_a_branch_changes(films_project):
     git(films_project, "init", "-b", "main")
     git(films_project, "add", "bakeoff.toml", "films.csv")
@@ -139,6 +180,23 @@ def test_what_a_branch_changes(films_project):
             project.branch_changes("main")
         with pytest.raises(NotFoundError, match="nowhere"):
             project.branch_changes("main..nowhere")
+
+
+def test_files_of_a_branch_are_named_as_they_are_called_and_an_option_is_no_branch(tmp_path):
+    toml = '[project]\nname = "p"\n[data]\nsource = "a.csv"\ntarget = "b"\n[candidates.linear]\n'
+    (tmp_path / "bakeoff.toml").write_text(toml)
+    git(tmp_path, "init", "-b", "main")
+    git(tmp_path, "add", "bakeoff.toml")
+    git(tmp_path, "commit", "-m", "first")
+    git(tmp_path, "checkout", "-b", "better")
+    (tmp_path / 'caf\u00e9 "a".txt').write_text("x")
+    git(tmp_path, "add", "-A", ":!.bakeoff")
+    git(tmp_path, "commit", "-m", "second")
+    with Project(tmp_path) as project:
+        assert project.branch_changes("main..better").files == ('caf\u00e9 "a".txt',)
+        for refs in ("--output=x..better", "main..--output=x"):
+            with pytest.raises(UsageError, match="an option"):
+                project.branch_changes(refs)
 
 
 def test_the_hook_refuses_data_state_and_secrets(tmp_path):

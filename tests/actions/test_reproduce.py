@@ -99,6 +99,20 @@ def test_what_differs_is_explained(ran, tmp_path):
     assert "not the one that was recorded" in again.environment
 
 
+def test_a_version_whose_project_file_was_not_recorded_gets_that_of_now(ran, tmp_path):
+    with Project(ran) as project:
+        other = registered(project, "", tmp_path)
+        version = project.lineage(other).model
+        (tmp_path / "code" / "bakeoff.toml").rename(tmp_path / "code" / "metric.py")
+        code = dict(version.lineage["code"]) | {"tree_blob": project.blobs.put_tree(tmp_path / "code")}
+        lineage = {**version.lineage, "code": code}
+        version = project.records.versions.register("model", "films", "0" * 64, lineage=lineage, always=True)
+        (change,) = reproduce._write_project(project, version, tmp_path / "again")
+    assert change == "the version was registered before bakeoff.toml was recorded with it: it is that of now"
+    assert (tmp_path / "again" / "metric.py").exists()
+    assert "[candidates" in (tmp_path / "again" / "bakeoff.toml").read_text()
+
+
 def test_a_run_that_fails_says_why(ran, tmp_path):
     with Project(ran) as project:
         other = registered(project, '[project]\nname = "films"\n[data]\ntarget = "liked"\n', tmp_path)

@@ -1,6 +1,7 @@
 """A project whose blobs and events are encrypted, from its first key to its next, by the commands."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +12,7 @@ from bakeoff.core.erasure import PersonKey
 from bakeoff.core.errors import ConfigError, MissingKeyError, UsageError
 from bakeoff.core.events import PredictionEvent
 from bakeoff.project.encryption_keys import rotate_file
-from bakeoff.stores.encryption import new_key
+from bakeoff.stores.encryption import new_key, parse_keys
 
 PLANTED = "zoe.quux@planted.example"
 
@@ -97,6 +98,19 @@ def test_nothing_is_lost_without_the_key(films_project, tmp_path, monkeypatch):
     with Project(films_project) as project:
         assert project.run().unchanged
         assert project.verify() == []
+
+
+def test_who_could_read_the_keys_can_after_a_rotation(films_project, tmp_path):
+    place = tmp_path / "keys"
+    place.write_text(new_key())
+    place.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(place, 12345, 54321)
+    before = place.stat()
+    rotate_file(EncryptionConfig(key_file=str(place)), films_project)
+    after = place.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert len(parse_keys(place.read_text(), source="")) == 2
 
 
 def test_two_that_rotate_at_once_lose_no_key(films_project, tmp_path):

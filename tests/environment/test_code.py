@@ -1,6 +1,8 @@
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +70,27 @@ def test_files_of_a_project_without_its_data_and_secrets(repository, tmp_path, i
     expected = {"bakeoff.toml", "prompts/ask.md", *(["a.txt", ".gitignore"] if in_git else [])}
     assert set(files.files) == expected
     assert files.left_out == ("large.bin",)
+
+
+def test_what_git_ignores_is_no_part_but_for_the_project_file_and_a_folder_that_it_ignores_as_a_whole(repository):
+    (repository / ".gitignore").write_text("bakeoff.toml\nlocal.py\nideas/\n")
+    for name in ("bakeoff.toml", "local.py", "ideas/bakeoff.toml", "ideas/metric.py"):
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text(name)
+    assert set(project_files(repository, always=("bakeoff.toml",)).files) == {"a.txt", ".gitignore", "bakeoff.toml"}
+    assert set(project_files(repository).files) == {"a.txt", ".gitignore"}
+    assert set(project_files(repository / "ideas").files) == {"bakeoff.toml", "metric.py"}
+    assert set(project_files(repository / "ideas", always=("none.toml",)).files) == {"bakeoff.toml", "metric.py"}
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_a_name_that_is_no_utf8_is_left_out(repository, tmp_path, in_git):
+    folder = repository if in_git else tmp_path / "plain"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.txt").write_text("a\n")
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_text("x")
+    files = project_files(folder)
+    assert (list(files.files), files.left_out) == (["a.txt"], ("caf\\udce9.txt",))
 
 
 def test_cells_of_a_notebook(monkeypatch):

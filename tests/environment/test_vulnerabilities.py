@@ -82,3 +82,34 @@ def test_what_is_no_database(tmp_path):
         audited({}, tmp_path)
     with pytest.raises(UsageError, match=r"all\.zip"):
         audited({}, tmp_path / "no.zip")
+
+
+@pytest.mark.parametrize("installed", ["1.5", "1.5.0", "1.5+cpu", "1.05"])
+def test_a_version_is_known_however_it_is_written_and_whatever_was_built_of_it(tmp_path, installed):
+    assert ids(tmp_path, record(versions=["1.4", "1.5"]), lib=installed) == ["PYSEC-1"]
+    assert ids(tmp_path, record(events=[{"introduced": "0"}, {"last_affected": "1.5"}]), lib=installed) == ["PYSEC-1"]
+    assert ids(tmp_path, record(events=[{"introduced": "0"}, {"fixed": "1.5"}]), lib=installed) == []
+
+
+@pytest.mark.parametrize("how", ["damaged", "encrypted", "method"])
+def test_a_database_that_cannot_be_unpacked_is_refused_and_a_record_without_an_end_is_counted(tmp_path, how):
+    place = tmp_path / "all.zip"
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", json.dumps(record()) + " " * 1000)
+    content = bytearray(place.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    if how == "damaged":
+        content[40] ^= 0xFF
+    elif how == "encrypted":
+        content[6] |= 1
+        content[entry + 8] |= 1
+    else:
+        content[8] = content[entry + 10] = 99
+    place.write_bytes(content)
+    with pytest.raises(UsageError, match="expected a zip file or folder of OSV records"):
+        audited({"lib": "1.5"}, place)
+    place.unlink()
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "good.json").write_text(json.dumps(record(versions=["1.5"])))
+    result = audited({"lib": "1.5"}, tmp_path)
+    assert (len(result.vulnerabilities), result.unread) == (1, 1)

@@ -68,6 +68,27 @@ def test_a_snapshot_comes_back_as_it_was_taken(project, images, tmp_path):
         project.snapshots.get("nobody")
 
 
+@pytest.mark.parametrize("how", ["here", "link", "mounted"])
+def test_an_empty_folder_that_must_stay_itself_is_filled(project, images, tmp_path, monkeypatch, how):
+    """A shell stands in it, it is a link, or another file system is mounted there: nothing can take its place."""
+    target = tmp_path / "target"
+    target.mkdir()
+    project.snapshots.take(images)
+    inode = target.stat().st_ino
+    if how == "here":
+        monkeypatch.chdir(target)
+        project.snapshots.checkout("images", ".")
+    elif how == "link":
+        (tmp_path / "to it").symlink_to("target")
+        project.snapshots.checkout("images", tmp_path / "to it")
+    else:
+        monkeypatch.setattr(type(target), "is_mount", lambda path: path == target)
+        project.snapshots.checkout("images", target)
+    assert (target.stat().st_ino, tree(target)) == (inode, tree(images))
+    assert (target / "link").readlink().as_posix() == "a.txt"
+    assert not any(path.name.startswith(".tmp-") for path in tmp_path.rglob("*"))
+
+
 def test_status_tells_what_changed_and_reads_nothing_that_did_not(project, images, monkeypatch):
     project.snapshots.take(images)
     read = []
@@ -242,6 +263,20 @@ def test_rows_are_compared_by_key_or_as_wholes(project, tmp_path):
         project.snapshots.difference("rows.csv/1", "rows.csv/2", key=["nothing"])
 
 
+def test_an_empty_folder_is_compared_and_of_many_files_the_table_is_named(project, images, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    project.snapshots.take(tmp_path / "nothing")
+    project.snapshots.take(images)
+    same = project.snapshots.difference("nothing", str(tmp_path / "nothing"))
+    assert (bool(same), same.unchanged, same.files, same.table) == (False, 0, (), None)
+    assert {*kinds(project.snapshots.difference("nothing", "images/1")).values()} == {"added"}
+    assert {*kinds(project.snapshots.difference("images/1", "nothing/1")).values()} == {"removed"}
+    with pytest.raises(UsageError, match=r"--table.*nothing has 0 files"):
+        project.snapshots._table("nothing", None)
+    with pytest.raises(UsageError, match=r"--table.*images has 6 files"):
+        project.snapshots._table("images", None)
+
+
 def test_a_column_of_another_type_is_compared_by_its_values(project, tmp_path):
     """A gap makes whole numbers decimal ones: 1 is 1.0, in a key and in a cell, and of other rows nothing is said."""
     (tmp_path / "a.csv").write_text(CSV)
@@ -265,6 +300,9 @@ def test_a_column_of_another_type_is_compared_by_its_values(project, tmp_path):
     )
     found = table_difference(*texts, ["id"])
     assert (found.added, found.removed, found.changed_by_column) == (1, 1, {"size": 1})
+    nan = pl.DataFrame({"id": [1, 2], "x": [float("nan"), 1.0], "y": [1, 2]})
+    changed = table_difference(nan, nan.with_columns(y=pl.Series([5, 2])), ["id"])
+    assert [(each.column, each.before, each.after) for each in changed.examples] == [("y", 1, 5)]
     large = [
         pl.DataFrame({"id": pl.Series([1, most], dtype=dtype)})
         for most, dtype in [(2**64 - 1, pl.UInt64), (2, pl.Int8)]

@@ -251,11 +251,17 @@ def test_a_really_full_disk(tmp_path, start):
         print(error)
     assert store.get(kept) == b"kept"
     assert list(Path("blobs/tmp").iterdir()) == []
+    try:
+        store.put(os.urandom(3_000_000))
+    except StoreError:
+        print("nor in pieces")
+    assert list(Path("blobs/tmp").iterdir()) == []
     store.put(os.urandom(50_000))
     """
     stdout, stderr = start(code).communicate(timeout=30)
     assert stderr == ""
     assert "raise the limit" in stdout
+    assert "nor in pieces" in stdout
 
 
 def test_killed_while_storing(root, store, start):

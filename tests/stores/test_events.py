@@ -600,6 +600,26 @@ def test_a_full_disk_is_told_and_loses_nothing(opened, start):
     assert indices(opened()) == list(range(int(count) + 1))
 
 
+@pytest.mark.parametrize("events", [0, 1])
+def test_a_full_disk_leaves_nothing_open_and_locked(opened, root, monkeypatch, events):
+    """A server asks again and again: each refusal that held a file would bring it nearer to where it can open none."""
+    fill(opened, events)
+    log, before = opened(), len(list(Path("/dev/fd").iterdir()))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.os, "pwrite", full)
+        for _ in range(3):
+            with pytest.raises(StoreError, match="free space"):
+                log.append([event(events)])
+    assert len(list(Path("/dev/fd").iterdir())) == before
+    log.append([event(events)])
+    assert [path.name for path in root.glob("*.open")] == ["0000000000000001.open"]
+    assert indices(log) == list(range(events + 1))
+
+
 def test_after_a_failed_sync_nothing_more_is_promised(opened, monkeypatch):
     log = opened()
     log.append([event(0)])

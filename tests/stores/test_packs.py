@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 
 import pytest
 
@@ -173,6 +174,18 @@ def test_a_file_that_changes_while_it_is_read_is_refused(store, tmp_path, monkey
     monkeypatch.setattr(folder_files.os, "fstat", grown)
     with pytest.raises(DataError, match="changed while it was read"):
         store.put(path)
+
+
+def test_a_pack_that_comes_within_a_tick_of_the_clock_is_seen(store, tmp_path):
+    """Clocks that stamp folders tick some milliseconds: two packs of one tick leave the same time."""
+    first = store.put_tree(folder(tmp_path / "first"))
+    place, now_ns = tmp_path / "blobs" / "packs", time.time_ns() + 10**9
+    os.utime(place, ns=(now_ns, now_ns))
+    assert store.contains(first)
+    second = open_blobs("file://blobs", folder=tmp_path, clock=FakeClock()).put_tree(folder(tmp_path / "b", seed=1))
+    os.utime(place, ns=(now_ns, now_ns))
+    assert store.contains(second)
+    assert content(store.fetch(second, tmp_path / "out")) == content(tmp_path / "b")
 
 
 def test_sending_sends_what_the_other_lacks(store, tmp_path):

@@ -12,6 +12,7 @@ import bakeoff.prepare
 import bakeoff.report
 from bakeoff.actions.card_facts import duplicates, examples, languages, personal, shower
 from bakeoff.core import narrow
+from bakeoff.core.addresses import without_password
 from bakeoff.core.errors import MissingExtraError, NotFoundError
 from bakeoff.core.hashing import digest_file, digest_sources
 from bakeoff.core.ledger import Ledger
@@ -235,10 +236,15 @@ def _parts(stage: Stage, gathered: Gathered, shown: Callable[[str], str]) -> tup
 
 def _sources(stage: Stage, summary: Dataset) -> tuple[Source, ...]:
     if summary.files:
-        return msgspec.convert(summary.files, tuple[Source, ...])
+        files = msgspec.convert(summary.files, tuple[Source, ...])
+        return tuple(replace(each, location=without_password(each.location)) for each in files)
     data = stage.config.data
     listed = dict(data.sources) if data.sources else {"source": data.source}
-    return tuple(Source(table=name, location=location) for name, locations in listed.items() for location in locations)
+    return tuple(
+        Source(table=name, location=without_password(location))
+        for name, locations in listed.items()
+        for location in locations
+    )
 
 
 def _contract(summary: Dataset, shown: Callable[[str], str]) -> ContractFacts | None:

@@ -13,10 +13,9 @@ from bakeoff.actions.erased_content import erased, holds
 from bakeoff.core.erasure import ErasingEvents, ErasingRecords, PersonKey, RewritableBlobs, Rewritten
 from bakeoff.core.errors import UsageError
 from bakeoff.core.events import KINDS
-from bakeoff.core.hashing import digest
 from bakeoff.core.queries import Query, every
 from bakeoff.core.records import RunChange, VersionChange
-from bakeoff.core.refs import blobs_of
+from bakeoff.core.refs import BlobRef, blobs_of
 from bakeoff.core.releases import Release
 from bakeoff.loop.cache import COLLECTION as STEPS
 from bakeoff.loop.references import references
@@ -66,7 +65,8 @@ class Forgotten:
         files: files of caches that were deleted.
         datasets: dataset versions that had the person's rows, which are null now.
         models: those that learned from these datasets.
-        remaining: files of the project that hold the key still, and blobs whose form is not known: they are left.
+        remaining: what holds the key still, which is left: files of the project, snapshots and other trees of files (by
+            the record that needs them), and blobs whose form is not known.
     """
 
     events: int
@@ -117,28 +117,24 @@ def forget(
         files=files,
         datasets=tuple(label(each) for each in datasets),
         models=tuple(_with_removed(each, gone) for each in learned),
-        remaining=tuple(
-            dict.fromkeys(
-                (
-                    *(holding(blobs, events, key, folder) if encrypted else places(key, folder)),
-                    *(f"blob {each}" for each in sorted(rewritten.left)),
-                )
-            )
-        ),
+        remaining=tuple(holding(records, blobs, events, key, folder)),
     )
 
 
-def holding(blobs: "BlobStore", events: "EventLog", key: PersonKey, folder: Path) -> Iterator[str]:
-    """What holds the key in encrypted stores, whose files show nothing, and in the other files of a folder."""
+def holding(
+    records: "RecordStore", blobs: "BlobStore", events: "EventLog", key: PersonKey, folder: Path
+) -> Iterator[str]:
+    """What holds the key: files of a folder, then content and events of the stores, whose files need not show it.
+
+    Small files lie together in packs, large ones in pieces, and either may be encrypted.
+    """
     yield from places(key, folder)
-    ids = dict[str, None]()
-
-    def look(data: bytes) -> None:
-        if erased(key, data) is not None:
-            ids[digest(data)] = None
-
-    _able(blobs, RewritableBlobs).rewrite(look)
-    yield from (f"blob {blob}" for blob in ids)
+    # For nothing, nothing is written: what would be erased is named alone.
+    looked = _able(blobs, RewritableBlobs).rewrite(lambda data: None if erased(key, data) is None else b"")
+    needing = {each.blob: each.owner for each in references(records) if each.blob in looked.trees}
+    for tree in sorted(looked.trees):
+        yield f"{needing.get(BlobRef(tree), 'files that nothing needs')}: in tree {tree}"
+    yield from (f"blob {blob}" for blob in sorted(looked.left))
     count = sum(key.in_value(msgspec.to_builtins(event)) for event in events.read(*KINDS))
     if count:
         yield f"{count} events of the log"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bakeoff.config.file import FILE_NAME
 from bakeoff.core import narrow
-from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.errors import NotFoundError, StoreError, UsageError
 from bakeoff.core.records import Run
 from bakeoff.core.types import Json
 
@@ -24,6 +24,7 @@ DATA = frozenset(
 )
 """Files that are data or models whatever their size."""
 LARGEST = 1 << 20
+GIT_S = 60
 SUBMODULE = "160000"
 """The mode by which git stands for a commit of another repository, which has no content here."""
 HOOK = "#!/bin/sh\n# made by bakeoff: refuses data, state and secrets\nexec bakeoff hook run\n"
@@ -68,6 +69,8 @@ def branch_changes(project: "Project", refs: str) -> BranchChanges:
     if not dots or not first:
         raise UsageError(f"expected two refs as main..branch, received {refs!r}")
     names = (first, second.lstrip(".") or "HEAD")
+    if option := next((name for name in names if name.startswith("-")), None):
+        raise UsageError(f"expected two refs as main..branch, received {option!r}, which git takes for an option")
     settings = [dict(_flat(tomllib.loads(_shown(project.folder, name)), "")) for name in names]
     runs = [_run_of(project, _git(project.folder, "rev-parse", f"{name}^{{commit}}").strip()) for name in names]
     outcomes = [project.outcome(run.run_id) if run else None for run in runs]
@@ -81,7 +84,7 @@ def branch_changes(project: "Project", refs: str) -> BranchChanges:
         else {}
         for outcome in outcomes
     ]
-    changed = _git(project.folder, "diff", "--name-only", "--relative", *names).splitlines()
+    changed = _git(project.folder, "diff", "--name-only", "--relative", "-z", *names).split("\0")[:-1]
     return BranchChanges(
         first=names[0],
         second=names[1],
@@ -177,7 +180,11 @@ def _reason(folder: Path, name: str, blob: str) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, check=False, timeout=60)
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=GIT_S)
+    except subprocess.TimeoutExpired as error:
+        raise StoreError(f"git {' '.join(arguments[:3])} did not end within {GIT_S} s: try again") from error
     if done.returncode:
         raise NotFoundError(f"git {' '.join(arguments[:3])}: {done.stderr.decode('utf-8', 'replace').strip()}")
     return done.stdout.decode("utf-8", "replace")

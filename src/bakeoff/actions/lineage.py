@@ -1,6 +1,7 @@
 """From any thing to what it was made from, and to what came of it, by keys: the event log is never read whole."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from bakeoff.actions.lineage_nodes import (
     version_node,
 )
 from bakeoff.core import narrow
+from bakeoff.core.addresses import without_password
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.graph import KINDS, LineageEdge, LineageGraph, LineageNode, NodeKind
@@ -26,6 +28,7 @@ from bakeoff.core.hashing import digest_file
 from bakeoff.core.queries import AllOf, Kind, Predicate, Query, QueryField, attribute, every
 from bakeoff.core.records import Run, Version, VersionKind
 from bakeoff.core.releases import Release
+from bakeoff.feedback.keys import predictions_of
 from bakeoff.registry.lineage import NUMBER, find_version
 from bakeoff.registry.register import all_versions, newest_version
 from bakeoff.serve.releases import all_releases, release_of, routed
@@ -117,7 +120,10 @@ class _Walk:
             case "prediction":
                 return self._predicted(name)
             case "feedback":
-                return next(self._down_prediction(name.partition("@")[0]), None)
+                owner, _, moment = name.rpartition("@")
+                timed = bool(owner) and moment.replace(".", "", 1).isdecimal()
+                nodes = self._down_prediction(owner if timed else name)
+                return next((each for each in nodes if not timed or each.id == f"feedback:{name}"), None)
             case "release":
                 return next((release_node(each) for each in self._releases if name.endswith(each.release_id)), None)
             case "run":
@@ -153,7 +159,7 @@ class _Walk:
     def _source(self, name: str) -> LineageNode | None:
         """A file by the location that a project named, by its hash, or by what it holds now."""
         path = self._project.folder / name if (self._project.folder / name).is_file() else Path(name)
-        wanted = {name, digest_file(path)} if path.is_file() else {name}
+        wanted = {without_password(name), digest_file(path)} if path.is_file() else {without_password(name)}
         files = (file for dataset in self._datasets for file in files_of(dataset))
         return next((source_node(file) for file in files if wanted & {file["location"], file["digest"]}), None)
 
@@ -164,8 +170,9 @@ class _Walk:
     # --- what a thing came of -------------------------------------------------------------------
 
     def _up_feedback(self, name: str) -> Nodes:
-        node = self._predicted(name.rpartition("@")[0])
-        yield from [node] if node else []
+        owner = name.rpartition("@")[0]
+        predictions = map(self._predicted, predictions_of(self._project.events, [owner])[owner])
+        yield from (node for node in predictions if node)
 
     def _up_prediction(self, name: str) -> Nodes:
         facts = self.nodes[f"prediction:{name}"].facts
@@ -262,11 +269,14 @@ class _Walk:
         yield from (version_node(each) for each in self._models if name in each.model_origin.members.values())
 
     def _down_prediction(self, name: str) -> Nodes:
-        yield from (feedback_node(each) for each in self._project.events.get(FeedbackEvent, [name]))
+        times: Counter[int] = Counter()
+        for event in self._project.events.get(FeedbackEvent, [name]):
+            times[event.time_ms] += 1  # of one call, all that is said has one time
+            yield feedback_node(event, times[event.time_ms])
 
     def _down_feedback(self, name: str) -> Nodes:
         """The first dataset version that took in what had come by then."""
-        time_ms = int(name.rpartition("@")[2])
+        time_ms = int(name.rpartition("@")[2].partition(".")[0])
         later = [each for each in self._datasets if _feedback_until(each) >= time_ms]
         yield from [version_node(min(later, key=_feedback_until))] if later else []
 

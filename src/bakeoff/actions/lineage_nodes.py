@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bakeoff.core import narrow
+from bakeoff.core.addresses import without_password
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.graph import LineageNode, NodeKind
 from bakeoff.core.ledger import Ledger
@@ -40,8 +41,9 @@ def unknown_dataset(name: str, content: str) -> LineageNode:
 
 
 def files_of(dataset: Version) -> Sequence[Mapping[str, str]]:
-    """The files that a dataset version was read from: location, table, hash."""
-    return [narrow.json_object(each) for each in narrow.json_array(dataset.dataset_origin.summary.get("files") or [])]
+    """The files that a dataset version was read from: location (those of before had passwords in it), table, hash."""
+    files = map(narrow.json_object, narrow.json_array(dataset.dataset_origin.summary.get("files") or []))
+    return [{**each, "location": without_password(each["location"])} for each in files]
 
 
 def source_node(file: Mapping[str, str]) -> LineageNode:
@@ -115,8 +117,8 @@ def prediction_node(event: PredictionEvent) -> LineageNode:
     return _node("prediction", event.id, event.id, facts)
 
 
-def feedback_node(event: FeedbackEvent) -> LineageNode:
-    """What somebody said of a prediction."""
+def feedback_node(event: FeedbackEvent, place: int = 1) -> LineageNode:
+    """What somebody said of a prediction; `place` among all of the same time, from 1."""
     facts: dict[str, Json] = {
         "truth": event.truth,
         "rating": event.rating,
@@ -125,7 +127,8 @@ def feedback_node(event: FeedbackEvent) -> LineageNode:
         "at": moment(event.time_ms, seconds=True),
         "time_ms": event.time_ms,
     }
-    return _node("feedback", f"{event.id}@{event.time_ms}", f"on {event.id[:SHORT]}", facts)
+    name = f"{event.id}@{event.time_ms}{f'.{place}' if place > 1 else ''}"
+    return _node("feedback", name, f"on {event.id[:SHORT]}", facts)
 
 
 def _model(version: Version) -> dict[str, Json]:

@@ -124,11 +124,12 @@ def _write_project(project: "Project", version: Version, folder: Path) -> list[s
     origin, changes = version.model_origin, list[str]()
     if origin.code is not None and origin.code.tree_blob is not None:
         project.blobs.fetch(origin.code.tree_blob, folder)
-        changes += [f"{name} was too large to be recorded" for name in origin.code.left_out]
+        changes += [f"{name} was too large to be recorded, or could not be read" for name in origin.code.left_out]
     else:
         folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / FILE_NAME).exists():
         (folder / FILE_NAME).write_bytes((project.folder / FILE_NAME).read_bytes())
-        changes.append(f"the version was registered before code was recorded: {FILE_NAME} is that of now")
+        changes.append(f"the version was registered before {FILE_NAME} was recorded with it: it is that of now")
     tree = tomllib.loads((folder / FILE_NAME).read_text("utf-8"))
     for section, key in (("store", None), ("compute", "backend"), ("endpoint", "rollout")):
         if key is None and tree.pop(section, None) is not None:

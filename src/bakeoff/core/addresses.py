@@ -43,7 +43,11 @@ def without_password(url: str) -> str:
     'https://***@host/a?sv=1&sig=***'
     >>> without_password("sqlite:///.bakeoff/records.db")
     'sqlite:///.bakeoff/records.db'
+    >>> without_password("what?key=1.csv")  # a path
+    'what?key=1.csv'
     """
+    if "://" not in url:
+        return url
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -40,7 +40,8 @@ class CodeOrigin:
     """The project's own code: where git has it (None: nowhere), what differed from the commit, and its files.
 
     `patch_blob` is what git applies to the commit, `tree_blob` the project's files without its data (`left_out`: those
-    that were too large), `notebook_blob` the cells that were run in the notebook that it was made in.
+    that were too large, too many or not to be read), `notebook_blob` the cells that were run in the notebook where it
+    was made.
     """
 
     commit: str | None = None

@@ -9,7 +9,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distributions
 
 from bakeoff.core.hashing import digest_json
 
-__all__ = ["Environment", "capture", "versions_of"]
+__all__ = ["Environment", "capture", "named", "versions_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +27,12 @@ class Environment:
 
 
 def capture() -> Environment:
-    """The environment of this process. Distribution names are normalised as in PEP 503."""
+    """The environment of this process."""
     packages: dict[str, str] = {}
     local: set[str] = set()
     for distribution in distributions():
-        name, installed = _named(distribution)
-        name = re.sub(r"[-_.]+", "-", name).lower()
-        if name not in packages:  # the first on the path is imported
+        name, installed = named(distribution)
+        if name and installed and name not in packages:  # the first on the path is imported
             packages[name] = installed
             if distribution.read_text("direct_url.json") is not None:
                 local.add(name)
@@ -43,11 +42,22 @@ def capture() -> Environment:
     return Environment(digest=digest, python=python, platform=machine, packages=packages, local=tuple(sorted(local)))
 
 
-def _named(distribution: Distribution) -> tuple[str, str]:
-    """Name and version, by their two lines of the metadata: parsing all of it takes a hundred times as long."""
-    head = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").partition("\n\n")[0]
-    name, installed = (re.search(rf"^{key}: *(\S+) *$", head, re.MULTILINE) for key in ("Name", "Version"))
-    return (name[1], installed[1]) if name and installed else (distribution.name, distribution.version)
+def named(distribution: Distribution) -> tuple[str, str]:
+    """Name (as PEP 503 has it) and version; nothing of what an installer that was stopped has left behind.
+
+    By their two lines of the metadata: parsing all of it takes a hundred times as long.
+    """
+    head = (_text(distribution, "METADATA") or _text(distribution, "PKG-INFO")).partition("\n\n")[0]
+    name, installed = (re.search(rf"(?im)^{key}: *(\S+)\s*$", head) for key in ("Name", "Version"))
+    return re.sub(r"[-_.]+", "-", name[1] if name else "").lower(), installed[1] if installed else ""
+
+
+def _text(distribution: Distribution, name: str) -> str:
+    """A file of the metadata; old packages wrote some that are no UTF-8."""
+    try:
+        return distribution.read_text(name) or ""
+    except UnicodeDecodeError as error:
+        return error.object.decode("utf-8", "replace")
 
 
 def versions_of(requirements: Iterable[str]) -> dict[str, str | None]:

@@ -39,7 +39,7 @@ class CodeState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectFiles:
-    """The files of a project by their names, and those that were left out for their size or number."""
+    """The files of a project by their names, and those that were left out for their size, number or name."""
 
     files: dict[str, Path]
     left_out: tuple[str, ...] = ()
@@ -65,22 +65,27 @@ def code_state(folder: Path, *, without: Collection[Path] = ()) -> CodeState:
     )
 
 
-def project_files(folder: Path, *, without: Collection[Path] = ()) -> ProjectFiles:
-    """What a project is made of beside its data: what git knows or would take, outside of git all but hidden files.
+def project_files(folder: Path, *, without: Collection[Path] = (), always: Collection[str] = ()) -> ProjectFiles:
+    """What a project is made of beside its data: what git knows or would take, else all but hidden files.
+
+    So it is outside of git, and in a folder that git ignores as a whole. Names that are no UTF-8 are left out.
 
     Args:
         folder: the project's.
         without: files and folders that are data.
+        always: names of files that belong to it though git ignores them.
     """
     data = {path.resolve() for path in without}
     files: dict[str, Path] = {}
     left_out: list[str] = []
-    for name in _names(folder):
+    for name in dict.fromkeys((*always, *_names(folder))):
         path = folder / name
-        if SECRETS.fullmatch(path.name) or path.is_symlink() or not path.is_file() or _is_data(path, data):
+        is_other = SECRETS.fullmatch(path.name) or path.is_symlink() or _is_data(path, data)
+        if (is_other and name not in always) or not path.is_file():
             continue
-        if len(files) >= MOST_FILES or path.stat().st_size > LARGEST_FILE:
-            left_out.append(name)
+        shown = name.encode("utf-8", "backslashreplace").decode()
+        if len(files) >= MOST_FILES or path.stat().st_size > LARGEST_FILE or shown != name:
+            left_out.append(shown)
         else:
             files[name] = path
     return ProjectFiles(files=files, left_out=tuple(left_out))
@@ -102,9 +107,9 @@ def _names(folder: Path) -> Iterator[str]:
     try:
         listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
     except (OSError, subprocess.SubprocessError):
-        yield from _walked(folder)
-    else:
-        yield from sorted({os.fsdecode(name) for name in listed.split(b"\0") if name})
+        listed = b""
+    names = {os.fsdecode(name) for name in listed.split(b"\0") if name}
+    yield from sorted(names) if names else _walked(folder)
 
 
 def _walked(folder: Path) -> Iterator[str]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
+from bakeoff.environment.capture import named
+
 __all__ = ["Installed", "installed"]
 
 STRONG = re.compile(r"\b(?:A?GPL|GNU (?:Affero )?General Public|SSPL|Server Side Public|BUSL|CC-BY-NC)", re.IGNORECASE)
@@ -50,12 +52,12 @@ def installed(*, files: bool = True) -> list[Installed]:
     """All packages on the path, by name; of several of one name, the one that is imported. `files`: compare them."""
     known: dict[str, Installed] = {}
     for each in distributions():
-        name = re.sub(r"[-_.]+", "-", each.metadata["Name"] or "").lower()
-        if name and name not in known:
+        name, version = named(each)
+        if name and version and name not in known:
             licence = _licence(each)
             known[name] = Installed(
                 name=name,
-                version=each.version,
+                version=version,
                 licence=licence,
                 terms=_terms(licence),
                 changed=tuple(_changed(each)) if files else (),
@@ -65,8 +67,11 @@ def installed(*, files: bool = True) -> list[Installed]:
 
 
 def _licence(distribution: Distribution) -> str:
-    """The expression; else what classifiers say; else the first line of the text."""
-    metadata = distribution.metadata
+    """The expression; else what classifiers say; else the first line of the text; nothing of what cannot be read."""
+    try:
+        metadata = distribution.metadata
+    except UnicodeDecodeError:
+        return ""
     expression = next(iter(metadata.get_all("License-Expression") or ()), "")
     if expression:
         return str(expression)

@@ -7,6 +7,7 @@ A copy is PyPI's `all.zip` of osv.dev, or a folder of its files. What a record s
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def audited(packages: Mapping[str, str], database: Path) -> Audited:
         try:
             record = json.loads(data)
             matching = [*_matching(record, packages)]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             unread += 1
             continue
         records += 1
@@ -89,7 +90,7 @@ def _records(database: Path) -> Iterator[bytes]:
             for name in archive.namelist():
                 if name.endswith(".json"):
                     yield archive.read(name)
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:  # damaged, encrypted, of an odd method
         raise UsageError(
             f"expected a zip file or folder of OSV records ({database}): {error}; PyPI's is all.zip of osv.dev"
         ) from error
@@ -115,9 +116,10 @@ def _matching(record: Mapping[str, Any], packages: Mapping[str, str]) -> Iterato
 
 
 def _affects(affected: Mapping[str, Any], installed: str) -> bool:
-    if installed in affected.get("versions", []):
-        return True
+    listed: Sequence[str] = affected.get("versions", [])
     version = _version(installed)
+    if installed in listed or (version is not None and version in map(_version, listed)):
+        return True
     if version is None:
         return False  # which `unreadable_versions` tells
     ranges = (each for each in affected.get("ranges", []) if each.get("type") == "ECOSYSTEM")
@@ -125,8 +127,9 @@ def _affects(affected: Mapping[str, Any], installed: str) -> bool:
 
 
 def _version(text: str) -> Version | None:
+    """A version as PEP 440 compares it, without the label of a build: 2.1.0+cpu has the code of 2.1.0."""
     try:
-        return Version(text)
+        return Version(Version(text).public)
     except InvalidVersion:
         return None
 

@@ -1,11 +1,11 @@
 """The code that a run is made with: the project's own, kept with the run, and the hash of bakeoff's."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import bakeoff
+from bakeoff.config.file import FILE_NAME
 from bakeoff.core.hashing import digest_sources
 from bakeoff.core.lineage import CodeOrigin
 from bakeoff.core.refs import BlobRef
@@ -24,29 +24,41 @@ def own_code() -> str:
 def recorded_code(stage: Stage) -> CodeOrigin:
     """The project's code as it is now, its files stored."""
     data = tuple(_data_files(stage))
-    state, files, cells = code_state(stage.folder, without=data), project_files(stage.folder, without=data), notebook()
-    if files.left_out:
-        some = ", ".join(files.left_out[:3])
-        stage.progress(f"code: {len(files.left_out)} files are not recorded, being too large or too many: {some}")
+    state, cells = code_state(stage.folder, without=data), notebook()
+    files = project_files(stage.folder, without=data, always=(FILE_NAME,))
+    tree, unread = _tree(stage, files)
+    left_out = (*files.left_out, *unread)
+    if left_out:
+        some = ", ".join(left_out[:3])
+        stage.progress(
+            f"code: {len(left_out)} files are not recorded, being too large, too many or not to be read: {some}"
+        )
     return CodeOrigin(
         commit=state.commit,
         dirty=state.dirty,
         branch=state.branch,
         remote=state.remote,
         patch_blob=BlobRef(stage.blobs.put(state.patch)) if state.patch else None,
-        tree_blob=_tree(stage, files),
+        tree_blob=tree,
         notebook_blob=BlobRef(stage.blobs.put(cells)) if cells else None,
-        left_out=files.left_out,
+        left_out=left_out,
     )
 
 
-def _tree(stage: Stage, files: ProjectFiles) -> BlobRef:
+def _tree(stage: Stage, files: ProjectFiles) -> tuple[BlobRef, list[str]]:
+    """The files as they are stored, and those that cannot be read or went away meanwhile."""
+    unread: list[str] = []
     with tempfile.TemporaryDirectory(dir=stage.work) as scratch:
         for name, path in files.files.items():
+            try:
+                content = path.read_bytes()
+            except OSError:
+                unread.append(name)
+                continue
             target = Path(scratch) / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-        return BlobRef(stage.blobs.put_tree(Path(scratch)))
+            target.write_bytes(content)
+        return BlobRef(stage.blobs.put_tree(Path(scratch))), unread
 
 
 def _data_files(stage: Stage) -> Iterator[Path]:

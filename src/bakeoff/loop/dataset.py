@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bakeoff.core import narrow
+from bakeoff.core.addresses import without_password
 from bakeoff.core.closure import code_of
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.ledger import Ledger, Loss
@@ -221,7 +222,8 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> ReadTable:
     from bakeoff.data.snapshot import version_of
     from bakeoff.data.target import name_classes, prepare_target
 
-    stage.progress("reading " + ", ".join(file.location for listed in files.values() for file in listed))
+    locations = [without_password(file.location) for listed in files.values() for file in listed]
+    stage.progress(f"reading {', '.join(locations)}")
     task = stage.config.project.task
     reading = read(stage.config.data, files)
     named = name_classes(reading.table, stage.config.data, task, reading.formats)
@@ -252,7 +254,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> ReadTable:
             "from_feedback": 0,
             "schema_notes": [*inferred.notes, *named.notes, *reading.notes],
             "files": [
-                {"table": name, "location": file.location, "digest": file.digest}
+                {"table": name, "location": without_password(file.location), "digest": file.digest}
                 for name, listed in files.items()
                 for file in listed
             ],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bakeoff.core import narrow
+from bakeoff.core.addresses import without_password
 from bakeoff.core.lineage import CodeOrigin, DatasetOrigin, EnvironmentOrigin, ModelOrigin
 from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
@@ -65,7 +66,8 @@ def register_dataset(stage: Stage, origin: RunOrigin) -> None:
     """Register the dataset version and the environment of a run."""
     name = stage.config.project.name
     data = stage.config.data
-    sources = {n: list(s) for n, s in data.sources.items()} if data.sources else {"source": list(data.source)}
+    named = data.sources or {"source": data.source}
+    sources = {name: [without_password(each) for each in several] for name, several in named.items()}
     gathered, around = origin.gathered, origin.environment
     about = DatasetOrigin(
         sources=sources,

@@ -2,9 +2,10 @@
 
 import fcntl
 import os
+import stat
 import subprocess
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from bakeoff.config.file import secret
 from bakeoff.config.sections import EncryptionConfig
 from bakeoff.core.errors import UsageError
 from bakeoff.stores.encryption import Keyring, new_key, parse_keys
-from bakeoff.stores.files import durable_write
+from bakeoff.stores.files import durable_write, storage, sync_folder, whole_write
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
@@ -102,8 +103,19 @@ def rotate_file(config: EncryptionConfig, folder: Path) -> Path:
     path = _file(config, folder)
     parse_keys(_text(config, folder), source=_source(config))
     with _alone(path):
-        before = _text(config, folder)
-        durable_write(path, [f"{new_key()}\n{before.rstrip()}\n".encode()], staging=path.parent)
+        before, state = _text(config, folder), path.stat()
+
+        def as_it_was(unfinished: int) -> None:
+            with suppress(PermissionError):  # then it is ours alone
+                os.fchown(unfinished, state.st_uid, state.st_gid)
+                os.fchmod(unfinished, stat.S_IMODE(state.st_mode))
+            os.fsync(unfinished)
+
+        # Servers read it, too, as other users, perhaps: who rotates must not lock them out.
+        content = f"{new_key()}\n{before.rstrip()}\n".encode()
+        with storage(f"write {path}"):
+            whole_write(path, [content], staging=path.parent, before=as_it_was)
+            sync_folder(path.parent)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from bakeoff.core.addresses import without_password
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.markup import facts, notebook, paragraph
 
@@ -17,7 +18,7 @@ def project_html(project: "Project") -> str:
     about = [
         ("task", config.project.task),
         ("folder", project.folder),
-        ("rows from", ", ".join(config.data.source or config.data.sources)),
+        ("rows from", ", ".join(map(without_password, config.data.source or config.data.sources))),
         ("target", config.data.target),
         ("candidates", ", ".join(config.candidates)),
     ]

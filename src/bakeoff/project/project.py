@@ -655,19 +655,16 @@ class Project:
         return result
 
     def holding(self, key: str) -> list[str]:
-        """What holds a person's key: files of the project, and blobs and events where these are encrypted.
+        """What holds a person's key: files of the project, snapshots, other content of its stores, and events.
 
         Example:
             >>> project.holding("nobody@example.org")
             []
         """
-        from bakeoff.actions.forget import holding, places
+        from bakeoff.actions.forget import holding
         from bakeoff.core.erasure import PersonKey
 
-        person = PersonKey(key)
-        if not self.keyring:
-            return list(places(person, self.folder))
-        return list(holding(self.blobs, self.events, person, self.folder))
+        return list(holding(self.records, self.blobs, self.events, PersonKey(key), self.folder))
 
     def create_key(self) -> str:
         """Write a first key into `key_file` of `[store.encryption]`; its id.

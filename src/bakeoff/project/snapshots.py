@@ -322,10 +322,14 @@ class ProjectSnapshots:
         """
         from bakeoff.registry.table_difference import table_difference
 
-        sides = [self._side(each) for each in (first, second)]
-        changes = tuple(_changes(*sides)) if all(sides) else ()
-        unchanged = sum(sides[0].get(name) == each for name, each in sides[1].items())
-        pair = self._pair(first, second, sides, changes, table)
+        before_side, after_side = self._side(first), self._side(second)
+        if before_side is None or after_side is None:
+            changes, unchanged = (), 0
+            pair = self._table(first, table), self._table(second, table)
+        else:
+            changes = tuple(_changes(before_side, after_side))
+            unchanged = sum(before_side.get(name) == each for name, each in after_side.items())
+            pair = self._pair(first, second, (before_side, after_side), changes, table)
         if pair is None:
             return FilesDifference(first=first, second=second, unchanged=unchanged, files=changes)
         (before, lost_before), (after, lost_after) = pair
@@ -453,10 +457,10 @@ class ProjectSnapshots:
         known = any(which == label(each) for each in self.list())
         return None if known or not Path(which).exists() else Path(which)
 
-    def _side(self, which: str) -> dict[str, _Entry]:
-        """The files of a side; a dataset version has none."""
+    def _side(self, which: str) -> dict[str, _Entry] | None:
+        """The files of a side; None of a dataset version."""
         if which.startswith("dataset:"):
-            return {}
+            return None
         path = self._here(which)
         if path is None:
             return self._listed(self.get(which))
@@ -484,8 +488,6 @@ class ProjectSnapshots:
         table: str | None,
     ) -> "tuple[tuple[pl.DataFrame, int], tuple[pl.DataFrame, int]] | None":
         """The two tables that are compared row by row, if there are two."""
-        if not all(sides):
-            return self._table(first, table), self._table(second, table)
         single = all(len(side) == 1 for side in sides)
         if single and table is None and any(Path(name).suffix in TABLES for name in sides[0]):
             same = next(iter(sides[0].values())) == next(iter(sides[1].values()))
@@ -511,7 +513,11 @@ class ProjectSnapshots:
                 path = path / name if name and path.is_dir() else path
             else:
                 files = self.files(which)
-                wanted = name or next(iter(files))
+                wanted = name or (next(iter(files)) if len(files) == 1 else None)
+                if wanted is None:
+                    raise UsageError(
+                        f"expected the name of the table to compare (--table): {which} has {len(files)} files"
+                    )
                 if wanted not in files:
                     raise NotFoundError(f"expected a file of {which}, received {wanted!r}")
                 path = self._project.blobs.fetch(files[wanted][0], Path(scratch) / Path(wanted).name)

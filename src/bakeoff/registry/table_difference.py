@@ -118,7 +118,6 @@ def _by_content(
 def _by_key(
     first: "pl.DataFrame", second: "pl.DataFrame", key: list[str], common: Sequence[str]
 ) -> tuple[int, int, int, dict[str, int], tuple[ChangedCell, ...]]:
-    import polars as pl
 
     for table, which in ((first, "first"), (second, "second")):
         missing = [name for name in key if name not in table.columns]
@@ -137,16 +136,16 @@ def _by_key(
         [each.to_numpy() for each in differs.values()] or [np.zeros(joined.height, dtype=bool)]
     )
     examples: list[ChangedCell] = []
-    for row in joined.filter(pl.Series(any_n)).head(EXAMPLES).iter_rows(named=True):
-        for name in values:
-            if row[name] != row[f"{name}\0after"] and len(examples) < EXAMPLES:
-                known = tuple(_json(row[each]) for each in key)
-                examples.append(
-                    ChangedCell(key=known, column=name, before=_json(row[name]), after=_json(row[f"{name}\0after"]))
-                )
+    for at in np.flatnonzero(any_n)[:EXAMPLES].tolist():
+        row = joined.row(at, named=True)
+        for name in (each for each in values if differs[each][at]):
+            known = tuple(_json(row[each]) for each in key)
+            examples.append(
+                ChangedCell(key=known, column=name, before=_json(row[name]), after=_json(row[f"{name}\0after"]))
+            )
     by_column = {name: int(each.sum()) for name, each in differs.items() if each.any()}
     shared = joined.height
-    return second.height - shared, first.height - shared, int(any_n.sum()), by_column, tuple(examples)
+    return second.height - shared, first.height - shared, int(any_n.sum()), by_column, tuple(examples[:EXAMPLES])
 
 
 def _alike(first: "pl.DataFrame", second: "pl.DataFrame", names: Sequence[str]) -> "tuple[pl.DataFrame, pl.DataFrame]":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.core.addresses import without_password
 from bakeoff.core.types import Json, Task
 from bakeoff.metrics.registry import is_higher_better
 from bakeoff.report import error_analysis
@@ -86,7 +87,7 @@ def _origin(lineage: Mapping[str, Any], target: str) -> Origin:
             **{key: made.get(key) for key in ("columns", "seed", "code_commit", "code_dirty", "environment")},
             "model_version": lineage["model_version"],
             "content": lineage["content"],
-            "sources": [location for listed in sources.values() for location in listed],
+            "sources": [without_password(location) for listed in sources.values() for location in listed],
             "target": target,
             "python": around.get("python", ""),
             "platform": around.get("platform", ""),

@@ -39,7 +39,7 @@ def lineage_svg(graph: LineageGraph) -> str:
     if graph.cut:
         more = ", ".join(f"{count} more {kind}s" for kind, count in graph.cut.items())
         parts.append(f'<text x="{MARGIN}" y="{height - 8}" fill="{PICTURE.muted}">{escape(more)}</text>')
-    title = escape(f"Lineage of {graph.start}")
+    title = escape(clean(f"Lineage of {graph.start}", 600), {'"': "&quot;"})  # it stands in an attribute, too
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         f'font-family="sans-serif" font-size="12" role="img" aria-label="{title}">'

@@ -391,7 +391,8 @@ class Blobs:
     def _fetch_tree(self, tree: "_Manifest", target: Path) -> None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(f"expected a folder that is new or empty, received {str(target)!r}")
-        staging = temporary(target.parent)
+        inside = target.is_dir() and _stays(target)
+        staging = temporary(target if inside else target.parent)
         try:
             staging.mkdir()
             folders = {str(staging)}
@@ -411,7 +412,12 @@ class Blobs:
                     os.close(descriptor)
             for name, to in links_inside(tree.links).items():
                 Path(_place(staging, name, folders)).symlink_to(to)
-            staging.replace(target)
+            if inside:
+                for each in staging.iterdir():
+                    each.replace(target / each.name)
+                staging.rmdir()
+            else:
+                staging.replace(target)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
@@ -555,6 +561,11 @@ def _write(descriptor: int, pieces: Iterable[bytes]) -> None:
         written = os.write(descriptor, piece)
         while written < len(piece):
             written += os.write(descriptor, memoryview(piece)[written:])
+
+
+def _stays(folder: Path) -> bool:
+    """Whether no other folder can take its place: it is a link, mounted, or where somebody works."""
+    return folder.is_symlink() or folder.is_mount() or folder.samefile(Path())
 
 
 def _place(folder: Path, name: str, made: set[str]) -> str:

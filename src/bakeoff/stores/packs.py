@@ -8,6 +8,7 @@ Packs never change. What is taken out of one is left behind when the others are 
 import os
 import struct
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ _BUFFER = 4 << 20
 _READ = 4 << 20
 """So many bytes of a pack are read at once, if what is wanted lies side by side."""
 _LOOKED_UP = 1024
+_TICK_NS = 20_000_000
 
 
 class PackPlace(NamedTuple):
@@ -216,9 +218,15 @@ class Packs:
             return
         if self._state == (state.st_ino, state.st_mtime_ns):
             return
+        # A pack that comes within the same tick of the clock that stamps folders would be overlooked for ever.
+        settled = state.st_mtime_ns < time.time_ns() - _TICK_NS
+        self._state = (state.st_ino, state.st_mtime_ns) if settled else None
+        paths = sorted(self._folder.glob("*.pack"))
+        if paths == self._paths == list(self._entries) and not self._unreadable:
+            return
         entries: dict[Path, NDArray[Any]] = {}
         self._unreadable.clear()
-        for path in sorted(self._folder.glob("*.pack")):
+        for path in paths:
             try:
                 if path not in self._entries:
                     self._stamps[path] = (path.stat().st_size, path.stat().st_mtime_ns)
@@ -237,7 +245,6 @@ class Packs:
         self._hashes, self._starts, self._lengths = (every[each][order] for each in ("hash", "start", "length"))
         again_n = np.flatnonzero(self._firsts[1:] == self._firsts[:-1])
         self._repeated = {self._hashes[at].tobytes().hex() for at in again_n.tolist()}
-        self._state = (state.st_ino, state.st_mtime_ns)
 
     def forget(self) -> None:
         """Look at all packs anew: one was written in the place of another."""
@@ -267,8 +274,9 @@ class PackWriter:
                 self._close()
         finally:
             if self._file is not None:
-                self._file.close()
                 self._path.unlink(missing_ok=True)
+                with suppress(OSError):  # it would write what waits, which a full disk refuses again
+                    self._file.close()
                 self._file = None
 
     def __contains__(self, name: str) -> bool:

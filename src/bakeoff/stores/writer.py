@@ -11,7 +11,7 @@ import logging
 import os
 import zlib
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from bakeoff.core.errors import CorruptError, StoreError
@@ -90,10 +90,14 @@ class Writer:
 
     def _create(self, first_seq: int) -> None:
         path = self._root / f"{first_seq:016d}.open"
-        self._mark = _set_mark(path, Mark())
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        with ExitStack() as made:
+            made.callback(mark_path(path).unlink, missing_ok=True)
+            mark = _set_mark(path, Mark())
+            made.callback(os.close, mark)
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+            made.pop_all()
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._descriptor, self._path, self._size = descriptor, path, 0
+        self._descriptor, self._path, self._size, self._mark = descriptor, path, 0, mark
         sync_folder(self._root)
 
     def _roll(self) -> None:
@@ -112,23 +116,23 @@ class Writer:
             descriptor = _lock(path)
             if descriptor is None:
                 continue
-            try:
-                size, last_seq = _recover(path, descriptor)
-            except CorruptError as error:
-                # Its readers are told; appending goes on.
-                _logger.error("event segment left as it is: %s", error)  # noqa: TRY400 - the error says all
-                os.close(descriptor)
-                continue
-            last = max(last, last_seq)
-            mark = _set_mark(path, Mark(end=size, last_seq=last_seq))
-            if size < self._segment_bytes // 8 and self._path is None:
-                self._descriptor, self._path, self._size, self._mark = descriptor, path, size, mark
-                continue
-            if size >= self._segment_bytes // 8:  # so that the next start has little to recover
-                os.fsync(mark)
-                path.rename(path.with_suffix(".log"))
-            os.close(descriptor)
-            os.close(mark)
+            with ExitStack() as opened:  # whatever is refused, by a full disk for one, leaves nothing open and locked
+                opened.callback(os.close, descriptor)
+                try:
+                    size, last_seq = _recover(path, descriptor)
+                except CorruptError as error:
+                    # Its readers are told; appending goes on.
+                    _logger.error("event segment left as it is: %s", error)  # noqa: TRY400 - the error says all
+                    continue
+                last = max(last, last_seq)
+                mark = _set_mark(path, Mark(end=size, last_seq=last_seq))
+                opened.callback(os.close, mark)
+                if size < self._segment_bytes // 8 and self._path is None:
+                    opened.pop_all()
+                    self._descriptor, self._path, self._size, self._mark = descriptor, path, size, mark
+                elif size >= self._segment_bytes // 8:  # so that the next start has little to recover
+                    os.fsync(mark)
+                    path.rename(path.with_suffix(".log"))
         return last
 
     def _write(self, frame: bytes, last_seq: int) -> None:
@@ -214,7 +218,11 @@ def _greatest_in(root: Path, stem: str, keyring: Keyring) -> int:
 def _set_mark(segment: Path, mark: Mark) -> int:
     """Write a segment's mark; its descriptor, for the next ones."""
     descriptor = os.open(mark_path(segment), os.O_RDWR | os.O_CREAT, 0o600)
-    os.pwrite(descriptor, mark.encode(), 0)
+    try:
+        os.pwrite(descriptor, mark.encode(), 0)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
