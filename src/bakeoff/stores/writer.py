@@ -132,19 +132,22 @@ class Writer:
         return last
 
     def _write(self, frame: bytes, last_seq: int) -> None:
-        # Broken until proven whole: a tail that cannot be cut off, or a failed sync (what reached the disk is
-        # unknown then, and the kernel may never try those pages again), must not be written after.
-        self._broken = True
+        # A tail that cannot be cut off, or a failed sync (what reached the disk is unknown then, and the kernel may
+        # never try those pages again), must not be written after. While it is written, others are told nothing of it.
+        whole = False
         try:
             view = memoryview(frame)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        except OSError:
-            os.ftruncate(self._descriptor, self._size)
-            self._broken = False
-            raise
-        os.fdatasync(self._descriptor)
-        self._broken = False
+            try:
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
+            except OSError:
+                os.ftruncate(self._descriptor, self._size)
+                whole = True
+                raise
+            os.fdatasync(self._descriptor)
+            whole = True
+        finally:
+            self._broken = not whole
         self._size += len(frame)
         with suppress(OSError):  # the events are on disk: an older mark is a lower bound
             os.pwrite(self._mark, Mark(end=self._size, last_seq=last_seq).encode(), 0)
