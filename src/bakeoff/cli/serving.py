@@ -130,9 +130,8 @@ def _grpc(project: "Project", plane: "DataPlane", host: str, port: int) -> Gener
     from bakeoff.web.serving.inference_grpc import GrpcServer
 
     names, trusted = project.config.endpoint.model_names, project.config.endpoint.trusted_network
-    with GrpcServer(
-        plane, host, port, tokens=project.authenticator(), model_names=names, trusted_network=trusted
-    ) as server:
+    tokens, tls = project.authenticator(), project.certificate()
+    with GrpcServer(plane, host, port, tokens=tokens, model_names=names, trusted_network=trusted, tls=tls) as server:
         yield server.port
 
 
