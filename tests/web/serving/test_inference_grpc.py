@@ -108,12 +108,12 @@ def served_certificate(port) -> bytes | None:
 
 def test_with_a_certificate_connections_are_encrypted_and_others_refused(row_world, tmp_path) -> None:
     tls = local_authority(tmp_path)
+    local_authority(tmp_path / "other")
     with GrpcServer(row_world.plane, tls=tls) as server:
         assert live(server.port, ssl=True, root_certificates=str(tmp_path / "authority.pem"))
         with pytest.raises(triton.InferenceServerException):
             live(server.port)  # in the clear
         with pytest.raises(triton.InferenceServerException):
-            local_authority(tmp_path / "other")
             live(server.port, ssl=True, root_certificates=str(tmp_path / "other" / "authority.pem"))
 
 
