@@ -24,13 +24,14 @@ from bakeoff.core.hashing import digest, digest_file
 from bakeoff.data import event_table
 from bakeoff.stores import ids
 from bakeoff.stores.encryption import Keyring, key_id_of
+from bakeoff.stores.expired import dropped, expired_path
 from bakeoff.stores.files import durable_write, sync_folder
 from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.parity import parity, parity_path
 from bakeoff.stores.segments import EventQuery, Numbered, StoredEvent, gone, places, records, stems
 
-__all__ = ["ROWS", "archive", "check", "encoded", "encrypt", "events", "keys", "last_seq", "replace", "scan", "seal"]
-__all__ += ["table"]
+__all__ = ["ROWS", "archive", "check", "encoded", "encrypt", "events", "has_before", "keys", "last_seq", "replace"]
+__all__ += ["scan", "seal", "table"]
 
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 ROWS = 4096  # in a group, the least that is read for one event
@@ -134,6 +135,15 @@ def _scanned_file(path: Path, keyring: Keyring) -> pl.LazyFrame:
     return pl.scan_parquet(_content(path, keyring), glob=False)
 
 
+def has_before(path: Path, time_ms: int, ended: str, keyring: Keyring) -> bool:
+    """Whether an archive has events before a moment, of another kind than the one that says they are gone."""
+    before = (pl.col("time_ms") < time_ms) & (pl.col("kind") != ended)
+    try:
+        return bool(_scanned_file(path, keyring).select(before.any()).collect().item())
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
+
+
 def table(path: Path, keyring: Keyring) -> pl.DataFrame:
     """All of an archive as it is.
 
@@ -205,6 +215,8 @@ def events(
         if wanted.ids is not None:
             source = source.filter(pl.col("id").is_in(list(wanted.ids)))
         tables = {kind: event_table.of_class(source, kind).collect() for kind in wanted.kinds}
+    except FileNotFoundError:  # its retention ended meanwhile
+        raise
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
     classes = (starmap(Numbered, event_table.events(table, kind)) for kind, table in tables.items())
@@ -240,21 +252,32 @@ def _archived(path: Path, keyring: Keyring) -> pl.LazyFrame:
         source = pl.scan_parquet(content, glob=False)
         schema = source.collect_schema()
         if "payload" not in schema:
-            return _opened_when_read(path, schema, keyring) if keyring else source  # keys: it may be written again
+            again = bool(keyring) or expired_path(path.parent).exists()  # it may be written again before it is read
+            return _opened_when_read(path, schema, keyring) if again else source
         rows = source.select("seq", "kind", "payload").collect().iter_rows()
         return event_table.table((seq, kind, payload.encode()) for seq, kind, payload in rows).lazy()
+    except FileNotFoundError:  # its retention ended meanwhile
+        raise
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
 def _opened_when_read(path: Path, schema: pl.Schema, keyring: Keyring) -> pl.LazyFrame:
-    """An encrypted archive, of which nothing stays in memory until somebody reads, and then what is wanted of it."""
+    """An archive that may be written again: nothing of it stays in memory until somebody reads what is wanted of it.
+
+    One whose retention ends before that has nothing.
+    """
 
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, batch: int | None
     ) -> Iterator[pl.DataFrame]:
         del batch
-        source = _scanned_file(path, keyring)
+        try:
+            source = _scanned_file(path, keyring)
+        except FileNotFoundError:
+            if path.stem not in dropped(path.parent):
+                raise
+            source = pl.LazyFrame(schema=schema)
         source = source if rows is None else source.head(rows)
         source = source if predicate is None else source.filter(predicate)
         yield (source if columns is None else source.select(columns)).collect()

@@ -2,7 +2,8 @@
 
 A table of its own, beside the records or in another database. Events are numbered under a lock that is held until their
 transaction is committed: so numbers ascend in the order in which events are seen, over all hosts, whatever their clocks
-say, and a cursor is a number. Nothing is moved: `compact` has nothing to do. Where events are encrypted, payloads are
+say, and a cursor is a number. Nothing is moved: `compact` has nothing to do. The last event is never deleted, as the next
+number is made of it: past its retention it becomes a mark without content. Where events are encrypted, payloads are
 sealed for their number, kind and time, and `key` is a number that only who has the keys can make of an id.
 """
 
@@ -16,13 +17,16 @@ from sqlalchemy import Connection, text
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import KINDS, LARGEST_MS, Cursor, E, Event, Named, Reading
 from bakeoff.core.protocols import Clock
+from bakeoff.core.retention import Expired, Expiry, Retention
 from bakeoff.stores.appending import Appender
 from bakeoff.stores.database import Database, connect
 from bakeoff.stores.encryption import Keyring
-from bakeoff.stores.segments import EventQuery, Numbered, StoredEvent
+from bakeoff.stores.segments import GONE, EventQuery, Numbered, StoredEvent
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from bakeoff.stores.expiry import Selection, Tally
 
 __all__ = ["SqlEvents", "open_events"]
 
@@ -34,6 +38,9 @@ CREATE TABLE IF NOT EXISTS bakeoff_events (
     seq bigint PRIMARY KEY, kind text NOT NULL, key bigint, time_ms bigint NOT NULL, payload bytea NOT NULL
 );
 CREATE INDEX IF NOT EXISTS bakeoff_events_key ON bakeoff_events (key) WHERE key IS NOT NULL;
+CREATE TABLE IF NOT EXISTS bakeoff_events_expired (
+    endpoint text NOT NULL, hour bigint NOT NULL, count bigint NOT NULL, PRIMARY KEY (endpoint, hour)
+);
 """
 _APPEND = """
 INSERT INTO bakeoff_events (seq, kind, key, time_ms, payload)
@@ -46,6 +53,16 @@ _LAST = "SELECT coalesce(max(seq), 0) FROM bakeoff_events"
 _READ = """
 SELECT seq, kind, time_ms, payload FROM bakeoff_events
 WHERE seq > %s AND seq <= %s AND kind = ANY(%s) AND time_ms >= %s AND time_ms < %s ORDER BY seq LIMIT %s
+"""
+_BEFORE = """
+SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE seq > %s AND time_ms < %s AND kind <> %s
+ORDER BY seq LIMIT %s
+"""
+_DELETE = "DELETE FROM bakeoff_events WHERE seq = ANY(%s)"
+_EMPTY = "UPDATE bakeoff_events SET kind = %s, key = NULL, time_ms = %s, payload = %s WHERE seq = %s"
+_EXPIRED = """
+INSERT INTO bakeoff_events_expired (endpoint, hour, count) VALUES (%s, %s, %s)
+ON CONFLICT (endpoint, hour) DO UPDATE SET count = bakeoff_events_expired.count + excluded.count
 """
 _GET = "SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE key = ANY(%s) AND kind = %s ORDER BY seq"
 
@@ -222,6 +239,61 @@ class SqlEvents:
     def compact(self) -> int:
         """Nothing: events stay where they are."""
         return 0
+
+    def expire(self, retention: Retention, *, look: bool = False) -> Expiry:
+        """Remove what is past its retention, or `look` what would go (see `ExpiringEvents.expire`).
+
+        Page by page, each in a transaction with the counts of what is gone.
+        """
+        from bakeoff.stores.expiry import Selection, Tally  # polars takes a while to import
+
+        tally, place = Tally(retention), 0
+        if not retention.limits:
+            return tally.expiry
+        selection = Selection(self, retention)
+        while True:
+            with self._database.read() if look else self._database.write() as connection:
+                bounds = (place, retention.latest_ms, GONE.kind, _PAGE)
+                page = connection.exec_driver_sql(_BEFORE, bounds).all()
+                self._expire_page(connection, page, selection, tally, look=look)
+            if len(page) < _PAGE:
+                return tally.expiry
+            place = int(page[-1][0])
+
+    def _expire_page(
+        self, connection: Connection, page: Sequence[Any], selection: "Selection", tally: "Tally", *, look: bool
+    ) -> None:
+        from bakeoff.stores.expiry import dated
+
+        going, hours = list[int](), dict[str, dict[int, int]]()
+        for row in page:
+            seq, item = self._opened(row)
+            event = dated(*item)
+            if selection.goes(event):
+                going.append(seq)
+                tally.add(event, hours)
+                tally.expiry.bytes += len(row[3])
+            else:
+                tally.expiry.spared += selection.spares(event)
+        if look or not going:
+            return
+        _take_turn(connection)  # the last number stays the last
+        last = int(connection.execute(text(_LAST)).scalar_one())
+        connection.exec_driver_sql(_DELETE, ([seq for seq in going if seq != last],))
+        if last in going:
+            mark = self._keyring.seal(_place(last, GONE.kind, GONE.time_ms), GONE.payload)
+            connection.exec_driver_sql(_EMPTY, (GONE.kind, GONE.time_ms, mark, last))
+        for endpoint, counts in hours.items():
+            for hour, count in counts.items():
+                connection.exec_driver_sql(_EXPIRED, (endpoint, hour, count))
+
+    def expired(self) -> Expired:
+        """What is gone by now, past its retention."""
+        hours: dict[str, dict[int, int]] = {}
+        with self._database.read() as connection:
+            for endpoint, hour, count in connection.exec_driver_sql("SELECT * FROM bakeoff_events_expired"):
+                hours.setdefault(endpoint, {})[hour] = count
+        return Expired(hours=hours)
 
     def close(self) -> None:
         """Write what waits and close.

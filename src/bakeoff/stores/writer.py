@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.stores.encryption import Keyring
+from bakeoff.stores.expired import dropped, seal_path
 from bakeoff.stores.files import durable_folder, storage, sync_folder
 from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.segments import StoredEvent, encode, salvage, stems, valid_end
@@ -40,6 +41,7 @@ class Writer:
         self._mark = -1
         self._size = 0
         self._broken = False
+        self._asked = ""
 
     def write(self, items: Sequence[StoredEvent]) -> None:
         """Commit the events as one frame; on disk when it returns.
@@ -51,7 +53,7 @@ class Writer:
             raise StoreError(f"an earlier write to {self._root} failed in the disk: check it, then start again")
         with storage(f"append events in {self._root}"):
             durable_folder(self._root)
-            if self._path is not None and self._size >= self._segment_bytes:
+            if self._path is not None and (self._size >= self._segment_bytes or self._is_to_close()):
                 self._roll()
             with self._sequence() as sequence:
                 last = last_given(os.pread(sequence, SEQUENCE_BYTES, 0))
@@ -65,6 +67,15 @@ class Writer:
             assert self._path is not None
             frame = encode(items, last + 1, self._path.stem, self._keyring)
             self._write(frame, last + len(items))
+
+    def rest(self) -> None:
+        """Close the segment if somebody asks for it; called now and then while nothing is written."""
+        if self._path is not None and not self._broken and self._is_to_close():
+            with storage(f"close a segment in {self._root}"):
+                self._roll()
+
+    def _is_to_close(self) -> bool:
+        return self._path is not None and os.path.exists(self._asked)  # noqa: PTH110 - at each commit: it is quicker
 
     @property
     def is_broken(self) -> bool:
@@ -94,6 +105,7 @@ class Writer:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._descriptor, self._path, self._size = descriptor, path, 0
+        self._asked = str(seal_path(path))
         sync_folder(self._root)
 
     def _roll(self) -> None:
@@ -102,6 +114,7 @@ class Writer:
             os.fsync(sequence)
         os.fsync(self._mark)
         self._path.rename(self._path.with_suffix(".log"))
+        seal_path(self._path).unlink(missing_ok=True)
         self.close()
         sync_folder(self._root)
 
@@ -123,6 +136,7 @@ class Writer:
             mark = _set_mark(path, Mark(end=size, last_seq=last_seq))
             if size < self._segment_bytes // 8 and self._path is None:
                 self._descriptor, self._path, self._size, self._mark = descriptor, path, size, mark
+                self._asked = str(seal_path(path))
                 continue
             if size >= self._segment_bytes // 8:  # so that the next start has little to recover
                 os.fsync(mark)
@@ -194,8 +208,8 @@ def _crc(number: bytes) -> bytes:
 
 
 def greatest(root: Path, keyring: Keyring) -> int:
-    """The greatest number in the log, from all segments and archives."""
-    return max((_greatest_in(root, stem, keyring) for stem in stems(root)), default=0)
+    """The greatest number in the log, from all segments and archives, and those that are past their retention."""
+    return max([0, *dropped(root).values(), *(_greatest_in(root, stem, keyring) for stem in stems(root))])
 
 
 def _greatest_in(root: Path, stem: str, keyring: Keyring) -> int:
