@@ -121,6 +121,7 @@ def serve(
                 beside.enter_context(contextlib.closing(exporter))
             beside.enter_context(project.endpoints.steering())
             beside.enter_context(project.fine_tuning.working())
+            beside.enter_context(project.expiring())
             server.serve_forever(on_ready=ready)
 
 

@@ -1,6 +1,6 @@
 """How long a log keeps predictions: what may go, what a pass removed, and what is gone for good."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -8,7 +8,16 @@ import msgspec
 
 from bakeoff.core.moments import moment
 
-__all__ = ["HOUR_MS", "Expired", "ExpiringEvents", "Expiry", "Retention", "expired_of", "past_retention"]
+__all__ = [
+    "HOUR_MS",
+    "Expired",
+    "ExpiringEvents",
+    "Expiry",
+    "Retention",
+    "expired_of",
+    "past_retention",
+    "retention_hint",
+]
 
 HOUR_MS = 3_600_000
 
@@ -81,6 +90,10 @@ class Expired:
         """
         return sum(n for _, n in self._within(endpoint, since_ms, until_ms))
 
+    def reached(self, reaches: Callable[[str], bool]) -> "Expired":
+        """Those of the endpoints that somebody may know of."""
+        return Expired(hours={name: hours for name, hours in self.hours.items() if reaches(name)})
+
     def last_ms(self, endpoint: str | None = None) -> int | None:
         """The end of the last hour of which some are gone."""
         hours = [hour for hour, _ in self._within(endpoint, None, None)]
@@ -122,12 +135,26 @@ def expired_of(events: object) -> Expired:
 
 
 def past_retention(
-    events: object, endpoint: str | None = None, since_ms: int | None = None, until_ms: int | None = None
+    events: object,
+    endpoint: str | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    *,
+    reaches: Callable[[str], bool] = lambda _: True,
 ) -> str | None:
-    """What who reads a log is told of predictions that are gone; None where none are."""
-    gone = expired_of(events)
+    """What who reads a log is told of predictions that are gone; None where none are.
+
+    `reaches` says of which endpoints they may know.
+    """
+    gone = expired_of(events).reached(reaches)
     count, last_ms = gone.count(endpoint, since_ms, until_ms), gone.last_ms(endpoint)
     if not count or last_ms is None:
         return None
-    before = last_ms if until_ms is None else min(last_ms, until_ms)
-    return f"{count:,} older predictions are past their retention ([endpoint] keep): they were before {moment(before)}"
+    before_ms = last_ms if until_ms is None else min(last_ms, until_ms)
+    return f"{count:,} older predictions are past their retention ([endpoint] keep), all before {moment(before_ms)}"
+
+
+def retention_hint(events: object, *, reaches: Callable[[str], bool] = lambda _: True) -> str:
+    """What is put behind the message that there is no such prediction: it may have been one; "" where none are gone."""
+    past = past_retention(events, reaches=reaches)
+    return "" if past is None else f"; {past}"

@@ -2,9 +2,9 @@
 
 A table of its own, beside the records or in another database. Events are numbered under a lock that is held until their
 transaction is committed: so numbers ascend in the order in which events are seen, over all hosts, whatever their clocks
-say, and a cursor is a number. Nothing is moved: `compact` has nothing to do. The last event is never deleted, as the next
-number is made of it: past its retention it becomes a mark without content. Where events are encrypted, payloads are
-sealed for their number, kind and time, and `key` is a number that only who has the keys can make of an id.
+say, and a cursor is a number. Nothing is moved: `compact` has nothing to do. The last event is never deleted, as the
+next number is made of it: past its retention it becomes a mark without content. Where events are encrypted, payloads
+are sealed for their number, kind and time, and `key` is a number that only who has the keys can make of an id.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -253,6 +253,8 @@ class SqlEvents:
         selection = Selection(self, retention)
         while True:
             with self._database.read() if look else self._database.write() as connection:
+                if not look:
+                    _take_turn(connection)  # the last number stays the last, and nobody counts the same
                 bounds = (place, retention.latest_ms, GONE.kind, _PAGE)
                 page = connection.exec_driver_sql(_BEFORE, bounds).all()
                 self._expire_page(connection, page, selection, tally, look=look)
@@ -277,7 +279,6 @@ class SqlEvents:
                 tally.expiry.spared += selection.spares(event)
         if look or not going:
             return
-        _take_turn(connection)  # the last number stays the last
         last = int(connection.execute(text(_LAST)).scalar_one())
         connection.exec_driver_sql(_DELETE, ([seq for seq in going if seq != last],))
         if last in going:
