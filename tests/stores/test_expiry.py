@@ -14,7 +14,7 @@ from bakeoff.core.retention import Expired, Expiry, Retention
 from bakeoff.stores import expiry, files
 from bakeoff.stores.encryption import Keyring, new_key
 from bakeoff.stores.events import FileEvents, open_events
-from bakeoff.stores.expired import ledger
+from bakeoff.stores.expired import expired_log
 from bakeoff.stores.writer import seal_idle
 from bakeoff.testing.clock import FakeClock
 from bakeoff.testing.events import failure, prediction
@@ -73,12 +73,12 @@ def test_what_is_older_goes_and_the_rest_stays(opened, root):
     log = opened()
     archived(log, hours(0, 1), hours(2, 3), hours(4, 5))
     log = opened()
-    told = log.expire(before(3), look=True)
+    look = log.expire(before(3), look=True)
     assert ids(log) == ["late0", "late1", "late2", "late3", "late4", "late5"]
     done = log.expire(before(3))
-    assert (told.predictions, told.first_ms, told.last_ms) == (3, 0, 2 * HOUR)
+    assert (look.predictions, look.first_ms, look.last_ms) == (3, 0, 2 * HOUR)
     assert (done.predictions, done.first_ms, done.last_ms, done.waiting) == (3, 0, 2 * HOUR, 0)
-    assert told.bytes > 0
+    assert look.bytes > 0
     assert done.bytes > 0
     assert ids(log) == ids(opened()) == ["late3", "late4", "late5"]
     assert [path.stem for path in sorted(root.glob("*.parquet"))] == ["0000000000000003", "0000000000000005"]
@@ -117,7 +117,7 @@ def test_endpoints_have_limits_of_their_own_and_others_keep_all(opened):
 
 def test_what_people_said_something_of_stays_with_what_they_said(opened):
     log, key = opened(), key_id("late", "order 7")
-    said = [
+    feedback = [
         FeedbackEvent(id="late0", label="yes", time_ms=1),
         FeedbackEvent(id="late1", implicit={"copied": True}, time_ms=2),
         FeedbackEvent(id=key, rating=1.0, time_ms=3),
@@ -128,7 +128,7 @@ def test_what_people_said_something_of_stays_with_what_they_said(opened):
         KeyEvent(id=key, prediction_id="late2", time_ms=3),
         KeyEvent(id=key_id("late", "8"), prediction_id="late1", time_ms=3),
     ]
-    archived(log, [*hours(0, 1, 2, 3, 4), failure(time_ms=5), *said, *named])
+    archived(log, [*hours(0, 1, 2, 3, 4), failure(time_ms=5), *feedback, *named])
     log = opened()
     done = log.expire(before(9, spared=frozenset({"late4"})))
     assert (done.predictions, done.failures, done.feedback, done.keys, done.spared) == (1, 1, 2, 1, 4)
@@ -279,7 +279,7 @@ def test_stopped_before_any_change_of_a_file_nothing_newer_is_lost_and_the_next_
         assert ids(log) == ["late9", "late10"], done
         assert log.expired() == Expired(hours={"late": dict.fromkeys(range(4), 1)}), done
         assert [each.id for each in log.get(PredictionEvent, ["late9", "late0"])] == ["late9"]
-        assert (ledger(root).going, list(log.check())) == (None, [])
+        assert (expired_log(root).going, list(log.check())) == (None, [])
         if not is_stopped:
             assert at > 15
             return

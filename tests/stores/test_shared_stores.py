@@ -42,12 +42,12 @@ class TestPostgresqlEvents(EventLogConformance):
 
 
 def test_events_past_their_retention_go_and_numbers_go_on(empty_postgresql, tmp_path, keyring):
-    hour, said = 3_600_000, FeedbackEvent(id="1", label="yes", time_ms=3)
+    hour, label = 3_600_000, FeedbackEvent(id="1", label="yes", time_ms=3)
     with closing(open_events(empty_postgresql, folder=tmp_path, clock=FakeClock(), keyring=keyring)) as log:
         log.append([prediction(str(n), time_ms=n * hour) for n in range(4)])
         reading = log.read(PredictionEvent)
         assert len(list(reading)) == 4
-        log.append([said, FeedbackEvent(id="0", implicit={"copied": True}, time_ms=4)])
+        log.append([label, FeedbackEvent(id="0", implicit={"copied": True}, time_ms=4)])
         limits = Retention(limits={"late": 3 * hour})
         look, done = log.expire(limits, look=True), log.expire(limits)
         assert look == done

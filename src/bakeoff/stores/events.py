@@ -15,7 +15,7 @@ from bakeoff.core.protocols import Clock
 from bakeoff.core.retention import Expired, Expiry, Retention
 from bakeoff.stores.appending import Appender
 from bakeoff.stores.encryption import Keyring
-from bakeoff.stores.expired import ledger
+from bakeoff.stores.expired import expired_log
 from bakeoff.stores.files import file_url, storage
 from bakeoff.stores.ids import Index
 from bakeoff.stores.reader import Reader
@@ -224,7 +224,7 @@ class FileEvents:
             CorruptError: the file that says so is damaged.
         """
         with storage(f"read events in {self._root}"):
-            return Expired(hours=ledger(self._root).hours)
+            return Expired(hours=expired_log(self._root).hours)
 
     def check(self, *, repair: bool = False) -> Iterator[Damage]:
         """Damaged, cut and lost segments; a repair keeps what is good of them and puts the damaged file aside."""

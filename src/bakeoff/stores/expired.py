@@ -13,7 +13,7 @@ import msgspec
 from bakeoff.core.errors import CorruptError
 from bakeoff.stores.files import durable_write
 
-__all__ = ["Going", "Hours", "Ledger", "dropped", "expired_path", "ledger", "seal_path"]
+__all__ = ["ExpiredLog", "Going", "Hours", "dropped", "expired_log", "expired_path", "seal_path"]
 
 Hours = dict[str, dict[int, int]]
 """Predictions by endpoint and hour since 1970."""
@@ -29,7 +29,7 @@ class Going(msgspec.Struct, kw_only=True):
     hours: Hours
 
 
-class Ledger(msgspec.Struct, kw_only=True):
+class ExpiredLog(msgspec.Struct, kw_only=True):
     """What the file holds."""
 
     format: int = 1
@@ -63,7 +63,7 @@ def seal_path(segment: Path) -> Path:
     return segment.with_suffix(".seal")
 
 
-def ledger(root: Path) -> Ledger:
+def expired_log(root: Path) -> ExpiredLog:
     """What is known to be gone.
 
     Raises:
@@ -71,9 +71,9 @@ def ledger(root: Path) -> Ledger:
     """
     path = expired_path(root)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Ledger)
+        return msgspec.json.decode(path.read_bytes(), type=ExpiredLog)
     except FileNotFoundError:
-        return Ledger()
+        return ExpiredLog()
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptError(
             f"{path}, which says what is past its retention, cannot be read ({error}): restore it from a backup, or "
@@ -83,6 +83,6 @@ def ledger(root: Path) -> Ledger:
 
 def dropped(root: Path) -> dict[str, int]:
     """The archives that were dropped, or are being, with the number of the last event of each."""
-    known = ledger(root)
+    known = expired_log(root)
     going = known.going
     return known.dropped | ({going.stem: going.last_seq} if going is not None and going.whole else {})

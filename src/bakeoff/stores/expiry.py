@@ -21,14 +21,14 @@ from bakeoff.core.retention import HOUR_MS, Expiry, Retention
 from bakeoff.stores import archive
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.event_erasure import emptied
-from bakeoff.stores.expired import Going, Hours, Ledger, ledger, seal_path
+from bakeoff.stores.expired import ExpiredLog, Going, Hours, expired_log, seal_path
 from bakeoff.stores.files import sync_folder
 from bakeoff.stores.ids import ids_path
 from bakeoff.stores.marks import mark_path, read_mark
 from bakeoff.stores.parity import parity_path
 from bakeoff.stores.segments import GONE, frames, items, stems
 
-__all__ = ["Dated", "Selection", "Tally", "ask_to_seal", "dated", "expire", "look"]
+__all__ = ["Dated", "ExpiryTally", "Selection", "ask_to_seal", "dated", "expire", "look"]
 
 PART = 20_000
 """Ids that are looked up at once."""
@@ -128,7 +128,7 @@ def _parts(names: Collection[str]) -> Iterator[list[str]]:
         yield part
 
 
-class Tally:
+class ExpiryTally:
     """Counts what goes."""
 
     def __init__(self, retention: Retention) -> None:
@@ -200,7 +200,7 @@ class _Doomed(NamedTuple):
     share: float
 
 
-def _doomed(path: Path, selection: Selection, tally: Tally, keyring: Keyring) -> _Doomed | None:
+def _doomed(path: Path, selection: Selection, tally: ExpiryTally, keyring: Keyring) -> _Doomed | None:
     """What goes of an archive, counted."""
     if not archive.has_before(path, selection.latest_ms, GONE.kind, keyring):
         return None
@@ -230,7 +230,7 @@ def _archived(table: Any) -> Iterator[Dated]:
 
 def look(root: Path, selection: Selection, retention: Retention, keyring: Keyring) -> Expiry:
     """What a pass would remove; nothing is changed."""
-    tally = Tally(retention)
+    tally = ExpiryTally(retention)
     for stem in stems(root):
         path = next((p for suffix in (".parquet", ".log", ".open") if (p := root / f"{stem}{suffix}").exists()), None)
         if path is None:
@@ -256,7 +256,7 @@ def look(root: Path, selection: Selection, retention: Retention, keyring: Keyrin
 
 def expire(root: Path, selection: Selection, retention: Retention, keyring: Keyring) -> Expiry:
     """Remove what goes of all archives; called by who archives, and nobody else meanwhile."""
-    known, tally = ledger(root), Tally(retention)
+    known, tally = expired_log(root), ExpiryTally(retention)
     if known.going is not None:
         _finish(root, known, keyring)
     is_changed = False
@@ -295,7 +295,7 @@ def _without(path: Path, rows: list[int], keyring: Keyring) -> Any:
     return emptied(table, pl.int_range(table.height, eager=True).is_in(rows))
 
 
-def _finish(root: Path, known: Ledger, keyring: Keyring) -> None:
+def _finish(root: Path, known: ExpiredLog, keyring: Keyring) -> None:
     """End what a pass that was stopped had begun, or forget that it had, where nothing was done yet."""
     going = known.going
     assert going is not None

@@ -26,7 +26,7 @@ from bakeoff.stores.segments import GONE, EventQuery, Numbered, StoredEvent
 if TYPE_CHECKING:
     import polars as pl
 
-    from bakeoff.stores.expiry import Selection, Tally
+    from bakeoff.stores.expiry import ExpiryTally, Selection
 
 __all__ = ["SqlEvents", "open_events"]
 
@@ -245,9 +245,9 @@ class SqlEvents:
 
         Page by page, each in a transaction with the counts of what is gone.
         """
-        from bakeoff.stores.expiry import Selection, Tally  # polars takes a while to import
+        from bakeoff.stores.expiry import ExpiryTally, Selection  # polars takes a while to import
 
-        tally, place = Tally(retention), 0
+        tally, place = ExpiryTally(retention), 0
         if not retention.limits:
             return tally.expiry
         selection = Selection(self, retention)
@@ -263,7 +263,7 @@ class SqlEvents:
             place = int(page[-1][0])
 
     def _expire_page(
-        self, connection: Connection, page: Sequence[Any], selection: "Selection", tally: "Tally", *, look: bool
+        self, connection: Connection, page: Sequence[Any], selection: "Selection", tally: "ExpiryTally", *, look: bool
     ) -> None:
         from bakeoff.stores.expiry import dated
 
