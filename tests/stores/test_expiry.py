@@ -5,13 +5,14 @@ import shutil
 import signal
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.events import FeedbackEvent, KeyEvent, PredictionEvent, key_id
 from bakeoff.core.retention import Expired, Expiry, Retention
-from bakeoff.stores import expiry, files
+from bakeoff.stores import archive, expiry, files
 from bakeoff.stores.encryption import Keyring, new_key
 from bakeoff.stores.events import FileEvents, open_events
 from bakeoff.stores.expired import expired_log
@@ -98,7 +99,7 @@ def test_nothing_of_a_row_that_went_is_in_any_file(opened, root):
     log = opened()
     assert log.expire(before(5)).predictions == 1
     for path in root.glob("*.parquet"):
-        table = pl.read_parquet(path) if not log._keyring else expiry.archive.table(path, log._keyring)
+        table = pl.read_parquet(path) if not log._keyring else archive.table(path, log._keyring)
         assert "planted-secret" not in str(table.to_dicts())
         assert "stays" in str(table.to_dicts())
     assert not any(b"planted-secret" in path.read_bytes() for path in root.iterdir() if path.is_file())
@@ -209,6 +210,39 @@ def test_a_table_that_was_asked_for_before_outlasts_the_pass(opened):
     table = log.scan(PredictionEvent)
     opened().expire(before(5))
     assert table.collect()["id"].to_list() == ["late9"]
+
+
+def test_an_archive_that_is_written_again_while_it_is_read_is_read_again(opened, monkeypatch):
+    log, other = opened(), opened()
+    archived(log, [*hours(*range(50)), prediction("new", time_ms=99 * HOUR, text="x" * 5000)])
+    inner, done = archive._scanned_file, []
+
+    def scanned(path, keyring):
+        source = inner(path, keyring)
+        source.collect_schema()  # what is known of the file as it was
+        if not done:
+            done.append("begun")
+            done.append(other.expire(before(99)).predictions)
+        return source
+
+    monkeypatch.setattr(archive, "_scanned_file", scanned)
+    assert ids(opened()) == ["new"]
+    assert done == ["begun", 50]
+
+
+def test_an_archive_of_before_loses_its_rows_too(root):
+    payloads = [msgspec.json.encode(each).decode() for each in hours(0, 9)]
+    root.mkdir()
+    pl.DataFrame(
+        {"seq": [1, 2], "kind": ["prediction"] * 2, "time_ms": [0, 9 * HOUR], "payload": payloads},
+        schema_overrides={"seq": pl.UInt64},
+    ).write_parquet(root / "0000000000000001.parquet")
+    log = FileEvents(root, FakeClock(), 1 << 20, Keyring())
+    assert ids(log) == ["late0", "late9"]
+    assert log.expire(before(5)).predictions == 1
+    assert ids(log) == ["late9"]
+    assert "late0" not in str(pl.read_parquet(root / "0000000000000001.parquet").to_dicts())
+    assert log.expired().count("late") == 1
 
 
 def test_a_damaged_list_of_what_is_gone_is_named_and_put_aside(opened, root):
