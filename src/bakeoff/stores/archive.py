@@ -146,12 +146,12 @@ def _steady(path: Path, read: Callable[[], T]) -> T:
             result = read()
         except FileNotFoundError:
             raise
-        except _UNREADABLE as error:
-            if _identity(path) == before:
-                raise _unreadable(path, error) from error
         except CorruptError:
             if _identity(path) == before:
                 raise
+        except _UNREADABLE as error:
+            if _identity(path) == before:
+                raise _unreadable(path, error) from error
         else:
             if _identity(path) == before:
                 return result

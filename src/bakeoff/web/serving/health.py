@@ -113,8 +113,8 @@ class HealthRoutes:
             return ""
 
     def _measures(self, engine: Engine) -> EndpointMeasures:
-        health, turns = engine.health(), self._serving.turns(engine)
-        running, waiting = turns.depth
+        health = engine.health()
+        running, waiting, refused = self._serving.depth(engine.endpoint)
         return EndpointMeasures(
             endpoint=engine.endpoint,
             model_version=health.model_version,
@@ -124,7 +124,7 @@ class HealthRoutes:
             lost_log_records=health.lost_log_records,
             running=running,
             waiting=waiting,
-            refused=turns.refused,
+            refused=refused,
         )
 
     @permission("read")
