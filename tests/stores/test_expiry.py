@@ -186,6 +186,14 @@ def test_a_segment_that_is_written_to_is_closed_by_its_writer_and_loses_nothing_
     assert list(root.glob("*.seal")) == []
 
 
+def test_a_segment_without_anything_that_goes_stays_as_it_is(opened, root):
+    log = opened()
+    log.append(hours(9))
+    log.close()
+    assert opened().expire(before(5)) == Expiry()
+    assert [path.suffix for path in root.glob("0*") if path.suffix != ".mark"] == [".open"]
+
+
 def test_what_its_writer_does_not_close_in_time_waits(opened, root, monkeypatch):
     monkeypatch.setattr(expiry, "SEAL_S", 0.0)
     log = opened()

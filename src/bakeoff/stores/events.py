@@ -207,8 +207,6 @@ class FileEvents:
         with storage(f"remove old events in {self._root}"):
             if not self._root.is_dir() or not retention.limits:
                 return Expiry(notes=retention.notes)
-            if not look:
-                seal_idle(self._root)
             selection = expiry.Selection(self, retention)
             if look:
                 return expiry.look(self._root, selection, retention, self._keyring)

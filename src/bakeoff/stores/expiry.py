@@ -6,7 +6,7 @@ places: so that cursors, the numbers of others and the rows that indexes of ids 
 
 import fcntl
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -27,8 +27,9 @@ from bakeoff.stores.ids import ids_path
 from bakeoff.stores.marks import mark_path, read_mark
 from bakeoff.stores.parity import parity_path
 from bakeoff.stores.segments import GONE, frames, items, stems
+from bakeoff.stores.writer import seal_idle
 
-__all__ = ["Dated", "ExpiryTally", "Selection", "ask_to_seal", "dated", "expire", "look"]
+__all__ = ["Dated", "ExpiryTally", "Selection", "ask_to_seal", "counted", "dated", "expire", "look"]
 
 PART = 20_000
 """Ids that are looked up at once."""
@@ -128,28 +129,40 @@ def _parts(names: Collection[str]) -> Iterator[list[str]]:
         yield part
 
 
+def _is_served(event: Dated) -> bool:
+    """Whether it is a prediction that somebody got."""
+    return event.kind == PREDICTION and event.status != "error" and event.role != SHADOW
+
+
+def counted(events: Iterable[Dated]) -> Hours:
+    """The predictions among these that somebody got, by endpoint and hour."""
+    hours = Hours()
+    for event in events:
+        if _is_served(event):
+            of_endpoint, hour = hours.setdefault(event.endpoint or "", {}), event.time_ms // HOUR_MS
+            of_endpoint[hour] = of_endpoint.get(hour, 0) + 1
+    return hours
+
+
 class ExpiryTally:
     """Counts what goes."""
 
     def __init__(self, retention: Retention) -> None:
         self.expiry = Expiry(notes=retention.notes)
 
-    def add(self, event: Dated, hours: Hours | None = None) -> None:
-        """Count an event, and in `hours` a prediction that somebody got."""
+    def add(self, event: Dated) -> None:
+        """Count an event."""
         to = self.expiry
         if event.kind == FEEDBACK:
             to.feedback += 1
         elif event.kind == KEY:
             to.keys += 1
+        elif _is_served(event):
+            to.predictions += 1
         elif event.status == "error":
             to.failures += 1
-        elif event.role == SHADOW:
-            to.shadows += 1
         else:
-            to.predictions += 1
-            if hours is not None:
-                of_endpoint, hour = hours.setdefault(event.endpoint or "", {}), event.time_ms // HOUR_MS
-                of_endpoint[hour] = of_endpoint.get(hour, 0) + 1
+            to.shadows += 1
         to.first_ms = event.time_ms if to.first_ms is None else min(to.first_ms, event.time_ms)
         to.last_ms = event.time_ms if to.last_ms is None else max(to.last_ms, event.time_ms)
 
@@ -158,13 +171,14 @@ class ExpiryTally:
 
 
 def ask_to_seal(root: Path, selection: Selection, keyring: Keyring) -> None:
-    """Ask the writers of segments with something that goes to close them, and give them a moment."""
+    """Have segments closed that hold something that goes: by their writers, who have a moment; or here, without one."""
     asked: list[Path] = []
     for path in sorted(root.glob("*.open")):
         with suppress(FileNotFoundError):
             if any(map(selection.goes, _written(path, keyring))):
                 seal_path(path).touch(mode=0o600)
                 asked.append(path)
+    seal_idle(root, asked)
     until = time.monotonic() + SEAL_S
     while any(path.exists() for path in asked) and time.monotonic() < until:
         time.sleep(LOOK_S)
@@ -204,17 +218,17 @@ def _doomed(path: Path, selection: Selection, tally: ExpiryTally, keyring: Keyri
     """What goes of an archive, counted."""
     if not archive.has_before(path, selection.latest_ms, GONE.kind, keyring):
         return None
-    rows, hours, stay, empty = list[int](), Hours(), 0, 0
+    going, stay = dict[int, Dated](), 0
     for at, event in enumerate(_archived(archive.table(path, keyring))):
-        if event.kind == GONE.kind:
-            empty += 1
-        elif selection.goes(event):
-            rows.append(at)
-            tally.add(event, hours)
-        else:
+        if selection.goes(event):
+            going[at] = event
+            tally.add(event)
+        elif event.kind != GONE.kind:
             stay += 1
             tally.expiry.spared += selection.spares(event)
-    return _Doomed(path, rows, hours, not stay, len(rows) / (len(rows) + stay)) if rows else None
+    if not going:
+        return None
+    return _Doomed(path, list(going), counted(going.values()), not stay, len(going) / (len(going) + stay))
 
 
 def _archived(table: Any) -> Iterator[Dated]:

@@ -7,7 +7,7 @@ next number is made of it: past its retention it becomes a mark without content.
 are sealed for their number, kind and time, and `key` is a number that only who has the keys can make of an id.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from bakeoff.stores.segments import GONE, EventQuery, Numbered, StoredEvent
 if TYPE_CHECKING:
     import polars as pl
 
-    from bakeoff.stores.expiry import ExpiryTally, Selection
+    from bakeoff.stores.expiry import Dated, ExpiryTally, Selection
 
 __all__ = ["SqlEvents", "open_events"]
 
@@ -58,8 +58,10 @@ _BEFORE = """
 SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE seq > %s AND time_ms < %s AND kind <> %s
 ORDER BY seq LIMIT %s
 """
-_DELETE = "DELETE FROM bakeoff_events WHERE seq = ANY(%s)"
-_EMPTY = "UPDATE bakeoff_events SET kind = %s, key = NULL, time_ms = %s, payload = %s WHERE seq = %s"
+_DELETE = "DELETE FROM bakeoff_events WHERE seq = ANY(%s) RETURNING seq"
+_EMPTY = """
+UPDATE bakeoff_events SET kind = %s, key = NULL, time_ms = %s, payload = %s WHERE seq = %s AND kind <> %s RETURNING seq
+"""
 _EXPIRED = """
 INSERT INTO bakeoff_events_expired (endpoint, hour, count) VALUES (%s, %s, %s)
 ON CONFLICT (endpoint, hour) DO UPDATE SET count = bakeoff_events_expired.count + excluded.count
@@ -252,41 +254,49 @@ class SqlEvents:
             return tally.expiry
         selection = Selection(self, retention)
         while True:
-            with self._database.read() if look else self._database.write() as connection:
-                if not look:
-                    _take_turn(connection)  # the last number stays the last, and nobody counts the same
-                bounds = (place, retention.latest_ms, GONE.kind, _PAGE)
+            bounds = (place, retention.latest_ms, GONE.kind, _PAGE)
+            with self._database.read() as connection:
                 page = connection.exec_driver_sql(_BEFORE, bounds).all()
-                self._expire_page(connection, page, selection, tally, look=look)
+            going = {int(row[0]): row for row in self._going(page, selection, tally)}
+            for seq, event in self._deleted(going, look=look):
+                tally.add(event)
+                tally.expiry.bytes += len(going[seq][3])
             if len(page) < _PAGE:
                 return tally.expiry
             place = int(page[-1][0])
 
-    def _expire_page(
-        self, connection: Connection, page: Sequence[Any], selection: "Selection", tally: "ExpiryTally", *, look: bool
-    ) -> None:
-        from bakeoff.stores.expiry import dated
-
-        going, hours = list[int](), dict[str, dict[int, int]]()
+    def _going(self, page: Sequence[Any], selection: "Selection", tally: "ExpiryTally") -> Iterator[Any]:
+        """The rows that go."""
         for row in page:
-            seq, item = self._opened(row)
-            event = dated(*item)
+            event = self._dated(row)
             if selection.goes(event):
-                going.append(seq)
-                tally.add(event, hours)
-                tally.expiry.bytes += len(row[3])
+                yield row
             else:
                 tally.expiry.spared += selection.spares(event)
+
+    def _dated(self, row: Any) -> "Dated":
+        from bakeoff.stores.expiry import dated
+
+        return dated(*self._opened(row)[1])
+
+    def _deleted(self, going: Mapping[int, Any], *, look: bool) -> Iterator[tuple[int, "Dated"]]:
+        """Delete these rows, in one transaction with the counts; those that nobody else deleted meanwhile."""
         if look or not going:
+            yield from ((seq, self._dated(row)) for seq, row in going.items())
             return
-        last = int(connection.execute(text(_LAST)).scalar_one())
-        connection.exec_driver_sql(_DELETE, ([seq for seq in going if seq != last],))
-        if last in going:
-            mark = self._keyring.seal(_place(last, GONE.kind, GONE.time_ms), GONE.payload)
-            connection.exec_driver_sql(_EMPTY, (GONE.kind, GONE.time_ms, mark, last))
-        for endpoint, counts in hours.items():
-            for hour, count in counts.items():
-                connection.exec_driver_sql(_EXPIRED, (endpoint, hour, count))
+        from bakeoff.stores.expiry import counted
+
+        with self._database.write() as connection:
+            last = int(connection.execute(text(_LAST)).scalar_one())
+            rows = [*connection.exec_driver_sql(_DELETE, ([seq for seq in going if seq != last],))]
+            if last in going:
+                mark = self._keyring.seal(_place(last, GONE.kind, GONE.time_ms), GONE.payload)
+                rows += connection.exec_driver_sql(_EMPTY, (GONE.kind, GONE.time_ms, mark, last, GONE.kind))
+            gone = {int(seq): self._dated(going[int(seq)]) for (seq,) in rows}
+            for endpoint, hours in counted(gone.values()).items():
+                for hour, count in hours.items():
+                    connection.exec_driver_sql(_EXPIRED, (endpoint, hour, count))
+        yield from gone.items()
 
     def expired(self) -> Expired:
         """What is gone by now, past its retention."""

@@ -167,10 +167,10 @@ class Writer:
             os.pwrite(self._mark, Mark(end=self._size, last_seq=last_seq).encode(), 0)
 
 
-def seal_idle(root: Path) -> int:
-    """Seal the segments whose writers ended, so that they can be archived; how many."""
+def seal_idle(root: Path, paths: Sequence[Path] | None = None) -> int:
+    """Seal the segments (these, or all) whose writers ended, so that they can be archived; how many."""
     count = 0
-    for path in sorted(root.glob("*.open")):
+    for path in sorted(root.glob("*.open")) if paths is None else paths:
         if (descriptor := _lock(path)) is None:
             continue
         try:
