@@ -19,7 +19,7 @@ from typing import TypeVar
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from bakeoff.core.errors import CorruptError
+from bakeoff.core.errors import BakeoffError, CorruptError
 from bakeoff.core.events import Event
 from bakeoff.core.hashing import digest, digest_file
 from bakeoff.data import event_table
@@ -146,7 +146,7 @@ def _steady(path: Path, read: Callable[[], T]) -> T:
             result = read()
         except FileNotFoundError:
             raise
-        except CorruptError:
+        except BakeoffError:
             if _identity(path) == before:
                 raise
         except _UNREADABLE as error:
