@@ -332,6 +332,6 @@ def empty_postgresql(postgresql, tmp_path):
     engine = create_engine(postgresql.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {', '.join(schema.metadata.tables)} RESTART IDENTITY CASCADE"))
-        connection.execute(text("DROP TABLE IF EXISTS bakeoff_events"))
+        connection.execute(text("DROP TABLE IF EXISTS bakeoff_events, bakeoff_events_expired"))
     engine.dispose()
     return postgresql

@@ -378,6 +378,12 @@ def _gc() -> Types:
     return (Collected,)
 
 
+def _expired() -> Types:
+    from bakeoff.core.retention import Expiry
+
+    return (Expiry,)
+
+
 def _check() -> Types:
     from bakeoff.report.checks import ModelCheck
 
@@ -637,6 +643,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "doctor": lambda: (_Checks,),
     "verify": _verify,
     "gc": _gc,
+    "expire": _expired,
     "check": _check,
     "advise": _advice,
     "data show": lambda: _versions("versions"),

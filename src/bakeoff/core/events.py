@@ -19,6 +19,7 @@ else:
     Json = Any  # the decoder knows no type that is made of itself
 
 __all__ = [
+    "KEY_PREFIX",
     "KINDS",
     "LARGEST_MS",
     "LIVE",

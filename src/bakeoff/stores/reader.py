@@ -14,6 +14,7 @@ from bakeoff.core.errors import NotFoundError, StoreError, UsageError
 from bakeoff.core.events import Cursor, Event
 from bakeoff.stores import segments
 from bakeoff.stores.encryption import Keyring
+from bakeoff.stores.expired import dropped
 from bakeoff.stores.segments import EventQuery, Numbered
 
 __all__ = ["Reader"]
@@ -49,10 +50,10 @@ class Reader:
 
         A segment's name is at most its first number, and numbers ascend within it.
         """
-        there = segments.stems(self._root)
+        there = {*segments.stems(self._root), *(self._places.keys() & dropped(self._root))}
         if lost := self._places.keys() - there:
             raise _stale(self._root, min(lost))
-        self._stems = [stem for stem in there if stem >= self._first]
+        self._stems = sorted(stem for stem in there if stem >= self._first)
         later = deque(self._stems)
         heap: list[tuple[int, str, Event, Iterator[Numbered]]] = []
         while later or heap:
@@ -88,6 +89,10 @@ class Reader:
             self._places[stem] = last
             if path.suffix != ".open":
                 self._finished.add(stem)
+            return
+        if (past := dropped(self._root).get(stem)) is not None:
+            self._places[stem] = max(past, after)
+            self._finished.add(stem)
             return
         raise segments.gone(self._root, stem) or StoreError(
             f"the events in {self._root / stem}.* have been moved while they were read: read again"

@@ -25,9 +25,11 @@ import msgspec
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.events import KINDS, LARGEST_MS, Event, decode
 from bakeoff.stores.encryption import Keyring
+from bakeoff.stores.expired import dropped
 from bakeoff.stores.marks import Mark, read_mark
 
 __all__ = [
+    "GONE",
     "EventQuery",
     "Frame",
     "Numbered",
@@ -54,6 +56,10 @@ class StoredEvent(NamedTuple):
     kind: str
     time_ms: int
     payload: bytes
+
+
+GONE = StoredEvent("erased", 0, b"{}")
+"""What stands in the place of an event that was erased: a kind that no reader asks for."""
 
 
 class Numbered(NamedTuple):
@@ -168,9 +174,12 @@ def places(root: Path, stem: str) -> Iterator[Path]:
 
 
 def gone(root: Path, stem: str) -> CorruptError | None:
-    """The error about a segment of which only the mark is left; None when nothing was committed to it."""
+    """The error about a segment of which only the mark is left.
+
+    None when nothing was committed to it, or it is past its retention.
+    """
     mark = read_mark(root / f"{stem}.log")
-    if mark is None or mark.end == 0:
+    if mark is None or mark.end == 0 or stem in dropped(root):
         return None
     return CorruptError(
         f"the events in {root / stem}.* are gone, up to number {mark.last_seq}: restore the file from a backup, "
