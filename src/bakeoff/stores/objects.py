@@ -42,6 +42,10 @@ class StoredObjects(Protocol):
         """Say of objects that they are needed, as if they were put; those that are not there."""
         ...
 
+    def lacking(self, names: Sequence[str]) -> list[str]:
+        """Objects of kind `whole` that are not there."""
+        ...
+
     def get(self, kind: Kind, name: str) -> bytes | None:
         """Its bytes, or None."""
         ...
@@ -184,6 +188,11 @@ class Objects:
                 lacking.append(name)
         self._packs.renew(packs)
         return lacking
+
+    def lacking(self, names: Sequence[str]) -> list[str]:
+        """Those that are not there."""
+        _, others = self._packs.holding(names)
+        return [name for name in others if not Path(self._place("whole", name)).exists()]
 
     def wholes(self, names: Sequence[str]) -> Iterator[bytes | None]:
         """Those that lie side by side are read at once."""
