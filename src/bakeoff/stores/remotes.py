@@ -62,8 +62,10 @@ class Remote(Protocol):
         ...
 
 
-def open_remote(place: str, *, below: str = "", clock: Clock, keyring: Keyring) -> Remote:
-    """A folder, its `file://` URL, or `s3://BUCKET/PREFIX`, or a part of it; its blobs are encrypted if there are keys.
+def open_remote(place: str, *, below: str = "", folder: Path | None = None, clock: Clock, keyring: Keyring) -> Remote:
+    """A folder (relative to `folder`), its `file://` URL, or `s3://BUCKET/PREFIX`; or a part of it, which is `below`.
+
+    Its blobs are encrypted if there are keys.
 
     Raises:
         UsageError: it is neither. MissingExtraError: the client of buckets is not installed.
@@ -75,8 +77,8 @@ def open_remote(place: str, *, below: str = "", clock: Clock, keyring: Keyring) 
         return S3Remote(url._replace(path=f"/{path}").geturl(), clock=clock, keyring=keyring)
     if scheme != "file":
         raise UsageError(f"expected a folder, its file:// URL, or s3://BUCKET/PREFIX as remote, received {place!r}")
-    folder = Path(unquote(place.removeprefix("file://")) if "://" in place else place).resolve()
-    return FolderRemote(folder / below, clock=clock, keyring=keyring)
+    path = Path(unquote(place.removeprefix("file://")) if "://" in place else place)
+    return FolderRemote(((folder or Path()) / path).resolve() / below, clock=clock, keyring=keyring)
 
 
 class FolderRemote:
