@@ -1,11 +1,14 @@
 """What projects share in a folder or a bucket: named objects that no writer takes from another."""
 
+import os
+import stat
 import threading
 from pathlib import Path
 
 import pytest
 
 from bakeoff.core.errors import NotFoundError, StoreError, UsageError
+from bakeoff.stores.blobs import Sending
 from bakeoff.stores.bucket import Bucket
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.remotes import NamedObject, open_remote
@@ -102,6 +105,28 @@ def test_a_file_url_may_have_escapes(tmp_path):
 def test_a_timeout_is_seconds(timeout):
     with pytest.raises(UsageError, match=r"as in \?timeout=60"):
         Bucket(f"s3://bucket/x?timeout={timeout}")
+
+
+def test_what_is_in_a_folder_is_for_others_too(tmp_path, monkeypatch):
+    """As far as the umask of who writes lets them; times of what is another's cannot be set, and need not be."""
+    own = open_remote(str(tmp_path / "own"), clock=FakeClock(), keyring=Keyring()).blobs
+    large, small = own.put(b"".join(bytes([n % 251]) * 700 for n in range(3000))), own.put(b"x")
+    before = os.umask(0o002)
+    try:
+        remote = open_remote(str(tmp_path / "team"), clock=FakeClock(), keyring=Keyring())
+        assert remote.put("tags/x", b"1", None)
+        own.send(remote.blobs, [large, small])
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "team").rglob("*")}
+    assert modes == {0o664, 0o775}
+
+    def refused(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refused)
+    assert own.send(remote.blobs, [large, small], Sending(renews=False)) == 0
+    assert own.send(remote.blobs, [large]) == 0
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):

@@ -6,6 +6,7 @@ tags/NAME.json               tag → content; each push merges its own into what
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,8 +15,10 @@ from bakeoff.core.hashing import canonical_json
 from bakeoff.core.lineage import SnapshotOrigin
 from bakeoff.core.records import Version
 from bakeoff.registry.lineage import NUMBER
-from bakeoff.stores.blobs import Blobs
-from bakeoff.stores.remotes import NamedObject, Remote
+
+if TYPE_CHECKING:
+    from bakeoff.stores.blobs import Blobs
+    from bakeoff.stores.remotes import NamedObject, Remote
 
 __all__ = ["SharedSnapshot", "SharedSnapshots", "checked_name", "checked_tags"]
 
@@ -37,11 +40,11 @@ class SharedSnapshot(msgspec.Struct, kw_only=True):
 class SharedSnapshots:
     """Those of a remote."""
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: "Remote") -> None:
         self._remote = remote
 
     @property
-    def blobs(self) -> Blobs:
+    def blobs(self) -> "Blobs":
         """Their files."""
         return self._remote.blobs
 
@@ -102,7 +105,7 @@ class SharedSnapshots:
                     each.tags = [tag for tag, content in tags.items() if content == each.content]
         return sorted(sent, key=lambda each: each.created_ms)
 
-    def _tags(self, name: str, there: NamedObject | None) -> dict[str, str]:
+    def _tags(self, name: str, there: "NamedObject | None") -> dict[str, str]:
         """The tags of a name; where none were written yet, those of before, which stood with each snapshot."""
         if there is None:
             paths = self._remote.paths(f"{RECORDS}/{name}")
@@ -119,7 +122,7 @@ class SharedSnapshots:
             ) from error
         return tags
 
-    def _read(self, there: NamedObject) -> SharedSnapshot:
+    def _read(self, there: "NamedObject") -> SharedSnapshot:
         """What a remote says of a snapshot, which others may have written."""
         where = self._remote.where(there.path)
         try:

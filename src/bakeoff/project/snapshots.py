@@ -24,7 +24,6 @@ from bakeoff.registry.register import all_versions
 from bakeoff.stores.blobs import Blobs, Sending
 from bakeoff.stores.folder_files import FolderFiles, folder_files
 from bakeoff.stores.folder_index import FolderIndex
-from bakeoff.stores.remotes import open_remote
 
 if TYPE_CHECKING:
     import polars as pl
@@ -418,6 +417,8 @@ class ProjectSnapshots:
         return self._project.folder / ".bakeoff" / "cache" / "snapshots" / digest(f"{name}\0{source}".encode())[:32]
 
     def _remote(self, remote: str) -> SharedSnapshots:
+        from bakeoff.stores.remotes import open_remote
+
         return SharedSnapshots(open_remote(remote, clock=self._clock, keyring=self._project.keyring))
 
     def _here(self, which: str) -> Path | None:

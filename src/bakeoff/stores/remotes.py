@@ -16,12 +16,13 @@ from urllib.parse import quote, unquote, urlsplit
 from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest
 from bakeoff.core.protocols import Clock
-from bakeoff.stores import blobs as folder_blobs
 from bakeoff.stores import s3_blobs
 from bakeoff.stores.blobs import Blobs
 from bakeoff.stores.bucket import Bucket
+from bakeoff.stores.encrypted_objects import EncryptedObjects
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import durable_folder, durable_write, storage
+from bakeoff.stores.objects import Objects
 
 __all__ = ["FolderRemote", "NamedObject", "Remote", "S3Remote", "open_remote"]
 
@@ -82,12 +83,12 @@ def open_remote(place: str, *, below: str = "", folder: Path | None = None, cloc
 
 
 class FolderRemote:
-    """`Remote` in a folder; its revisions are hashes."""
+    """`Remote` in a folder; its revisions are hashes, and its files are as the user's own: others are to read them."""
 
     def __init__(self, folder: Path, *, clock: Clock, keyring: Keyring) -> None:
         self._folder = folder
-        url = f"file://{quote(str(folder / BLOBS))}"
-        self.blobs = folder_blobs.open_blobs(url, folder=folder, clock=clock, keyring=keyring)
+        objects = Objects(folder / BLOBS, clock, private=False)
+        self.blobs = Blobs(EncryptedObjects(objects, keyring, spare=True))
 
     def where(self, path: str = "") -> str:
         """Where it lies."""
@@ -118,13 +119,13 @@ class FolderRemote:
             now = self.get(path)
             if (None if now is None else now.revision) != expected:
                 return False
-            durable_write(self._folder / path, [data], staging=self._folder)
+            durable_write(self._folder / path, [data], staging=self._folder, private=False)
         return True
 
     @contextmanager
     def _alone(self) -> Generator[None]:
-        durable_folder(self._folder)
-        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        durable_folder(self._folder, private=False)
+        descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
