@@ -76,7 +76,7 @@ class SharedSteps:
         self._lost, self._writes, self._refusal = False, writes, ""
         self._damaged = set[str]()
         self._queue = SimpleQueue[tuple[str, Mapping[str, Json], bool] | None]()
-        self._waiting, self._closing = 0, False
+        self._offered, self._handled, self._closing = 0, 0, False  # each is counted by one thread
         self._sender: threading.Thread | None = None
 
     def get(self, key: str) -> dict[str, Json] | None:
@@ -108,7 +108,7 @@ class SharedSteps:
         if self._sender is None:
             self._sender = threading.Thread(target=self._send_all, name="bakeoff-step-cache", daemon=True)
             self._sender.start()
-        self._waiting += 1
+        self._offered += 1
         self._queue.put((key, result, replace or key in self._damaged))
 
     def close(self, *, wait: bool = True) -> None:
@@ -117,10 +117,11 @@ class SharedSteps:
             self._queue.put(None)
             self._sender.join(self._wait_s if wait else 0)
         self._closing = True
-        if self._refusal:
+        waiting = self._offered - self._handled
+        if self._refusal and not self._lost:
             self._tell(f"steps of this run were not sent: {self._refusal}")
-        elif self._waiting:
-            self._tell(f"{self._waiting} steps were not sent within {self._wait_s:g} s; a later run sends them")
+        elif waiting:
+            self._tell(f"{waiting} steps were not sent within {self._wait_s:g} s; a later run sends them")
         if self.taken or self.sent:
             steps = ", ".join(f"{name} {count}" for name, count in sorted(self.taken.items()))
             came = f" ({steps}; {self.bytes_taken / 1e6:,.1f} MB)" if steps else ""
@@ -159,7 +160,7 @@ class SharedSteps:
                 pass  # what it names is gone here, or damaged: nothing to share
             except Exception as error:  # noqa: BLE001 - whatever is wrong there, this run has its result
                 self._refusal = str(error)
-            self._waiting -= 1
+            self._handled += 1
 
     def _send(self, key: str, result: Mapping[str, Json], replace: bool) -> None:  # noqa: FBT001 - as it was offered
         """Blobs go first: who sees the entry has all of it."""
