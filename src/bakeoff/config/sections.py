@@ -43,6 +43,7 @@ __all__ = [
     "SearchConfig",
     "ServedConfig",
     "SplitConfig",
+    "StepCacheConfig",
     "StepConfig",
     "StoreConfig",
     "TlsConfig",
@@ -805,6 +806,18 @@ class EncryptionConfig(_Section):
     required: bool = False
 
 
+class StepCacheConfig(_Section):
+    """`[store.step_cache]`: where a team shares what the steps of its runs come to.
+
+    `url` is a folder that all reach, or `s3://BUCKET/PREFIX`. `write = false`: read only. `wait` is the most time that
+    a step is waited for ("30s"), and at the end of a run what remains to be sent.
+    """
+
+    url: str
+    write: bool = True
+    wait: Annotated[str, AfterValidator(_as_duration)] = "30s"
+
+
 class StoreConfig(_Section):
     """`[store]`: URLs of records and blobs, and the folder of events; relative paths start at the project."""
 
@@ -812,6 +825,7 @@ class StoreConfig(_Section):
     blobs: str = "file://.bakeoff/blobs"
     events: str = "file://.bakeoff/events"
     encryption: EncryptionConfig | None = None
+    step_cache: StepCacheConfig | None = None
 
 
 class ModelPrices(_Section):

@@ -173,7 +173,7 @@ def take_in(stage: Stage) -> "pl.DataFrame":
 
     live = _live(stage)
     _take_in(stage, live, _labelled(stage))
-    gathered = gather(stage, Steps(stage.records.documents, stage.blobs))
+    gathered = gather(stage, Steps.of(stage))
     table, rows = load_table(stage.blobs, gathered.table_blob), load_arrays(stage.blobs, gathered.rows_blob)
     parts = [table[rows[name]].with_columns(part=pl.lit(name)) for name in ("train", "validation", "test")]
     return pl.concat(parts)

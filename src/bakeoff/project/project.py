@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
@@ -996,9 +996,11 @@ class Project:
             time=TimeLimit.of(budget_s, budget_seconds(self.config.compute.budget)),
             contract=wiring.contract(self.loaded),
         )
+        shared_steps = partial(wiring.shared_steps, self.loaded, self.blobs, self.keyring, self._clock, scratch=work)
         if not lock:
             work.mkdir(exist_ok=True)
-            yield stage
+            with shared_steps(progress=self._pass_on) as shared:
+                yield replace(stage, shared_steps=shared)
             return
         with self._alone() as require:
             shutil.rmtree(work, ignore_errors=True)  # what a killed run left
@@ -1008,7 +1010,8 @@ class Project:
                 require()
                 self._pass_on(line)
 
-            yield replace(stage, progress=progress)
+            with shared_steps(progress=progress) as shared:
+                yield replace(stage, progress=progress, shared_steps=shared)
 
     @contextmanager
     def _alone(self) -> "Generator[Callable[[], None]]":
