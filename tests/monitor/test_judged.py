@@ -132,21 +132,17 @@ def test_what_people_say_of_judged_answers_corrects_the_share(documents):
     assert (signal.value, signal.detail["low"], signal.detail["high"]) == (known.value, known.low, known.high)
     assert signal.value == pytest.approx(0.25, abs=0.01)
     assert signal.detail["judge"] == {"value": 60 / 119} | dict(zip(("low", "high"), wilson(60, 119), strict=True))
-    assert signal.detail["reason"].startswith(
-        "60 of 119 judged answers are good: 50.4% [41.6%, 59.3%]; corrected by 59"
+    assert signal.detail["reason"] == (
+        "60 of 119 judged answers are good: 50.4% [41.6%, 59.2%]; corrected by 59 of them that people rated: "
+        f"{known.value:.1%} [{known.low:.1%}, {known.high:.1%}]"
     )
     assert not signal.alert
 
 
 def test_where_people_rated_every_judged_answer_they_alone_count(documents):
-    rules = AnswerJudge(
-        share=1.0, rows=1000, usd=None, ask=Judge(), people={str(at): float(at < 15) for at in range(20)}
-    )
-    signal = judged(sums_of(0, 20), look_at(5), documents, "e/r", rules)
-    assert signal.detail["both"] == 19  # one could not be read
-    judged(sums_of(0, 40), look_at(5), documents, "e/r", rules)
-    fewer = sums_of(0, 21)  # but for one, all judged answers of the window were rated
     people = {str(at): float(at < 15) for at in range(21)}
-    signal = judged(fewer, look_at(5), documents, "e/r", replace(rules, people=people))
+    rules = AnswerJudge(share=1.0, rows=1000, usd=None, ask=Judge(), people=people)
+    for _ in range(2):  # 20 answers a look; one of the 21 cannot be read
+        signal = judged(sums_of(0, 21), look_at(5), documents, "e/r", rules)
     assert (signal.value, signal.detail["both"]) == (0.7, 20)
     assert (signal.detail["low"], signal.detail["high"]) == wilson(14, 20)
