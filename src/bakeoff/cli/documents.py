@@ -449,7 +449,8 @@ def _agreement() -> Types:
 def _review_status() -> Types:
     from bakeoff.feedback.review import ReviewBatch
 
-    progress = _typed("ReviewStatus", batch=ReviewBatch, done=int, open=int, leased=int, skipped=int, by=dict[str, int])
+    counts = {"done": int, "open": int, "leased": int, "skipped": int, "elsewhere": int}
+    progress = _typed("ReviewStatus", batch=ReviewBatch, **counts, by=dict[str, int])
     return (_typed("ReviewBatches", batches=list[progress]),)
 
 

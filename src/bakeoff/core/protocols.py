@@ -699,7 +699,8 @@ class EventLog(Protocol):
         """Events of these classes with since_ms ≤ time_ms < until_ms in the order of appending, and how far they go.
 
         With `after`, only those that a reading up to that cursor had not given: by their place in the log, not by time,
-        so that a clock that is set back hides nothing. A cursor survives compaction and a restart.
+        so that a clock that is set back hides nothing. A cursor survives compaction and a restart. `RawPrediction` in
+        the place of `PredictionEvent` leaves rows and probabilities JSON.
 
         Raises:
             NotFoundError: while reading; the log has no such place (it was lost, or an older one was restored).

@@ -17,7 +17,7 @@ from bakeoff.feedback.keys import by_prediction, predictions_of
 from bakeoff.feedback.resolve import Resolution, Resolved
 from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["FedRows", "Labelled", "PredictionFeedback", "as_rows", "comparable", "judged", "labelled"]
+__all__ = ["FedRows", "Labelled", "PredictionFeedback", "as_rows", "comparable", "judged", "labelled", "labellers"]
 
 
 class PredictionFeedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -130,6 +130,23 @@ def labelled(
         unmatched_ids=tuple(unmatched[:EXAMPLES]),
         past=past_retention(events) if unmatched else None,
     )
+
+
+def labellers(
+    events: EventLog, model_versions: Mapping[str, str], *, truth_of: TruthOf
+) -> dict[str, frozenset[str | None]]:
+    """Who gave a label that means something to the model, by prediction; one without a name is None.
+
+    `model_versions` are those of the predictions, by id. Reads the feedback.
+    """
+    feedback = list(events.read(FeedbackEvent))
+    history = by_prediction(feedback, predictions_of(events, {item.id for item in feedback}))
+    given: dict[str, frozenset[str | None]] = {}
+    for prediction_id in history.keys() & model_versions.keys():
+        read = truth_of(model_versions[prediction_id]).read
+        truths = [item for item in history[prediction_id] if item.truth is not None]
+        given[prediction_id] = frozenset(item.source for item in truths if read(item.truth) is not None)
+    return given
 
 
 def _within(time_ms: int, since_ms: int | None, until_ms: int | None) -> bool:

@@ -238,7 +238,7 @@ def _observe(
         documents=stage.records.documents if since_ms is None and until_ms is None else None,
         losses=(*mine.losses(), *_past_retention(stage, live, since_ms, until_ms)),
         readers=text_readers(stage),
-        judge=answer_judge(stage, signature),
+        judge=answer_judge(stage, signature, mine.pairs),
     )
     if now_ms <= stage.clock() + 1:  # what ends in the future would be the newest for so long
         store(stage.records.documents, report)

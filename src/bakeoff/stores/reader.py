@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from bakeoff.core.errors import NotFoundError, StoreError, UsageError
-from bakeoff.core.events import Cursor, Event
+from bakeoff.core.events import Cursor, Readable
 from bakeoff.stores import segments
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.expired import dropped
@@ -45,7 +45,7 @@ class Reader:
         places = {stem: self._places.get(stem, 0) for stem in self._stems if stem == first or stem in self._places}
         return Cursor(",".join(f"{int(stem)}:{seq}" for stem, seq in places.items() if stem >= first))
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[Readable]:
         """The events of all segments in the order of their numbers; a segment is opened when its turn comes.
 
         A segment's name is at most its first number, and numbers ascend within it.
@@ -55,7 +55,7 @@ class Reader:
             raise _stale(self._root, min(lost))
         self._stems = sorted(stem for stem in there if stem >= self._first)
         later = deque(self._stems)
-        heap: list[tuple[int, str, Event, Iterator[Numbered]]] = []
+        heap: list[tuple[int, str, Readable, Iterator[Numbered]]] = []
         while later or heap:
             while later and (not heap or int(later[0]) <= heap[0][0]):
                 stem = later.popleft()

@@ -159,7 +159,7 @@ class SqlEvents:
 
     def _rows(self, wanted: EventQuery, at: list[int]) -> Iterator[Numbered]:
         """The wanted events after `at[0]`, which is moved along, up to what the log has now."""
-        names = sorted({KINDS[kind] for kind in wanted.kinds})
+        names = sorted(wanted.names)
         with self._database.read() as connection:
             last = int(connection.execute(text(_LAST)).scalar_one())
         if at[0] > last:
