@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 
 from bakeoff.core.hashing import digest_json
 
@@ -30,12 +30,12 @@ def capture() -> Environment:
     """The environment of this process. Distribution names are normalised as in PEP 503."""
     packages: dict[str, str] = {}
     local: set[str] = set()
-    for distribution in distributions():
-        name, installed = _named(distribution)
+    for each in distributions():
+        name, installed = _named(each)
         name = re.sub(r"[-_.]+", "-", name).lower()
         if name not in packages:  # the first on the path is imported
             packages[name] = installed
-            if distribution.read_text("direct_url.json") is not None:
+            if each.read_text("direct_url.json") is not None:
                 local.add(name)
     python, machine = platform.python_version(), f"{sys.platform}-{platform.machine()}"
     packages = dict(sorted(packages.items()))
@@ -43,11 +43,11 @@ def capture() -> Environment:
     return Environment(digest=digest, python=python, platform=machine, packages=packages, local=tuple(sorted(local)))
 
 
-def _named(distribution: Distribution) -> tuple[str, str]:
+def _named(each: Distribution) -> tuple[str, str]:
     """Name and version, by their two lines of the metadata: parsing all of it takes a hundred times as long."""
-    head = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").partition("\n\n")[0]
+    head = (each.read_text("METADATA") or each.read_text("PKG-INFO") or "").partition("\n\n")[0]
     name, installed = (re.search(rf"^{key}: *(\S+) *$", head, re.MULTILINE) for key in ("Name", "Version"))
-    return (name[1], installed[1]) if name and installed else (distribution.name, distribution.version)
+    return (name[1], installed[1]) if name and installed else (each.name, each.version)
 
 
 def versions_of(requirements: Iterable[str]) -> dict[str, str | None]:
@@ -55,7 +55,7 @@ def versions_of(requirements: Iterable[str]) -> dict[str, str | None]:
     found: dict[str, str | None] = {"python": platform.python_version(), "machine": platform.machine()}
     for name in sorted(requirements):
         try:
-            found[name] = version(name)
+            found[name] = _named(distribution(name))[1]
         except PackageNotFoundError:
             found[name] = None
     return found
