@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -35,6 +35,12 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read, written)
         assert read.dtype == written.dtype
     assert files["extra.onnx"] == b"\x00\xff"
+
+
+def test_a_number_of_numpys_is_one_of_json(tmp_path: Path) -> None:
+    saved.write(tmp_path, "mine", replace(TREE, words={"slope": np.float64(0.25), "lag": np.int64(7)}))
+    tree, _ = saved.read(tmp_path, "mine", Tree)
+    assert tree.words == {"slope": 0.25, "lag": 7.0}
 
 
 def test_the_signature_can_be_read_alone(tmp_path: Path) -> None:

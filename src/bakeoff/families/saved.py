@@ -66,7 +66,9 @@ def write(folder: Path, family: str, model: _Signed, files: Mapping[str, bytes] 
     """Write a model (a dataclass tree of JSON values and arrays) and further files into an existing folder."""
     arrays: dict[str, Array] = {}
 
-    def take_array(value: object) -> dict[str, str]:
+    def take_array(value: object) -> object:
+        if isinstance(value, np.generic):  # a number of numpy's is one of Python's in JSON
+            return value.item()
         assert isinstance(value, np.ndarray), f"a model holds JSON values and arrays, not {type(value)}"
         name = f"a{len(arrays)}"
         arrays[name] = value

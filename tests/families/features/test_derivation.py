@@ -243,3 +243,18 @@ def test_a_trend_is_learned_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> No
     with threadpool_limits(2):
         assert derivation.fit(4500).trend is not None
     assert set(threads) == {1}
+
+
+@pytest.mark.parametrize("trend", ["added", "scaled"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_with_a_trend_is_the_same_when_it_is_loaded(family, trend, tmp_path) -> None:
+    table = rentals(900)
+    job = job_of(table, family, len(table), time="when")
+    tried = {f"trend, {trend}": "kept: loss -9.0%"}
+    chosen = {"trend": trend, "features": [], "tried": tried, "penalty": 1.0, "trees": 20}
+    model = family.fit(replace(job, chosen=chosen))
+    assert model.chosen["trend"] == trend
+    model.save(tmp_path)
+    again = family.load(tmp_path, 1)
+    rows = table.drop("y")[:50]
+    np.testing.assert_array_equal(again.predict(rows).values_n, model.predict(rows).values_n)

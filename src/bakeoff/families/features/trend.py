@@ -125,7 +125,7 @@ class Trend:
 
 def _slope(x_nd: _Floats, value_n: _Floats, day_n: _Floats, *, scaled: bool) -> float:
     """Change a day beside all else; of a scaled target, as a share of its level in the middle."""
-    spread = day_n.std()
+    spread = float(day_n.std())
     standard_n = day_n / spread
     added = float(_ridge(np.column_stack([standard_n, x_nd]), value_n)[0]) / spread
     if not scaled:
