@@ -4,6 +4,8 @@ import importlib.util
 import os
 import random
 import shutil
+from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -23,10 +25,24 @@ in_process = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(in_process)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Files without examples are not looked through for some: that takes long, with all that they define."""
+    collectors = yield
+    if not any(map(_looks_for_examples, collectors)) or ">>>" in file_path.read_text("utf-8"):
+        return collectors
+    return [each for each in collectors if not _looks_for_examples(each)]
+
+
+def _looks_for_examples(collector: pytest.Collector) -> bool:
+    return type(collector).__name__ == "DoctestModule"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: begun last, one of them would run on alone."""
+    """Files with slow tests first, then those with many: begun last, one of them would run on alone."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    many = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in slow, -many[item.path]))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -95,7 +111,7 @@ def _documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _example(request: pytest.FixtureRequest, doctest_namespace: dict[str, object], tmp_path: Path):
+def _example(request: pytest.FixtureRequest, doctest_namespace: dict[str, object]):
     """In examples of the SDK `project` is that project, and `other` a folder that is not there yet."""
     if type(request.node).__name__ != "DoctestItem" or not request.node.name.startswith(
         ("bakeoff.project.", "bakeoff.report.drawing")
@@ -104,6 +120,7 @@ def _example(request: pytest.FixtureRequest, doctest_namespace: dict[str, object
         return
     from bakeoff import Project
 
+    tmp_path: Path = request.getfixturevalue("tmp_path")  # to make one for each test costs a look at all the others
     folder = shutil.copytree(request.getfixturevalue("_documented"), tmp_path / "films")
     with Project(folder) as project:
         doctest_namespace |= {"project": project, "other": tmp_path / "other"}

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -127,6 +128,9 @@ def served(system: str, model: str, folder: Path, python: str, workers: int) -> 
         command += ["--workers", str(workers)] if workers > 1 else []
     else:
         command = [python, str(_peers()), system, model, str(folder), str(PORT), str(workers)]
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", PORT)) == 0:
+            raise SystemExit(f"something serves at port {PORT} already: end it first")
     began = time.monotonic()
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(

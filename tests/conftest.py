@@ -124,6 +124,12 @@ def _installed(path):
     sys.modules.pop("firstword", None)
 
 
+@pytest.fixture(scope="session")
+def family_installed(third_party_path):
+    """`with family_installed():`, for fixtures of a module, which are made before `third_party` is."""
+    return lambda: _installed(third_party_path)
+
+
 @pytest.fixture
 def third_party(third_party_path):
     """The distribution `firstword` on the path, for this process and those that it starts."""
@@ -174,21 +180,29 @@ resamples = 200
 """
 
 
+def _films_into(folder: Path) -> Path:
+    (folder / "films.csv").write_text(films())
+    (folder / "bakeoff.toml").write_text(TOML)
+    return folder
+
+
 @pytest.fixture
 def films_project(tmp_path, third_party) -> Path:
     """A project folder whose candidates fit in no time."""
-    (tmp_path / "films.csv").write_text(films())
-    (tmp_path / "bakeoff.toml").write_text(TOML)
-    return tmp_path
+    return _films_into(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def films_run(tmp_path_factory, third_party_path) -> Path:
+def new_films(tmp_path_factory):
+    """A function that makes such a folder, for fixtures of a module."""
+    return lambda: _films_into(tmp_path_factory.mktemp("films"))
+
+
+@pytest.fixture(scope="session")
+def films_run(new_films, family_installed) -> Path:
     """A project folder that was run once; for tests to copy."""
-    folder = tmp_path_factory.mktemp("films-run")
-    (folder / "films.csv").write_text(films())
-    (folder / "bakeoff.toml").write_text(TOML)
-    with _installed(third_party_path), Project(folder) as project:
+    folder = new_films()
+    with family_installed(), Project(folder) as project:
         project.run()
     return folder
 
@@ -332,6 +346,6 @@ def empty_postgresql(postgresql, tmp_path):
     engine = create_engine(postgresql.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
         connection.execute(text(f"TRUNCATE {', '.join(schema.metadata.tables)} RESTART IDENTITY CASCADE"))
-        connection.execute(text("DROP TABLE IF EXISTS bakeoff_events"))
+        connection.execute(text("DROP TABLE IF EXISTS bakeoff_events, bakeoff_events_expired"))
     engine.dispose()
     return postgresql

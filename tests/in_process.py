@@ -28,6 +28,7 @@ from bakeoff.evaluate.score import worker
 from bakeoff.loop import lifecycle
 from bakeoff.metrics.timing import Speed, measure
 from bakeoff.project import wiring
+from bakeoff.stores.sqlite_driver import SQLite
 from bakeoff.train import trial
 from bakeoff.train import worker as train
 
@@ -98,6 +99,8 @@ AS_IT_IS = {
     (worker, "measure"): worker.measure,
     (lifecycle, "capture"): lifecycle.capture,
     (os, "fsync"): os.fsync,
+    (os, "fdatasync"): os.fdatasync,
+    (SQLite, "pragmas"): SQLite.pragmas,
     (doctor, "_imported"): doctor._imported,
     (train, "ended_after"): train.ended_after,
     (trial, "ended_after"): trial.ended_after,
@@ -118,6 +121,8 @@ def hurried(replace: Callable[[Any, str, Any], None]) -> None:
     replace(worker, "measure", _few_timings)
     replace(lifecycle, "capture", lambda: ENVIRONMENT)
     replace(os, "fsync", lambda _: None)
+    replace(os, "fdatasync", lambda _: None)
+    replace(SQLite, "pragmas", property(lambda self: (AS_IT_IS[SQLite, "pragmas"].fget(self)[0], "OFF")))
     fine = partial(doctor.HealthCheck, ok=True, message="not imported here")
     replace(doctor, "_imported", lambda name, _: fine(name=name))
     for module in (train, trial):  # the alarm of a job would end the tests

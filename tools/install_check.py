@@ -45,6 +45,15 @@ ROWS = "text,stars,label\n" + "".join(
     for word, label, thing in [("delight", "fresh", "film"), ("bore", "rotten", "play")]
 )
 FAST = "\n[combine]\nblends = false\ncascades = false\n"
+WEIGHTS = """
+from importlib.metadata import distributions
+from pathlib import Path
+for each in distributions():
+    files = {Path(each.locate_file(file)) for file in each.files or ()}
+    print(each.name, sum(file.lstat().st_size for file in files if file.exists()))
+"""
+"""Prints each installed package and its bytes."""
+HEAVY_MB = 5
 
 
 def uv() -> str:
@@ -59,7 +68,7 @@ def ran(*command: object, **how: object) -> str:
     """The output of a command; what failed ends this program."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **how)
     if done.returncode:
-        shown = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        shown = f"{done.stdout[-20_000:]}\n{done.stderr[-3000:]}"
         sys.exit(f"{' '.join(map(str, command))}\nended with {done.returncode}\n{shown}")
     return done.stdout
 
@@ -100,6 +109,15 @@ def megabytes(folder: Path) -> float:
     return sum(file.lstat().st_size for file in folder.rglob("*")) / 1e6
 
 
+def heaviest(binary: Path) -> str:
+    """The packages of an environment of which each takes more than `HEAVY_MB`, and the others together."""
+    lines = (line.split() for line in ran(binary / "python", "-c", WEIGHTS).splitlines())
+    sizes = sorted(((int(size) / 1e6, name) for name, size in lines), reverse=True)
+    others = [size for size, _ in sizes if size <= HEAVY_MB]
+    shown = [f"{name} {size:,.0f}" for size, name in sizes if size > HEAVY_MB]
+    return ", ".join([*shown, f"{len(others)} others {sum(others):,.0f}"])
+
+
 def ten_commands(binary: Path, folder: Path) -> None:
     """What one does in the first hour, from a folder that has a space in its name."""
     project = folder / f"project of {binary.parent.name}"
@@ -134,8 +152,9 @@ def base(folder: Path, made: Path, pythons: Sequence[str]) -> None:
             continue
         binary = environment(folder, place, made)
         size = megabytes(binary.parent)
+        print(f"Python {python}: base installed, {size:,.0f} MB: {heaviest(binary)}", flush=True)
         ten_commands(binary, folder)
-        print(f"Python {python}: base installed ({size:,.0f} MB), ten commands work")
+        print(f"Python {python}: ten commands work", flush=True)
         if size > MOST_MB:
             sys.exit(f"expected at most {MOST_MB} MB")
 
@@ -172,7 +191,7 @@ def extras(folder: Path, made: Path, names: Sequence[str]) -> None:
         tried = next(check for check in found["checks"] if check["check"] == f"extra {name}")
         if not tried["ok"] or not tried["found"].startswith("installed"):
             sys.exit(f"extra {name}: {tried['found']}")
-        print(f"extra {name}: + {added:,.0f} MB, ten commands work; {tried['found']}")
+        print(f"extra {name}: + {added:,.0f} MB, ten commands work; {tried['found']}", flush=True)
 
 
 def without_compiling() -> Iterator[str]:

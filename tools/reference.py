@@ -182,6 +182,8 @@ def config_page() -> str:
         parts += [f"## `{title}`", prose(section), keys_of(section)]
     parts += ["### A gate of `[decide] gates`", prose(config.Gate), keys_of(config.Gate)]
     parts += ["### A search of `[candidates.NAME.search]`", prose(config.SearchConfig), keys_of(config.SearchConfig)]
+    parts += ["### `[store.encryption]`", prose(config.EncryptionConfig), keys_of(config.EncryptionConfig)]
+    parts += ["### `[store.step_cache]`", prose(config.StepCacheConfig), keys_of(config.StepCacheConfig)]
     parts.append("## Families and their parameters")
     for name, family in built_in("bakeoff.families"):
         if name in WRAPPERS:

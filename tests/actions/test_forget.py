@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -28,14 +29,21 @@ def planted(folder):
     return [path.name for path in folder.rglob("*") if path.is_file() and holds(PERSON, path)]
 
 
-@pytest.fixture
-def project(films_project):
-    source = films_project / "films.csv"
-    rows = source.read_text()
+@pytest.fixture(scope="module")
+def with_person(new_films, family_installed):
+    """A project that was run on rows of a person, too."""
+    folder = new_films()
     theirs = [f"good film number {n} says {KEY},1999,yes\n" for n in range(5)]
-    source.write_text(rows + "".join(theirs))
-    with Project(films_project) as project:
+    with (folder / "films.csv").open("a") as source:
+        source.writelines(theirs)
+    with family_installed(), Project(folder) as project:
         project.run()
+    return folder
+
+
+@pytest.fixture
+def project(with_person, tmp_path, third_party):
+    with Project(shutil.copytree(with_person, tmp_path / "films")) as project:
         yield project
 
 

@@ -3,12 +3,17 @@
 import json
 import platform
 import sys
+import time
 from types import SimpleNamespace
 
+import jsonschema
 import polars as pl
 import pytest
 
+from bakeoff import Project
 from bakeoff.actions import doctor, extras
+from bakeoff.cli.documents import schema_of
+from bakeoff.core.events import PredictionEvent
 
 ROW = '{"review": "good film", "year": 2000}'
 
@@ -241,3 +246,20 @@ def test_doctor_tells_of_a_library_that_cannot_be_imported(bakeoff, tmp_path, mo
     bad = {check["check"]: check["found"] for check in ended.document["checks"] if not check["ok"]}
     assert bad["extra some"] == "installed, but cannot be imported: OSError: no GLIBC_9.99"
     assert "which is not >99: pip install --upgrade bakeoff" in bad["base"]
+
+
+def test_expire_says_what_would_go_and_what_went(ran, bakeoff):
+    file, now_ms = ran / "bakeoff.toml", time.time_ns() // 1_000_000
+    assert "all predictions stay" in bakeoff("expire", "-C", ran).out
+    file.write_text(file.read_text() + '\n[endpoint]\nkeep = "90d"\n')
+    with Project(ran) as project:
+        about = {"endpoint": "films", "release_id": "r", "model_version": "films/1", "row": {}}
+        times = {"old": now_ms - 100 * 86_400_000, "new": now_ms}
+        project.events.append([PredictionEvent(id=name, **about, time_ms=at) for name, at in times.items()])
+    plan = bakeoff("expire", "--dry-run", "-C", ran).out
+    assert plan.startswith("1 predictions of 20")
+    assert "would go" in plan
+    document = bakeoff("expire", "--json", "-C", ran).document
+    jsonschema.validate(document, schema_of("expire"))
+    assert (document["predictions"], document["waiting"]) == (1, 0)
+    assert "nothing is past its retention" in bakeoff("expire", "-C", ran).out

@@ -41,6 +41,43 @@ def test_rolling_restarts_fail_nobody(ran):
     assert counts.closed >= 2  # answered once more by those that left
 
 
+def counted(url):
+    """How many predictions the workers say that they answered, and how many of them are ready."""
+    host, port = url.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    lines = [line for line in text.splitlines() if line.startswith('bakeoff_http_requests_total{route="/predict"')]
+    return int(lines[0].rpartition(" ")[2]) if lines else 0
+
+
+def test_a_scrape_tells_of_all_workers_and_counts_never_go_back(ran):
+    with served(ran, 2) as (process, url):
+        first = children(process.pid)
+        counts = [0]
+        for at in range(1, 31):
+            assert predict(url, ROW)[0] == 200
+            counts.append(counted(url))
+            assert counts[-1] <= at
+        until = time.monotonic() + 20
+        while counts[-1] < 30:  # what a worker measured is with the others within a second
+            assert time.monotonic() < until
+            counts.append(counted(url))
+        os.kill(min(first), signal.SIGKILL)
+        while children(process.pid) == first or len(children(process.pid)) < 2:
+            assert time.monotonic() < until + 60
+            time.sleep(0.1)
+        counts += [counted(url) for _ in range(6)]
+        assert predict(url, ROW)[0] == 200
+        until = time.monotonic() + 20
+        while counts[-1] < 31:
+            assert time.monotonic() < until
+            counts.append(counted(url))
+        assert counts == sorted(counts)
+        assert counts[-1] == 31
+
+
 def test_one_that_dies_comes_again_and_all_end_with_the_first(ran):
     with served(ran, 2) as (process, url):
         assert predict(url, ROW)[0] == 200

@@ -19,6 +19,8 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.types import Column, ColumnFormat, ColumnKind
 from bakeoff.data.cast import conform, stored_type, to_kind
 from bakeoff.data.formats import ColumnSettings, typed
+from bakeoff.data.number_styles import _every_unit
+from bakeoff.data.numerals import MEASURES, _unit
 from bakeoff.data.times import moment, seconds
 
 KINDS: tuple[ColumnKind, ...] = ("text", "categorical", "numeric", "datetime", "boolean")
@@ -176,6 +178,22 @@ def test_values_of_other_libraries_are_plain_values() -> None:
 )
 def test_numbers_are_read_as_their_column_writes_them(text: str, style: Any, value: float | None) -> None:
     assert one(text, column("numeric", form="number", **style)) == value
+
+
+UNITS = _every_unit()
+
+
+@given(st.sampled_from(["", *UNITS]), st.sampled_from(["5", "1,5", "", "-"]), st.sampled_from(["", *UNITS]))
+def test_the_unit_of_a_number_is_the_longest_that_stands_at_its_end_or_is_a_currency_before_it(
+    before: str, body: str, after: str
+) -> None:
+    text = before + body + after
+    longest = max(
+        (each for each in UNITS if text.endswith(each) or (each not in MEASURES and text.startswith(each))),
+        key=len,
+        default="",
+    )
+    assert _unit(text, UNITS) == longest
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from bakeoff.testing.worlds import WORLDS, coverage, true_values
 pytestmark = pytest.mark.slow
 
 SIMULATIONS = 200
+MANY = 200_000
+"""Rows for true values: their error is a thirtieth of that of an estimate of 200 rows."""
 CLASSES = ("a", "b", "c")
 
 
@@ -41,7 +43,7 @@ def score_of_class(whole, name):
 
 
 def test_intervals_cover_the_truth():
-    population = drawn(np.random.default_rng(123), 2_000_000)
+    population = drawn(np.random.default_rng(123), MANY)
     whole = Outcome(truth_n=population[0], predicted_n=population[1], classes=CLASSES)
     names = ("f1_macro", "mcc", "accuracy", "balanced_accuracy")
     true = {name: find(name, "classification")(whole) for name in names}
@@ -79,7 +81,7 @@ def test_intervals_of_stated_probabilities_cover_the_truth(over):
             truth_n=truth, predicted_n=said, classes=("a", "b"), probabilities_nk=probabilities, positive="b"
         )
 
-    whole = drawn_outcome(5, 1_000_000)
+    whole = drawn_outcome(5, MANY)
     true = {each.name: each(whole) for each in measures}
     covered = dict.fromkeys(names, 0)
     for i in range(SIMULATIONS):
@@ -97,7 +99,7 @@ def test_intervals_of_numbers_cover_the_truth():
         return x + 0.5 * rng.normal(size=n) + 3.0, x + 3.0
 
     names = ("mae", "rmse", "r2", "median_ae")
-    truth, said = made(np.random.default_rng(7), 2_000_000)
+    truth, said = made(np.random.default_rng(7), MANY)
     whole = outcome(truth, Predictions(values_n=said), "regression")
     true = {name: find(name, "regression")(whole) for name in names}
     covered, given = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
@@ -192,7 +194,7 @@ def test_intervals_cover_where_users_are_or_say_why_they_cannot(name, n, metrics
             ScoredRows(outcome=sample.outcome, again=sample.again, dependence=sample.dependence, draws=200, seed=seed),
         )
 
-    found = coverage(world, n, true_values(world, metrics, rows=500_000), intervals, simulations=simulations)
+    found = coverage(world, n, true_values(world, metrics, rows=MANY), intervals, simulations=simulations)
     print({metric: (each.given, each.share) for metric, each in found.items()})
     for metric, each in found.items():
         missed = each.given - each.covered

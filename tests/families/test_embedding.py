@@ -23,9 +23,10 @@ _spec.loader.exec_module(_tiny)
 
 
 class TestEmbedding(FamilyConformance):
-    @pytest.fixture
-    def family(self, tmp_path: Path) -> EmbeddingFamily:
-        return EmbeddingFamily({"tiny": _tiny.write_tiny_encoder(tmp_path)})
+    @pytest.fixture(scope="class")
+    @classmethod
+    def family(cls, tmp_path_factory: pytest.TempPathFactory) -> EmbeddingFamily:
+        return EmbeddingFamily({"tiny": _tiny.write_tiny_encoder(tmp_path_factory.mktemp("encoder"))})
 
     @pytest.fixture
     def params(self) -> EmbeddingParams:
@@ -96,10 +97,11 @@ class TestEmbedding(FamilyConformance):
         with pytest.raises(MissingExtraError, match=r'pip install "bakeoff\[embedding\]"'):
             family.fit(job)
 
-    def test_bytes_that_are_no_model_are_an_error(self, family, job, tmp_path) -> None:
+    def test_bytes_that_are_no_model_are_an_error(self, job, tmp_path) -> None:
+        source = _tiny.write_tiny_encoder(tmp_path)
         (tmp_path / "tiny.onnx").write_bytes(b"no model")
         with pytest.raises(CandidateError, match="ONNX"):
-            family.fit(job)
+            EmbeddingFamily({"tiny": source}).fit(job)
 
 
 @pytest.mark.real

@@ -47,9 +47,10 @@ class TestTabicl(FamilyConformance):
     def family(self) -> TabiclFamily:
         return TabiclFamily()
 
-    @pytest.fixture
-    def params(self, tmp_path) -> TabiclParams:
-        return TabiclParams(weights=str(checkpoint(tmp_path)), views=1)
+    @pytest.fixture(scope="class")
+    @classmethod
+    def params(cls, tmp_path_factory) -> TabiclParams:
+        return TabiclParams(weights=str(checkpoint(tmp_path_factory.mktemp("weights"))), views=1)
 
     def job_of(self, task, params, folder, **how):
         if task == "regression":

@@ -43,9 +43,10 @@ def encoder_of(source: EncoderSource) -> StaticEncoder:
 
 
 class TestWords(FamilyConformance):
-    @pytest.fixture
-    def family(self, tmp_path: Path) -> WordsFamily:
-        return WordsFamily({"tiny": write_table(tmp_path)})
+    @pytest.fixture(scope="class")
+    @classmethod
+    def family(cls, tmp_path_factory: pytest.TempPathFactory) -> WordsFamily:
+        return WordsFamily({"tiny": write_table(tmp_path_factory.mktemp("table"))})
 
     @pytest.fixture
     def params(self) -> WordsParams:

@@ -117,3 +117,30 @@ def test_many_at_once_never_get_the_same_row(queue):
     for each in threads:
         each.join()
     assert sorted(got) == [f"b1/{at:06d}" for at in range(40)]
+
+
+def test_rows_that_are_labelled_elsewhere_are_done_and_told_apart(clock):
+    labellers = {}
+    queue = ReviewQueue(MemoryRecords(clock).documents, clock, lease_ms=60_000, labellers=lambda _: labellers)
+    ask(queue, 4, annotators=2)
+    first, second, third, fourth = queue.rows("b1")
+    queue.finish(first.name, "ann")
+    queue.finish(second.name, "ann")
+    queue.finish(second.name, "ben")
+    mine = queue.take("cyd")
+    labellers |= {
+        first.id: {"ann", "billing"},  # ann's answer and another label
+        second.id: {"ann", "ben", "billing"},  # needs nobody else's
+        third.id: {None, "billing"},
+        fourth.id: {"billing"},  # one of two
+    }
+    assert mine.name == first.name
+    progress = queue.progress(queue.batch("b1"))
+    assert (progress.done, progress.elsewhere, progress.open, progress.leased) == (3, 2, 1, 0)
+    assert progress.by == {"ann": 2, "ben": 1}
+    assert progress.to_json()["elsewhere"] == 2
+    assert [row.name for row in queue.open_rows("b1")] == [fourth.name]
+    assert queue.take("cyd").name == fourth.name  # not the first, which they have
+    labellers[fourth.id] = {"billing", "cyd"}
+    assert queue.take("dan") is None
+    assert queue.batch("b1").closed

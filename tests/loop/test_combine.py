@@ -82,20 +82,21 @@ resamples = 400
 """
 
 
-@pytest.fixture
-def one_column(third_party, monkeypatch):
-    """The family `onecolumn`, installed beside `firstword`."""
-    from bakeoff.core import plugins
-
-    (third_party / "onecolumn.py").write_text(textwrap.dedent(FAMILY))
-    info = third_party / "onecolumn-1.0.dist-info"
-    info.mkdir(exist_ok=True)
+@pytest.fixture(scope="module")
+def one_column_path(third_party_path):
+    """The family `onecolumn`, beside `firstword`."""
+    (third_party_path / "onecolumn.py").write_text(textwrap.dedent(FAMILY))
+    info = third_party_path / "onecolumn-1.0.dist-info"
+    info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: onecolumn\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[bakeoff.families]\nonecolumn = onecolumn:OneColumnFamily\n")
-    plugins._registered.cache_clear()
     yield
     shutil.rmtree(info)
-    plugins._registered.cache_clear()
+
+
+@pytest.fixture
+def one_column(one_column_path, third_party):
+    """That family, installed."""
 
 
 WORDS = ["none", "weak", "fair", "sure"]
@@ -118,14 +119,31 @@ def signs(rows=2000, seed=1, *, time=False):
     return "\n".join(lines) + "\n"
 
 
-@pytest.fixture
-def signs_project(tmp_path, one_column):
-    """A project whose two candidates are good at different columns."""
-    folder = tmp_path / "project"
+def write(folder):
     folder.mkdir()
     (folder / "signs.csv").write_text(signs())
     (folder / "bakeoff.toml").write_text(TOML)
     return folder
+
+
+@pytest.fixture
+def signs_project(tmp_path, one_column):
+    """A project whose two candidates are good at different columns."""
+    return write(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def signs_run(tmp_path_factory, one_column_path, family_installed):
+    """Such a project that was run once, and the run's document."""
+    folder = write(tmp_path_factory.mktemp("signs") / "project")
+    with family_installed():
+        return folder, run(folder).document
+
+
+@pytest.fixture
+def signs_ran(signs_run, tmp_path, one_column):
+    """A copy of that project, and the document."""
+    return shutil.copytree(signs_run[0], tmp_path / "project"), signs_run[1]
 
 
 def run(folder, lines=None):
@@ -143,8 +161,8 @@ def by_kind(document, kind):
     return [each for each in document["combinations"] if each["kind"] == kind]
 
 
-def test_a_blend_is_found_enters_wins_is_served_and_traced(signs_project, tmp_path):
-    document = run(signs_project).document
+def test_a_blend_is_found_enters_wins_is_served_and_traced(signs_ran, tmp_path):
+    folder, document = signs_ran
     (blend,) = by_kind(document, "blend")
     assert blend["entered"]
     assert set(blend["members"]) == {"first", "second"}
@@ -162,7 +180,7 @@ def test_a_blend_is_found_enters_wins_is_served_and_traced(signs_project, tmp_pa
     curve = document["verdict"]["power_curve"]
     assert [point["detectable"] for point in curve] == sorted((p["detectable"] for p in curve), reverse=True)
 
-    with Project(signs_project) as project:
+    with Project(folder) as project:
         answers = project.predict(
             [{"left": "sure1 word", "right": "fair1 word"}, {"left": "sure0 word", "right": None}]
         )
@@ -182,28 +200,24 @@ def test_a_blend_is_found_enters_wins_is_served_and_traced(signs_project, tmp_pa
     np.testing.assert_allclose(shares[0, 1], answers[0].probabilities["yes"])
 
 
-def test_unchanged_does_nothing_and_the_same_seed_finds_the_same(signs_project, tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    for name in ("signs.csv", "bakeoff.toml"):
-        shutil.copy(signs_project / name, other / name)
-    first = run(signs_project)
+def test_unchanged_does_nothing_and_the_same_seed_finds_the_same(signs_ran, tmp_path):
+    folder, first = signs_ran
     lines = []
-    assert run(signs_project, lines).unchanged
+    assert run(folder, lines).unchanged
     assert lines == []
 
     def steady(document):
         kept = ("name", "weights", "biases", "validation", "quality", "entered")
         return [{key: each[key] for key in kept} for each in by_kind(document, "blend")]
 
-    assert steady(first.document) == steady(run(other).document)
+    assert steady(first) == steady(run(write(tmp_path / "other")).document)
 
 
-def test_a_changed_candidate_finds_combinations_again(signs_project):
-    before = run(signs_project).document
-    edit(signs_project, 'column = "right"', 'column = "left"')
+def test_a_changed_candidate_finds_combinations_again(signs_ran):
+    folder, before = signs_ran
+    edit(folder, 'column = "right"', 'column = "left"')
     lines = []
-    after = run(signs_project, lines).document
+    after = run(folder, lines).document
     assert [line for line in lines if "fitted in" in line and line.startswith("first")] == []
     assert any(line.startswith("looking for combinations") for line in lines)
     (blend,) = by_kind(after, "blend")

@@ -1,6 +1,7 @@
 """Cycles of a real project: holds, approval, rollouts, kills between any two steps, and the story that they tell."""
 
 import json
+import shutil
 from collections import Counter
 
 import jsonschema
@@ -41,6 +42,8 @@ def opened(folder, clock, settings="", endpoint="", triggers='["feedback"]'):
         # Of two candidates that are alike, the cheaper would win: whichever was faster.
         text = text.replace("[decide]", '[decide]\nutility = "f1_macro"')
         (folder / "bakeoff.toml").write_text(f"{text}{endpoint}\n[monitor]\nmin_rows = 50\nmin_feedback = 50\n{loop}")
+    elif settings not in text:  # the section is the last one
+        (folder / "bakeoff.toml").write_text(f"{text}{settings}")
     return Project(folder, clock=clock)
 
 
@@ -52,6 +55,23 @@ def serve(project, words=("sick", "good"), count=200, year=2021):
     project.feedback([{"id": a.id, "label": label} for a, label in zip(answers, labels, strict=True)])
 
 
+@pytest.fixture(scope="module")
+def served_once(new_films, family_installed):
+    """A project with a run and labelled traffic that gives reason for another; and the time by its clock."""
+    folder, clock = new_films(), Clock()
+    with family_installed(), opened(folder, clock) as project:
+        project.run()
+        serve(project)
+    return folder, clock.now_ms
+
+
+@pytest.fixture
+def served(served_once, tmp_path, third_party, clock):
+    """That project, the test's own."""
+    clock.now_ms = served_once[1]
+    return shutil.copytree(served_once[0], tmp_path / "films")
+
+
 def states(cycle):
     return [each.state for each in cycle.decisions]
 
@@ -60,10 +80,8 @@ def valid(command, document):
     jsonschema.validate(json.loads(json.dumps({"format": 1, **document})), schema_of(command))
 
 
-def test_a_cycle_tells_its_story(films_project, clock):
-    with opened(films_project, clock) as project:
-        project.run()
-        serve(project)
+def test_a_cycle_tells_its_story(served, clock):
+    with opened(served, clock) as project:
         turn = project.loop_once()
         cycle = project.cycles.get()
         assert turn.cycle == cycle
@@ -86,10 +104,8 @@ def test_a_cycle_tells_its_story(films_project, clock):
             project.cycles.get(7)
 
 
-def test_the_cool_down_holds_a_cycle_until_it_is_over(films_project, clock):
-    with opened(films_project, clock) as project:
-        project.run()
-        serve(project)
+def test_the_cool_down_holds_a_cycle_until_it_is_over(served, clock):
+    with opened(served, clock) as project:
         project.loop_once()
         serve(project, year=2022)
         for _ in range(3):
@@ -112,16 +128,14 @@ def test_a_freeze_holds_and_reasons_that_go_away_withdraw_the_cycle(films_projec
         assert project.loop_once().cycle.state == "withdrawn"
 
 
-def test_a_winner_waits_for_approval_and_is_what_is_released(films_project, clock):
-    with opened(films_project, clock, "approval = true\n") as project:
-        project.run()
-        serve(project)
+def test_a_winner_waits_for_approval_and_is_what_is_released(served, clock):
+    with opened(served, clock, "approval = true\n") as project:
         turn = project.loop_once()
         assert turn.cycle.state == "approval"
         assert "'bakeoff loop approve' releases it" in turn.blocked
         assert project.release().model_version == "films/1"
         serve(project, year=2022)
-        (films_project / "films.csv").write_text((films_project / "films.csv").read_text() + "good one,2000,yes\n")
+        (served / "films.csv").write_text((served / "films.csv").read_text() + "good one,2000,yes\n")
         again = project.loop_once()
         assert again.outcome is None  # one cycle is open at a time
         assert again.cycle.state == "approval"
@@ -135,10 +149,8 @@ def test_a_winner_waits_for_approval_and_is_what_is_released(films_project, cloc
         assert project.loop_once().blocked is None  # it waits no more
 
 
-def test_a_rejected_winner_stays_away(films_project, clock):
-    with opened(films_project, clock, "approval = true\n") as project:
-        project.run()
-        serve(project)
+def test_a_rejected_winner_stays_away(served, clock):
+    with opened(served, clock, "approval = true\n") as project:
         project.loop_once()
         assert project.cycles.reject(why="not now", who="bob").state == "rejected"
         assert project.release().model_version == "films/1"
@@ -164,10 +176,8 @@ def test_a_rejected_winner_with_changed_inputs_is_not_proposed_again_and_again(f
         assert (turn.triggers, turn.cycle, turn.outcome) == ((), None, None)
 
 
-def test_what_was_compared_with_another_champion_is_not_released(films_project, clock):
-    with opened(films_project, clock, "approval = true\n") as project:
-        project.run()
-        serve(project)
+def test_what_was_compared_with_another_champion_is_not_released(served, clock):
+    with opened(served, clock, "approval = true\n") as project:
         project.loop_once()
         project.endpoints.release("second")
         with pytest.raises(ConflictError, match=r"expected films/1 to be the champion still"):
@@ -175,10 +185,8 @@ def test_what_was_compared_with_another_champion_is_not_released(films_project, 
         assert project.cycles.get().state == "failed"
 
 
-def test_no_approval_within_a_freeze(films_project, clock):
-    with opened(films_project, clock, 'approval = true\nfreeze = ["2026-12-24/2026-12-26"]\n') as project:
-        project.run()
-        serve(project)
+def test_no_approval_within_a_freeze(served, clock):
+    with opened(served, clock, 'approval = true\nfreeze = ["2026-12-24/2026-12-26"]\n') as project:
         project.loop_once()
         clock.now_ms += 25 * 24 * HOUR_MS
         with pytest.raises(ConflictError, match="freeze holds until 2026-12-27 00:00 UTC"):
@@ -204,7 +212,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("written", [False, True])
 @pytest.mark.parametrize("at", [1, 2, 3, 4])
-def test_a_loop_killed_at_any_step_goes_on_and_does_nothing_twice(films_project, clock, monkeypatch, at, written):
+def test_a_loop_killed_at_any_step_goes_on_and_does_nothing_twice(served, clock, monkeypatch, at, written):
     real, writes = Cycles._written, Counter()
 
     def dying(self, cycle, **given):
@@ -215,13 +223,11 @@ def test_a_loop_killed_at_any_step_goes_on_and_does_nothing_twice(films_project,
             raise Killed
         return real(self, cycle, **given)
 
-    with opened(films_project, clock) as project:
-        project.run()
-        serve(project)
+    with opened(served, clock) as project:
         monkeypatch.setattr(Cycles, "_written", dying)
         with pytest.raises(Killed):
             project.loop_once()
-    with opened(films_project, clock) as project:
+    with opened(served, clock) as project:
         project.loop_once()
         (cycle,) = project.cycles.all()
         assert states(cycle) == ["waiting", "collecting", "running", "promoted"]
@@ -230,10 +236,8 @@ def test_a_loop_killed_at_any_step_goes_on_and_does_nothing_twice(films_project,
         assert [each.what for each in project.endpoints.show().changes] == ["release", "release"]
 
 
-def test_a_killed_run_goes_on_in_its_cycle(films_project, clock, monkeypatch):
-    with opened(films_project, clock) as project:
-        project.run()
-        serve(project)
+def test_a_killed_run_goes_on_in_its_cycle(served, clock, monkeypatch):
+    with opened(served, clock) as project:
         real = advance.run_pass
         monkeypatch.setattr(advance, "run_pass", lambda *a, **k: (real(*a, **k), (_ for _ in ()).throw(Killed)))
         with pytest.raises(Killed):
@@ -245,13 +249,10 @@ def test_a_killed_run_goes_on_in_its_cycle(films_project, clock, monkeypatch):
         assert len([each for each in project.runs() if each.parent_id is None]) == 2
 
 
-def test_a_failed_run_is_written_down_and_tried_later(films_project, clock, monkeypatch):
-    with opened(films_project, clock) as project:
-        project.run()
-        serve(project)
-    text = (films_project / "bakeoff.toml").read_text()
+def test_a_failed_run_is_written_down_and_tried_later(served, clock, monkeypatch):
+    text = (served / "bakeoff.toml").read_text()
     text = text.replace('target = "liked"', 'target = "liked"\nmax_lost = 0.0')
-    (films_project / "bakeoff.toml").write_text(f"{text}\n[cost]\nprice_per_hour_usd = 3600.0\n")
+    (served / "bakeoff.toml").write_text(f"{text}\n[cost]\nprice_per_hour_usd = 3600.0\n")
     real = advance.run_pass
 
     def paying(stage, **given):
@@ -259,8 +260,8 @@ def test_a_failed_run_is_written_down_and_tried_later(films_project, clock, monk
         return real(stage, **given)
 
     monkeypatch.setattr(advance, "run_pass", paying)
-    with opened(films_project, clock) as project:
-        (films_project / "films.csv").write_text((films_project / "films.csv").read_text() + "good,2000,\n" * 50)
+    with opened(served, clock) as project:
+        (served / "films.csv").write_text((served / "films.csv").read_text() + "good,2000,\n" * 50)
         with pytest.raises(DataError):
             project.loop_once()
         cycle = project.cycles.get()

@@ -58,6 +58,12 @@ def test_a_share_of_the_answers_is_judged_within_the_day_s_number(service, tmp_p
         answers = project.predict([{"messages": f"Help with my {topic}"} for topic in TOPICS * 5])
         first = project.monitor().signal("judged")
         again = project.monitor().signal("judged")
+        ids = [answer.id for answer in answers]
+        project.feedback([{"id": each, "rating": -1} for each in ids[:10]])
+        project.feedback([{"id": each, "correction": "Call us."} for each in ids[10:15]])
+        project.feedback([{"id": each, "label": "Call us."} for each in ids[15:]])  # what else is right
+        rated = project.monitor().signal("judged")
+        (document,) = project.records.documents.find("monitor_judged")
     right = sum("invoice" in str(answer.value) for answer in answers)
     assert right == 5
     assert (first.rows, first.detail["today"], again.rows) == (12, 12, 12)
@@ -65,3 +71,6 @@ def test_a_share_of_the_answers_is_judged_within_the_day_s_number(service, tmp_p
     assert first.detail["low"] < first.value < first.detail["high"]
     assert first.detail["usd_today"] > 0
     assert first.value == again.value
+    both = {*document.body["scores"]} & {*ids[:15]}
+    assert (rated.value, rated.detail["both"], first.detail["both"]) == (first.value, len(both), 0)
+    assert 7 <= len(both) <= 12

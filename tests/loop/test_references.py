@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -33,23 +34,30 @@ def lacking(folder):
         }
 
 
-@pytest.fixture
-def full(ran):
+@pytest.fixture(scope="module")
+def full_once(films_run, family_installed, tmp_path_factory):
     """Two runs with a contract, folds, a card, feedback that joined, and the champion's refit."""
-    file = ran / "bakeoff.toml"
-    with Project(ran) as project:
-        project.write_contract()
-    file.write_text(
-        file.read_text().replace("[data]\n", '[data]\ncontract = "contract.toml"\n') + "[split]\nfolds = 3\n"
-    )
-    with Project(ran) as project:
-        project.run()
-        project.data_card()
-        answers = project.predict([{"review": f"good film {n}", "year": 1990 + n} for n in range(5)])
-        project.feedback([{"id": answer.id, "label": "yes"} for answer in answers])
-        project.take_in()
-        project.check()
-    return ran
+    folder = shutil.copytree(films_run, tmp_path_factory.mktemp("full") / "films")
+    file = folder / "bakeoff.toml"
+    with family_installed():
+        with Project(folder) as project:
+            project.write_contract()
+        file.write_text(
+            file.read_text().replace("[data]\n", '[data]\ncontract = "contract.toml"\n') + "[split]\nfolds = 3\n"
+        )
+        with Project(folder) as project:
+            project.run()
+            project.data_card()
+            answers = project.predict([{"review": f"good film {n}", "year": 1990 + n} for n in range(5)])
+            project.feedback([{"id": answer.id, "label": "yes"} for answer in answers])
+            project.take_in()
+            project.check()
+    return folder
+
+
+@pytest.fixture
+def full(full_once, tmp_path, third_party):
+    return shutil.copytree(full_once, tmp_path / "full")
 
 
 def test_no_content_id_in_records_is_yielded_by_no_noun(full):

@@ -7,6 +7,7 @@ from scipy import stats
 from scipy.spatial import distance
 
 from bakeoff.core.errors import DataError, UsageError
+from bakeoff.metrics import distances
 from bakeoff.metrics.answers import signs
 from bakeoff.metrics.discoveries import discovered
 from bakeoff.metrics.distances import compare_columns, compare_files
@@ -21,6 +22,22 @@ def test_numbers_are_as_far_apart_as_scipy_says(seed):
     assert found.ks == pytest.approx(stats.ks_2samp(before, now).statistic, abs=1e-12)
     assert found.wasserstein == pytest.approx(stats.wasserstein_distance(before, now) / before.std(), abs=1e-9)
     assert found.p == pytest.approx(stats.ks_2samp(before, now, method="asymp").pvalue, rel=0.2)
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 64])
+def test_numbers_that_are_merged_by_blocks_are_as_far_apart(monkeypatch, block):
+    monkeypatch.setattr(distances, "BLOCK", block)
+    rng = np.random.default_rng(block)
+    for before, now in (
+        (rng.normal(0, 2, 300).round(1), rng.normal(0.3, 2, 170).round(1)),
+        (rng.normal(0, 1, 50), rng.normal(9, 1, 90)),  # one after the other
+        (np.full(40, 2.0), np.full(30, 2.0)),
+        (np.array([1.0]), np.array([3.0])),
+    ):
+        found = compare_columns(pl.Series("x", before), pl.Series("x", now))
+        assert found.ks == pytest.approx(stats.ks_2samp(before, now).statistic, abs=1e-12)
+        apart = stats.wasserstein_distance(before, now) / max(before.std(), 1e-3)
+        assert found.wasserstein == pytest.approx(apart, rel=1e-9, abs=1e-9)
 
 
 def test_levels_are_as_far_apart_as_scipy_says():

@@ -1,5 +1,7 @@
 """Judged answers: each is shown once, within a day's number and dollars, and the share of good ones has an interval."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from bakeoff.config.sections import MonitorConfig
 from bakeoff.core.types import Column, Predictions, Signature
 from bakeoff.metrics.intervals import wilson
+from bakeoff.metrics.judges import prediction_powered
 from bakeoff.monitor.judged import AT_ONCE, AnswerJudge, AnswerVerdicts, judged
 from bakeoff.monitor.look import MonitorLook
 from bakeoff.monitor.reference import make
@@ -109,3 +112,37 @@ def test_a_look_while_another_asks_pays_for_nothing(documents):
     rules = AnswerJudge(share=1.0, rows=1000, usd=None, ask=ask)
     assert judged(sums_of(0, 100), look_at(5), documents, "e/r", rules).rows == 19
     assert (len(judge.asked), len(inner), inner[0].rows) == (AT_ONCE, 1, 0)
+
+
+def test_what_people_say_of_judged_answers_corrects_the_share(documents):
+    judge = Judge()
+    people = {str(at): float(at % 4 == 0) for at in range(60)}  # of what the judge calls good they like every second
+    rules = AnswerJudge(share=1.0, rows=1000, usd=None, ask=judge, people=people)
+    first = judged(sums_of(0, 120), look_at(5), documents, "e/r", replace(rules, people={"0": 1.0, "500": 0.0}))
+    assert (first.value, first.detail["both"]) == (10 / 19, 1)
+    assert "people rated 1 of them, from 20 on they correct it" in first.detail["reason"]
+    for _ in range(5):
+        signal = judged(sums_of(0, 120), look_at(5), documents, "e/r", rules)
+    voted = [at for at in range(120) if at != 7]
+    both = [at for at in voted if at < 60]
+    known = prediction_powered(
+        [people[str(at)] for at in both], [1.0 - at % 2 for at in both], [1.0 - at % 2 for at in voted if at >= 60]
+    )
+    assert (signal.rows, signal.detail["both"]) == (119, 59)
+    assert (signal.value, signal.detail["low"], signal.detail["high"]) == (known.value, known.low, known.high)
+    assert signal.value == pytest.approx(0.25, abs=0.01)
+    assert signal.detail["judge"] == {"value": 60 / 119} | dict(zip(("low", "high"), wilson(60, 119), strict=True))
+    assert signal.detail["reason"] == (
+        "60 of 119 judged answers are good: 50.4% [41.6%, 59.2%]; corrected by 59 of them that people rated: "
+        f"{known.value:.1%} [{known.low:.1%}, {known.high:.1%}]"
+    )
+    assert not signal.alert
+
+
+def test_where_people_rated_every_judged_answer_they_alone_count(documents):
+    people = {str(at): float(at < 15) for at in range(21)}
+    rules = AnswerJudge(share=1.0, rows=1000, usd=None, ask=Judge(), people=people)
+    for _ in range(2):  # 20 answers a look; one of the 21 cannot be read
+        signal = judged(sums_of(0, 21), look_at(5), documents, "e/r", rules)
+    assert (signal.value, signal.detail["both"]) == (0.7, 20)
+    assert (signal.detail["low"], signal.detail["high"]) == wilson(14, 20)

@@ -134,6 +134,27 @@ def test_by_commands_and_files(project, capsys):
         app(["review", "pick", "--share", "odd=1"], standalone_mode=True)
 
 
+def test_labels_by_feedback_are_done_in_the_queue(project, capsys):
+    from bakeoff.cli.main import app
+
+    batch = project.review.pick(5, shares={"random": 1})
+    one, two, three, *_ = project.review.rows(batch.id)
+    project.feedback([{"id": one.id, "label": "yes", "source": "billing"}, {"id": three.id, "label": "perhaps"}])
+    project.feedback([{"id": two.id, "key": "late order"}])
+    project.feedback([{"key": "late order", "label": "no"}])
+    (progress,) = project.review.progress(batch.id)
+    assert (progress.done, progress.elsewhere, progress.open, progress.by) == (2, 2, 3, {})  # "perhaps" is no label
+    assert project.review.next(who="fay", batch_id=batch.id).id == three.id
+    exported = json.loads(project.review.export(batch.id))
+    assert len(exported) == 3
+    with pytest.raises(SystemExit):
+        app(["review", "status", "--batch", batch.id, "-C", str(project.folder)], standalone_mode=True)
+    header, *_, last = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()][:3]
+    assert header[2:6] == ["done", "open", "skipped", "elsewhere"]
+    assert last[2:6] == ["2", "3", "0", "2"]
+    project.review.close(batch.id)
+
+
 def test_by_keyboard(project, monkeypatch, capsys):
     from bakeoff.cli import reviewing
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.cli.data_pages import difference_page
-from bakeoff.core.errors import CorruptError, DataError, NotFoundError, UsageError
+from bakeoff.core.errors import DataError, NotFoundError, UsageError
 from bakeoff.project import snapshots
 from bakeoff.registry.table_difference import table_difference
 from bakeoff.stores import folder_index
@@ -156,66 +155,6 @@ def test_damage_is_named_by_file_and_what_is_needed_is_not_collected(project, im
     path.write_text("damaged")
     assert project.snapshots.verify("images") == ["images/1: ü/日本.txt"]
     assert any(each.place == str(path) for each in project.verify())
-
-
-def test_snapshots_are_shared_through_a_folder(project, images, tmp_path):
-    project.snapshots.take(images, tags=["good"])
-    sent = project.snapshots.push(str(tmp_path / "remote"))
-    assert sent.snapshots == ("images/1",)
-    assert project.snapshots.push(f"file://{tmp_path / 'remote'}").bytes_sent == 0
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "bakeoff.toml").write_text(TOML)
-    with Project(other) as mine:
-        assert mine.snapshots.pull(str(tmp_path / "remote")).bytes_sent == sent.bytes_sent
-        assert tree(mine.snapshots.checkout("images/good", tmp_path / "fetched")) == tree(images)
-        with pytest.raises(NotFoundError, match=r"named 'nobody' in .*, found images"):
-            mine.snapshots.pull(str(tmp_path / "remote"), "images", "nobody")
-    with pytest.raises(UsageError, match="s3://"):
-        project.snapshots.push("s3://bucket/x")
-
-
-def test_a_pull_says_which_tags_it_moved(project, images, tmp_path):
-    remote = str(tmp_path / "remote")
-    project.snapshots.take(images, tags=["good"])
-    (images / "more").write_text("more")
-    project.snapshots.take(images, tags=["newest"])
-    assert project.snapshots.push(remote).moved_tags == {}
-    project.snapshots.tag("images/2", "good")
-    moved = project.snapshots.pull(remote)
-    assert moved.moved_tags == {"images/good": "images/2"}
-    assert project.snapshots.get("images/good").number == 1
-    assert project.snapshots.pull(remote).moved_tags == {}
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        b"",
-        b"[]",
-        b"{}",
-        {"name": "../../evil"},
-        {"name": "other"},
-        {"content": "f" * 64},
-        {"lineage": {"files": "many"}},
-        {"tags": ["1"]},
-        {"created_ms": "today"},
-    ],
-)
-def test_what_a_remote_says_is_looked_at(project, images, tmp_path, wrong):
-    """Others write there: a name with `..` would lead the next push out of its remote."""
-    project.snapshots.take(images)
-    project.snapshots.push(str(tmp_path / "remote"))
-    (record,) = (tmp_path / "remote" / "snapshots").rglob("*.json")
-    known = json.loads(record.read_bytes())
-    record.write_bytes(wrong if isinstance(wrong, bytes) else json.dumps(known | wrong).encode())
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "bakeoff.toml").write_text(TOML)
-    with Project(other) as mine:
-        with pytest.raises(CorruptError, match=re.escape(str(record))):
-            mine.snapshots.pull(str(tmp_path / "remote"))
-        assert mine.snapshots.list() == []
 
 
 def test_a_folder_that_no_snapshot_keeps_is_put_again(project, images, monkeypatch):

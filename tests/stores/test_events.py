@@ -635,6 +635,18 @@ def test_after_a_failed_sync_nothing_more_is_promised(opened, monkeypatch):
         log.append([event(2)])
 
 
+def test_a_log_that_is_being_written_has_no_problem(opened, monkeypatch):
+    log, seen, sync = opened(), [], os.fdatasync
+
+    def looking(descriptor):
+        seen.append(log.problem())  # as a server's health is asked for, from another thread
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", looking)
+    log.append([event(0)])
+    assert seen == [None]
+
+
 def test_events_lost_without_durable_are_told_at_the_end(opened, root, caplog):
     root.write_text("a file where the folder should be")
     log = opened()

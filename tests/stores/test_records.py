@@ -97,6 +97,7 @@ def test_records_survive_closing(tmp_path):
     second.close()
 
 
+@pytest.mark.processes
 def test_sqlite_is_set_to_survive_a_power_failure(tmp_path):
     connected = database.connect(URL, tmp_path)
     with connected.read() as connection:

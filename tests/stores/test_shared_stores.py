@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bakeoff.core.errors import CorruptError, NotFoundError, StoreError, UsageError
-from bakeoff.core.events import Cursor, PredictionEvent
+from bakeoff.core.events import Cursor, FeedbackEvent, PredictionEvent
+from bakeoff.core.retention import Expired, Retention
 from bakeoff.stores.encryption import Keyring, new_key
 from bakeoff.stores.patience import LostError, Patience
 from bakeoff.stores.records import open_records
@@ -38,6 +39,32 @@ class TestPostgresqlEvents(EventLogConformance):
     def log(self, empty_postgresql, clock, tmp_path, keyring):
         with closing(open_events(empty_postgresql, folder=tmp_path, clock=clock, keyring=keyring)) as log:
             yield log
+
+
+def test_events_past_their_retention_go_and_numbers_go_on(empty_postgresql, tmp_path, keyring):
+    hour, label = 3_600_000, FeedbackEvent(id="1", label="yes", time_ms=3)
+    with closing(open_events(empty_postgresql, folder=tmp_path, clock=FakeClock(), keyring=keyring)) as log:
+        log.append([prediction(str(n), time_ms=n * hour) for n in range(4)])
+        reading = log.read(PredictionEvent)
+        assert len(list(reading)) == 4
+        log.append([label, FeedbackEvent(id="0", implicit={"copied": True}, time_ms=4)])
+        limits = Retention(limits={"late": 3 * hour})
+        look, done = log.expire(limits, look=True), log.expire(limits)
+        assert look == done
+        assert (done.predictions, done.feedback, done.spared, done.first_ms, done.last_ms) == (2, 1, 1, 0, 2 * hour)
+        assert [event.id for event in log.read(PredictionEvent)] == ["1", "3"]
+        assert [event.id for event in log.read(FeedbackEvent)] == ["1"]
+        assert [event.id for event in log.get(PredictionEvent, ["0", "1", "2"])] == ["1"]
+        assert log.expired() == Expired(hours={"late": {0: 1, 2: 1}})
+        assert list(log.read(PredictionEvent, after=reading.cursor)) == []
+        assert log.expire(Retention(limits={"late": 9 * hour})).predictions == 1
+        at_end = log.read(PredictionEvent)
+        assert [event.id for event in at_end] == ["1"]
+        log.append([prediction("new")])  # its number is none that was given before
+        for cursor in (reading.cursor, at_end.cursor):
+            assert [event.id for event in log.read(PredictionEvent, after=cursor)] == ["new"]
+        assert log.expired().count("late") == 3
+        assert log.expire(limits).events == 0
 
 
 def test_a_damaged_object_is_seen_and_healed_by_the_same_content(bucket):

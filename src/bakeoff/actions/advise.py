@@ -68,7 +68,7 @@ def advise(
         seconds: the time for probing, in all.
         again: probe even if it was done before.
     """
-    steps = Steps(stage.records.documents, stage.blobs)
+    steps = Steps.of(stage)
     gathered = gather(stage, steps)
     stage = with_classes(stage, gathered)
     machine = hardware()

@@ -61,7 +61,7 @@ def describe(
     Raises:
         NotFoundError: there is no such version.
     """
-    steps = Steps(stage.records.documents, stage.blobs)
+    steps = Steps.of(stage)
     found = _dataset(stage, steps, version)
     packages = (bakeoff.data, bakeoff.prepare, bakeoff.report)
     code = digest_sources(*(Path(narrow.text(package.__file__)).parent for package in packages))

@@ -88,7 +88,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     ReplyCache(stage.cache).begin_run(stage.new_id(), stage.config.cost.budget_usd)
     versions, name = stage.records.versions, stage.config.project.name
     version = None if model is None else find_version(versions, name, model)
-    steps = Steps(stage.records.documents, stage.blobs)
+    steps = Steps.of(stage)
     champion = champion_of(stage)
     stage = stage if version is not None else as_found(stage, champion)
     gathered = gather(stage, steps)

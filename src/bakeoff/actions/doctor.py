@@ -23,6 +23,7 @@ from bakeoff.core.events import SHADOW, PredictionEvent
 from bakeoff.core.families import install_command, load_family, missing_distributions
 from bakeoff.core.markup import notebook, table
 from bakeoff.core.plugins import names
+from bakeoff.core.retention import past_retention
 from bakeoff.core.types import Json
 
 if TYPE_CHECKING:
@@ -198,4 +199,5 @@ def _events(project: "Project") -> str:
 
     served = pl.col("role").is_null() | (pl.col("role") != SHADOW)
     count = project.events.scan(PredictionEvent).filter(served).select(pl.len()).collect().item()
-    return f"{count} predictions in {project.config.store.events}"
+    past = past_retention(project.events)
+    return f"{count} predictions in {project.config.store.events}{f'; {past}' if past else ''}"

@@ -7,6 +7,7 @@ from bakeoff.chat.privacy import remote_calls
 from bakeoff.core.abilities import abilities_of
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.events import PredictionEvent
+from bakeoff.core.retention import retention_hint
 from bakeoff.data.schema import conform
 from bakeoff.evaluate.explain.single import explained_row
 from bakeoff.loop.stored_outcome import rows_of
@@ -32,6 +33,7 @@ def explain_prediction(project: "Project", prediction: str, *, paid: bool = Fals
     if not events:
         raise NotFoundError(
             f"expected the id of a prediction, as answers have one; received {prediction!r}, found none"
+            f"{retention_hint(project.events)}"
         )
     event = events[0]
     return explain_row(project, event.row, model=event.model_version, paid=paid)

@@ -11,6 +11,7 @@ import msgspec
 
 from bakeoff.core.errors import DataError, NotFoundError, UsageError
 from bakeoff.core.events import FeedbackEvent, KeyEvent, PredictionEvent, key_id
+from bakeoff.core.retention import retention_hint
 from bakeoff.core.types import Json
 from bakeoff.data.batches import Batch
 from bakeoff.data.labels import label_text
@@ -49,11 +50,12 @@ def history(project: "Project", name: str, *, endpoint: str, by_key: bool = Fals
     if by_key:
         keyed = predictions_of(events, [key_id(endpoint, name)])[key_id(endpoint, name)]
         if not keyed:
-            raise NotFoundError(f"expected a key of a prediction of endpoint {endpoint!r}, received {name!r}")
+            hint = retention_hint(events)
+            raise NotFoundError(f"expected a key of a prediction of endpoint {endpoint!r}, received {name!r}{hint}")
         name = keyed[-1]
     prediction = next(iter(events.get(PredictionEvent, [name])), None)
     if prediction is None:
-        raise NotFoundError(f"expected the id of a prediction, received {name!r}")
+        raise NotFoundError(f"expected the id of a prediction, received {name!r}{retention_hint(events)}")
     keys = {event.id for event in events.read(KeyEvent) if event.prediction_id == name}
     items = sorted(events.get(FeedbackEvent, {name, *keys}), key=known_at)
     if not items:

@@ -28,6 +28,7 @@ from bakeoff.core.hashing import digest_file
 from bakeoff.core.queries import AllOf, Kind, Predicate, Query, QueryField, attribute, every
 from bakeoff.core.records import Run, Version, VersionKind
 from bakeoff.core.releases import Release
+from bakeoff.core.retention import retention_hint
 from bakeoff.feedback.keys import predictions_of
 from bakeoff.registry.lineage import NUMBER, find_version
 from bakeoff.registry.register import all_versions, newest_version
@@ -110,7 +111,7 @@ class _Walk:
             raise NotFoundError(
                 "expected a model version (films/2, an alias), the id of a prediction, release or run, a dataset (as "
                 "dataset:2, or the beginning of its hash), the file of a source or prompt, or KIND:NAME with one of "
-                f"{', '.join(KINDS)}; received {thing!r}, which none of these is"
+                f"{', '.join(KINDS)}; received {thing!r}, which none of these is{retention_hint(self._project.events)}"
             )
         self.nodes[node.id] = node
         return node

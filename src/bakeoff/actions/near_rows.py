@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import PredictionEvent
+from bakeoff.core.retention import retention_hint
 from bakeoff.data.cast import conform
 from bakeoff.data.nearest import nearest_rows
 from bakeoff.loop.dataset import load_arrays, load_table
@@ -41,7 +42,8 @@ def training_rows_near(project: "Project", prediction: str, *, most: int = 5) ->
     """
     events = project.events.get(PredictionEvent, [prediction])
     if not events:
-        raise NotFoundError(f"expected the id of a prediction, received {prediction!r}, which is none")
+        hint = retention_hint(project.events)
+        raise NotFoundError(f"expected the id of a prediction, received {prediction!r}, which is none{hint}")
     event = events[0]
     version = find_version(project.records.versions, project.config.project.name, event.model_version)
     origin, dataset = version.model_origin, lineage(project.records.versions, version).dataset

@@ -13,6 +13,7 @@ import numpy as np
 from bakeoff.actions.release import named_version
 from bakeoff.core.errors import BakeoffError, NotFoundError
 from bakeoff.core.events import PredictionEvent
+from bakeoff.core.retention import expired_of, past_retention
 from bakeoff.core.types import Json, Predictions, Signature
 from bakeoff.metrics.intervals import Interval, wilson
 from bakeoff.metrics.registry import default, find
@@ -67,6 +68,7 @@ class Replay:
     Attributes:
         endpoint, model_version: whose calls, and who answers them again.
         rows: how many were answered again; `left_out` are earlier ones, over the limit.
+        expired: how many of that time are past their retention, and not in the log any more.
         failed: rows that got no answer, by error; `failures` has what the first of each says.
         agreement: the share of the same answers, with its interval (95%); None without rows.
         mean_difference: of numbers, how far the new answers lie over the logged ones.
@@ -81,6 +83,7 @@ class Replay:
     model_version: str
     rows: int
     left_out: int
+    expired: int = 0
     failed: Mapping[str, int] = field(default_factory=dict[str, int])
     failures: Mapping[str, str] = field(default_factory=dict[str, str])
     agreement: Interval | None = None
@@ -138,9 +141,10 @@ def replay(
             last.append(event)
             count += 1
     if not count:
+        past = past_retention(project.events, endpoint, since_ms, until_ms)
         raise NotFoundError(
-            f"expected logged calls of endpoint {endpoint!r}, found none in that time; bakeoff predict and the server "
-            'log them, unless [endpoint] log = "off"'
+            f"expected logged calls of endpoint {endpoint!r}, found none in that time; "
+            + (past or 'bakeoff predict and the server log them, unless [endpoint] log = "off"')
         )
     answers, errors = _answers(model, last)
     again = [(event, answer) for event, answer in zip(last, answers, strict=True) if answer is not None]
@@ -159,6 +163,7 @@ def replay(
         model_version=version,
         rows=len(again),
         left_out=count - len(last),
+        expired=expired_of(project.events).count(endpoint, since_ms, until_ms),
         failed={name: len(messages) for name, messages in errors.items()},
         failures={name: messages[0] for name, messages in errors.items()},
         agreement=_share(len(again) - len(others), len(again)) if again else None,

@@ -10,6 +10,7 @@ import numpy as np
 
 from bakeoff.core.errors import BakeoffError, NotFoundError
 from bakeoff.core.events import PredictionEvent
+from bakeoff.core.retention import past_retention
 from bakeoff.core.types import Predictions, Signature
 from bakeoff.feedback.join import Labelled, PredictionFeedback, comparable, judged, labelled
 from bakeoff.feedback.pick import Floats, ReviewFrame, disagreement, pick, unlikeness, vectors_of
@@ -75,11 +76,12 @@ def pick_batch(project: "Project", queue: ReviewQueue, asking: Asking) -> Review
         NotFoundError: no prediction without a label that is not asked for already.
     """
     events = _unlabelled(project, queue, asking)
+    past = past_retention(project.events, asking.endpoint, asking.since_ms, asking.until_ms)
     if not events:
         raise NotFoundError(
             f"expected predictions of endpoint {asking.endpoint!r} that have no label and are in no open batch, found "
             "none in that time: 'bakeoff review status' shows the batches; predictions are logged by bakeoff predict "
-            'and the server, unless [endpoint] log = "off"'
+            f'and the server, unless [endpoint] log = "off"{f"; {past}" if past else ""}'
         )
     signature = _signature(project, events[-1].model_version)
     frame = _frame(project, events, signature, asking)
@@ -110,7 +112,7 @@ def pick_batch(project: "Project", queue: ReviewQueue, asking: Asking) -> Review
         random=sum(row.random for row in rows),
         population=len(events),
         counts=picked.counts,
-        notes=picked.notes,
+        notes=(*picked.notes, past) if past and len(events) < asking.window_rows else picked.notes,
         assignees=asking.assignees,
         classes=signature.classes if signature else (),
     )

@@ -378,6 +378,12 @@ def _gc() -> Types:
     return (Collected,)
 
 
+def _expired() -> Types:
+    from bakeoff.core.retention import Expiry
+
+    return (Expiry,)
+
+
 def _check() -> Types:
     from bakeoff.report.checks import ModelCheck
 
@@ -443,7 +449,8 @@ def _agreement() -> Types:
 def _review_status() -> Types:
     from bakeoff.feedback.review import ReviewBatch
 
-    progress = _typed("ReviewStatus", batch=ReviewBatch, done=int, open=int, leased=int, skipped=int, by=dict[str, int])
+    counts = {"done": int, "open": int, "leased": int, "skipped": int, "elsewhere": int}
+    progress = _typed("ReviewStatus", batch=ReviewBatch, **counts, by=dict[str, int])
     return (_typed("ReviewBatches", batches=list[progress]),)
 
 
@@ -637,6 +644,7 @@ COMMANDS: Mapping[str, Callable[[], Types]] = {
     "doctor": lambda: (_Checks,),
     "verify": _verify,
     "gc": _gc,
+    "expire": _expired,
     "check": _check,
     "advise": _advice,
     "data show": lambda: _versions("versions"),

@@ -1,15 +1,20 @@
-"""Commands that look things up: runs, config, doctor."""
+"""Commands that look things up and look after what is stored: runs, config, doctor, verify, gc, expire."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, next_step, open_project, project_folder
 from bakeoff.cli.root import CommandGroup
-from bakeoff.config.duration import seconds
+from bakeoff.config.duration import FOREVER, seconds
 from bakeoff.core.errors import UsageError
+from bakeoff.core.moments import moment
+
+if TYPE_CHECKING:
+    from bakeoff.core.retention import Expiry
 
 __all__ = ["add_to"]
 
@@ -20,7 +25,7 @@ MOST_RUNS = 20
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.add_typer(runs, name="runs")
-    for command in (explain, config, doctor, verify, gc):
+    for command in (explain, config, doctor, verify, gc, expire):
         app.command()(command)
 
 
@@ -243,6 +248,55 @@ def gc(
     else:
         typer.echo(f"{found.bytes / 1e6:,.1f} MB are needed by nothing; --delete frees them.")
         next_step("gc --delete", folder)
+
+
+def expire(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing: say what would go.")] = False,
+    gently: Annotated[bool, typer.Option(hidden=True)] = False,
+    folder: Folder = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Remove predictions from the log that are older than [endpoint] keep; a server does so by itself.
+
+    For example: bakeoff expire --dry-run
+    """
+    from msgspec import to_builtins
+
+    if gently:
+        os.nice(19)  # whoever serves beside it goes first
+    with open_project(folder) as project:
+        result = project.expire(look=dry_run)
+        times = {project.served(name).keep for name in (project.endpoint, *project.config.endpoints)}
+    if as_json:
+        emit(to_builtins(result))
+        return
+    if times == {FOREVER}:
+        typer.echo('all predictions stay: [endpoint] keep = "90d" would let older ones go')
+        return
+    typer.echo(_expiry_page(result, dry_run=dry_run))
+    if dry_run and result.events:
+        next_step("expire", folder)
+
+
+def _expiry_page(result: "Expiry", *, dry_run: bool) -> str:
+    counted = {
+        "predictions": result.predictions,
+        "copies that shadows answered": result.shadows,
+        "failed calls": result.failures,
+        "pieces of feedback": result.feedback,
+        "keys": result.keys,
+    }
+    lines = ["nothing is past its retention"]
+    if result.first_ms is not None and result.last_ms is not None:
+        what = ", ".join(f"{count:,} {name}" for name, count in counted.items() if count)
+        times = f"{moment(result.first_ms)} to {moment(result.last_ms)}"
+        lines = [f"{what} of {times} ({result.bytes / 1e6:,.1f} MB) {'would go' if dry_run else 'are gone'}"]
+    if result.spared:
+        lines.append(f"{result.spared:,} older predictions stay: people said something of them, or are asked to")
+    if result.waiting:
+        lines.append(f"{result.waiting:,} more are in a file that a server writes to: they go when it has closed it")
+    return "\n".join([*lines, *result.notes])
 
 
 def doctor(*, folder: Folder = HERE, as_json: AsJson = False) -> None:

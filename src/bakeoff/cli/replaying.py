@@ -82,6 +82,8 @@ def _page(replayed: "Replay") -> str:
     lines = [f"{replayed.model_version} on {replayed.rows:,} logged rows of endpoint {replayed.endpoint!r}"]
     if replayed.left_out:
         lines.append(f"left out: {replayed.left_out:,} earlier rows (--limit)")
+    if replayed.expired:
+        lines.append(f"gone: {replayed.expired:,} older predictions of that time are past their retention (keep)")
     lines += [
         f"failed: {rows:,} rows ({error}), the first: {replayed.failures[error]}"
         for error, rows in replayed.failed.items()

@@ -166,7 +166,7 @@ def pick(
 
 
 def status(*, batch: Batch = None, folder: Folder = HERE, as_json: AsJson = False) -> None:
-    """How far the batches are, and who answered how much.
+    """How far the batches are, and who answered how much; done is also what was labelled elsewhere, by feedback.
 
     For example: bakeoff review status
     """
@@ -184,13 +184,14 @@ def status(*, batch: Batch = None, folder: Folder = HERE, as_json: AsJson = Fals
             f"{each.done:,}",
             f"{each.open:,}",
             f"{each.skipped:,}",
+            f"{each.elsewhere:,}",
             ", ".join(f"{who} {count}" for who, count in each.by.items()),
             "closed" if each.batch.closed else "",
         ]
         for each in progress
     ]
-    columns = ["batch", "endpoint", "done", "open", "skipped", "by", ""]
-    typer.echo(table(columns, rows, right=columns[2:5]) if rows else "nothing was asked for yet")
+    columns = ["batch", "endpoint", "done", "open", "skipped", "elsewhere", "by", ""]
+    typer.echo(table(columns, rows, right=columns[2:6]) if rows else "nothing was asked for yet")
     next_step("review" if rows else "review pick", folder)
 
 

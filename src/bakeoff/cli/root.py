@@ -44,7 +44,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Before a merge": ("check", "ci", "diff", "hook"),
     "Security": ("tokens", "people", "audit", "certs", "keys", "forget"),
-    "Care": ("config", "verify", "gc", "move", "import-mlflow", "export-mlflow"),
+    "Care": ("config", "verify", "gc", "expire", "move", "import-mlflow", "export-mlflow"),
     "For programs": ("mcp", "completion", "schema"),
 }
 """Each command stands in one of them."""

@@ -73,6 +73,9 @@ def leaderboard(run: RunOutcome, *, unchanged: bool = False) -> str:
         parts += [f"served: {run.shipped.sentence}"] if run.shipped else []
     parts += ledger_part(run.ledger)
     parts += [f"note: {note}" for note in run.dataset.schema_notes]
+    if run.from_step_cache:
+        steps = ", ".join(f"{name} {count}" for name, count in sorted(run.from_step_cache.items()))
+        parts.append(f"from the step cache: {sum(run.from_step_cache.values())} steps ({steps})")
     if unchanged:
         parts.append("nothing changed since the last run: nothing was done")
     return "\n".join(parts)

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,6 +52,7 @@ def serve(
         typer.Option(min=0, max=65535, metavar="PORT", help="Speak the Open Inference Protocol over gRPC there, too."),
     ] = None,
     listening: Annotated[int | None, typer.Option(hidden=True)] = None,
+    measures: Annotated[Path | None, typer.Option(hidden=True)] = None,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -70,6 +72,7 @@ def serve(
     from bakeoff.web.serving.app import create_app
     from bakeoff.web.serving.tracing import SpanExporter
     from bakeoff.web.serving.turns import Pace
+    from bakeoff.web.worker_measures import WorkerMeasures
 
     # The thread of the log wants the interpreter for a moment after each of its calls to the system; by default it
     # waits up to 5 ms for it each time while the loop is busy, and with it all answers whose records it writes.
@@ -79,7 +82,7 @@ def serve(
         address = host or settings.host
         tokens, tls = project.authenticator(), project.certificate()
         exporter = SpanExporter.of_environment(os.environ, service=project.config.project.name)
-        plane = project.plane()
+        plane, of_workers = project.plane(), None if measures is None else WorkerMeasures(measures)
         app = create_app(
             plane,
             project.feedback,
@@ -90,6 +93,7 @@ def serve(
             exporter=exporter,
             fine_tuning=project.fine_tuning,
             signals=project.signal_metrics,
+            workers=of_workers,
         )
         listens = settings.port if port is None else port
         inherited = None if listening is None else socket.socket(fileno=listening)
@@ -119,8 +123,11 @@ def serve(
 
             if exporter is not None:
                 beside.enter_context(contextlib.closing(exporter))
+            if of_workers is not None:
+                beside.enter_context(of_workers.writing())
             beside.enter_context(project.endpoints.steering())
             beside.enter_context(project.fine_tuning.working())
+            beside.enter_context(project.expiring())
             server.serve_forever(on_ready=ready)
 
 
@@ -130,9 +137,8 @@ def _grpc(project: "Project", plane: "DataPlane", host: str, port: int) -> Gener
     from bakeoff.web.serving.inference_grpc import GrpcServer
 
     names, trusted = project.config.endpoint.model_names, project.config.endpoint.trusted_network
-    with GrpcServer(
-        plane, host, port, tokens=project.authenticator(), model_names=names, trusted_network=trusted
-    ) as server:
+    tokens, tls = project.authenticator(), project.certificate()
+    with GrpcServer(plane, host, port, tokens=tokens, model_names=names, trusted_network=trusted, tls=tls) as server:
         yield server.port
 
 
@@ -144,8 +150,7 @@ def _serve_by_workers(count: int, host: str | None, port: int | None, folder: Pa
         settings, endpoint, place = project.config.endpoint, project.endpoint, project.folder
         address, listens = host or settings.host, settings.port if port is None else port
         _ = project.authenticator(), project.certificate()  # what is wrong with them is told once
-    command = [sys.executable, "-m", "bakeoff", "serve", "-C", str(place), "--host", address, "--json", "--listening"]
-    workers = Workers(address, listens, count, command)
+    command = [sys.executable, "-m", "bakeoff", "serve", "-C", str(place), "--host", address, "--json"]
 
     def ready(line: str) -> None:
         url = json.loads(line)["url"]
@@ -154,7 +159,8 @@ def _serve_by_workers(count: int, host: str | None, port: int | None, folder: Pa
         else:
             typer.echo(f"endpoint {endpoint!r} at {url}, {count} workers (Ctrl-C ends them, SIGHUP replaces them)")
 
-    workers.run(ready)
+    with tempfile.TemporaryDirectory(prefix="bakeoff-serve-") as measures:
+        Workers(address, listens, count, [*command, "--measures", measures, "--listening"]).run(ready)
 
 
 def predict(

@@ -21,7 +21,7 @@ MOST = 40
 Snapshot = Annotated[
     str, typer.Argument(metavar="SNAPSHOT", help="NAME/NUMBER, NAME/TAG, NAME (the newest), or a hash.")
 ]
-Remote = Annotated[str, typer.Argument(metavar="REMOTE", help="A folder that others reach, or its file:// URL.")]
+Remote = Annotated[str, typer.Argument(metavar="REMOTE", help="A folder that others reach, or s3://BUCKET/PREFIX.")]
 
 
 def snapshot(
@@ -171,15 +171,19 @@ def push(
     remote: Remote,
     which: Annotated[list[str] | None, typer.Argument(metavar="[SNAPSHOT …]", help="All without.")] = None,
     *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Send all of it: what is damaged there becomes whole.")
+    ] = False,
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Send snapshots to a folder that others reach; what is there already is not sent.
+    """Send snapshots to a folder or bucket that others reach; what is there already is not sent.
 
-    For example: bakeoff data push /mnt/team/data
+    For example: bakeoff data push s3://team/data
     """
     with open_project(folder) as project:
-        _transferred(project.snapshots.push(remote, *(which or ())), as_json=as_json)
+        transferred = project.snapshots.push(remote, *(which or ()), repair=repair)
+    _transferred(transferred, "there", as_json=as_json)
 
 
 def pull(
@@ -189,12 +193,13 @@ def pull(
     folder: Folder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch snapshots from a folder that they were pushed to.
+    """Fetch snapshots from a folder or bucket that they were pushed to.
 
-    For example: bakeoff data pull /mnt/team/data images
+    For example: bakeoff data pull s3://team/data images
     """
     with open_project(folder) as project:
-        _transferred(project.snapshots.pull(remote, *(names or ())), as_json=as_json)
+        transferred = project.snapshots.pull(remote, *(names or ()))
+    _transferred(transferred, "here, as the remote says", as_json=as_json)
 
 
 SNAPSHOT_COMMANDS = {
@@ -217,14 +222,14 @@ def _line(version: "Version") -> str:
     return one_line(f"snapshot {version.name}/{version.number}  {version.content[:12]}  {size}{tags}")
 
 
-def _transferred(transferred: "SnapshotTransfer", *, as_json: bool) -> None:
+def _transferred(transferred: "SnapshotTransfer", where: str, *, as_json: bool) -> None:
     if as_json:
         emit(asdict(transferred))
         return
     for name in transferred.snapshots:
         typer.echo(one_line(name))
     for tag, was in transferred.moved_tags.items():
-        typer.echo(one_line(f"the tag {tag} moved here, as the remote says: {was} had it"))
+        typer.echo(one_line(f"the tag {tag} moved {where}: {was} had it"))
     typer.echo(f"{transferred.bytes_sent / 1e6:,.1f} MB were new to the other side")
 
 

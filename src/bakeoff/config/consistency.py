@@ -52,14 +52,21 @@ def problems(config: Config, file: str) -> Iterator[Problem]:
     yield from _split_problems(config, problem)
     yield from _upstream_problems(config, problem)
     yield from _alert_problems(config, problem)
-    yield from _encryption_problems(config, problem)
+    yield from _store_problems(config, problem)
 
 
-def _encryption_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
+def _store_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
     encryption = config.store.encryption
     named = [name for name in ("key_file", "key_env", "key_command") if getattr(encryption, name, None)]
     if encryption is not None and len(named) != 1:
         yield problem("store.encryption", "one of key_file, key_env and key_command", ", ".join(named) or "none")
+    step_cache = config.store.step_cache
+    if step_cache is not None and (not step_cache.url or _scheme(step_cache.url) not in {"file", "s3"}):
+        yield problem("store.step_cache.url", "a folder, its file:// URL, or s3://BUCKET/PREFIX", repr(step_cache.url))
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0] if "://" in url else "file"
 
 
 def _alert_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:

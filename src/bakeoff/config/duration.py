@@ -4,9 +4,10 @@ import re
 
 from bakeoff.core.errors import UsageError
 
-__all__ = ["NONE", "budget_seconds", "milliseconds", "pause_seconds", "seconds"]
+__all__ = ["FOREVER", "NONE", "budget_seconds", "milliseconds", "pause_seconds", "retention_seconds", "seconds"]
 
-NONE = "none"
+NONE, FOREVER = "none", "forever"
+SHORTEST_RETENTION_S = 3600
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -33,6 +34,23 @@ def budget_seconds(text: str) -> float:
     inf
     """
     return float("inf") if text.strip().lower() == NONE else seconds(text)
+
+
+def retention_seconds(text: str) -> float:
+    """Seconds of a time that is an hour or longer, and infinity for "forever".
+
+    Raises:
+        UsageError: it is none, or shorter.
+
+    >>> retention_seconds("90d"), retention_seconds("forever")
+    (7776000.0, inf)
+    """
+    if text.strip().lower() == FOREVER:
+        return float("inf")
+    length_s = seconds(text)
+    if length_s < SHORTEST_RETENTION_S:
+        raise UsageError(f'expected a time of an hour or longer, such as 90d, or "{FOREVER}"; received {text!r}')
+    return length_s
 
 
 def milliseconds(text: str) -> float:

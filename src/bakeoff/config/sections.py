@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
-from bakeoff.config.duration import budget_seconds, pause_seconds, seconds
+from bakeoff.config.duration import FOREVER, budget_seconds, pause_seconds, retention_seconds, seconds
 from bakeoff.config.schedule import FreezeWindow, Schedule
 from bakeoff.core.errors import UsageError
 from bakeoff.core.principals import Permission
@@ -43,6 +43,7 @@ __all__ = [
     "SearchConfig",
     "ServedConfig",
     "SplitConfig",
+    "StepCacheConfig",
     "StepConfig",
     "StoreConfig",
     "TlsConfig",
@@ -198,7 +199,7 @@ def _read_by(reader: Callable[[str], object]) -> Callable[[str], str]:
     return check
 
 
-_as_budget, _as_duration = _read_by(budget_seconds), _read_by(seconds)
+_as_budget, _as_duration, _as_retention = _read_by(budget_seconds), _read_by(seconds), _read_by(retention_seconds)
 _as_pause, _as_schedule, _as_freeze = _read_by(pause_seconds), _read_by(Schedule.parsed), _read_by(FreezeWindow.parsed)
 
 
@@ -466,23 +467,26 @@ class LimitConfig(_Section):
 class ServedConfig(_Section):
     """`[endpoints.NAME]`: a further endpoint, a stable name that serves, and how.
 
-    `log`: whether an answer waits for its log record, or nothing is logged ("off"). `sample`: the share of calls
-    that are logged (of a canary and a shadow, all are). `contract`: a request with a row that violates the released
-    data contract is refused, or served and counted ("log"), or not looked at ("off"). `unknown`: a request with a row
-    that lacks inputs while it has keys that no column of the training data has is refused with the nearest names, or
-    answered as if they were missing ("warn"). `deadline_ms`: a call that waits for others is answered within it, or
-    refused at once; one that takes long by itself may wait as long again. `batch_rows`: the most rows that are computed
-    together for several calls, where that is seen to pay (1: never); `batch_wait_ms`: how long a call waits for others
-    to be computed with. `cache`: how many answers are kept for rows that come again, of models that would answer the
-    same again (each is logged, with an id of its own); small models of numbers answer faster without. `rollout`: a new
-    winner answers everything at once ("direct"), or first a share of the calls ("canary", `canary_share` of them), or
-    first copies of them whose answers nobody gets, and then a share ("shadow"); it answers everything when
-    `canary_calls` at least have shown it to be no worse. `upstreams`: services that answer instead of releases, the
-    first that can (see docs/gateway.md); of the settings above, `log`, `sample` and `cache` hold for them.
+    `log`: whether an answer waits for its log record, or nothing is logged ("off"). `sample`: the share of calls that
+    are logged (of a canary and a shadow, all are). `keep`: how long predictions stay in the log ("90d", an hour at
+    least), but those that people said something of: a server removes older ones now and then, as `bakeoff expire` does.
+    `contract`: a request with a row that violates the released data contract is refused, or served and counted ("log"),
+    or not looked at ("off"). `unknown`: a request with a row that lacks inputs while it has keys that no column of the
+    training data has is refused with the nearest names, or answered as if they were missing ("warn"). `deadline_ms`: a
+    call that waits for others is answered within it, or refused at once; one that takes long by itself may wait as long
+    again. `batch_rows`: the most rows that are computed together for several calls, where that is seen to pay (1:
+    never); `batch_wait_ms`: how long a call waits for others to be computed with. `cache`: how many answers are kept
+    for rows that come again, of models that would answer the same again (each is logged, with an id of its own); small
+    models of numbers answer faster without. `rollout`: a new winner answers everything at once ("direct"), or first a
+    share of the calls ("canary", `canary_share` of them), or first copies of them whose answers nobody gets, and then a
+    share ("shadow"); it answers everything when `canary_calls` at least have shown it to be no worse. `upstreams`:
+    services that answer instead of releases, the first that can (see docs/gateway.md); of the settings above, `log`,
+    `sample`, `keep` and `cache` hold for them.
     """
 
     log: Literal["required", "best_effort", "off"] = "required"
     sample: float = Field(default=1.0, ge=0, le=1)
+    keep: Annotated[str, AfterValidator(_as_retention)] = FOREVER
     max_rows: int = Field(default=10_000, ge=1)
     contract: Literal["reject", "log", "off"] = "reject"
     unknown: Literal["reject", "warn"] = "reject"
@@ -802,6 +806,18 @@ class EncryptionConfig(_Section):
     required: bool = False
 
 
+class StepCacheConfig(_Section):
+    """`[store.step_cache]`: where a team shares what the steps of its runs come to.
+
+    `url` is a folder that all reach, or `s3://BUCKET/PREFIX`. `write = false`: read only. `wait` is the most time that
+    a step is waited for ("30s"), and at the end of a run what remains to be sent.
+    """
+
+    url: str
+    write: bool = True
+    wait: Annotated[str, AfterValidator(_as_duration)] = "30s"
+
+
 class StoreConfig(_Section):
     """`[store]`: URLs of records and blobs, and the folder of events; relative paths start at the project."""
 
@@ -809,6 +825,7 @@ class StoreConfig(_Section):
     blobs: str = "file://.bakeoff/blobs"
     events: str = "file://.bakeoff/events"
     encryption: EncryptionConfig | None = None
+    step_cache: StepCacheConfig | None = None
 
 
 class ModelPrices(_Section):

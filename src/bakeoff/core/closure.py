@@ -10,14 +10,14 @@ plug-ins, all that are registered in it count. Families do not: a job names its 
 import importlib.util
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import cast
 
 from bakeoff.core import plugins
-from bakeoff.core.hashing import digest, digest_json
+from bakeoff.core.hashing import digest, digest_json, digest_sources
 
-__all__ = ["code_of", "modules_of"]
+__all__ = ["code_of", "modules_of", "own_code"]
 
 IMPORT = re.compile(
     r"^([ \t]*)(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.MULTILINE
@@ -45,8 +45,14 @@ def modules_of(*modules: str) -> tuple[str, ...]:
     return tuple(name for name, _ in _closure(tuple(sorted(modules))))
 
 
+@cache
+def own_code() -> str:
+    """The hash of bakeoff's sources as they were when this process first looked: it goes on with what it imported."""
+    return digest_sources(Path(__file__).parents[1])
+
+
 class _Source:
-    """A module's file: its content's digest, what it imports, and the groups of plug-ins that it loads from."""
+    """A module's file: its content's digest, what runs with it (imports, packages above), its groups of plug-ins."""
 
     def __init__(self, name: str, path: Path) -> None:
         data = path.read_bytes()
@@ -55,7 +61,8 @@ class _Source:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         found = [(not match[1], imported) for match in IMPORT.finditer(text) for imported in _named(match, package)]
         lazy = path.name != "__init__.py"
-        self.imports = tuple(dict.fromkeys(imported for at_top, imported in found if at_top or lazy))
+        self.imports = frozenset(imported for at_top, imported in found if at_top or lazy)
+        self.runs = self.imports.union(_parents(name))
         self.groups = tuple(dict.fromkeys(group for group in PLUGIN.findall(text) if group not in NAMED_BY_JOBS))
 
 
@@ -79,18 +86,17 @@ def _closure(modules: Sequence[str]) -> list[tuple[str, _Source]]:
         raise ModuleNotFoundError(f"expected modules of bakeoff, found none named {', '.join(lacking)}")
     tops = {"bakeoff", *(name.partition(".")[0] for name in modules)}
     sources: dict[str, _Source] = {}
-    waiting = list(modules)
+    waiting = seen = set(modules)
     while waiting:
-        name = waiting.pop()
-        if name.partition(".")[0] not in tops or name in sources:
-            continue
-        source = _source(name)
-        if source is None:
-            continue
-        sources[name] = source
-        waiting += source.imports
-        waiting += (place for group in source.groups for place in _registered(group))
-        waiting += _parents(name)
+        further: set[str] = set()
+        for name in waiting:
+            source = _source(name) if name.partition(".")[0] in tops else None
+            if source is not None:
+                sources[name] = source
+                further |= source.runs
+                further.update(place for group in source.groups for place in _registered(group))
+        waiting = further - seen
+        seen = seen | waiting
     return sorted(sources.items())
 
 

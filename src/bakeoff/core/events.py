@@ -5,7 +5,7 @@ before wrote decodes to the same classes. A kind of its own is a class here and 
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, NewType, TypeAlias, TypeVar
 
 import msgspec
@@ -19,11 +19,13 @@ else:
     Json = Any  # the decoder knows no type that is made of itself
 
 __all__ = [
+    "KEY_PREFIX",
     "KINDS",
     "LARGEST_MS",
     "LIVE",
     "NOW",
     "SHADOW",
+    "UNREADABLE",
     "Cursor",
     "Event",
     "FailureEvent",
@@ -31,11 +33,17 @@ __all__ = [
     "KeyEvent",
     "Named",
     "PredictionEvent",
+    "RawPrediction",
+    "Readable",
     "Reading",
+    "as_raw",
     "decode",
+    "decoder",
     "encode",
     "key_id",
+    "kind_of",
     "tag_of",
+    "whole",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -108,6 +116,36 @@ class PredictionEvent(
     def answer(self) -> float | str | None:
         """What was predicted: the label, or the value."""
         return self.value if self.label is None else self.label
+
+
+class RawPrediction(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="status", tag="ok"
+):
+    """A `PredictionEvent` as it is logged: `row` and `probabilities` are still JSON.
+
+    For who reads many of them and makes columns of them: a log reads it as it does the event itself, and nobody appends
+    it. What it lacks of the event it does not know.
+    """
+
+    id: str
+    endpoint: str
+    release_id: str
+    model_version: str
+    row: msgspec.Raw
+    label: str | None = None
+    value: float | str | None = None
+    probabilities: msgspec.Raw = msgspec.Raw(b"null")
+    latency_ms: float = 0.0
+    rows_in_call: int = 1
+    violations: tuple[tuple[str, str], ...] = ()
+    absent: tuple[str, ...] = ()
+    imputed: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    role: Role = LIVE
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    time_ms: int = NOW
 
 
 class FailureEvent(
@@ -207,7 +245,10 @@ def key_id(endpoint: str, key: str) -> str:
 
 Event: TypeAlias = PredictionEvent | FailureEvent | FeedbackEvent | KeyEvent
 
-E = TypeVar("E", bound=Event)
+Readable: TypeAlias = Event | RawPrediction
+"""What a log reads."""
+
+E = TypeVar("E", bound=Readable)
 
 Named = TypeVar("Named", bound=PredictionEvent | FeedbackEvent | KeyEvent)
 """Events that are found by an id."""
@@ -261,24 +302,53 @@ def encode(event: Event, now_ms: int) -> tuple[int, bytes]:
         raise UsageError(f"expected values that JSON can hold, received {event!r} ({error})") from error
 
 
-_DECODERS: Mapping[str, Callable[[bytes], Event]] = {
-    "prediction": msgspec.json.Decoder(PredictionEvent | FailureEvent).decode,
-    "feedback": msgspec.json.Decoder(FeedbackEvent).decode,
-    "key": msgspec.json.Decoder(KeyEvent).decode,
+_DECODERS: Mapping[tuple[str, bool], Callable[[bytes], Readable]] = {
+    ("prediction", False): msgspec.json.Decoder(PredictionEvent | FailureEvent).decode,
+    ("prediction", True): msgspec.json.Decoder(RawPrediction | FailureEvent).decode,
+    ("feedback", False): msgspec.json.Decoder(FeedbackEvent).decode,
+    ("key", False): msgspec.json.Decoder(KeyEvent).decode,
 }
 
 
-def decode(kind: str, payload: bytes) -> Event | None:
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What a decoder raises where its JSON is no event."""
+
+_NAMES: Mapping[type[Readable], str] = {**KINDS, RawPrediction: KINDS[PredictionEvent]}
+
+
+def kind_of(kind: type[Readable]) -> str:
+    """Under which name a log stores events of a class that it reads."""
+    return _NAMES[kind]
+
+
+def decoder(kind: str, classes: Collection[type[Readable]]) -> Callable[[bytes], Readable]:
+    """What makes events of a stored kind of their JSON, for who wants these classes; it raises on what is none."""
+    return _DECODERS[kind, kind == KINDS[PredictionEvent] and RawPrediction in classes]
+
+
+def decode(kind: str, payload: bytes, classes: Collection[type[Readable]] = ()) -> Readable | None:
     """The event of a stored kind, or None: no version ever wrote such a thing, and it is in nobody's way."""
-    decoder = _DECODERS.get(kind)
+    if (kind, False) not in _DECODERS:
+        return None
     try:
-        return None if decoder is None else decoder(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return decoder(kind, classes)(payload)
+    except UNREADABLE as error:
         _logger.warning("passed over what is no %s event (%s): %r", kind, error, payload[:200])
         return None
 
 
-def tag_of(kind: type[Event]) -> tuple[str, str] | None:
+def whole(raw: RawPrediction) -> PredictionEvent | None:
+    """The event, as far as the raw one knows it; None where its row is none."""
+    event = decode(KINDS[PredictionEvent], msgspec.json.encode(raw), (PredictionEvent,))
+    return event if isinstance(event, PredictionEvent) else None
+
+
+def as_raw(event: PredictionEvent) -> RawPrediction:
+    """The event as a log reads it raw."""
+    return msgspec.json.decode(msgspec.json.encode(event), type=RawPrediction)
+
+
+def tag_of(kind: type[Readable]) -> tuple[str, str] | None:
     """Key and value in the JSON by which a class is told from others of its kind."""
     config = kind.__struct_config__
     return None if config.tag_field is None else (config.tag_field, str(config.tag))

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "CLASS_BALANCE",
     "FEEDBACK_WEIGHT",
     "HALF_LIFE",
     "BlobStore",
@@ -130,6 +131,10 @@ HALF_LIFE = "half_life_days"
 """What is chosen for rows in the order of time: in so many days a row's weight is halved."""
 FEEDBACK_WEIGHT = "feedback_weight"
 """What is chosen where some rows came as feedback: how many times as much as another row one of them weighs."""
+
+
+CLASS_BALANCE = "class_balance"
+"""What is chosen where classes are of unequal size: rows weigh the inverse of their class's share to this power."""
 
 
 @runtime_checkable
@@ -694,7 +699,8 @@ class EventLog(Protocol):
         """Events of these classes with since_ms ≤ time_ms < until_ms in the order of appending, and how far they go.
 
         With `after`, only those that a reading up to that cursor had not given: by their place in the log, not by time,
-        so that a clock that is set back hides nothing. A cursor survives compaction and a restart.
+        so that a clock that is set back hides nothing. A cursor survives compaction and a restart. `RawPrediction` in
+        the place of `PredictionEvent` leaves rows and probabilities JSON.
 
         Raises:
             NotFoundError: while reading; the log has no such place (it was lost, or an older one was restored).

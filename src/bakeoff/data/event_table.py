@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 import msgspec
 import polars as pl
 
-from bakeoff.core.events import KINDS, E, Event, decode, tag_of
+from bakeoff.core.events import KINDS, E, Readable, decode, kind_of, tag_of
 
 __all__ = ["events", "of_class", "table"]
 
@@ -25,16 +25,17 @@ _JSON_TYPES = (NoneType, bool, int, float, str, list, dict)
 
 
 class _Column(NamedTuple):
-    """Where a field stands, or its numbers or texts; with `json`, its text is JSON."""
+    """Where a field stands, or its numbers or texts; with `json`, its text is JSON, which stays that if it is `raw`."""
 
     field: str
     name: str
     dtype: Any
     json: bool = False
+    raw: bool = False
 
 
 @cache
-def _columns(kind: type[Event]) -> tuple[_Column, ...]:
+def _columns(kind: type[Readable]) -> tuple[_Column, ...]:
     columns: list[_Column] = []
     for field in msgspec.structs.fields(kind):
         union = get_origin(field.type) in (Union, UnionType)
@@ -45,7 +46,8 @@ def _columns(kind: type[Event]) -> tuple[_Column, ...]:
             columns.append(_Column(field.name, f"{field.name}_text", pl.String))
         else:
             dtype = _TYPES.get(types.pop()) if len(types) == 1 else None
-            columns.append(_Column(field.name, field.name, dtype or pl.String, json=dtype is None))
+            raw = field.type is msgspec.Raw
+            columns.append(_Column(field.name, field.name, dtype or pl.String, json=dtype is None, raw=raw))
     return tuple(columns)
 
 
@@ -125,9 +127,9 @@ def table(records: Iterable[tuple[int, str, bytes]]) -> pl.DataFrame:
 # --- from columns to events -------------------------------------------------------------------------
 
 
-def of_class(source: pl.LazyFrame, kind: type[Event]) -> pl.LazyFrame:
+def of_class(source: pl.LazyFrame, kind: type[Readable]) -> pl.LazyFrame:
     """The events of a class in a table of all kinds: `seq`, its fields and `rest`; one of before may lack columns."""
-    source = source.filter(pl.col("kind") == KINDS[kind])
+    source = source.filter(pl.col("kind") == kind_of(kind))
     if (tag := tag_of(kind)) is not None:
         source = source.filter(pl.col(tag[0]) == tag[1])
     present = source.collect_schema()
@@ -152,8 +154,10 @@ def events(rows: pl.DataFrame, kind: type[E]) -> Iterator[tuple[int, E]]:
                 yield seq, msgspec.convert(fields | msgspec.json.decode(rest), kind)
 
 
-def _values(series: pl.Series, kind: type[Event], column: _Column) -> list[Any]:
+def _values(series: pl.Series, kind: type[Readable], column: _Column) -> list[Any]:
     values = series.to_list()
+    if column.raw:
+        return [None if value is None else msgspec.Raw(value) for value in values]
     if column.json:
         texts = ("null" if value is None else value for value in values)
         return _decoder(kind, column.field).decode(f"[{','.join(texts)}]")
@@ -163,6 +167,6 @@ def _values(series: pl.Series, kind: type[Event], column: _Column) -> list[Any]:
 
 
 @cache
-def _decoder(kind: type[Event], field: str) -> "msgspec.json.Decoder[list[Any]]":
+def _decoder(kind: type[Readable], field: str) -> "msgspec.json.Decoder[list[Any]]":
     (of,) = (each.type for each in msgspec.structs.fields(kind) if each.name == field)
     return msgspec.json.Decoder(list[of | None])

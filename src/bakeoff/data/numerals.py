@@ -164,8 +164,21 @@ def bare(text: str, units: tuple[str, ...]) -> tuple[str, bool, str]:
 
 def _unit(text: str, units: tuple[str, ...]) -> str:
     """The longest unit at the end, or at the start: there only currencies stand."""
-    ends = [unit for unit in units if text.endswith(unit) or (unit not in MEASURES and text.startswith(unit))]
-    return max(ends, key=len, default="")
+    at_end, at_start, lengths = _by_length(units)
+    for length in lengths:
+        if length <= len(text):
+            places = at_end.get(text[-length:]), at_start.get(text[:length])
+            if first := [place for place in places if place is not None]:
+                return units[min(first)]
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _by_length(units: tuple[str, ...]) -> tuple[dict[str, int], dict[str, int], list[int]]:
+    """Where each unit stands, for those at an end and those at a start; their lengths, the longest first."""
+    at_end = {unit: place for place, unit in reversed([*enumerate(units)])}
+    at_start = {unit: place for unit, place in at_end.items() if unit not in MEASURES}
+    return at_end, at_start, sorted({len(unit) for unit in units}, reverse=True)
 
 
 def number(text: str, style: ColumnFormat) -> int | float:

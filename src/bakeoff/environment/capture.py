@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 
 from bakeoff.core.hashing import digest_json
 
@@ -30,11 +30,11 @@ def capture() -> Environment:
     """The environment of this process."""
     packages: dict[str, str] = {}
     local: set[str] = set()
-    for distribution in distributions():
-        name, installed = named(distribution)
+    for each in distributions():
+        name, installed = named(each)
         if name and installed and name not in packages:  # the first on the path is imported
             packages[name] = installed
-            if distribution.read_text("direct_url.json") is not None:
+            if each.read_text("direct_url.json") is not None:
                 local.add(name)
     python, machine = platform.python_version(), f"{sys.platform}-{platform.machine()}"
     packages = dict(sorted(packages.items()))
@@ -42,20 +42,20 @@ def capture() -> Environment:
     return Environment(digest=digest, python=python, platform=machine, packages=packages, local=tuple(sorted(local)))
 
 
-def named(distribution: Distribution) -> tuple[str, str]:
+def named(each: Distribution) -> tuple[str, str]:
     """Name (as PEP 503 has it) and version; nothing of what an installer that was stopped has left behind.
 
     By their two lines of the metadata: parsing all of it takes a hundred times as long.
     """
-    head = (_text(distribution, "METADATA") or _text(distribution, "PKG-INFO")).partition("\n\n")[0]
+    head = (_text(each, "METADATA") or _text(each, "PKG-INFO")).partition("\n\n")[0]
     name, installed = (re.search(rf"(?im)^{key}: *(\S+)\s*$", head) for key in ("Name", "Version"))
     return re.sub(r"[-_.]+", "-", name[1] if name else "").lower(), installed[1] if installed else ""
 
 
-def _text(distribution: Distribution, name: str) -> str:
+def _text(each: Distribution, name: str) -> str:
     """A file of the metadata; old packages wrote some that are no UTF-8."""
     try:
-        return distribution.read_text(name) or ""
+        return each.read_text(name) or ""
     except UnicodeDecodeError as error:
         return error.object.decode("utf-8", "replace")
 
@@ -65,7 +65,7 @@ def versions_of(requirements: Iterable[str]) -> dict[str, str | None]:
     found: dict[str, str | None] = {"python": platform.python_version(), "machine": platform.machine()}
     for name in sorted(requirements):
         try:
-            found[name] = version(name)
+            found[name] = named(distribution(name))[1]
         except PackageNotFoundError:
             found[name] = None
     return found

@@ -3,11 +3,13 @@
 import platform
 import ssl
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
+from bakeoff.core.hashing import digest_json
 from bakeoff.environment.hardware import hardware
 
-__all__ = ["system"]
+__all__ = ["machine_kind", "system"]
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -27,6 +29,13 @@ def system() -> Mapping[str, str]:
         architecture = library.get("architecture")
         facts[f"library.{kind}"] = f"{version} ({architecture})" if architecture else version
     return {name: value for name, value in facts.items() if value}
+
+
+@cache
+def machine_kind() -> str:
+    """A short hash of processor, cores and GPUs: where it is the same, so are speeds, about."""
+    machine = hardware()
+    return digest_json([_cpu() or machine.machine, machine.cores, list(machine.gpus)])[:16]
 
 
 def _cpu() -> str:

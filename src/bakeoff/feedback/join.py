@@ -10,13 +10,14 @@ import numpy as np
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
 from bakeoff.core.ledger import EXAMPLES, Loss, example
 from bakeoff.core.protocols import EventLog
+from bakeoff.core.retention import past_retention
 from bakeoff.core.types import Column, Json, Predictions, Signature
 from bakeoff.data.labels import label_text
 from bakeoff.feedback.keys import by_prediction, predictions_of
 from bakeoff.feedback.resolve import Resolution, Resolved
 from bakeoff.feedback.truth import TruthOf
 
-__all__ = ["FedRows", "Labelled", "PredictionFeedback", "as_rows", "comparable", "judged", "labelled"]
+__all__ = ["FedRows", "Labelled", "PredictionFeedback", "as_rows", "comparable", "judged", "labelled", "labellers"]
 
 
 class PredictionFeedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -57,12 +58,13 @@ class PredictionFeedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Labelled:
     """Pairs in the order of prediction; how many feedback ids have no prediction.
 
-    `unmatched_ids` are the first of these.
+    `unmatched_ids` are the first of these. `past` says how many predictions are past their retention, if any are.
     """
 
     pairs: tuple[PredictionFeedback, ...]
     unmatched: int
     unmatched_ids: tuple[str, ...] = ()
+    past: str | None = None
 
     @property
     def usable(self) -> int:
@@ -79,7 +81,8 @@ class Labelled:
                 reason="no prediction has this id",
                 count=self.unmatched,
                 examples=self.unmatched_ids[:EXAMPLES],
-                remedy="send the ids that the endpoint answered with; what comes later is joined then",
+                remedy="send the ids that the endpoint answered with; what comes later is joined then"
+                + (f"; {self.past}" if self.past else ""),
             ),
             Loss(
                 kind="feedback",
@@ -121,7 +124,29 @@ def labelled(
         if ours and _within(event.time_ms, since_ms, until_ms):
             pairs[event.id] = _pair(event, truth_of(event.model_version).resolve(history[event.id]))
     unmatched = [name for name in named if matched.isdisjoint(named[name])]
-    return Labelled(pairs=tuple(pairs.values()), unmatched=len(unmatched), unmatched_ids=tuple(unmatched[:EXAMPLES]))
+    return Labelled(
+        pairs=tuple(pairs.values()),
+        unmatched=len(unmatched),
+        unmatched_ids=tuple(unmatched[:EXAMPLES]),
+        past=past_retention(events) if unmatched else None,
+    )
+
+
+def labellers(
+    events: EventLog, model_versions: Mapping[str, str], *, truth_of: TruthOf
+) -> dict[str, frozenset[str | None]]:
+    """Who gave a label that means something to the model, by prediction; one without a name is None.
+
+    `model_versions` are those of the predictions, by id. Reads the feedback.
+    """
+    feedback = list(events.read(FeedbackEvent))
+    history = by_prediction(feedback, predictions_of(events, {item.id for item in feedback}))
+    given: dict[str, frozenset[str | None]] = {}
+    for prediction_id in history.keys() & model_versions.keys():
+        read = truth_of(model_versions[prediction_id]).read
+        truths = [item for item in history[prediction_id] if item.truth is not None]
+        given[prediction_id] = frozenset(item.source for item in truths if read(item.truth) is not None)
+    return given
 
 
 def _within(time_ms: int, since_ms: int | None, until_ms: int | None) -> bool:

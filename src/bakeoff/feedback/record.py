@@ -10,6 +10,7 @@ from bakeoff.core.errors import DataError
 from bakeoff.core.events import KEY_PREFIX, FeedbackEvent, KeyEvent, PredictionEvent, key_id
 from bakeoff.core.moments import LAST_MS
 from bakeoff.core.protocols import EventLog
+from bakeoff.core.retention import retention_hint
 from bakeoff.core.tracing import current
 from bakeoff.core.types import Json
 from bakeoff.feedback.keys import predictions_of
@@ -127,7 +128,8 @@ def record(
     )
     known |= _answers(events, ids - known.keys())  # which may have been on their way
     known = {name: prediction for name, prediction in known.items() if reaches(prediction.endpoint)}
-    doubts = [doubt for item in feedback if (doubt := _doubt(item, known.get(item.id), truth_of)) is not None]
+    hint = retention_hint(events, reaches=reaches) if any(item.id not in known for item in feedback) else ""
+    doubts = [doubt for item in feedback if (doubt := _doubt(item, known.get(item.id), truth_of, hint)) is not None]
     return Recorded(accepted=len(checked) - len(doubts), doubts=tuple(doubts))
 
 
@@ -152,10 +154,12 @@ def _trace_id(prediction: PredictionEvent | None) -> str | None:
     return (prediction and prediction.trace_id) or current()
 
 
-def _doubt(item: FeedbackEvent, prediction: PredictionEvent | None, truth_of: TruthOf | None) -> Doubt | None:
+def _doubt(
+    item: FeedbackEvent, prediction: PredictionEvent | None, truth_of: TruthOf | None, hint: str
+) -> Doubt | None:
     if prediction is None:
         named = "key" if item.id.startswith(KEY_PREFIX) else "id"
-        return Doubt(id=item.id, kind="unmatched", reason=UNMATCHED.format(named))
+        return Doubt(id=item.id, kind="unmatched", reason=UNMATCHED.format(named) + hint)
     if truth_of is None:
         return None
     truth = truth_of(prediction.model_version)

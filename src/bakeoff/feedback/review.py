@@ -4,8 +4,8 @@ Rows stand in the records, one document each, and move by compare-and-swap. What
 in the event log; the queue only says who answered.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from bakeoff.core.types import Json
 else:
     Json = Any  # msgspec knows no type that is made of itself
+
+Labellers: TypeAlias = Mapping[str, Collection[str | None]]
+"""Who labelled predictions, in whatever way, by their ids."""
 
 __all__ = [
     "REASONS",
@@ -92,6 +95,10 @@ class ReviewRow(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it needs nobody more: enough people answered, or so many skipped it."""
         return len(self.answered) >= self.annotators or len(self.skipped) >= self.annotators
 
+    def labelled_elsewhere(self, labellers: Labellers) -> bool:
+        """Whether it needs nobody more because of labels that did not come by the queue."""
+        return not self.done and len({*self.answered, *labellers.get(self.id, ())}) >= self.annotators
+
     def leased_to(self, who: str, now_ms: int) -> bool:
         """Whether somebody has it now."""
         return any(lease.who == who and lease.until_ms > now_ms for lease in self.leases)
@@ -138,13 +145,17 @@ class ReviewBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReviewProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a batch is: rows done, those that somebody has now, skipped ones, and answers by annotator."""
+    """How far a batch is: rows done, those that somebody has now, skipped ones, and answers by annotator.
+
+    `elsewhere`: done rows whose labels did not come by the queue, as far as they need more than its answers.
+    """
 
     batch: ReviewBatch
     done: int
     leased: int
     skipped: int
     by: Mapping[str, int]
+    elsewhere: int = 0
 
     @property
     def open(self) -> int:
@@ -163,10 +174,19 @@ class ReviewQueue:
         documents: where they stand.
         clock: milliseconds since the epoch.
         lease_ms: how long somebody who takes a row has it.
+        labellers: who labelled the predictions of some rows, in whatever way.
     """
 
-    def __init__(self, documents: DocumentRecords, clock: Clock, *, lease_ms: int) -> None:
+    def __init__(
+        self,
+        documents: DocumentRecords,
+        clock: Clock,
+        *,
+        lease_ms: int,
+        labellers: Callable[[Sequence[ReviewRow]], Labellers] = lambda _: {},
+    ) -> None:
         self._documents, self._clock, self._lease_ms = documents, clock, lease_ms
+        self._labellers = labellers
 
     def add(self, batch: ReviewBatch, rows: Sequence[ReviewRow]) -> None:
         """Ask for rows: all of them or none."""
@@ -254,8 +274,10 @@ class ReviewQueue:
 
     def _take_of(self, batch: ReviewBatch, who: str) -> ReviewRow | None:
         now_ms, rows = self._clock(), list(self._rows(batch.id))
-        mine = [each for each in rows if each[1].leased_to(who, now_ms)]
-        for document, row in [*mine, *(each for each in rows if each[1].free_for(who, now_ms))]:
+        elsewhere = self._elsewhere([row for _, row in rows])
+        there = [each for each in rows if each[1].name not in elsewhere]
+        mine = [each for each in there if each[1].leased_to(who, now_ms)]
+        for document, row in [*mine, *(each for each in there if each[1].free_for(who, now_ms))]:
             others = tuple(each for each in row.leases if each.who != who and each.until_ms > now_ms)
             until_ms = now_ms + self._lease_ms
             leased = msgspec.structs.replace(row, leases=(*others, ReviewLease(who=who, until_ms=until_ms)))
@@ -264,9 +286,21 @@ class ReviewQueue:
             except ConflictError:  # somebody else was faster: the next one
                 continue
             return leased
-        if rows and all(row.done for _, row in rows):
+        if rows and all(row.done for _, row in there):
             self.close(batch.id)
         return None
+
+    def _elsewhere(self, rows: Sequence[ReviewRow]) -> set[str]:
+        """The names of those that need nobody more because of labels that did not come by the queue."""
+        open_rows = [row for row in rows if not row.done]
+        labellers = self._labellers(open_rows) if open_rows else {}
+        return {row.name for row in open_rows if row.labelled_elsewhere(labellers)}
+
+    def open_rows(self, batch_id: str) -> list[ReviewRow]:
+        """The rows of a batch that still need somebody."""
+        rows = self.rows(batch_id)
+        elsewhere = self._elsewhere(rows)
+        return [row for row in rows if not row.done and row.name not in elsewhere]
 
     def close(self, batch_id: str) -> ReviewBatch:
         """Ask nobody any more for rows of a batch."""
@@ -307,15 +341,18 @@ class ReviewQueue:
     def progress(self, batch: ReviewBatch) -> ReviewProgress:
         """How far a batch is."""
         rows, now_ms = self.rows(batch.id), self._clock()
+        elsewhere = self._elsewhere(rows)
+        there = [row for row in rows if row.name not in elsewhere]
         by: dict[str, int] = {}
         for who in (who for row in rows for who in row.answered):
             by[who] = by.get(who, 0) + 1
         return ReviewProgress(
             batch=batch,
-            done=sum(row.done for row in rows),
-            leased=sum(not row.done and any(each.until_ms > now_ms for each in row.leases) for row in rows),
+            done=sum(row.done for row in there) + len(elsewhere),
+            leased=sum(not row.done and any(each.until_ms > now_ms for each in row.leases) for row in there),
             skipped=sum(row.done and not row.answered for row in rows),
             by=dict(sorted(by.items())),
+            elsewhere=len(elsewhere),
         )
 
 

@@ -1,7 +1,8 @@
 """Do each piece of work once: results are kept under the hash of code, inputs, parameters and environment."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
 
@@ -11,6 +12,10 @@ from bakeoff.core.protocols import BlobStore, DocumentRecords
 from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
+
+if TYPE_CHECKING:
+    from bakeoff.loop.context import Stage
+    from bakeoff.loop.shared_steps import SharedSteps
 
 __all__ = ["Result", "Steps", "step_key"]
 
@@ -24,14 +29,27 @@ class Steps:
 
     A step's result is JSON; the keys that end in `_blob`, at any depth, name blobs. A step counts as done only while
     all of them are there and every byte of them is what was stored: a damaged one is made again, and storing it heals
-    the store.
+    the store. What is not done here is looked for in the step cache of the team, where there is one, and what is done
+    here goes there.
     """
 
-    def __init__(self, documents: DocumentRecords, blobs: BlobStore) -> None:
+    def __init__(self, documents: DocumentRecords, blobs: BlobStore, shared: "SharedSteps | None" = None) -> None:
         self._documents = documents
         self._blobs = blobs
+        self._shared = shared
+        self._done = set[str]()
         self.reused: set[str] = set()
         """Names of steps that were done before."""
+
+    @classmethod
+    def of(cls, stage: "Stage") -> "Steps":
+        """Those of a pass."""
+        return cls(stage.records.documents, stage.blobs, stage.shared_steps)
+
+    @property
+    def from_cache(self) -> Mapping[str, int]:
+        """How many steps came from the step cache, by name."""
+        return Counter() if self._shared is None else self._shared.taken
 
     def key(self, name: str, inputs: Mapping[str, Json]) -> str:
         """The key of a step that is no job: its name and the hash of all that its result depends on."""
@@ -40,16 +58,23 @@ class Steps:
     def done(self, key: str) -> Result | None:
         """The kept result of a finished step, or None."""
         document = self._documents.get(COLLECTION, key)
-        if document is None:
-            return None
-        if not all(self._blobs.intact(blob) for blob in set(blobs_of(document.body))):
+        if document is not None and all(self._blobs.intact(blob) for blob in set(blobs_of(document.body))):
+            result = dict(document.body)
+            if self._shared is not None:
+                self._shared.offer(key, result)
+        elif self._shared is not None and (shared := self._shared.get(key)) is not None:
+            self._documents.put(COLLECTION, key, result := shared)
+        else:
             return None
         self.reused.add(key.partition("/")[0])
-        return dict(document.body)
+        self._done.add(key)
+        return result
 
     def publish(self, key: str, result: Mapping[str, Json]) -> Result:
         """Mark a step done; everything that its result names is durable already."""
         self._documents.put(COLLECTION, key, result)
+        if self._shared is not None:  # what was done and yet is made was not good enough: it is replaced there, too
+            self._shared.offer(key, result, replace=key in self._done)
         return dict(result)
 
     def once(self, key: str, work: Callable[[], Mapping[str, Json]]) -> Result:

@@ -1,24 +1,17 @@
-"""The code that a run is made with: the project's own, kept with the run, and the hash of bakeoff's."""
+"""The project's own code, which is kept with the run."""
 
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import bakeoff
 from bakeoff.config.file import FILE_NAME
-from bakeoff.core.hashing import digest_sources
 from bakeoff.core.lineage import CodeOrigin
 from bakeoff.core.refs import BlobRef
 from bakeoff.data.sources import GLOB, SCHEME
 from bakeoff.environment.code import ProjectFiles, code_state, notebook, project_files
 from bakeoff.loop.context import Stage
 
-__all__ = ["own_code", "recorded_code"]
-
-
-def own_code() -> str:
-    """The hash of bakeoff's sources."""
-    return digest_sources(Path(bakeoff.__file__).parent)
+__all__ = ["recorded_code"]
 
 
 def recorded_code(stage: Stage) -> CodeOrigin:

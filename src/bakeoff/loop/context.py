@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bakeoff.data.contract import Contract
     from bakeoff.data.schema import Precedent
     from bakeoff.feedback.truth import TruthOf
+    from bakeoff.loop.shared_steps import SharedSteps
 
 __all__ = ["COMBINERS", "Contender", "Nested", "Stage", "TimeLimit"]
 
@@ -138,6 +139,7 @@ class Stage:
     are rows (see `bakeoff.loop.classes`), and stays None unless there are two classes or the project names one.
     `nested` is what a search with folds found. `precedent` are the columns of the live model's data, when its inputs
     must stay what they are. Without `with_feedback`, rows are those of the sources alone.
+    `shared_steps` is the step cache of the team, if the project names one.
     """
 
     config: Config
@@ -161,6 +163,7 @@ class Stage:
     precedent: "Precedent | None" = None
     nested: Nested | None = None
     with_feedback: bool = True
+    shared_steps: "SharedSteps | None" = None
 
     @property
     def at_once(self) -> int:

@@ -68,7 +68,7 @@ def fine_tune(
     Raises:
         DataError: the conversations are no rows of the project. CandidateError: it could not be trained or evaluated.
     """
-    steps = Steps(stage.records.documents, stage.blobs)
+    steps = Steps.of(stage)
     gathered = gather(stage, steps)
     if any(each.rejected is not None for each in training):
         gathered = _with_rejected(stage, gathered)

@@ -14,6 +14,7 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.judge import prices_of, question, referee_of
 
 if TYPE_CHECKING:
+    from bakeoff.feedback.join import PredictionFeedback
     from bakeoff.monitor.judged import AnswerJudge, AnswerVerdicts
 
 __all__ = ["answer_judge"]
@@ -22,8 +23,10 @@ PART = 4
 """Answers that are shown to the judge at once: what a failure loses."""
 
 
-def answer_judge(stage: Stage, signature: Signature) -> "AnswerJudge | None":
-    """Who judges answers of a project's endpoint; None: nobody, or nothing is generated."""
+def answer_judge(
+    stage: Stage, signature: Signature, feedback: "Sequence[PredictionFeedback]" = ()
+) -> "AnswerJudge | None":
+    """Who judges answers of a project's endpoint, and what people say in `feedback`; None: nobody judges them."""
     from bakeoff.monitor.judged import AnswerJudge, AnswerVerdicts
 
     config = stage.config.judge
@@ -51,7 +54,23 @@ def answer_judge(stage: Stage, signature: Signature) -> "AnswerJudge | None":
                 problem = str(error)
         return AnswerVerdicts(scores=scores, usd=meter.usage.cost_usd or 0.0, problem=problem)
 
-    return AnswerJudge(share=config.live_share, rows=config.live_rows, usd=config.live_usd, ask=ask)
+    return AnswerJudge(
+        share=config.live_share, rows=config.live_rows, usd=config.live_usd, ask=ask, people=_people(feedback)
+    )
+
+
+def _people(feedback: "Sequence[PredictionFeedback]") -> dict[str, float]:
+    """What people say of answers, by prediction: 1 good, 0 bad, by their rating, else by whether they corrected it.
+
+    A label alone says what else would be right, not that the answer is wrong: a text has many right ones.
+    """
+    opinions: dict[str, float] = {}
+    for each in feedback:
+        if each.rating:
+            opinions[each.id] = float(each.rating > 0)
+        elif each.correction is not None:
+            opinions[each.id] = float(each.correction.strip() == str(each.said).strip())
+    return opinions
 
 
 def batched(names: Iterable[str], size: int) -> Iterator[list[str]]:

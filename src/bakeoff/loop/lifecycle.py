@@ -62,7 +62,7 @@ def _note(stage: Stage, results: RunOutcome, trigger: str) -> None:
 
 
 def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
-    steps, started_ms = Steps(stage.records.documents, stage.blobs), stage.clock()
+    steps, started_ms = Steps.of(stage), stage.clock()
     stage.progress(stage.time.sentence)
     if unasked and not stage.config.loop.accept_changed_inputs:
         stage = replace(stage, precedent=precedent(stage))
@@ -115,6 +115,7 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
         paid=Paid(usd=paid_usd, budget_usd=budget_usd),
         explanations=reasons,
         seconds=(stage.clock() - started_ms) / 1000 if whole else None,
+        from_step_cache=steps.from_cache,
         baselines=competition.baselines,
     )
     return ended, gathered

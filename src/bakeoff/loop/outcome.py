@@ -55,6 +55,7 @@ def outcome(
     explanations: tuple[Explanation, ...] = (),
     seconds: float | None = None,
     baselines: "Baselines | None" = None,
+    from_step_cache: Mapping[str, int] | None = None,
 ) -> RunOutcome:
     """Everything that a run found and did."""
     candidates = tuple(_candidate(stage, run_id, entry, versions.get(entry.name)) for entry in judged)
@@ -85,6 +86,7 @@ def outcome(
         next_step=_next_step(stage, gathered, judged, decision),
         explanations=explanations,
         seconds=seconds,
+        from_step_cache=dict(from_step_cache or {}),
     )
 
 

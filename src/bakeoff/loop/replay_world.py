@@ -69,7 +69,7 @@ class Past:
 
     def __init__(self, stage: Stage, rows: PastRows) -> None:
         self._stage, self._rows = stage, rows
-        self._steps = Steps(stage.records.documents, stage.blobs)
+        self._steps = Steps.of(stage)
         self._cuts: dict[int, _Cut] = {}
         self._models: dict[int, Model] = {}
         self._predicted: dict[tuple[int, int], Predictions] = {}

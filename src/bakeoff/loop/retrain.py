@@ -10,8 +10,10 @@ import msgspec
 
 from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError, UsageError
+from bakeoff.core.ledger import Loss
 from bakeoff.core.moments import LAST_MS
 from bakeoff.core.releases import Release
+from bakeoff.core.retention import expired_of
 from bakeoff.core.types import Column, Json
 from bakeoff.loop.advance import Advanced, LoopLook, advance, cycles_of
 from bakeoff.loop.cache import Steps
@@ -171,7 +173,7 @@ def take_in(stage: Stage) -> "pl.DataFrame":
 
     live = _live(stage)
     _take_in(stage, live, _labelled(stage))
-    gathered = gather(stage, Steps(stage.records.documents, stage.blobs))
+    gathered = gather(stage, Steps.of(stage))
     table, rows = load_table(stage.blobs, gathered.table_blob), load_arrays(stage.blobs, gathered.rows_blob)
     parts = [table[rows[name]].with_columns(part=pl.lit(name)) for name in ("train", "validation", "test")]
     return pl.concat(parts)
@@ -234,9 +236,9 @@ def _observe(
         until_ms=now_ms,
         seed=stage.seed,
         documents=stage.records.documents if since_ms is None and until_ms is None else None,
-        losses=mine.losses(),
+        losses=(*mine.losses(), *_past_retention(stage, live, since_ms, until_ms)),
         readers=text_readers(stage),
-        judge=answer_judge(stage, signature),
+        judge=answer_judge(stage, signature, mine.pairs),
     )
     if now_ms <= stage.clock() + 1:  # what ends in the future would be the newest for so long
         store(stage.records.documents, report)
@@ -244,6 +246,18 @@ def _observe(
         for event in alerts_of(stage).see(report):
             stage.progress(f"alert {event.kind}: {event.title}: {event.reason}")
     return report
+
+
+def _past_retention(stage: Stage, live: Release, since_ms: int | None, until_ms: int | None) -> tuple[Loss, ...]:
+    """Predictions that went before a look read them: of the time that was asked for, or since the last look."""
+    from bakeoff.monitor.signals import latest
+
+    if since_ms is None:
+        last = latest(stage.records.documents, stage.endpoint)
+        since_ms = last.until_ms if last is not None and last.release_id == live.release_id else live.created_ms
+    count = expired_of(stage.events).count(stage.endpoint, since_ms, until_ms)
+    reason, remedy = "past its retention before monitoring read it", "look more often than [endpoint] keep"
+    return (Loss(kind="row", reason=reason, count=count, remedy=remedy),) if count else ()
 
 
 def alerts_of(stage: Stage) -> "Alerts":

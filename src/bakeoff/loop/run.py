@@ -5,14 +5,13 @@ What is imported here, every unchanged `bakeoff run` pays; what a pass needs mor
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
-import bakeoff
 from bakeoff.config.sections import LIVE_JUDGE
 from bakeoff.core import narrow
-from bakeoff.core.hashing import digest_file, digest_json, digest_sources
+from bakeoff.core.closure import own_code
+from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.queries import Query, attribute, every
 from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
@@ -132,7 +131,7 @@ def _plan(stage: Stage) -> str | None:
             "metrics": digest_own(),
             "refit": [config.loop.refit, config.loop.refit_max_s],
             "budget": _budget(stage),
-            "code": digest_sources(Path(bakeoff.__file__).parent),
+            "code": own_code(),
             "environment": versions_of(needed | {"polars", "duckdb", "numpy"}),
         }
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bakeoff.core.closure import own_code
 from bakeoff.core.hashing import digest
 from bakeoff.core.queries import AllOf, Query, attribute
 from bakeoff.core.records import Metric, RunChange, RunInput, Version
@@ -14,7 +15,6 @@ from bakeoff.core.types import Json
 from bakeoff.environment.system import system
 from bakeoff.evaluate.score.worker import OUTCOMES
 from bakeoff.loop.champion import Contest
-from bakeoff.loop.code import own_code
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.evaluate import Judged

@@ -34,6 +34,7 @@ __all__ = [
     "recall_of",
     "specificity_of",
     "weighs_evenly",
+    "weighs_false_alarms",
     "weighted",
 ]
 
@@ -45,6 +46,19 @@ WEIGHTED_METRICS = frozenset({"f1_weighted", "precision_weighted", "recall_weigh
 """Metrics in which rare classes hardly count."""
 EVEN_BASES = frozenset({"f1", "recall"})
 """Metrics of one class that are, too: a rare class is hardly ever predicted by fits that weigh every row the same."""
+
+
+FALSE_ALARMS = frozenset({"f1_macro", "mcc"})
+"""Those of them that also fall with each row that is called a rare class and is none."""
+
+
+def weighs_false_alarms(metric: str) -> bool:
+    """Whether a metric that `weighs_evenly` falls with false alarms, too, so that even weights may be too much.
+
+    >>> weighs_false_alarms("f1[fraud]"), weighs_false_alarms("recall[fraud]"), weighs_false_alarms("balanced_accuracy")
+    (True, False, False)
+    """
+    return metric in FALSE_ALARMS or ("[" in metric and MetricName.parse(metric).base == "f1")
 
 
 def weighs_evenly(metric: str) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from bakeoff.core.errors import ConflictError, NotFoundError
-from bakeoff.core.events import LARGEST_MS, Cursor, FailureEvent, PredictionEvent, Reading
+from bakeoff.core.events import LARGEST_MS, SHADOW, Cursor, FailureEvent, RawPrediction, Reading
 from bakeoff.core.protocols import DocumentRecords, EventLog
 from bakeoff.core.records import DocumentChange
 from bakeoff.core.types import Signature
@@ -41,7 +41,7 @@ BATCH = 500_000
 """Records that are counted before it is written that they are."""
 ATTEMPTS = 5
 
-Served: TypeAlias = PredictionEvent | FailureEvent
+Served: TypeAlias = RawPrediction | FailureEvent
 
 
 class _State(msgspec.Struct, kw_only=True):
@@ -73,7 +73,7 @@ class Watched:
 
     def between(self, events: EventLog) -> PredictionSums:
         """Of all there is with since_ms ≤ time < until_ms, read now."""
-        reading = events.read(PredictionEvent, FailureEvent, since_ms=self.since_ms, until_ms=self.until_ms)
+        reading = events.read(RawPrediction, FailureEvent, since_ms=self.since_ms, until_ms=self.until_ms)
         sums, ours = PredictionSums(), self.ours(reading)
         while part := list(islice(ours, ROWS)):
             sums = (sums + self.sums(part)).shortened()
@@ -85,8 +85,9 @@ class Watched:
 
     def ours(self, reading: Reading[Served]) -> Iterator[Served]:
         """Those that count."""
+        endpoint, release_id = self.endpoint, self.release_id
         for event in reading:
-            if event.served and event.endpoint == self.endpoint and self.release_id in (None, event.release_id):
+            if event.endpoint == endpoint and event.role != SHADOW and release_id in (None, event.release_id):
                 yield event
 
 
@@ -162,7 +163,7 @@ class Hours:
 
     def _advance(self, state: _State, revision: int, labelled: int) -> _State:
         reading = self._events.read(
-            PredictionEvent, FailureEvent, after=None if state.cursor is None else Cursor(state.cursor)
+            RawPrediction, FailureEvent, after=None if state.cursor is None else Cursor(state.cursor)
         )
         ours, total, news = self._watched.ours(reading), 0, labelled != state.labelled
         state.labelled = labelled

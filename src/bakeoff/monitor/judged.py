@@ -1,11 +1,11 @@
 """The signal of judged answers: a share of what an endpoint generated, shown to a judge, each once, within a budget.
 
 Which answers is drawn by their ids: of a window's sample, those with the least draws. What was judged stays, by id, as
-long as it is in the window's sample.
+long as it is in the window's sample. Where people rated enough of the judged answers, what they say corrects the share.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import msgspec
@@ -13,7 +13,8 @@ import msgspec
 from bakeoff.core.errors import ConflictError
 from bakeoff.core.protocols import DocumentRecords
 from bakeoff.core.types import Json
-from bakeoff.metrics.intervals import wilson
+from bakeoff.metrics.intervals import Interval, wilson
+from bakeoff.metrics.judges import FEWEST_LABELS, prediction_powered
 from bakeoff.monitor.claims import CLAIM_MS, is_claimed
 from bakeoff.monitor.look import MonitorLook
 from bakeoff.monitor.signals import Signal
@@ -46,12 +47,16 @@ Ask: TypeAlias = Callable[[Sequence[str], float | None], AnswerVerdicts]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerJudge:
-    """Who judges answers, and how many: a `share` of them, at most `rows` and `usd` dollars a day."""
+    """Who judges answers, and how many: a `share` of them, at most `rows` and `usd` dollars a day.
+
+    `people` is what people say of answers, by prediction: 1 good, 0 bad.
+    """
 
     share: float
     rows: int
     usd: float | None
     ask: Ask
+    people: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 class _State(msgspec.Struct, kw_only=True):
@@ -67,8 +72,10 @@ class _State(msgspec.Struct, kw_only=True):
 def judged(
     sums: PredictionSums, look: MonitorLook, documents: DocumentRecords | None, key: str, judge: AnswerJudge | None
 ) -> Signal:
-    """The share of generated answers that the judge calls good; never an alert by itself.
+    """The share of good answers, as the judge says and people correct it; never an alert by itself.
 
+    From 20 judged answers on that people rated, too (`both` in `detail`), `value`, `low` and `high` are corrected by
+    them (`bakeoff.metrics.judges.prediction_powered`); `judge` has the judge's own.
     `key` is the endpoint's and the release's, whose judged answers are in `documents`; without these none is judged.
     """
     if judge is None or documents is None or look.signature.task != "generation":
@@ -78,18 +85,42 @@ def judged(
     ids = [each.id for each in drawn if each.draw < judge.share * 2**32]
     state, problem = _judgements(documents, key, ids, look.until_ms, judge)
     known = [state.scores[each] for each in ids if each in state.scores]
-    readable = [score for score in known if score is not None]
-    detail: dict[str, Json] = {"unreadable": len(known) - len(readable), "today": state.rows, "usd_today": state.usd}
+    votes = {each: score for each in ids if (score := state.scores.get(each)) is not None}
+    detail: dict[str, Json] = {"unreadable": len(known) - len(votes), "today": state.rows, "usd_today": state.usd}
     if problem is not None:
         detail["problem"] = problem
-    if not readable:
+    if not votes:
         return look.signal("judged", None, rows=0, detail={**detail, "reason": problem or "no answer was judged yet"})
-    good = sum(readable)
-    low, high = wilson(good, len(readable))
-    detail |= {"low": low, "high": high}
-    share = good / len(readable)
-    detail["reason"] = f"{good:g} of {len(readable)} judged answers are good: {share:.1%} [{low:.1%}, {high:.1%}]"
-    return look.signal("judged", share, rows=len(readable), detail=detail)
+    good = sum(votes.values())
+    low, high = wilson(good, len(votes))
+    by_judge = Interval(value=good / len(votes), low=low, high=high, method="wilson")
+    both = [each for each in votes if each in judge.people]
+    corrected = _corrected(votes, judge.people, both, look.seed)
+    share = corrected or by_judge
+    detail |= {"low": share.low, "high": share.high, "both": len(both)}
+    detail["judge"] = {"value": by_judge.value, "low": low, "high": high}
+    reason = f"{good:g} of {len(votes)} judged answers are good: {by_judge.value:.1%} {by_judge.ends('.1%')}"
+    if corrected is not None:
+        reason += f"; corrected by {len(both)} of them that people rated: "
+        reason += f"{corrected.value:.1%} {corrected.ends('.1%')}"
+    elif both:
+        reason += f"; people rated {len(both)} of them, from {FEWEST_LABELS} on they correct it"
+    return look.signal("judged", share.value, rows=len(votes), detail={**detail, "reason": reason})
+
+
+def _corrected(
+    votes: Mapping[str, float], people: Mapping[str, float], both: Sequence[str], seed: int
+) -> Interval | None:
+    """The share of answers that people would call good; None where too few were rated."""
+    if len(both) < FEWEST_LABELS:
+        return None
+    human_m, judged_m = [people[each] for each in both], [votes[each] for each in both]
+    rest_n = [score for each, score in votes.items() if each not in people]
+    if len(rest_n) < 2:  # noqa: PLR2004 - people rated all: a judge has nothing to add
+        low, high = wilson(sum(human_m), len(human_m))
+        return Interval(value=sum(human_m) / len(human_m), low=low, high=high, method="wilson")
+    found = prediction_powered(human_m, judged_m, rest_n, seed=seed)
+    return None if found.low is None else found
 
 
 def _judgements(

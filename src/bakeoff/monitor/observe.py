@@ -64,7 +64,8 @@ def observe(
     `config.false_alarms` says what "surely" is: see `bakeoff.metrics.discoveries`.
 
     With `release_id`, only that release's predictions count; `truth`, `said`, `rows`, `groups` and `days` (of what
-    labels are known) and `losses` (the feedback that does not count) are taken as given. `readers` are what reads
+    labels are known) and `losses` (the feedback that does not count, and rows that are past their retention) are taken
+    as given. `readers` are what reads
     texts, and `judge` who is shown some answers, where there are `documents` to write down what it says.
     """
     watched = Watched(
@@ -203,8 +204,9 @@ def _once_a_day(
 
 
 def _ledger(seen: PredictionSums, feedback: Sequence[Loss]) -> Ledger:
-    """Rows that were sent, those that were answered, and the feedback that does not count."""
-    rows_in = seen.rows + sum(seen.unanswered.values())
+    """Rows that were sent, those that were answered, and what does not count: feedback, and rows that nobody read."""
+    unread = sum(loss.count for loss in feedback if loss.kind == "row")
+    rows_in = seen.rows + sum(seen.unanswered.values()) + unread
     unanswered = [
         Loss(kind="row", reason=f"not answered: {error}", count=rows, of=rows_in)
         for error, rows in top(seen.unanswered).items()

@@ -15,15 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.errors import DataError
-from bakeoff.core.events import FailureEvent, PredictionEvent
+from bakeoff.core.events import FailureEvent, PredictionEvent, RawPrediction, whole
 from bakeoff.core.types import Json, Signature
 from bakeoff.data.schema import conform
 from bakeoff.metrics.answers import signs
 from bakeoff.metrics.drift import Tally, tally
 from bakeoff.metrics.expected import Beliefs, added, beliefs_of
+from bakeoff.monitor.columns import RowColumns, columns_of
 from bakeoff.monitor.reference import CONFIDENCE, MonitoringReference, answers_table, outlying
 
-__all__ = ["LACKS", "Lack", "PredictionSums", "Sampled"]
+__all__ = ["LACKS", "Answered", "Lack", "PredictionSums", "Sampled"]
 
 NAMES = 1000
 """Names of unknown keys that are told apart; whoever calls may send any number of them."""
@@ -31,6 +32,7 @@ OTHERS = "(others)"
 SAMPLE = 32
 """Rows of an hour that stay, drawn by their ids."""
 
+Answered: TypeAlias = RawPrediction | PredictionEvent
 Lack: TypeAlias = Literal["absent", "imputed", "unseen", "unknown"]
 LACKS: tuple[Lack, ...] = ("absent", "imputed", "unseen", "unknown")
 
@@ -142,24 +144,29 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
     @classmethod
     def of(
         cls,
-        events: Sequence[PredictionEvent | FailureEvent],
+        events: Sequence[Answered | FailureEvent],
         signature: Signature,
         reference: MonitoringReference,
     ) -> "PredictionSums":
-        """What these add up to."""
+        """What these add up to, those that are raw by whole columns where their values allow it."""
         sums = cls(latency_ms={}, by_call={}, failed={}, unanswered={}, violated={}, lacked={}, versions={})
-        answered = [event for event in events if isinstance(event, PredictionEvent)]
-        for event in events:
+        kinds = set(map(type, events))
+        answered = [event for event in events if not isinstance(event, FailureEvent)]
+        for event in events if FailureEvent in kinds else ():
             if isinstance(event, FailureEvent):
                 sums.failed[event.error] = sums.failed.get(event.error, 0) + 1
                 sums.unanswered[event.error] = sums.unanswered.get(event.error, 0) + event.rows_in_call
                 sums.refused += event.violating_rows
+        raw = [] if PredictionEvent in kinds else [event for event in answered if isinstance(event, RawPrediction)]
+        columns = columns_of(raw, signature) if raw else None
+        if columns is None:
+            answered = [event for each in answered if (event := _whole(each)) is not None]
         if answered:
             sums._count(answered)
-            sums._count_values(answered, signature, reference)
+            sums._count_values(answered, columns or _by_row(answered, signature), signature, reference)
         return sums
 
-    def _count(self, events: Sequence[PredictionEvent]) -> None:
+    def _count(self, events: Sequence[Answered]) -> None:
         self.rows = len(events)
         self.latency_ms = _three_digits(np.asarray([event.latency_ms for event in events]))
         self.by_call = dict(Counter([event.rows_in_call for event in events]))
@@ -175,7 +182,7 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
             if event.absent or event.imputed or event.unseen or event.unknown:
                 self._count_lacks(event)
 
-    def _count_lacks(self, event: PredictionEvent) -> None:
+    def _count_lacks(self, event: Answered) -> None:
         self.lacking += 1
         lacks: dict[Lack, tuple[str, ...]] = {
             "absent": event.absent,
@@ -190,33 +197,39 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
                 known[counted] = known.get(counted, 0) + 1
 
     def _count_values(
-        self, events: Sequence[PredictionEvent], signature: Signature, reference: MonitoringReference
+        self,
+        events: Sequence[Answered],
+        columns: RowColumns,
+        signature: Signature,
+        reference: MonitoringReference,
     ) -> None:
-        table, self.misfits = _table([event.row for event in events], signature)
+        table, known, shares_nk, self.misfits = columns.table, columns.known, columns.shares_nk, columns.misfits
         self.inputs = tally(reference.inputs, table)
         self.outlying = outlying(reference.inputs, table)
-        known, shares_nk = _probabilities(events, signature.classes)
         sure = np.full(len(events), np.nan)
         sure[known] = shares_nk.max(axis=1, initial=0.0)
-        answers = answers_table([event.answer for event in events], signature.task, sure)
+        said = [event.value if event.label is None else event.label for event in events]
+        answers = answers_table(said, signature.task, sure)
         described = reference.predictions
         if not len(known):  # a model that gives none, or events of an earlier version
             described = {name: known for name, known in described.items() if name != CONFIDENCE}
         self.predictions = tally(described, answers)
         if signature.task == "generation":
             of_json = bool(reference.json_expected)
-            texts = [event.answer if isinstance(event.answer, str) else None for event in events]
+            texts = [text if isinstance(text, str) else None for text in said]
             self.signs = dict(Counter(sign for text in texts for sign in signs(text, json_expected=of_json)))
         if len(known):
-            labels = [events[at].label or "" for at in known]
+            labels = [events[at].label or "" for at in known.tolist()]
             self.beliefs = beliefs_of(labels, shares_nk, reference.calibrated)
         self._draw(events)
 
-    def _draw(self, events: Sequence[PredictionEvent]) -> None:
+    def _draw(self, events: Sequence[Answered]) -> None:
         draw_n = np.asarray([zlib.crc32(event.id.encode()) for event in events])
         first = np.argsort(draw_n, kind="stable")[: SAMPLE + 1].tolist()
         self.sample = [
-            Sampled(draw=int(draw_n[at]), row=dict(events[at].row), id=events[at].id) for at in first[:SAMPLE]
+            Sampled(draw=int(draw_n[at]), row=dict(event.row), id=event.id)
+            for at in first[:SAMPLE]
+            if (event := _whole(events[at])) is not None
         ]
         self.drawn_below = int(draw_n[first[SAMPLE]]) if len(first) > SAMPLE else 2**32
 
@@ -241,6 +254,18 @@ def _three_digits(values_n: NDArray[np.float64]) -> dict[float, int]:
     rounded_n = np.where(up_n >= 0, digits_n / 10.0 ** np.abs(up_n), digits_n * 10.0 ** np.abs(up_n))
     values, counts = np.unique(rounded_n, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _whole(event: Answered) -> PredictionEvent | None:
+    return whole(event) if isinstance(event, RawPrediction) else event
+
+
+def _by_row(events: Sequence[Answered], signature: Signature) -> RowColumns:
+    """Row by row, whatever values they have."""
+    rows = [event for event in events if isinstance(event, PredictionEvent)]
+    table, misfits = _table([event.row for event in rows], signature)
+    known, shares_nk = _probabilities(rows, signature.classes)
+    return RowColumns(table=table, known=known, shares_nk=shares_nk, misfits=misfits)
 
 
 def _probabilities(

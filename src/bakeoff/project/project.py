@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from bakeoff.core.graph import LineageGraph
     from bakeoff.core.records import DocumentChange
     from bakeoff.core.releases import Release
+    from bakeoff.core.retention import Expiry
     from bakeoff.data.batches import Batch
     from bakeoff.data.contract_rows import RowCheck
     from bakeoff.evaluate.logged_rows import Missing
@@ -613,6 +614,44 @@ class Project:
             self._note("blobs collected", "blobs", {"bytes": result.deleted})
         return result
 
+    def expire(self, *, look: bool = False) -> "Expiry":
+        """Remove predictions that are older than `keep` of their endpoint, with what belongs to them.
+
+        Those stay that people said something of, that an open batch of the review queue asks for, and all since a
+        rollout began that still goes on. Others may use the project meanwhile; a server does so by itself.
+
+        Args:
+            look: remove nothing: what would go.
+
+        Raises:
+            UsageError: the log lets nothing go. CorruptError: it is damaged.
+
+        Example:
+            >>> project.expire(look=True).predictions
+            0
+        """
+        from bakeoff.project.retention import expire
+
+        result = expire(self, self._clock, look=look)
+        if result.events and not look:
+            counts: dict[str, Json] = {
+                name: getattr(result, name)
+                for name in ("predictions", "shadows", "failures", "feedback", "keys", "first_ms", "last_ms")
+            }
+            self._note("predictions expired", "the prediction log", counts)
+        return result
+
+    def expiring(self) -> "AbstractContextManager[None]":
+        """Have a thread start `expire` in a process when that is due, for as long as a server runs.
+
+        Example:
+            >>> with project.expiring():
+            ...     answer = project.predict([{"review": "great film", "year": 1999}])
+        """
+        from bakeoff.project.retention import expiring
+
+        return expiring(self, self._clock)
+
     def forget(self, key: str, *, models: bool = False) -> "Forgotten":
         """Erase a person from logs, feedback, datasets, records and caches; say which models learned from them.
 
@@ -957,9 +996,11 @@ class Project:
             time=TimeLimit.of(budget_s, budget_seconds(self.config.compute.budget)),
             contract=wiring.contract(self.loaded),
         )
+        shared_steps = partial(wiring.shared_steps, self.loaded, self.blobs, self.keyring, self._clock, scratch=work)
         if not lock:
             work.mkdir(exist_ok=True)
-            yield stage
+            with shared_steps(progress=self._pass_on) as shared:
+                yield replace(stage, shared_steps=shared)
             return
         with self._alone() as require:
             shutil.rmtree(work, ignore_errors=True)  # what a killed run left
@@ -969,7 +1010,8 @@ class Project:
                 require()
                 self._pass_on(line)
 
-            yield replace(stage, progress=progress)
+            with shared_steps(progress=progress) as shared:
+                yield replace(stage, progress=progress, shared_steps=shared)
 
     @contextmanager
     def _alone(self) -> "Generator[Callable[[], None]]":

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bakeoff.actions.review import ReviewEstimate
     from bakeoff.feedback.exchange import Form, ReviewAnswer
     from bakeoff.feedback.record import Recorded
+    from bakeoff.feedback.review import Labellers
     from bakeoff.project.project import Project
 
 __all__ = ["ProjectReview", "ReviewImport"]
@@ -68,7 +69,13 @@ class ProjectReview:
     @property
     def _queue(self) -> ReviewQueue:
         lease_ms = round(self._project.config.review.lease_minutes * 60_000)
-        return ReviewQueue(self._project.records.documents, self._clock, lease_ms=lease_ms)
+        return ReviewQueue(self._project.records.documents, self._clock, lease_ms=lease_ms, labellers=self._labellers)
+
+    def _labellers(self, rows: Sequence[ReviewRow]) -> "Labellers":
+        from bakeoff.feedback.join import labellers
+
+        versions = {row.id: row.model_version for row in rows}
+        return labellers(self._project.events, versions, truth_of=self._project.truth_of)
 
     def pick(
         self,
@@ -140,7 +147,7 @@ class ProjectReview:
         return self._queue.row(name)
 
     def progress(self, batch_id: str | None = None) -> list[ReviewProgress]:
-        """How far the batches are, or one of them."""
+        """How far the batches are, or one of them; rows that were labelled otherwise than by the queue are done."""
         batches = self._queue.batches() if batch_id is None else [self._queue.batch(batch_id)]
         return [self._queue.progress(batch) for batch in batches]
 
@@ -231,7 +238,9 @@ class ProjectReview:
         """Rows as a file for another tool: those that are not done, or `everything`."""
         from bakeoff.feedback.exchange import exported
 
-        return exported([row for row in self.rows(batch_id) if everything or not row.done], form)
+        queue = self._queue
+        batch_id = queue.batch(batch_id).id
+        return exported(queue.rows(batch_id) if everything else queue.open_rows(batch_id), form)
 
     def import_answers(self, text: str, *, name: str = "the file", who: str | None = None) -> ReviewImport:
         """Take in the answers of a file that another tool exported; `who` answered where the file does not say it.

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from bakeoff.core import narrow
-from bakeoff.core.errors import ConflictError, CorruptError, NotFoundError, UsageError
+from bakeoff.core.errors import ConflictError, NotFoundError, UsageError
 from bakeoff.core.hashing import digest, digest_file
 from bakeoff.core.lineage import SnapshotOrigin
 from bakeoff.core.protocols import Clock, FileTrees
 from bakeoff.core.records import RegisteredChange, Version
 from bakeoff.core.types import Json
+from bakeoff.project.shared_snapshots import SharedSnapshots, checked_name, checked_tags
 from bakeoff.registry.lineage import NUMBER, label
 from bakeoff.registry.register import all_versions
-from bakeoff.stores.blobs import Blobs, open_blobs
-from bakeoff.stores.files import durable_write
+from bakeoff.stores.blobs import Blobs, Sending
 from bakeoff.stores.folder_files import FolderFiles, folder_files
 from bakeoff.stores.folder_index import FolderIndex
 
@@ -35,7 +35,6 @@ __all__ = ["FileChange", "FilesDifference", "ProjectSnapshots", "SnapshotTransfe
 
 STATE = frozenset({".bakeoff"})
 """Folders that are never part of a snapshot."""
-RECORDS = "snapshots"
 TABLES = frozenset({".csv", ".tsv", ".tab", ".parquet", ".jsonl", ".ndjson", ".json", ".gz", ".zst", ".bz2"})
 SHORTEST = 6
 """Characters of a hash that name a snapshot."""
@@ -82,39 +81,12 @@ class FilesDifference:
         return msgspec.to_builtins(self)
 
 
-class _Sent(msgspec.Struct, kw_only=True):
-    """A snapshot as a remote knows it."""
-
-    name: str
-    content: str
-    created_ms: int
-    lineage: SnapshotOrigin
-    tags: list[str] = []
-
-    @classmethod
-    def read(cls, path: Path) -> "_Sent":
-        """From the file of a remote, which others may have written."""
-        try:
-            sent = msgspec.json.decode(path.read_bytes(), type=cls)
-            _checked_name(sent.name)
-            _checked_tags(sent.tags)
-        except (msgspec.MsgspecError, UnicodeDecodeError, UsageError) as error:
-            raise CorruptError(
-                f"{path}: expected a snapshot as 'bakeoff data push' writes it, found: {error}"
-            ) from error
-        if (sent.name, f"{sent.content}.json") != (path.parent.name, path.name):
-            raise CorruptError(
-                f"{path}: expected the snapshot that its place says, found {sent.name!r} with the content "
-                f"{sent.content!r}: push it again, or remove the file"
-            )
-        return sent
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotTransfer:
     """Snapshots that were sent or fetched, and the bytes that the other side lacked.
 
-    `moved_tags` are tags here that a pull took from another version: `NAME/TAG` → the version that had it.
+    `moved_tags` are tags that it took from another version, a pull here and a push there: `NAME/TAG` → the version that
+    had it.
     """
 
     snapshots: tuple[str, ...]
@@ -155,7 +127,7 @@ class ProjectSnapshots:
         source = Path(path).resolve()
         if not source.exists():
             raise NotFoundError(f"expected a file or folder, received {str(path)!r}, where there is nothing")
-        name = _checked_name(name or source.name)
+        name = checked_name(name or source.name)
         is_file, executable = source.is_file(), False
         if is_file:
             content, files, size = self._project.blobs.put(source), 1, source.stat().st_size
@@ -274,7 +246,7 @@ class ProjectSnapshots:
             ('first',)
         """
         version = self.get(which)
-        _checked_tags(tags)
+        checked_tags(tags)
         aliases: dict[str, int | None] = dict.fromkeys(tags, version.number)
         versions = self._project.records.versions
         versions.apply([RegisteredChange(kind="snapshot", name=version.name, aliases=aliases)])
@@ -336,25 +308,37 @@ class ProjectSnapshots:
         differs = replace(table_difference(before, after, key), unread=(lost_before, lost_after))
         return FilesDifference(first=first, second=second, unchanged=unchanged, files=changes, table=differs)
 
-    def push(self, remote: str, *which: str) -> SnapshotTransfer:
-        """Send snapshots (all without a name) to a folder that others reach; what is there already is not sent.
+    def push(self, remote: str, *which: str, repair: bool = False) -> SnapshotTransfer:
+        """Send snapshots (all without a name) to where others have theirs; what is there already is not sent.
+
+        The tags of what is sent go with it. One that another version has there moves; `moved_tags` tells which had it.
+
+        Args:
+            remote: a folder that others reach, its `file://` URL, or `s3://BUCKET/PREFIX`.
+            which: snapshots.
+            repair: send all of it, so that what is damaged there becomes whole.
 
         Raises:
-            UsageError: the remote is no folder or file:// URL.
+            UsageError: the remote is none of these. StoreError: it cannot be reached or written.
 
         Example:
             >>> project.snapshots.push(remote).snapshots
             ('films.csv/1',)
         """
-        here, there, folder = self._files, self._remote(remote), self._remote_folder(remote)
+        there = self._remote(remote)
         versions = [self.get(each) for each in which] or self.list()
-        sent = here.send(there, [version.content for version in versions]) if versions else 0
+        how = Sending(renews=False, again=repair)
+        sent = self._files.send(there.blobs, [version.content for version in versions], how) if versions else 0
         for version in versions:
-            place = folder / RECORDS / _checked_name(version.name) / f"{version.content}.json"
-            known = {"name": version.name, "content": version.content, "tags": list(version.aliases)}
-            body = {**known, "created_ms": version.created_ms, "lineage": dict(version.lineage)}
-            durable_write(place, [json.dumps(body, ensure_ascii=False).encode()], staging=folder)
-        return SnapshotTransfer(snapshots=tuple(label(each) for each in versions), bytes_sent=sent)
+            there.add(version)
+        moved = dict[str, str]()
+        for name in dict.fromkeys(version.name for version in versions):
+            own = [version for version in versions if version.name == name]
+            tags = {tag: version.content for version in reversed(own) for tag in version.aliases}
+            for tag, content in there.tag(name, tags).items():
+                known = next((label(each) for each in self.list(name) if each.content == content), None)
+                moved[f"{name}/{tag}"] = known or f"{name} {content[:12]}"
+        return SnapshotTransfer(snapshots=tuple(label(each) for each in versions), bytes_sent=sent, moved_tags=moved)
 
     def pull(self, remote: str, *names: str) -> SnapshotTransfer:
         """Fetch all snapshots of a remote (or those of these names) that are not here, with their tags.
@@ -368,29 +352,23 @@ class ProjectSnapshots:
             >>> project.snapshots.pull(remote).bytes_sent
             0
         """
-        there, folder = self._remote(remote), self._remote_folder(remote)
-        paths = sorted((folder / RECORDS).glob("*/*.json"))
-        known = sorted({path.parent.name for path in paths})
-        missing = [name for name in names if name not in known]
-        if missing or not known:
-            wanted = f" named {', '.join(map(repr, missing))}" if missing else ""
-            raise NotFoundError(f"expected snapshots{wanted} in {remote}, found {', '.join(known[:5]) or 'none'}")
-        sent = sorted(
-            (_Sent.read(path) for path in paths if not names or path.parent.name in names),
-            key=lambda each: each.created_ms,
-        )
-        received = there.send(self._files, [each.content for each in sent])
+        there = self._remote(remote)
+        sent = there.snapshots(names)
+        received = there.blobs.send(self._files, [each.content for each in sent], Sending(looks=True))
         fetched: list[str] = []
         versions = self._project.records.versions
-        before = {f"{each.name}/{tag}": label(each) for each in self.list() for tag in each.aliases}
+        before = self._tags()
         for each in sent:
             version = versions.register("snapshot", each.name, each.content, lineage=each.lineage.to_json())
             if each.tags:
                 self.tag(label(version), *each.tags)
             fetched.append(label(version))
-        after = {f"{each.name}/{tag}": label(each) for each in self.list() for tag in each.aliases}
+        after = self._tags()
         moved = {tag: was for tag, was in before.items() if after[tag] != was}
         return SnapshotTransfer(snapshots=tuple(fetched), bytes_sent=received, moved_tags=moved)
+
+    def _tags(self) -> dict[str, str]:
+        return {f"{each.name}/{tag}": label(each) for each in self.list() for tag in each.aliases}
 
     # --- within ---------------------------------------------------------------------------------
 
@@ -436,21 +414,16 @@ class ProjectSnapshots:
     def _files(self) -> Blobs:
         blobs = self._project.blobs
         if not isinstance(blobs, Blobs):
-            raise UsageError("expected blobs in a folder ([store] blobs = file://…) to send from and to")
+            raise UsageError("expected blobs in a folder or a bucket ([store] blobs) to send from and to")
         return blobs
 
     def _index(self, name: str, source: Path) -> Path:
         return self._project.folder / ".bakeoff" / "cache" / "snapshots" / digest(f"{name}\0{source}".encode())[:32]
 
-    def _remote_folder(self, remote: str) -> Path:
-        if "://" in remote and not remote.startswith("file://"):
-            raise UsageError(f"expected a folder or a file:// URL as remote, received {remote!r}")
-        return Path(remote.removeprefix("file://")).resolve()
+    def _remote(self, remote: str) -> SharedSnapshots:
+        from bakeoff.stores.remotes import open_remote
 
-    def _remote(self, remote: str) -> Blobs:
-        folder = self._remote_folder(remote)
-        keyring = self._project.keyring
-        return open_blobs(f"file://{folder / 'blobs'}", folder=folder, clock=self._clock, keyring=keyring)
+        return SharedSnapshots(open_remote(remote, clock=self._clock, keyring=self._project.keyring))
 
     def _here(self, which: str) -> Path | None:
         """The file or folder of that name, unless a snapshot's version is called so."""
@@ -527,19 +500,6 @@ class ProjectSnapshots:
             config = self._project.config.data.model_copy(update={"query": None, "sources": {}})
             reading = read(config, {"source": located})
             return reading.table, reading.rejected.height
-
-
-def _checked_name(name: str) -> str:
-    """A name that is one folder's in every remote."""
-    if not name or "/" in name or "\0" in name or name.startswith("."):
-        raise UsageError(f"expected a name without '/' that begins with no '.', received {name!r}: use --name")
-    return name
-
-
-def _checked_tags(tags: Sequence[str]) -> None:
-    odd = [tag for tag in tags if not tag or "/" in tag or NUMBER.match(tag)]
-    if odd:
-        raise UsageError(f"expected tags that are no numbers and have no '/', received {', '.join(map(repr, odd))}")
 
 
 def _ignore(line: str) -> None:

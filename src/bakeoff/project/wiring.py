@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from bakeoff.config.duration import seconds
 from bakeoff.config.file import Loaded
 from bakeoff.config.search import Choices, Range, Search, space
 from bakeoff.config.sections import AuthConfig, Config, OpenIdConfig, SearchConfig, StoreConfig, TlsConfig
@@ -24,7 +25,7 @@ from bakeoff.core.families import (
     missing_distributions,
     service_of,
 )
-from bakeoff.core.jobs import Compute
+from bakeoff.core.jobs import Compute, Progress
 from bakeoff.core.protocols import BlobStore, Clock, DocumentRecords, EventLog, Family, RecordStore
 from bakeoff.core.types import Json
 from bakeoff.loop.context import COMBINERS, Contender
@@ -34,6 +35,7 @@ from bakeoff.train.params import check_params
 if TYPE_CHECKING:
     from bakeoff.actions.move import Opened
     from bakeoff.data.contract import Contract
+    from bakeoff.loop.shared_steps import SharedSteps
     from bakeoff.security.accounts import Accounts
     from bakeoff.security.certificates import Tls
     from bakeoff.security.openid import OpenId
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
 __all__ += ["authenticator", "certificate", "open_audited", "open_sessions", "open_tokens", "people", "provider"]
-__all__ += ["now_ms", "open_keyring", "open_records", "open_stores", "opened_stores", "others", "sqlite_file"]
+__all__ += ["now_ms", "open_keyring", "open_records", "open_stores", "opened_stores", "others"]
+__all__ += ["shared_steps", "sqlite_file"]
 
 PREPARED = "prepared"
 
@@ -88,6 +91,35 @@ def open_keyring(store: StoreConfig, folder: Path) -> "Keyring":
     from bakeoff.project.encryption_keys import keyring
 
     return keyring(store.encryption, folder)
+
+
+@contextmanager
+def shared_steps(
+    loaded: Loaded, blobs: BlobStore, keyring: "Keyring", clock: Clock, *, scratch: Path, progress: Progress
+) -> "Generator[SharedSteps | None]":
+    """The step cache of the team, for one run; None where the project names none."""
+    wanted = loaded.config.store.step_cache
+    if wanted is None:
+        yield None
+        return
+    from bakeoff.loop.shared_steps import SharedSteps
+    from bakeoff.stores.remotes import open_remote
+
+    shared = SharedSteps(
+        open_remote(wanted.url, below="steps", folder=loaded.folder, clock=clock, keyring=keyring),
+        blobs,
+        keyring=keyring,
+        scratch=scratch,
+        wait_s=seconds(wanted.wait),
+        writes=wanted.write,
+        progress=progress,
+    )
+    try:
+        yield shared
+    except BaseException as error:
+        shared.close(wait=isinstance(error, Exception))
+        raise
+    shared.close()
 
 
 def now_ms() -> int:

@@ -75,7 +75,8 @@ class RunOutcome:
     tried in combinations; `advice` is what `bakeoff advise` expected beside what was measured; `budget` how a search
     for parameters went, `next_step` what would narrow the winner's interval, `judge` what a judge found, `ledger` what
     became of every row (None: a run of before kept none), `explanations` why candidates answer as they do, that of the
-    winner first, `seconds` how long the run took (None: fits of before were used again).
+    winner first, `seconds` how long the run took (None: fits of before were used again), `from_step_cache` how many
+    steps came from the step cache of the team, by name.
     """
 
     run_id: str
@@ -99,6 +100,7 @@ class RunOutcome:
     next_step: NextStep | None = None
     explanations: tuple[Explanation, ...] = ()
     seconds: float | None = None
+    from_step_cache: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def fine(self) -> tuple[Candidate, ...]:
@@ -197,7 +199,7 @@ class RunOutcome:
             del body["ledger"]
         else:
             body["ledger"] = self.ledger.to_json()
-        for name in ("explanations", "seconds"):
+        for name in ("explanations", "seconds", "from_step_cache"):
             if not body[name]:
                 del body[name]
         return msgspec.json.decode(msgspec.json.encode(body))  # lists for tuples, as it will be read back

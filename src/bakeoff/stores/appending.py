@@ -21,6 +21,7 @@ _GROUP_BYTES = 4 << 20  # a commit takes what waits, up to about this
 _GATHER_S = 0.02
 _WAITING_BYTES = 64 << 20  # more than this and `append` waits, durable or not
 _LARGEST_APPEND = 1 << 30
+_REST_S = 1.0
 
 
 class _Append(msgspec.Struct, frozen=True):
@@ -37,10 +38,18 @@ class Appender:
         write: commits events; durable when it returns. Called by one thread.
         clock: gives events their time, unless they have one.
         place: where the log is, for messages.
+        rest: called by the same thread each second in which there is nothing to commit.
     """
 
-    def __init__(self, write: Callable[[Sequence[StoredEvent]], None], clock: Clock, *, place: str) -> None:
-        self._write, self._clock, self._place = write, clock, place
+    def __init__(
+        self,
+        write: Callable[[Sequence[StoredEvent]], None],
+        clock: Clock,
+        *,
+        place: str,
+        rest: Callable[[], None] | None = None,
+    ) -> None:
+        self._write, self._clock, self._place, self._rest = write, clock, place, rest
         self._waiting: deque[_Append] = deque()
         self._waiting_bytes = 0
         self._changed = threading.Condition()
@@ -129,7 +138,10 @@ class Appender:
             raise lost
 
     def _work(self) -> None:
-        while group := self._next_group():
+        while (group := self._next_group()) is not None:
+            if not group:
+                self._do_rest()
+                continue
             error = self._commit([item for append in group for item in append.items])
             for append in group:
                 if error is None:
@@ -140,11 +152,21 @@ class Appender:
                     _logger.error("lost %d events: %s", len(append.items), error)
                     self._lost = error
 
-    def _next_group(self) -> list[_Append]:
-        """What waits, in order; empty when the log is closed and nothing waits."""
+    def _do_rest(self) -> None:
+        if self._rest is not None:
+            try:
+                self._rest()
+            except Exception as error:  # noqa: BLE001 - the thread must live: callers wait for it
+                _logger.warning("the log in %s was not looked after: %s", self._place, error)
+
+    def _next_group(self) -> list[_Append] | None:
+        """What waits, in order; nothing when it is time to rest, None when the log is closed and nothing waits."""
         with self._changed:
             while not self._waiting and not self._closed:
-                self._changed.wait()
+                if not self._changed.wait(None if self._rest is None else _REST_S):
+                    return []
+            if not self._waiting:
+                return None
             if not self._closed and not any(append.durable for append in self._waiting):
                 self._changed.wait(_GATHER_S)  # nobody waits: few large groups leave the processor to who answers
             group: list[_Append] = []

@@ -11,31 +11,35 @@ exist, after a crash between writing the one and deleting the other, the archive
 
 import heapq
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import starmap
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from bakeoff.core.errors import CorruptError
+from bakeoff.core.errors import BakeoffError, CorruptError
 from bakeoff.core.events import Event
 from bakeoff.core.hashing import digest, digest_file
 from bakeoff.data import event_table
 from bakeoff.stores import ids
 from bakeoff.stores.encryption import Keyring, key_id_of
+from bakeoff.stores.expired import dropped, expired_path
 from bakeoff.stores.files import durable_write, sync_folder
 from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.parity import parity, parity_path
 from bakeoff.stores.segments import EventQuery, Numbered, StoredEvent, gone, places, records, stems
 
-__all__ = ["ROWS", "archive", "check", "encoded", "encrypt", "events", "keys", "last_seq", "replace", "scan", "seal"]
-__all__ += ["table"]
+__all__ = ["ROWS", "archive", "check", "encoded", "encrypt", "events", "has_before", "keys", "last_seq", "replace"]
+__all__ += ["scan", "seal", "table"]
 
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 ROWS = 4096  # in a group, the least that is read for one event
 _HEAD = 64  # bytes that tell whether a file is encrypted
 _FEW = 4  # rows that are read alone
+
+T = TypeVar("T")
 
 
 # --- writing ----------------------------------------------------------------------------------------
@@ -127,11 +131,45 @@ def last_seq(path: Path, keyring: Keyring) -> int:
 
 
 def _greatest(path: Path, keyring: Keyring) -> int:
-    return int(_scanned_file(path, keyring).select(pl.col("seq").max()).collect().item() or 0)
+    return int(_steady(path, lambda: _scanned_file(path, keyring).select(pl.col("seq").max()).collect()).item() or 0)
+
+
+def _steady(path: Path, read: Callable[[], T]) -> T:
+    """What is read of an archive as it is; read again, if it was written again meanwhile.
+
+    Raises:
+        CorruptError: it cannot be read. FileNotFoundError: it is not there, or any more.
+    """
+    while True:
+        before = _identity(path)
+        try:
+            result = read()
+        except FileNotFoundError:
+            raise
+        except BakeoffError:
+            if _identity(path) == before:
+                raise
+        except _UNREADABLE as error:
+            if _identity(path) == before:
+                raise _unreadable(path, error) from error
+        else:
+            if _identity(path) == before:
+                return result
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    state = path.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def _scanned_file(path: Path, keyring: Keyring) -> pl.LazyFrame:
     return pl.scan_parquet(_content(path, keyring), glob=False)
+
+
+def has_before(path: Path, time_ms: int, ended: str, keyring: Keyring) -> bool:
+    """Whether an archive has events before a moment, of another kind than the one that says they are gone."""
+    before = (pl.col("time_ms") < time_ms) & (pl.col("kind") != ended)
+    return bool(_steady(path, lambda: _scanned_file(path, keyring).select(before.any()).collect()).item())
 
 
 def table(path: Path, keyring: Keyring) -> pl.DataFrame:
@@ -140,10 +178,7 @@ def table(path: Path, keyring: Keyring) -> pl.DataFrame:
     Raises:
         CorruptError: it is not what was written, or cannot be read.
     """
-    try:
-        return pl.read_parquet(_content(path, keyring), glob=False)
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    return _steady(path, lambda: pl.read_parquet(_content(path, keyring), glob=False))
 
 
 def _content(path: Path, keyring: Keyring) -> Path | io.BytesIO:
@@ -190,23 +225,24 @@ def events(
     path: Path, wanted: EventQuery, keyring: Keyring, *, after: int = 0, rows: Sequence[int] | None = None
 ) -> Iterator[Numbered]:
     """The wanted events of an archive with greater numbers than `after`, among these rows, if given."""
+    return _steady(path, lambda: _events(path, wanted, keyring, after, rows))
+
+
+def _events(
+    path: Path, wanted: EventQuery, keyring: Keyring, after: int, rows: Sequence[int] | None
+) -> Iterator[Numbered]:
     between = pl.col("time_ms").is_between(wanted.since_ms, wanted.until_ms, closed="left")
     source = _scanned_file(path, keyring)
     if rows is not None and len(rows) <= _FEW:  # of a row, its group is read alone
         source = pl.concat([source.slice(row, 1) for row in rows])
     source = source.filter((pl.col("seq") > after) & between)
-    try:
-        if "payload" in source.collect_schema():
-            stored = source.select("seq", "kind", "time_ms", "payload").collect().iter_rows()
-            read = (
-                wanted.read(seq, StoredEvent(kind, at_ms, payload.encode())) for seq, kind, at_ms, payload in stored
-            )
-            return (row for row in read if row is not None)
-        if wanted.ids is not None:
-            source = source.filter(pl.col("id").is_in(list(wanted.ids)))
-        tables = {kind: event_table.of_class(source, kind).collect() for kind in wanted.kinds}
-    except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
+    if "payload" in source.collect_schema():
+        stored = source.select("seq", "kind", "time_ms", "payload").collect().iter_rows()
+        read = (wanted.read(seq, StoredEvent(kind, at_ms, payload.encode())) for seq, kind, at_ms, payload in stored)
+        return (row for row in read if row is not None)
+    if wanted.ids is not None:
+        source = source.filter(pl.col("id").is_in(list(wanted.ids)))
+    tables = {kind: event_table.of_class(source, kind).collect() for kind in wanted.kinds}
     classes = (starmap(Numbered, event_table.events(table, kind)) for kind, table in tables.items())
     return heapq.merge(*classes, key=lambda each: each.seq)
 
@@ -240,24 +276,38 @@ def _archived(path: Path, keyring: Keyring) -> pl.LazyFrame:
         source = pl.scan_parquet(content, glob=False)
         schema = source.collect_schema()
         if "payload" not in schema:
-            return _opened_when_read(path, schema, keyring) if keyring else source  # keys: it may be written again
+            again = bool(keyring) or expired_path(path.parent).exists()  # it may be written again before it is read
+            return _opened_when_read(path, schema, keyring) if again else source
         rows = source.select("seq", "kind", "payload").collect().iter_rows()
         return event_table.table((seq, kind, payload.encode()) for seq, kind, payload in rows).lazy()
+    except FileNotFoundError:  # its retention ended meanwhile
+        raise
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
 def _opened_when_read(path: Path, schema: pl.Schema, keyring: Keyring) -> pl.LazyFrame:
-    """An encrypted archive, of which nothing stays in memory until somebody reads, and then what is wanted of it."""
+    """An archive that may be written again: nothing of it stays in memory until somebody reads what is wanted of it.
+
+    One whose retention ends before that has nothing.
+    """
 
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, batch: int | None
     ) -> Iterator[pl.DataFrame]:
         del batch
-        source = _scanned_file(path, keyring)
-        source = source if rows is None else source.head(rows)
-        source = source if predicate is None else source.filter(predicate)
-        yield (source if columns is None else source.select(columns)).collect()
+
+        def wanted(source: pl.LazyFrame) -> pl.DataFrame:
+            source = source if rows is None else source.head(rows)
+            source = source if predicate is None else source.filter(predicate)
+            return (source if columns is None else source.select(columns)).collect()
+
+        try:
+            yield _steady(path, lambda: wanted(_scanned_file(path, keyring)))
+        except FileNotFoundError:
+            if path.stem not in dropped(path.parent):
+                raise
+            yield wanted(pl.LazyFrame(schema=schema))
 
     return register_io_source(read, schema=schema)
 
@@ -267,7 +317,10 @@ def keys(path: Path, keyring: Keyring) -> ids.Packed:
     known = ids.read(path, keyring)
     if known is not None:
         return known
-    columns = _scanned_file(path, keyring)
+    return _steady(path, lambda: _keys(_scanned_file(path, keyring)))
+
+
+def _keys(columns: pl.LazyFrame) -> ids.Packed:
     if "payload" in columns.collect_schema():
         return ids.packed(ids.keys_of(columns.select("kind", "payload").collect().iter_rows()))
     named = columns.select("kind", "id").collect().iter_rows()

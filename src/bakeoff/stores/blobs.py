@@ -35,13 +35,28 @@ from bakeoff.stores.files import file_url, storage, temporary, whole_write
 from bakeoff.stores.folder_files import folder_files, links_inside, require_unchanged
 from bakeoff.stores.objects import KINDS, Kind, Objects, Put, StoredObjects
 
-__all__ = ["Blobs", "open_blobs"]
+__all__ = ["Blobs", "Sending", "open_blobs"]
 
 _SMALL = 1 << 20  # blobs below this size are stored whole
+_AT_ONCE = 1024  # objects that are looked up together when they are sent
 _LOOSE = 16  # of a folder with fewer small files, each is a file of its own
 _ID = re.compile("[0-9a-f]{64}")
 LISTED: tuple[Kind, Kind] = ("lists", "trees")
 """Kinds of objects that name others."""
+
+
+class Sending(NamedTuple):
+    """How blobs go from one store to another.
+
+    Attributes:
+        renews: say of what is there already that it is needed, as a put would: for stores that are collected.
+        looks: hold what is large, and new there, as a whole against its hash.
+        again: send what is there already, too, so that what is damaged there becomes whole.
+    """
+
+    renews: bool = True
+    looks: bool = False
+    again: bool = False
 
 
 def open_blobs(url: str, *, folder: Path, clock: Clock, keyring: Keyring | None = None) -> "Blobs":
@@ -197,48 +212,74 @@ class Blobs:
 
     # --- sending ----------------------------------------------------------------------------
 
-    def send(self, other: "Blobs", roots: Sequence[str]) -> int:
+    def send(self, other: "Blobs", roots: Sequence[str], how: "Sending | None" = None) -> int:
         """Copy what these roots reach and another store lacks, verified; bytes that were sent.
 
         Raises:
             NotFoundError, CorruptError: something of it is not here, or damaged. Nothing that names it is sent.
         """
         with storage(f"copy blobs from {self._place} to {other.place}"):
-            reached = sorted(self._reached(roots))
-            lists, trees = ([each for each in reached if self._objects.has(kind, each)] for kind in LISTED)
-            listed = {*lists, *trees}
-            return other.receive(
-                ((name, lambda name=name: self._whole(name)) for name in reached if name not in listed),
-                {name: self._objects.get("lists", name) or b"" for name in lists},
-                {name: self._verified("trees", name, self._objects.get("trees", name) or b"") for name in trees},
-            )
+            wholes, lists, trees = dict[str, None](), dict[str, bytes](), dict[str, bytes]()
+            for root in roots:
+                if not _is_id(root):
+                    raise NotFoundError(f"expected the id of a blob stored in {self._place}, received {root!r}")
+                manifest = self._objects.get("trees", root)
+                if manifest is not None:
+                    trees[root] = self._verified("trees", root, manifest)
+                files = (self._tree(root) or {}) if manifest is not None else {root: (root, _SMALL)}
+                for blob_id, size in files.values():
+                    chunks = self._list(blob_id) if size >= _SMALL else None
+                    wholes.update(dict.fromkeys([blob_id] if chunks is None else [chunk for chunk, _ in chunks]))
+                    if chunks is not None:
+                        lists[blob_id] = canonical_json(chunks)
+            return other.receive(list(wholes), self._wholes, lists, trees, how or Sending())
 
     def receive(
         self,
-        parts: Iterable[tuple[str, Callable[[], bytes]]],
+        wholes: Sequence[str],
+        read: Callable[[Sequence[str]], Iterator[bytes]],
         lists: Mapping[str, bytes],
         trees: Mapping[str, bytes],
+        how: "Sending",
     ) -> int:
-        """Store what another store has: what is here already is not asked for; bytes of the others.
+        """Store what another store has: what is here already is not read there; bytes of what was.
 
-        The time of what is here is renewed, as by a put: it may be about to be collected.
+        Raises:
+            CorruptError: a list is not of what its name says (with `how.looks`).
         """
-        received, here = 0, list[str]()
+        received = 0
         with storage(f"store blobs in {self._place}"), self._objects.locked(alone=False):
             with self._objects.together() as put:
-                for name, read in parts:
-                    if self._objects.has("whole", name):
-                        here.append(name)
-                        continue
-                    data = read()
-                    put("whole", name, data)
-                    received += len(data)
-            self._objects.renew(here)
+                for start in range(0, len(wholes), _AT_ONCE):
+                    names = wholes[start : start + _AT_ONCE]
+                    lacking = list(names) if how.again else self._lacking(names, renew=how.renews)
+                    for name, data in zip(lacking, read(lacking), strict=True):
+                        put("whole", name, data)
+                        received += len(data)
             for name, data in lists.items():
-                self._objects.put("lists", name, data)
+                self._receive_list(name, data, how)
             for name, data in trees.items():
                 self._objects.put("trees", name, data)
         return received
+
+    def _lacking(self, names: Sequence[str], *, renew: bool) -> list[str]:
+        """Those that are not here; the time of the others is renewed, as they may be about to be collected."""
+        return self._objects.renew(names) if renew else self._objects.lacking(names)
+
+    def _receive_list(self, name: str, data: bytes, how: "Sending") -> None:
+        """Put a list of chunks, unless another is here that is whole: of lists the name is no hash."""
+        here = self._objects.get("lists", name)
+        if here is not None and here != data and not how.again and self.contains(name):
+            return
+        if here is None and how.looks:
+            hasher = blake3()
+            for chunk in self._wholes([chunk for chunk, _ in msgspec.json.decode(data, type=list[tuple[str, int]])]):
+                hasher.update(chunk)
+            if hasher.hexdigest() != name:
+                raise CorruptError(
+                    f"expected the chunks of blob {name}, received a list of others: have it pushed again with --repair"
+                )
+        self._objects.put("lists", name, data)
 
     @property
     def place(self) -> str:

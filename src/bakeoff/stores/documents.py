@@ -29,6 +29,8 @@ def as_json(value: Mapping[str, Json]) -> str:
         raise UsageError(f"expected values that JSON can hold, received {value!r} ({error})") from error
 
 
+LAST = "\U0010ffff"
+"""Sorts behind every other character."""
 _FIELDS = {"collection": "collection", "document": "key"}
 ENTITY = Entity(
     table=documents,
@@ -84,9 +86,13 @@ class Documents:
 
     def find(self, collection: str, prefix: str = "") -> list[Document]:
         """Documents whose key starts with `prefix`, ordered by key."""
-        matches = func.substr(documents.c.key, 1, len(prefix)) == prefix  # LIKE of SQLite ignores case
+        where = [documents.c.collection == collection]
+        if prefix:
+            where.append(func.substr(documents.c.key, 1, len(prefix)) == prefix)  # LIKE of SQLite ignores case
         with self._database.read() as connection:
-            rows = connection.execute(select(documents).where(documents.c.collection == collection, matches)).all()
+            if prefix and connection.dialect.name == "sqlite":  # its keys are in the order of their bytes: by the index
+                where.append(documents.c.key.between(prefix, prefix + LAST))
+            rows = connection.execute(select(documents).where(*where)).all()
         return sorted(map(_document, rows), key=lambda document: document.key)  # collations of databases differ
 
     def delete(self, collection: str, key: str) -> None:

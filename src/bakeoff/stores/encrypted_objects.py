@@ -40,6 +40,10 @@ class EncryptedObjects:
         """Their time becomes now; those that are not there."""
         return self._inner.renew(names)
 
+    def lacking(self, names: Sequence[str]) -> list[str]:
+        """Those that are not there."""
+        return self._inner.lacking(names)
+
     def wholes(self, names: Sequence[str]) -> Iterator[bytes | None]:
         """Opened; where the first place has none that can be, from another."""
         for name, stored in zip(names, self._inner.wholes(names), strict=True):

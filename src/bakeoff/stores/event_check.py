@@ -10,6 +10,7 @@ from bakeoff.core.damage import Damage
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.hashing import digest
 from bakeoff.stores.encryption import Keyring
+from bakeoff.stores.expired import dropped, expired_path
 from bakeoff.stores.files import durable_folder, durable_write, sync_folder
 from bakeoff.stores.ids import ids_path
 from bakeoff.stores.ids import read as read_ids
@@ -28,9 +29,26 @@ BUSY = "stop what writes to it ('bakeoff serve'), then repair again"
 def check(root: Path, keyring: Keyring, *, repair: bool) -> Iterator[Damage]:
     """Damaged, cut and lost segments, archives and marks, and a damaged counter of numbers."""
     names = stems(root)
+    if (damage := _check_expired(root, repair=repair)) is not None:
+        yield damage
+    past = {} if damage is not None else dropped(root)
     for stem in names:
-        yield from _check_segment(root, stem, keyring, repair=repair)
-    yield from _check_sequence(root, names, keyring, repair=repair)
+        if stem not in past:  # else the next pass removes what is left beside it
+            yield from _check_segment(root, stem, keyring, repair=repair)
+    if damage is None or repair:
+        yield from _check_sequence(root, names, keyring, repair=repair)
+
+
+def _check_expired(root: Path, *, repair: bool) -> Damage | None:
+    try:
+        dropped(root)
+    except CorruptError:
+        path = expired_path(root)
+        if repair:
+            _put_aside(path)
+        lost = "which archives are past their retention, and how many predictions"
+        return Damage(place=str(path), problem="is damaged", lost=lost, repaired=repair)
+    return None
 
 
 def _check_segment(root: Path, stem: str, keyring: Keyring, *, repair: bool) -> Iterator[Damage]:

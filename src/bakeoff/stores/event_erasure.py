@@ -19,12 +19,9 @@ from bakeoff.stores import archive
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import durable_write
 from bakeoff.stores.marks import Mark, mark_path
-from bakeoff.stores.segments import StoredEvent, encode, frames, items, stems
+from bakeoff.stores.segments import GONE, encode, frames, items, stems
 
-__all__ = ["erase"]
-
-GONE = StoredEvent("erased", 0, b"{}")
-"""A kind that no reader asks for."""
+__all__ = ["emptied", "erase"]
 
 
 def erase(root: Path, key: PersonKey, keyring: Keyring) -> int:
@@ -111,10 +108,14 @@ def _rewrite_archive(path: Path, doomed: set[int], keyring: Keyring) -> None:
     gone = table["seq"].is_in(list(doomed))
     if not gone.any():
         return
+    archive.replace(path, archive.encoded(emptied(table, gone), path, keyring), keyring)
+
+
+def emptied(table: pl.DataFrame, gone: pl.Series) -> pl.DataFrame:
+    """The table of an archive with a mark in the place of each row that is gone."""
     empty = {"kind": pl.lit(GONE.kind), "payload": pl.lit("{}"), "time_ms": pl.lit(0)}
-    table = table.with_columns(
+    return table.with_columns(
         pl.when(gone).then(empty.get(name, pl.lit(None))).otherwise(pl.col(name)).cast(dtype).alias(name)
         for name, dtype in table.schema.items()
         if name != "seq"
     )
-    archive.replace(path, archive.encoded(table, path, keyring), keyring)

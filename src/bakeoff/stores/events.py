@@ -12,8 +12,10 @@ from bakeoff.core.damage import Damage
 from bakeoff.core.erasure import PersonKey
 from bakeoff.core.events import LARGEST_MS, Cursor, E, Event, Named, Reading
 from bakeoff.core.protocols import Clock
+from bakeoff.core.retention import Expired, Expiry, Retention
 from bakeoff.stores.appending import Appender
 from bakeoff.stores.encryption import Keyring
+from bakeoff.stores.expired import expired_log
 from bakeoff.stores.files import file_url, storage
 from bakeoff.stores.ids import Index
 from bakeoff.stores.reader import Reader
@@ -48,7 +50,7 @@ class FileEvents:
     def __init__(self, root: Path, clock: Clock, segment_bytes: int, keyring: Keyring) -> None:
         self._root, self._keyring = root, keyring
         self._writer = Writer(root, segment_bytes, keyring)
-        self._appender = Appender(self._writer.write, clock, place=str(root))
+        self._appender = Appender(self._writer.write, clock, place=str(root), rest=self._writer.rest)
         self._index = Index(root, keyring)
 
     def append(self, events: Sequence[Event], *, durable: bool = True) -> None:
@@ -191,6 +193,36 @@ class FileEvents:
 
         with storage(f"erase events in {self._root}"):
             return erase(self._root, key, self._keyring)
+
+    def expire(self, retention: Retention, *, look: bool = False) -> Expiry:
+        """Remove what is past its retention, or `look` what would go (see `ExpiringEvents.expire`).
+
+        A segment that a process writes to is not touched: the process is asked to close it, and has some seconds.
+
+        Raises:
+            CorruptError: a damaged segment.
+        """
+        from bakeoff.stores import expiry  # polars takes a while to import
+
+        with storage(f"remove old events in {self._root}"):
+            if not self._root.is_dir() or not retention.limits:
+                return Expiry(notes=retention.notes)
+            selection = expiry.Selection(self, retention)
+            if look:
+                return expiry.look(self._root, selection, retention, self._keyring)
+            expiry.ask_to_seal(self._root, selection, self._keyring)
+            self.compact()
+            with self._compacting():
+                return expiry.expire(self._root, selection, retention, self._keyring)
+
+    def expired(self) -> Expired:
+        """What is gone by now, past its retention.
+
+        Raises:
+            CorruptError: the file that says so is damaged.
+        """
+        with storage(f"read events in {self._root}"):
+            return Expired(hours=expired_log(self._root).hours)
 
     def check(self, *, repair: bool = False) -> Iterator[Damage]:
         """Damaged, cut and lost segments; a repair keeps what is good of them and puts the damaged file aside."""

@@ -48,14 +48,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def durable_folder(folder: Path) -> None:
-    """Make the folder and its missing parents, durably; those made are their owner's alone."""
+def durable_folder(folder: Path, *, private: bool = True) -> None:
+    """Make the folder and its missing parents, durably; those made are their owner's alone if they are `private`."""
     missing: list[Path] = []
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
-        new.mkdir(mode=0o700, exist_ok=True)
+        new.mkdir(mode=0o700 if private else 0o777, exist_ok=True)  # less what the user's umask takes away
         sync_folder(new.parent)
 
 
@@ -72,19 +72,21 @@ def temporary(folder: Path) -> Path:
     return folder / f".tmp-{secrets.token_hex(8)}"
 
 
-def durable_write(target: Path, pieces: Iterable[bytes], *, staging: Path, time_ms: int | None = None) -> None:
+def durable_write(
+    target: Path, pieces: Iterable[bytes], *, staging: Path, time_ms: int | None = None, private: bool = True
+) -> None:
     """Write a file all or nothing, so that it survives a loss of power: as `whole_write`, with fsync before and after.
 
-    `time_ms` becomes the file's modification time.
+    `time_ms` becomes the file's modification time. Folders that it makes are `private` as the file is.
     """
 
     def before(unfinished: int) -> None:
         if time_ms is not None:
             os.utime(unfinished, ns=(time_ms * 1_000_000, time_ms * 1_000_000))
         os.fsync(unfinished)
-        durable_folder(target.parent)
+        durable_folder(target.parent, private=private)
 
-    whole_write(target, pieces, staging=staging, before=before)
+    whole_write(target, pieces, staging=staging, before=before, private=private)
     sync_folder(target.parent)
 
 

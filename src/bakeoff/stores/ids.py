@@ -180,7 +180,11 @@ class Index:
         keys = np.fromiter({key(KINDS[kind], name) for name in ids}, dtype=np.uint32)
         wanted = EventQuery(kinds=(kind,), ids=frozenset(ids))
         with self._lock:
-            for stem in stems(self._root):
+            names = stems(self._root)
+            for known in (self._archived, self._logs, self._written):
+                for past in known.keys() - names:
+                    del known[past]
+            for stem in names:
                 yield from self._in(stem, wanted, keys)
 
     def _in(self, stem: str, wanted: EventQuery, keys: Keys) -> Iterator[Numbered]:

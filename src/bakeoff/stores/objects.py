@@ -42,6 +42,10 @@ class StoredObjects(Protocol):
         """Say of objects that they are needed, as if they were put; those that are not there."""
         ...
 
+    def lacking(self, names: Sequence[str]) -> list[str]:
+        """Objects of kind `whole` that are not there."""
+        ...
+
     def get(self, kind: Kind, name: str) -> bytes | None:
         """Its bytes, or None."""
         ...
@@ -98,14 +102,21 @@ class StoredObjects(Protocol):
 
 
 class Objects:
-    """Durable files whose modification time says when they were last put."""
+    """Durable files whose modification time says when they were last put.
 
-    def __init__(self, root: Path, clock: Clock) -> None:
+    Args:
+        root: the folder.
+        clock: milliseconds since the epoch.
+        private: what is made is its owner's alone; else as the user's own files are.
+    """
+
+    def __init__(self, root: Path, clock: Clock, *, private: bool = True) -> None:
         from bakeoff.stores.packs import Packs  # numpy takes a while to import
 
         self._root = root
         self._clock = clock
-        self._packs = Packs(root / "packs", self.staging, clock)
+        self._private = private
+        self._packs = Packs(root / "packs", self.staging, clock, private=private)
 
     def put(self, kind: Kind, name: str, data: bytes) -> None:
         """Write it unless it is there; then only its time is renewed, which keeps it from being collected.
@@ -118,7 +129,8 @@ class Objects:
         if same:
             self._packs.renew(same)
         else:
-            durable_write(self.path(kind, name), [data], staging=self.staging(), time_ms=self._clock())
+            time_ms, private = self._clock(), self._private
+            durable_write(self.path(kind, name), [data], staging=self.staging(), time_ms=time_ms, private=private)
 
     @contextmanager
     def together(self) -> Generator[Put]:
@@ -165,25 +177,34 @@ class Objects:
             same = os.stat(place).st_size == len(data) and Path(place).read_bytes() == data  # noqa: PTH116 - a million
         except FileNotFoundError:
             return False
-        if same:
-            time_ns = self._clock() * 1_000_000
+        return same and self._touched(place, self._clock() * 1_000_000)
+
+    def _touched(self, place: str, time_ns: int) -> bool:
+        """Set the time of a file; whether it is there."""
+        try:
             os.utime(place, ns=(time_ns, time_ns))
-        return same
+        except FileNotFoundError:
+            return False
+        except PermissionError:  # another's, in the folder of a team
+            if self._private:
+                raise
+        return True
 
     def renew(self, names: Sequence[str]) -> list[str]:
         """Their time becomes now; those that are not there."""
         time_ns, lacking = self._clock() * 1_000_000, list[str]()
         packs, others = self._packs.holding(names)
         for name in others:
-            there = False
-            for kind in ("whole", "lists"):
-                with suppress(FileNotFoundError):
-                    os.utime(self._place(kind, name), ns=(time_ns, time_ns))
-                    there = True
-            if not there:
+            there = [self._touched(self._place(kind, name), time_ns) for kind in ("whole", "lists")]
+            if not any(there):
                 lacking.append(name)
         self._packs.renew(packs)
         return lacking
+
+    def lacking(self, names: Sequence[str]) -> list[str]:
+        """Those that are not there."""
+        _, others = self._packs.holding(names)
+        return [name for name in others if not Path(self._place("whole", name)).exists()]
 
     def wholes(self, names: Sequence[str]) -> Iterator[bytes | None]:
         """Those that lie side by side are read at once."""
@@ -229,8 +250,9 @@ class Objects:
     def locked(self, *, alone: bool, reads: bool = False) -> Generator[None]:
         """The folder's lock, shared unless `alone`; on a medium that cannot be written nobody has to be kept away."""
         try:
-            durable_folder(self._root)
-            descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            durable_folder(self._root, private=self._private)
+            mode = 0o600 if self._private else 0o666
+            descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT, mode)
         except OSError as error:
             if not reads or error.errno not in _READ_ONLY:
                 raise
@@ -249,7 +271,7 @@ class Objects:
     def staging(self) -> Path:
         """The folder of temporary files."""
         folder = self._root / "tmp"
-        durable_folder(folder)
+        durable_folder(folder, private=self._private)
         return folder
 
     def rewrite(self, change: Callable[[Kind, str, bytes], bytes | None]) -> int:

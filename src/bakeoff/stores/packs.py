@@ -53,8 +53,8 @@ class PackPlace(NamedTuple):
 class Packs:
     """The packs in a folder; finds objects in them, and keeps up with what other processes write and collect."""
 
-    def __init__(self, folder: Path, staging: Callable[[], Path], clock: Clock) -> None:
-        self._folder, self._staging, self._clock = folder, staging, clock
+    def __init__(self, folder: Path, staging: Callable[[], Path], clock: Clock, *, private: bool = True) -> None:
+        self._folder, self._staging, self._clock, self._private = folder, staging, clock, private
         self._lock = threading.Lock()
         self._state: tuple[int, int] | None = None
         self._entries: dict[Path, NDArray[Any]] = {}
@@ -180,13 +180,13 @@ class Packs:
 
     def writer(self) -> "PackWriter":
         """A context in which objects are added; they are there when it ends without an error."""
-        return PackWriter(self._folder, self._staging, self._clock)
+        return PackWriter(self._folder, self._staging, self._clock, private=self._private)
 
     def renew(self, paths: Collection[Path]) -> None:
         """Say of packs that they were put now, which keeps them from being collected."""
         time_ns = self._clock() * 1_000_000
         for path in paths:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, *(() if self._private else (PermissionError,))):
                 os.utime(path, ns=(time_ns, time_ns))
                 self._stamps[path] = (path.stat().st_size, path.stat().st_mtime_ns)
 
@@ -256,8 +256,8 @@ class Packs:
 class PackWriter:
     """Adds objects to new packs; nothing of them is there before the end, and nothing is left of a failure."""
 
-    def __init__(self, folder: Path, staging: Callable[[], Path], clock: Clock) -> None:
-        self._folder, self._staging, self._clock = folder, staging, clock
+    def __init__(self, folder: Path, staging: Callable[[], Path], clock: Clock, *, private: bool) -> None:
+        self._folder, self._staging, self._clock, self._private = folder, staging, clock, private
         self._names: set[str] = set()
         self._entries: list[tuple[str, int, int]] = []
         self._file: BinaryIO | None = None
@@ -289,7 +289,8 @@ class PackWriter:
         if self._file is None:
             self._path = temporary(self._staging())
             self._file = self._path.open("xb", buffering=_BUFFER)
-            os.fchmod(self._file.fileno(), 0o600)
+            if self._private:
+                os.fchmod(self._file.fileno(), 0o600)
         self._file.write(data)
         self._entries.append((name, self._size, len(data)))
         self._names.add(name)
@@ -313,7 +314,7 @@ class PackWriter:
         time_ns = self._clock() * 1_000_000
         os.utime(self._file.fileno(), ns=(time_ns, time_ns))
         os.fsync(self._file.fileno())
-        durable_folder(self._folder)
+        durable_folder(self._folder, private=self._private)
         target = self._folder / f"{digest(content)}.pack"
         self._path.replace(target)
         sync_folder(self._folder)

@@ -11,9 +11,10 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from bakeoff.core.errors import NotFoundError, StoreError, UsageError
-from bakeoff.core.events import Cursor, Event
+from bakeoff.core.events import Cursor, Readable
 from bakeoff.stores import segments
 from bakeoff.stores.encryption import Keyring
+from bakeoff.stores.expired import dropped
 from bakeoff.stores.segments import EventQuery, Numbered
 
 __all__ = ["Reader"]
@@ -44,17 +45,17 @@ class Reader:
         places = {stem: self._places.get(stem, 0) for stem in self._stems if stem == first or stem in self._places}
         return Cursor(",".join(f"{int(stem)}:{seq}" for stem, seq in places.items() if stem >= first))
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[Readable]:
         """The events of all segments in the order of their numbers; a segment is opened when its turn comes.
 
         A segment's name is at most its first number, and numbers ascend within it.
         """
-        there = segments.stems(self._root)
+        there = {*segments.stems(self._root), *(self._places.keys() & dropped(self._root))}
         if lost := self._places.keys() - there:
             raise _stale(self._root, min(lost))
-        self._stems = [stem for stem in there if stem >= self._first]
+        self._stems = sorted(stem for stem in there if stem >= self._first)
         later = deque(self._stems)
-        heap: list[tuple[int, str, Event, Iterator[Numbered]]] = []
+        heap: list[tuple[int, str, Readable, Iterator[Numbered]]] = []
         while later or heap:
             while later and (not heap or int(later[0]) <= heap[0][0]):
                 stem = later.popleft()
@@ -88,6 +89,10 @@ class Reader:
             self._places[stem] = last
             if path.suffix != ".open":
                 self._finished.add(stem)
+            return
+        if (past := dropped(self._root).get(stem)) is not None:
+            self._places[stem] = max(past, after)
+            self._finished.add(stem)
             return
         raise segments.gone(self._root, stem) or StoreError(
             f"the events in {self._root / stem}.* have been moved while they were read: read again"

@@ -3,46 +3,31 @@
 The objects are those of a folder (`KIND/ab/cd/abcd…`), and so are all rules about them. What differs: nothing is
 locked. What is put anew has a new time, and who collects leaves alone what is younger than the grace period, by the
 clock of the service. So a grace period must be longer than from a put until a record names it.
-
-Keys, region and endpoint are read as all clients of AWS read them (`AWS_ACCESS_KEY_ID`, `AWS_REGION`,
-`AWS_ENDPOINT_URL`, …); the endpoint and the region may stand in the URL: `s3://BUCKET/PREFIX?endpoint=…&region=…`.
 """
 
 import hashlib
-import os
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
-from bakeoff.core.errors import MissingExtraError, StoreError, UsageError
 from bakeoff.core.protocols import Clock
 from bakeoff.stores.blobs import Blobs
+from bakeoff.stores.bucket import Bucket
 from bakeoff.stores.encrypted_objects import EncryptedObjects
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.objects import KINDS, Kind, Put
-from bakeoff.stores.patience import LostError, Patience
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig, S3Store
 
 __all__ = ["S3Objects", "open_blobs"]
 
 FRESH = timedelta(hours=1)
 """What was put less long ago is not put again, if it is the same: it is younger than every sensible grace period."""
-TIMEOUTS: "ClientConfig" = {"connect_timeout": "3s", "timeout": "5s"}
-"""Of a request; the largest object is a chunk of 2 MiB."""
-RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=4)}
-OPTIONS = frozenset({"endpoint", "region"})
 AT_ONCE = 8
-LOST = ("GenericError", "JoinError")
-"""Errors of obstore that say that the service could not be asked."""
-REFUSED = ("PermissionDeniedError", "UnauthenticatedError")
 
 
 def open_blobs(url: str, *, folder: Path, clock: Clock, keyring: Keyring | None = None) -> Blobs:
@@ -59,18 +44,12 @@ class S3Objects:
     """Objects in a bucket; safe to use from several threads, processes and hosts. Pickled, it is the URL alone."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        parts = urlsplit(url)
-        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        if parts.scheme != "s3" or not parts.netloc or options.keys() - OPTIONS:
-            raise UsageError(f"expected a URL such as s3://bucket/prefix?endpoint=https://…&region=…, received {url!r}")
-        self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
-        self._store = _client(self._bucket, options)
+        self._bucket = Bucket(url)
+        self._store = self._bucket.store
         self._clock: datetime | None = None
-        self._patience = Patience(f"the blobs at s3://{self._bucket}")
 
     def __reduce__(self) -> "tuple[Callable[[str], S3Objects], tuple[str]]":
-        return S3Objects, (self._url,)
+        return S3Objects, (self._bucket.url,)
 
     def put(self, kind: Kind, name: str, data: bytes) -> None:
         """Put it, unless the same is there and young; what is damaged or old is put anew."""
@@ -83,12 +62,35 @@ class S3Objects:
 
     @contextmanager
     def together(self) -> Generator[Put]:
-        """One by one: a bucket has no syncs to save."""
-        yield self.put
+        """Some at a time; those of kind `whole` are there when it ends, and before any of another kind."""
+        waiting = deque[Future[None]]()
+        pool = ThreadPoolExecutor(AT_ONCE)
+
+        def put(kind: Kind, name: str, data: bytes) -> None:
+            if kind != "whole":
+                wait(0)
+                self.put(kind, name, data)
+                return
+            waiting.append(pool.submit(self.put, kind, name, data))
+            wait(2 * AT_ONCE)
+
+        def wait(most: int) -> None:
+            while len(waiting) > most:
+                waiting.popleft().result()
+
+        try:
+            yield put
+            wait(0)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def renew(self, names: Sequence[str]) -> list[str]:
         """What is old is put anew; what is young is not fetched. Those that are not there."""
-        return [name for name in names if not (self._renew("whole", name) | self._renew("lists", name))]
+        return _those_not(names, lambda name: self._renew("whole", name) or self._renew("lists", name))
+
+    def lacking(self, names: Sequence[str]) -> list[str]:
+        """Those that are not there."""
+        return _those_not(names, partial(self.has, "whole"))
 
     def _renew(self, kind: Kind, name: str) -> bool:
         with self._errors():
@@ -116,13 +118,8 @@ class S3Objects:
 
     def get(self, kind: Kind, name: str) -> bytes | None:
         """Its bytes, or None."""
-        import obstore
-
-        with self._errors():
-            try:
-                return bytes(obstore.get(self._store, self._key(kind, name)).bytes())
-            except FileNotFoundError:
-                return None
+        there = self._bucket.get(self._key(kind, name))
+        return None if there is None else there[0]
 
     def has(self, kind: Kind, name: str) -> bool:
         """Whether it is there."""
@@ -131,15 +128,12 @@ class S3Objects:
 
     def where(self, kind: Kind | None = None, name: str = "") -> str:
         """Its URL, or that of all."""
-        return f"s3://{self._bucket}/{self._prefix if kind is None else self._key(kind, name)}"
+        return self._bucket.where(None if kind is None else self._key(kind, name))
 
     def names(self, kind: Kind) -> Iterator[str]:
         """Names of all objects of a kind."""
-        import obstore
-
-        with self._errors():
-            for page in obstore.list(self._store, prefix=self._path(kind)):
-                yield from (each["path"].rpartition("/")[2] for each in page)
+        for path in self._bucket.paths(self._path(kind)):
+            yield path.rpartition("/")[2]
 
     @contextmanager
     def locked(self, *, alone: bool, reads: bool = False) -> Generator[None]:
@@ -168,7 +162,7 @@ class S3Objects:
         with self._errors():
             obstore.copy(self._store, self._key(kind, name), target)
             obstore.delete(self._store, self._key(kind, name))
-        return f"s3://{self._bucket}/{target}"
+        return self._bucket.where(target)
 
     def sweep(self, doomed: Iterable[tuple[Kind, str]], grace_s: float, *, delete: bool = True) -> int:
         """Delete those older than the grace period by the service's clock; bytes freed, or that would be."""
@@ -188,21 +182,19 @@ class S3Objects:
 
     def problem(self) -> str | None:
         """Why the bucket cannot be used at the moment, as far as is known."""
-        return self._patience.problem(lambda: self.has("whole", "0" * 64))
+        return self._bucket.patience.problem(lambda: self.has("whole", "0" * 64))
 
     def _path(self, *parts: str) -> str:
-        return "/".join(filter(None, (self._prefix, *parts)))
+        return self._bucket.path(*parts)
 
     def _key(self, kind: Kind, name: str) -> str:
         return self._path(kind, name[:2], name[2:4], name)
 
     def _head(self, path: str) -> Any:
-        import obstore
+        return self._bucket.head(path)
 
-        try:
-            return obstore.head(self._store, path)
-        except FileNotFoundError:
-            return None
+    def _errors(self) -> AbstractContextManager[None]:
+        return self._bucket.errors()
 
     def _now(self) -> datetime:
         """The service's time, as it dates objects: looked up once, and counted on from there."""
@@ -215,41 +207,11 @@ class S3Objects:
             clock = self._clock = self._head(path)["last_modified"] - timedelta(seconds=time.monotonic())
         return clock + timedelta(seconds=time.monotonic())
 
-    @contextmanager
-    def _errors(self) -> Generator[None]:
-        """The client's errors in our words."""
-        from obstore.exceptions import BaseError
 
-        with self._patience.asking():
-            try:
-                yield
-            except (BaseError, FileNotFoundError) as error:
-                kind, line = type(error).__name__, " ".join(str(error).partition("Debug source")[0].split())
-                if kind in LOST and "NoSuchBucket" not in line:
-                    raise LostError(
-                        f"{self.where()} gave no answer: {line}; check the service and AWS_* here"
-                    ) from error
-                advice = (
-                    "check its keys (AWS_ACCESS_KEY_ID, …)" if kind in REFUSED else "check that the bucket is there"
-                )
-                raise StoreError(f"cannot use {self.where()}: {line}; {advice}") from error
-
-
-def _client(bucket: str, options: dict[str, str]) -> "S3Store":
-    try:
-        from obstore.store import S3Store
-    except ModuleNotFoundError as error:
-        raise MissingExtraError.of("blobs on S3", "s3", "obstore") from error
-    endpoint = options.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    config: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
-    region = options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return S3Store(
-        bucket,
-        region=region or "us-east-1",
-        client_options={**TIMEOUTS, "allow_http": (endpoint or "").startswith("http://")},
-        retry_config=RETRIES,
-        **config,
-    )
+def _those_not(names: Sequence[str], there: Callable[[str], bool]) -> list[str]:
+    """Those for which it does not hold; some are looked at at a time, as each is a call over the network."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [name for name, here in zip(names, pool.map(there, names), strict=True) if not here]
 
 
 def _same(there: Any, data: bytes) -> bool:

@@ -23,11 +23,13 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from bakeoff.core.errors import CorruptError
-from bakeoff.core.events import KINDS, LARGEST_MS, Event, decode
+from bakeoff.core.events import LARGEST_MS, UNREADABLE, Readable, decode, decoder, kind_of
 from bakeoff.stores.encryption import Keyring
+from bakeoff.stores.expired import dropped
 from bakeoff.stores.marks import Mark, read_mark
 
 __all__ = [
+    "GONE",
     "EventQuery",
     "Frame",
     "Numbered",
@@ -56,44 +58,54 @@ class StoredEvent(NamedTuple):
     payload: bytes
 
 
-class Numbered(NamedTuple):
+GONE = StoredEvent("erased", 0, b"{}")
+"""What stands in the place of an event that was erased: a kind that no reader asks for."""
+
+
+class Numbered(msgspec.Struct, gc=False):
     """An event with its number in the log."""
 
     seq: int
-    event: Event
+    event: Readable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuery:
     """Which events a reader wants: of these classes, since_ms ≤ time_ms < until_ms, with one of the `ids`, if given."""
 
-    kinds: tuple[type[Event], ...]
+    kinds: tuple[type[Readable], ...]
     since_ms: int = -LARGEST_MS
     until_ms: int = LARGEST_MS
     ids: frozenset[str] | None = None
     names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", frozenset(KINDS[kind] for kind in self.kinds))
+        object.__setattr__(self, "names", frozenset(kind_of(kind) for kind in self.kinds))
 
     def read(self, seq: int, item: StoredEvent) -> Numbered | None:
         """The event, if it is wanted."""
         if item.kind in self.names and self.since_ms <= item.time_ms < self.until_ms:
-            event = decode(item.kind, item.payload)
+            event = decode(item.kind, item.payload, self.kinds)
             if isinstance(event, self.kinds) and (self.ids is None or getattr(event, "id", None) in self.ids):
                 return Numbered(seq, event)
         return None
 
     def read_frame(self, frame: "Frame", after: int, keyring: Keyring) -> list[Numbered]:
         """The wanted events of a frame with numbers after this one."""
-        names, since_ms, until_ms, kinds, ids = self.names, self.since_ms, self.until_ms, self.kinds, self.ids
-        return [
-            Numbered(seq, event)
-            for seq, (kind, time_ms, payload) in enumerate(items(frame, keyring), frame.first_seq)
-            if seq > after and kind in names and since_ms <= time_ms < until_ms
-            if isinstance(event := decode(kind, payload), kinds)
-            if ids is None or getattr(event, "id", None) in ids
-        ]
+        since_ms, until_ms, kinds, ids = self.since_ms, self.until_ms, self.kinds, self.ids
+        decoders = {name: decoder(name, kinds) for name in self.names}
+        stored = items(frame, keyring)
+        try:
+            return [
+                Numbered(seq, event)
+                for seq, (kind, time_ms, payload) in enumerate(stored, frame.first_seq)
+                if seq > after and kind in decoders and since_ms <= time_ms < until_ms
+                if isinstance(event := decoders[kind](payload), kinds)
+                if ids is None or getattr(event, "id", None) in ids
+            ]
+        except UNREADABLE:  # one by one, past what is no event
+            read = (self.read(seq, item) for seq, item in enumerate(stored, frame.first_seq) if seq > after)
+            return [row for row in read if row is not None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,9 +180,12 @@ def places(root: Path, stem: str) -> Iterator[Path]:
 
 
 def gone(root: Path, stem: str) -> CorruptError | None:
-    """The error about a segment of which only the mark is left; None when nothing was committed to it."""
+    """The error about a segment of which only the mark is left.
+
+    None when nothing was committed to it, or it is past its retention.
+    """
     mark = read_mark(root / f"{stem}.log")
-    if mark is None or mark.end == 0:
+    if mark is None or mark.end == 0 or stem in dropped(root):
         return None
     return CorruptError(
         f"the events in {root / stem}.* are gone, up to number {mark.last_seq}: restore the file from a backup, "

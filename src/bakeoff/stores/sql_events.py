@@ -2,11 +2,12 @@
 
 A table of its own, beside the records or in another database. Events are numbered under a lock that is held until their
 transaction is committed: so numbers ascend in the order in which events are seen, over all hosts, whatever their clocks
-say, and a cursor is a number. Nothing is moved: `compact` has nothing to do. Where events are encrypted, payloads are
-sealed for their number, kind and time, and `key` is a number that only who has the keys can make of an id.
+say, and a cursor is a number. Nothing is moved: `compact` has nothing to do. The last event is never deleted, as the
+next number is made of it: past its retention it becomes a mark without content. Where events are encrypted, payloads
+are sealed for their number, kind and time, and `key` is a number that only who has the keys can make of an id.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,16 @@ from sqlalchemy import Connection, text
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import KINDS, LARGEST_MS, Cursor, E, Event, Named, Reading
 from bakeoff.core.protocols import Clock
+from bakeoff.core.retention import Expired, Expiry, Retention
 from bakeoff.stores.appending import Appender
 from bakeoff.stores.database import Database, connect
 from bakeoff.stores.encryption import Keyring
-from bakeoff.stores.segments import EventQuery, Numbered, StoredEvent
+from bakeoff.stores.segments import GONE, EventQuery, Numbered, StoredEvent
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from bakeoff.stores.expiry import Dated, ExpiryTally, Selection
 
 __all__ = ["SqlEvents", "open_events"]
 
@@ -34,6 +38,9 @@ CREATE TABLE IF NOT EXISTS bakeoff_events (
     seq bigint PRIMARY KEY, kind text NOT NULL, key bigint, time_ms bigint NOT NULL, payload bytea NOT NULL
 );
 CREATE INDEX IF NOT EXISTS bakeoff_events_key ON bakeoff_events (key) WHERE key IS NOT NULL;
+CREATE TABLE IF NOT EXISTS bakeoff_events_expired (
+    endpoint text NOT NULL, hour bigint NOT NULL, count bigint NOT NULL, PRIMARY KEY (endpoint, hour)
+);
 """
 _APPEND = """
 INSERT INTO bakeoff_events (seq, kind, key, time_ms, payload)
@@ -46,6 +53,18 @@ _LAST = "SELECT coalesce(max(seq), 0) FROM bakeoff_events"
 _READ = """
 SELECT seq, kind, time_ms, payload FROM bakeoff_events
 WHERE seq > %s AND seq <= %s AND kind = ANY(%s) AND time_ms >= %s AND time_ms < %s ORDER BY seq LIMIT %s
+"""
+_BEFORE = """
+SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE seq > %s AND time_ms < %s AND kind <> %s
+ORDER BY seq LIMIT %s
+"""
+_DELETE = "DELETE FROM bakeoff_events WHERE seq = ANY(%s) RETURNING seq"
+_EMPTY = """
+UPDATE bakeoff_events SET kind = %s, key = NULL, time_ms = %s, payload = %s WHERE seq = %s AND kind <> %s RETURNING seq
+"""
+_EXPIRED = """
+INSERT INTO bakeoff_events_expired (endpoint, hour, count) VALUES (%s, %s, %s)
+ON CONFLICT (endpoint, hour) DO UPDATE SET count = bakeoff_events_expired.count + excluded.count
 """
 _GET = "SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE key = ANY(%s) AND kind = %s ORDER BY seq"
 
@@ -140,7 +159,7 @@ class SqlEvents:
 
     def _rows(self, wanted: EventQuery, at: list[int]) -> Iterator[Numbered]:
         """The wanted events after `at[0]`, which is moved along, up to what the log has now."""
-        names = sorted({KINDS[kind] for kind in wanted.kinds})
+        names = sorted(wanted.names)
         with self._database.read() as connection:
             last = int(connection.execute(text(_LAST)).scalar_one())
         if at[0] > last:
@@ -222,6 +241,70 @@ class SqlEvents:
     def compact(self) -> int:
         """Nothing: events stay where they are."""
         return 0
+
+    def expire(self, retention: Retention, *, look: bool = False) -> Expiry:
+        """Remove what is past its retention, or `look` what would go (see `ExpiringEvents.expire`).
+
+        Page by page, each in a transaction with the counts of what is gone.
+        """
+        from bakeoff.stores.expiry import ExpiryTally, Selection  # polars takes a while to import
+
+        tally, place = ExpiryTally(retention), 0
+        if not retention.limits:
+            return tally.expiry
+        selection = Selection(self, retention)
+        while True:
+            bounds = (place, retention.latest_ms, GONE.kind, _PAGE)
+            with self._database.read() as connection:
+                page = connection.exec_driver_sql(_BEFORE, bounds).all()
+            going = {int(row[0]): row for row in self._going(page, selection, tally)}
+            for seq, event in self._deleted(going, look=look):
+                tally.add(event)
+                tally.expiry.bytes += len(going[seq][3])
+            if len(page) < _PAGE:
+                return tally.expiry
+            place = int(page[-1][0])
+
+    def _going(self, page: Sequence[Any], selection: "Selection", tally: "ExpiryTally") -> Iterator[Any]:
+        """The rows that go."""
+        for row in page:
+            event = self._dated(row)
+            if selection.goes(event):
+                yield row
+            else:
+                tally.expiry.spared += selection.spares(event)
+
+    def _dated(self, row: Any) -> "Dated":
+        from bakeoff.stores.expiry import dated
+
+        return dated(*self._opened(row)[1])
+
+    def _deleted(self, going: Mapping[int, Any], *, look: bool) -> Iterator[tuple[int, "Dated"]]:
+        """Delete these rows, in one transaction with the counts; those that nobody else deleted meanwhile."""
+        if look or not going:
+            yield from ((seq, self._dated(row)) for seq, row in going.items())
+            return
+        from bakeoff.stores.expiry import counted
+
+        with self._database.write() as connection:
+            last = int(connection.execute(text(_LAST)).scalar_one())
+            rows = [*connection.exec_driver_sql(_DELETE, ([seq for seq in going if seq != last],))]
+            if last in going:
+                mark = self._keyring.seal(_place(last, GONE.kind, GONE.time_ms), GONE.payload)
+                rows += connection.exec_driver_sql(_EMPTY, (GONE.kind, GONE.time_ms, mark, last, GONE.kind))
+            gone = {int(seq): self._dated(going[int(seq)]) for (seq,) in rows}
+            for endpoint, hours in counted(gone.values()).items():
+                for hour, count in hours.items():
+                    connection.exec_driver_sql(_EXPIRED, (endpoint, hour, count))
+        yield from gone.items()
+
+    def expired(self) -> Expired:
+        """What is gone by now, past its retention."""
+        hours: dict[str, dict[int, int]] = {}
+        with self._database.read() as connection:
+            for endpoint, hour, count in connection.exec_driver_sql("SELECT * FROM bakeoff_events_expired"):
+                hours.setdefault(endpoint, {})[hour] = count
+        return Expired(hours=hours)
 
     def close(self) -> None:
         """Write what waits and close.

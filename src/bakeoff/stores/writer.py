@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.stores.encryption import Keyring
+from bakeoff.stores.expired import dropped, seal_path
 from bakeoff.stores.files import durable_folder, storage, sync_folder
 from bakeoff.stores.marks import Mark, mark_path, read_mark
 from bakeoff.stores.segments import StoredEvent, encode, salvage, stems, valid_end
@@ -40,6 +41,7 @@ class Writer:
         self._mark = -1
         self._size = 0
         self._broken = False
+        self._asked = ""
 
     def write(self, items: Sequence[StoredEvent]) -> None:
         """Commit the events as one frame; on disk when it returns.
@@ -51,7 +53,7 @@ class Writer:
             raise StoreError(f"an earlier write to {self._root} failed in the disk: check it, then start again")
         with storage(f"append events in {self._root}"):
             durable_folder(self._root)
-            if self._path is not None and self._size >= self._segment_bytes:
+            if self._path is not None and (self._size >= self._segment_bytes or self._is_to_close()):
                 self._roll()
             with self._sequence() as sequence:
                 last = last_given(os.pread(sequence, SEQUENCE_BYTES, 0))
@@ -65,6 +67,15 @@ class Writer:
             assert self._path is not None
             frame = encode(items, last + 1, self._path.stem, self._keyring)
             self._write(frame, last + len(items))
+
+    def rest(self) -> None:
+        """Close the segment if somebody asks for it; called now and then while nothing is written."""
+        if self._path is not None and not self._broken and self._is_to_close():
+            with storage(f"close a segment in {self._root}"):
+                self._roll()
+
+    def _is_to_close(self) -> bool:
+        return self._path is not None and os.path.exists(self._asked)  # noqa: PTH110 - at each commit: it is quicker
 
     @property
     def is_broken(self) -> bool:
@@ -98,6 +109,7 @@ class Writer:
             made.pop_all()
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._descriptor, self._path, self._size, self._mark = descriptor, path, 0, mark
+        self._asked = str(seal_path(path))
         sync_folder(self._root)
 
     def _roll(self) -> None:
@@ -106,6 +118,7 @@ class Writer:
             os.fsync(sequence)
         os.fsync(self._mark)
         self._path.rename(self._path.with_suffix(".log"))
+        seal_path(self._path).unlink(missing_ok=True)
         self.close()
         sync_folder(self._root)
 
@@ -130,34 +143,38 @@ class Writer:
                 if size < self._segment_bytes // 8 and self._path is None:
                     opened.pop_all()
                     self._descriptor, self._path, self._size, self._mark = descriptor, path, size, mark
+                    self._asked = str(seal_path(path))
                 elif size >= self._segment_bytes // 8:  # so that the next start has little to recover
                     os.fsync(mark)
                     path.rename(path.with_suffix(".log"))
         return last
 
     def _write(self, frame: bytes, last_seq: int) -> None:
-        # Broken until proven whole: a tail that cannot be cut off, or a failed sync (what reached the disk is
-        # unknown then, and the kernel may never try those pages again), must not be written after.
-        self._broken = True
+        # A tail that cannot be cut off, or a failed sync (what reached the disk is unknown then, and the kernel may
+        # never try those pages again), must not be written after. While it is written, others are told nothing of it.
+        whole = False
         try:
             view = memoryview(frame)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        except OSError:
-            os.ftruncate(self._descriptor, self._size)
-            self._broken = False
-            raise
-        os.fdatasync(self._descriptor)
-        self._broken = False
+            try:
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
+            except OSError:
+                os.ftruncate(self._descriptor, self._size)
+                whole = True
+                raise
+            os.fdatasync(self._descriptor)
+            whole = True
+        finally:
+            self._broken = not whole
         self._size += len(frame)
         with suppress(OSError):  # the events are on disk: an older mark is a lower bound
             os.pwrite(self._mark, Mark(end=self._size, last_seq=last_seq).encode(), 0)
 
 
-def seal_idle(root: Path) -> int:
-    """Seal the segments whose writers ended, so that they can be archived; how many."""
+def seal_idle(root: Path, paths: Sequence[Path] | None = None) -> int:
+    """Seal the segments (these, or all) whose writers ended, so that they can be archived; how many."""
     count = 0
-    for path in sorted(root.glob("*.open")):
+    for path in sorted(root.glob("*.open")) if paths is None else paths:
         if (descriptor := _lock(path)) is None:
             continue
         try:
@@ -195,8 +212,8 @@ def _crc(number: bytes) -> bytes:
 
 
 def greatest(root: Path, keyring: Keyring) -> int:
-    """The greatest number in the log, from all segments and archives."""
-    return max((_greatest_in(root, stem, keyring) for stem in stems(root)), default=0)
+    """The greatest number in the log, from all segments and archives, and those that are past their retention."""
+    return max([0, *dropped(root).values(), *(_greatest_in(root, stem, keyring) for stem in stems(root))])
 
 
 def _greatest_in(root: Path, stem: str, keyring: Keyring) -> int:

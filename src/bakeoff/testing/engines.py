@@ -32,6 +32,9 @@ CONTEXT = 256
 QUESTION: Messages = ({"role": "user", "content": "what is the capital of france 123"},)
 
 
+_CACHES: dict[type, Path] = {}
+
+
 def _text(pieces: Iterable[Piece]) -> str:
     return "".join(piece.text for piece in pieces)
 
@@ -50,9 +53,14 @@ class EngineConformance:
         raise NotImplementedError
 
     @pytest.fixture
-    def session(self, engine: TextEngine, model: Path, tmp_path: Path) -> Generator[TextSession]:
+    def engine_cache(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Where an engine keeps what it makes of a model: once for all tests of a class."""
+        return _CACHES.get(type(self)) or _CACHES.setdefault(type(self), tmp_path_factory.mktemp("cache"))
+
+    @pytest.fixture
+    def session(self, engine: TextEngine, model: Path, engine_cache: Path) -> Generator[TextSession]:
         """The model, opened with a context of 256 tokens."""
-        session = engine.open(model, threads=1, cache=tmp_path / "cache", context=CONTEXT, parallel=2)
+        session = engine.open(model, threads=1, cache=engine_cache, context=CONTEXT, parallel=2)
         yield session
         session.close()
 

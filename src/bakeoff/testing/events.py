@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bakeoff.core.errors import NotFoundError, UsageError
-from bakeoff.core.events import Cursor, FailureEvent, FeedbackEvent, KeyEvent, PredictionEvent
+from bakeoff.core.events import Cursor, FailureEvent, FeedbackEvent, KeyEvent, PredictionEvent, RawPrediction, whole
 from bakeoff.core.protocols import EventLog
 from bakeoff.testing.clock import FakeClock
 
@@ -129,6 +129,20 @@ class EventLogConformance:
             assert event in log.get(type(event), [event.id])
         log.compact()
         assert list(log.read(*kinds, after=reading.cursor)) == events
+
+    @given(events=st.lists(_predictions, max_size=4))
+    @_examples
+    def test_any_prediction_comes_back_raw(self, log: EventLog, events: list[PredictionEvent]) -> None:
+        """With its row and probabilities as JSON, in the place of its class; the same from where it is archived."""
+        reading = log.read(RawPrediction, FailureEvent)
+        list(reading)
+        log.append(events)
+        log.append([FeedbackEvent(id="a"), failure()])
+        for _ in ("written", "moved"):
+            *raw, failed = log.read(RawPrediction, FailureEvent, after=reading.cursor)
+            assert isinstance(failed, FailureEvent)
+            assert [whole(each) for each in raw if isinstance(each, RawPrediction)] == events
+            log.compact()
 
     @pytest.mark.parametrize(
         ("since_ms", "until_ms", "expected"),

@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bakeoff.core.errors import ConflictError, NotFoundError, StoreError, UsageError
-from bakeoff.core.events import KINDS, Cursor, E, Event, Named, Reading, decode, encode
+from bakeoff.core.events import (
+    KINDS,
+    Cursor,
+    E,
+    Event,
+    Named,
+    PredictionEvent,
+    RawPrediction,
+    Reading,
+    as_raw,
+    decode,
+    encode,
+)
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Expr, Order, Page, Query, QueryField, Value, every, holds
@@ -622,7 +634,8 @@ class MemoryEvents:
         del durable
         now_ms = self._clock() if events else 0
         kinds = ((KINDS[type(event)], encode(event, now_ms)[1]) for event in events)
-        stored = [event for kind, payload in kinds if (event := decode(kind, payload)) is not None]
+        decoded = (decode(kind, payload) for kind, payload in kinds)
+        stored = [event for event in decoded if event is not None and not isinstance(event, RawPrediction)]
         with self._lock:
             self._events += stored
 
@@ -657,8 +670,10 @@ class MemoryEvents:
                 place += 1
                 early = since_ms is not None and event.time_ms < since_ms
                 late = until_ms is not None and event.time_ms >= until_ms
-                if isinstance(event, kinds) and not early and not late:
-                    yield event
+                is_raw = RawPrediction in kinds
+                read = as_raw(event) if is_raw and isinstance(event, PredictionEvent) else event
+                if isinstance(read, kinds) and not early and not late:
+                    yield read
 
         return Reading(events(), lambda: Cursor(str(place)))
 

@@ -617,6 +617,9 @@ class RecordStoreConformance:
         store.documents.delete("c", "b/1")
         assert [d.key for d in store.documents.find("c", "b/")] == ["b/2"]
         assert store.documents.put("c", "b/1", {}, expected=0).revision == 1
+        for key in ("b", "b/", "b/\U0001f600", "b0", "b/\uffff/x"):
+            store.documents.put("c", key, {})
+        assert [d.key for d in store.documents.find("c", "b/")] == ["b/", "b/1", "b/2", "b/\uffff/x", "b/\U0001f600"]
 
     def test_a_removal_with_an_expected_revision_is_compare_and_swap(self, store: RecordStore) -> None:
         """A document that another has changed meanwhile stays, and so does all that was to change with it."""

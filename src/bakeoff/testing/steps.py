@@ -11,6 +11,7 @@ Override `params` to test other parameters than the defaults.
 # ruff: noqa: D102  # the names of the tests say it
 
 import dataclasses
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -39,6 +40,12 @@ STRANGE: dict[ColumnKind, list[object]] = {
 
 def sample_rows(task: Task = "classification", *, classes: int = 2) -> TrainingRows:
     """Training rows with a column of each kind, named as the kind, with gaps."""
+    rows = _sample_rows(task, classes)
+    return dataclasses.replace(rows, table=rows.table.clone(), target=rows.target.clone())
+
+
+@cache
+def _sample_rows(task: Task, classes: int) -> TrainingRows:
     columns = tuple(Column(name=kind, kind=kind, dtype=str(stored_type(kind).base_type())) for kind in KINDS)
     table = sample_table(task, classes=classes)[:TRAINING]
     return TrainingRows(table=conform(table, columns), columns=columns, target=table["target"], task=task, seed=3)

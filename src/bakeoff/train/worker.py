@@ -17,7 +17,16 @@ from bakeoff.core.families import load_family, weighs
 from bakeoff.core.jobs import MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
 from bakeoff.core.ledger import Loss
 from bakeoff.core.memory import peak_memory_bytes
-from bakeoff.core.protocols import FEEDBACK_WEIGHT, HALF_LIFE, Family, FitJob, Model, ignore_held, ignore_loss
+from bakeoff.core.protocols import (
+    CLASS_BALANCE,
+    FEEDBACK_WEIGHT,
+    HALF_LIFE,
+    Family,
+    FitJob,
+    Model,
+    ignore_held,
+    ignore_loss,
+)
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions, Schema, Task
 from bakeoff.data.prediction_arrays import arrays_of
@@ -43,7 +52,9 @@ HELD = "held.npz"
 SEEN = "seen.npz"
 """A further output of `fit`, where it is asked for: what the model says of some test rows, by their places."""
 SEEN_ROWS = 1_000
-WEIGHTS = frozenset({HALF_LIFE, FEEDBACK_WEIGHT})
+WEIGHTS = frozenset({CLASS_BALANCE, HALF_LIFE, FEEDBACK_WEIGHT})
+BY_WEIGHTS = frozenset({"trees"})
+"""What is chosen anew when rows weigh otherwise."""
 MOST_FIT_S, MORE_FITS = 60.0, 5
 """Weights by age take up to five fits more: they are tried where one takes no longer, and where there is time."""
 
@@ -112,6 +123,11 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         model = family.fit(job)
         chosen = dict(model.chosen)
         fit_s = time.perf_counter() - started
+        if (power := _class_balance(job, held, fit_s)) is not None:
+            held.clear()
+            kept = {name: value for name, value in chosen.items() if name not in BY_WEIGHTS}
+            model = family.fit(replace(_silent(job), chosen={**kept, CLASS_BALANCE: power}, on_held=held.append))
+            chosen = {**model.chosen, CLASS_BALANCE: power}
         weighed = False
         for name, choose in ((HALF_LIFE, _half_life), (FEEDBACK_WEIGHT, _feedback_weight)):
             if (value := choose(family, job, chosen, fit_s)) is not None:
@@ -193,6 +209,18 @@ def ended_after(limit_s: float | None) -> Generator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _class_balance(job: FitJob, held: list[Predictions], fit_s: float) -> float | None:
+    """How much rare classes weigh, where a fit answered validation rows on its way and something is to be chosen."""
+    from bakeoff.train.class_balance import class_balance, may_balance
+
+    if not held or not may_balance(job):
+        return None
+    if job.limit_s is not None and 2 * fit_s > job.limit_s:
+        job.on_cut("weights of classes were not chosen")
+        return None
+    return class_balance(job, held[0])
 
 
 def _half_life(family: Family, job: FitJob, chosen: dict[str, Any], fit_s: float) -> float | None:

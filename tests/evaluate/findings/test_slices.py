@@ -18,7 +18,7 @@ KINDS = {"city": "categorical", "plan": "boolean", "age": "numeric", "when": "da
 COLUMNS = [Column(name=name, kind=kind, dtype="") for name, kind in KINDS.items()]
 
 
-def rows(n=900, seed=0):
+def rows(n=900, seed=0, notes=None):
     rng = np.random.default_rng(seed)
     words = ["good", "bad?", "see www.x.org", "Zürich", "12", "SHOUT", "!", "line\nbreak"]
     return pl.DataFrame(
@@ -27,7 +27,9 @@ def rows(n=900, seed=0):
             "plan": rng.random(n) < 0.3,
             "age": np.where(rng.random(n) < 0.05, np.nan, rng.integers(18, 80, n)).tolist(),
             "when": [datetime(2024, 1, 1) + timedelta(days=int(d)) for d in rng.integers(0, 150, n)],  # noqa: DTZ001
-            "note": [" ".join(rng.choice(words, rng.integers(1, 9))) for _ in range(n)],
+            "note": [" ".join(rng.choice(words, rng.integers(1, 9))) for _ in range(n)]
+            if notes is None
+            else notes.sample(n, seed=int(rng.integers(2**32))),
         }
     ).with_columns(pl.col("age").fill_nan(None))
 
@@ -167,9 +169,10 @@ def test_numbers_and_texts_have_slices_too():
 
 def false_alarms(simulations, *, grouped):
     alarms = 0
+    notes = rows(2000)["note"]  # to put a text together takes longer than all else that is drawn
     for i in range(simulations):
         rng = np.random.default_rng([7, i])
-        table = rows(400, seed=[8, i])
+        table = rows(400, seed=[8, i], notes=notes)
         groups = np.arange(400) if not grouped else np.repeat(np.arange(80), 5)
         hard = rng.beta(1, 3, 400) if not grouped else rng.beta(1, 3, 80)[groups]
         if grouped:  # what is sliced by belongs to the group, too: rows are far from independent

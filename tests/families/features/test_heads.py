@@ -24,7 +24,7 @@ CLASS_3 = np.digitize(X[:, 0] + 0.5 * RNG.normal(size=200), [-0.5, 0.5]).astype(
 
 def spec(*classes: str, balanced: bool = True, lines: list[str] | None = None) -> HeadSpec:
     progress = (lines if lines is not None else []).append
-    return HeadSpec(classes=classes, balanced=balanced, metric="f1_macro", seed=0, progress=progress)
+    return HeadSpec(classes=classes, balance=float(balanced), metric="f1_macro", seed=0, progress=progress)
 
 
 @pytest.mark.parametrize(("classes", "value_n"), [(("a", "b"), CLASS_2), (("a", "b", "c"), CLASS_3)])

@@ -31,7 +31,7 @@ WORDS = [f"word{i}" for i in range(400)]
 
 
 def prepare_corpus(*given, workers=1, **named):
-    """On one worker, which starts sooner."""
+    """On one worker, which is this process."""
     return prepare_on_all_cores(*given, workers=workers, **named)
 
 
@@ -337,6 +337,7 @@ def test_a_journal_is_read_to_its_last_whole_line_and_only_for_its_own_plan(tmp_
     assert not is_resumable(tmp_path, b"another")
 
 
+@pytest.mark.processes
 def test_a_worker_that_dies_is_told(corpus, tmp_path, monkeypatch) -> None:
     from bakeoff.prepare.corpus.pool import Pool
 

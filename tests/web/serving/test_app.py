@@ -26,6 +26,7 @@ from bakeoff.web.permissions import permission, require_permissions
 from bakeoff.web.server import Server, local_hosts
 from bakeoff.web.serving.app import create_app
 from bakeoff.web.serving.turns import Pace
+from bakeoff.web.worker_measures import WorkerMeasures
 
 USUAL = Pace()
 
@@ -452,3 +453,11 @@ def test_feedback_by_the_callers_own_key(served):
 def test_keys_that_do_not_fit_their_rows(shared, body):
     status, answer = shared.send("POST", "/predict", body)
     assert (status, answer["error"]["type"]) == (400, "BadRequest")
+
+
+def test_a_server_that_is_not_up_yet_has_measured_nothing(tmp_path, row_world):
+    workers = WorkerMeasures(tmp_path)
+    create_app(row_world.plane, lambda *_, **__: None, workers=workers)
+    workers.write()
+    (written,) = tmp_path.glob("*.txt")
+    assert 'bakeoff_waiting_calls{endpoint="signs"} 0' in written.read_text()

@@ -1,9 +1,13 @@
 """The Open Inference Protocol over gRPC, by Triton's own client."""
 
+import socket
+import ssl
+
 import numpy as np
 import pytest
 
-from bakeoff.core.errors import SecurityError
+from bakeoff.core.errors import SecurityError, UsageError
+from bakeoff.security.certificates import Tls, local_authority
 
 pytest.importorskip("grpc")
 triton = pytest.importorskip("tritonclient.grpc")
@@ -84,3 +88,70 @@ def test_what_is_wrong_has_its_code(stock, asked, name, code, message) -> None:
 def test_an_open_port_is_refused(row_world) -> None:
     with pytest.raises(SecurityError):
         GrpcServer(row_world.plane, "0.0.0.0")
+
+
+# --- TLS --------------------------------------------------------------------------------------------
+
+
+def live(port, **options) -> bool:
+    with triton.InferenceServerClient(f"localhost:{port}", **options) as client:
+        return client.is_server_live(client_timeout=5)
+
+
+def served_certificate(port) -> bytes | None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with socket.create_connection(("localhost", port), timeout=5) as raw, context.wrap_socket(raw) as wrapped:
+        return wrapped.getpeercert(binary_form=True)
+
+
+def test_with_a_certificate_connections_are_encrypted_and_others_refused(row_world, tmp_path) -> None:
+    tls = local_authority(tmp_path)
+    local_authority(tmp_path / "other")
+    with GrpcServer(row_world.plane, tls=tls) as server:
+        assert live(server.port, ssl=True, root_certificates=str(tmp_path / "authority.pem"))
+        with pytest.raises(triton.InferenceServerException):
+            live(server.port)  # in the clear
+        with pytest.raises(triton.InferenceServerException):
+            live(server.port, ssl=True, root_certificates=str(tmp_path / "other" / "authority.pem"))
+
+
+def test_mutual_tls_takes_clients_of_its_authority_alone(row_world, tmp_path) -> None:
+    made, other = local_authority(tmp_path / "ours"), local_authority(tmp_path / "theirs")
+    authority = tmp_path / "ours" / "authority.pem"
+    tls = Tls(certificate=made.certificate, key=made.key, client_authority=authority)
+    with GrpcServer(row_world.plane, tls=tls) as server:
+
+        def live_as(client: Tls | None) -> bool:
+            own = (
+                {} if client is None else {"private_key": str(client.key), "certificate_chain": str(client.certificate)}
+            )
+            return live(server.port, ssl=True, root_certificates=str(authority), **own)
+
+        assert live_as(made)
+        for stranger in (None, other):
+            with pytest.raises(triton.InferenceServerException):
+                live_as(stranger)
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(row_world, tmp_path, caplog) -> None:
+    tls, renewed = local_authority(tmp_path / "old"), local_authority(tmp_path / "new")
+    with GrpcServer(row_world.plane, tls=tls) as server:
+        before = served_certificate(server.port)
+        tls.certificate.write_bytes(renewed.certificate.read_bytes())  # whose key is not there yet
+        assert served_certificate(server.port) == before
+        assert "the certificate of gRPC was not renewed" in caplog.text
+        tls.key.write_bytes(renewed.key.read_bytes())
+        assert served_certificate(server.port) == ssl.PEM_cert_to_DER_cert(renewed.certificate.read_text())
+
+
+def test_what_is_no_certificate_is_an_error_of_the_settings(row_world, tmp_path) -> None:
+    (tmp_path / "certificate.pem").write_text("nothing")
+    with pytest.raises(UsageError, match=r"tls\.certificate: expected a file in PEM, found none"):
+        GrpcServer(row_world.plane, tls=Tls(certificate=tmp_path / "certificate.pem", key=tmp_path / "key.pem"))
+
+
+def test_in_public_grpc_needs_tls_and_tokens(row_world, tmp_path) -> None:
+    with pytest.raises(SecurityError, match="authentication"):
+        GrpcServer(row_world.plane, "0.0.0.0", tls=local_authority(tmp_path))

@@ -18,7 +18,7 @@ from bakeoff.core.protocols import FitJob, Progress
 from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions
 from bakeoff.families.features.choice import least_loss, sampled
-from bakeoff.families.features.targets import balanced_weights, both_weights, is_balanced, ranked_by
+from bakeoff.families.features.targets import balance, balanced_weights, both_weights, ranked_by
 from bakeoff.families.saved import Array
 from bakeoff.metrics.value import value
 
@@ -94,10 +94,13 @@ def probabilities(score_nk: _Floats) -> _Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadSpec:
-    """How to fit a head. `scale_d` multiplies each feature, the more the weaker its penalty."""
+    """How to fit a head. `scale_d` multiplies each feature, the more the weaker its penalty.
+
+    `balance`: to what power rows weigh the inverse of their class's share.
+    """
 
     classes: tuple[str, ...]
-    balanced: bool
+    balance: float
     metric: str
     seed: int
     progress: Progress
@@ -105,8 +108,7 @@ class HeadSpec:
     @classmethod
     def of(cls, job: FitJob, classes: tuple[str, ...]) -> "HeadSpec":
         """As a job wants its heads."""
-        balanced = is_balanced(job)
-        return cls(classes=classes, balanced=balanced, metric=job.metric, seed=job.seed, progress=job.progress)
+        return cls(classes=classes, balance=balance(job), metric=job.metric, seed=job.seed, progress=job.progress)
 
     def fit(
         self,
@@ -146,7 +148,7 @@ class HeadSpec:
     ) -> LinearHead:
         if not self.classes:
             return self._ridge(x_nd, value_n, penalty, weight_n)
-        weight_n = both_weights(balanced_weights(value_n) if self.balanced else None, weight_n)
+        weight_n = both_weights(balanced_weights(value_n, self.balance) if self.balance else None, weight_n)
         present = np.unique(value_n).astype(np.int64)
         if len(present) == 2 or (isinstance(x_nd, np.ndarray) and len(present) <= FEW_CLASSES):  # noqa: PLR2004
             if len(present) == 2 and _solver(x_nd, 2) == HESSIAN:  # noqa: PLR2004
@@ -291,13 +293,13 @@ def validation_loss(spec: HeadSpec, predictions: Predictions, value_n: _Floats) 
         area = value(spec.metric, truth_n, predictions, "classification")
         if not np.isnan(area):  # no validation row may be of the class that it is of
             return 1 - area
-    return log_loss(predictions.probabilities_nk, value_n, balanced=spec.balanced)
+    return log_loss(predictions.probabilities_nk, value_n, balance=spec.balance)
 
 
-def log_loss(probabilities_nk: _Floats, value_n: _Floats, *, balanced: bool) -> float:
-    """Mean negative log probability of the true class; every class weighs the same when balanced."""
+def log_loss(probabilities_nk: _Floats, value_n: _Floats, *, balance: float) -> float:
+    """Mean negative log probability of the true class; rows weigh the inverse of their class's share to this power."""
     chance_n = probabilities_nk[np.arange(len(value_n)), value_n.astype(np.int64)]
-    weight_n = balanced_weights(value_n) if balanced else np.ones(len(value_n))
+    weight_n = balanced_weights(value_n, balance) if balance else np.ones(len(value_n))
     return float(np.average(-np.log(np.maximum(chance_n, 1e-12)), weights=weight_n))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError
-from bakeoff.core.protocols import FEEDBACK_WEIGHT, HALF_LIFE, FitJob
+from bakeoff.core.protocols import CLASS_BALANCE, FEEDBACK_WEIGHT, HALF_LIFE, FitJob
 from bakeoff.metrics.labels import weighs_evenly
 from bakeoff.metrics.names import MetricName
 
@@ -18,6 +18,7 @@ __all__ = [
     "RANKS",
     "Target",
     "age_weights",
+    "balance",
     "balanced_weights",
     "both_weights",
     "class_weights",
@@ -106,9 +107,19 @@ def is_balanced(job: FitJob) -> bool:
     return weighs_evenly(job.metric) if given is None else given
 
 
+def balance(job: FitJob) -> float:
+    """To what power rows weigh the inverse of their class's share: 1 where classes weigh the same, 0 where rows do.
+
+    What an earlier fit chose counts, else `is_balanced`.
+    """
+    chosen = (job.chosen or {}).get(CLASS_BALANCE)
+    return float(is_balanced(job)) if chosen is None else float(chosen)  # type: ignore[arg-type]
+
+
 def class_weights(job: FitJob, value_n: _Floats) -> _Floats | None:
-    """Weights of rows with these class positions where every class weighs the same (`is_balanced`), else None."""
-    return balanced_weights(value_n) if is_balanced(job) else None
+    """Weights of rows with these class positions (`balance`); None where all weigh the same."""
+    power = balance(job)
+    return balanced_weights(value_n, power) if power else None
 
 
 def row_weights(job: FitJob, value_n: _Floats) -> _Floats:
@@ -143,8 +154,12 @@ def both_weights(first_n: _Floats | None, second_n: _Floats | None) -> _Floats |
     return first_n * second_n
 
 
-def balanced_weights(class_n: _Floats) -> _Floats:
-    """Row weights with which every class weighs the same, on average 1."""
+def balanced_weights(class_n: _Floats, power: float = 1.0) -> _Floats:
+    """Row weights with which every class weighs the same, or by a lower power of it; on average 1."""
     codes = class_n.astype(np.int64)
     counts = np.bincount(codes)
-    return len(codes) / (np.count_nonzero(counts) * counts[codes])
+    weight_n = len(codes) / (np.count_nonzero(counts) * counts[codes])
+    if power == 1:
+        return weight_n
+    weight_n **= power
+    return weight_n / weight_n.mean()

@@ -9,6 +9,7 @@ import msgspec
 
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.events import FeedbackEvent, PredictionEvent
+from bakeoff.core.retention import retention_hint
 from bakeoff.core.types import Column, Json
 from bakeoff.monitor.signals import MonitorReport, reports
 from bakeoff.registry.lineage import find_version, signature_of
@@ -291,7 +292,8 @@ def prediction(call: PageCall) -> Shown:
     known = call.any_project()
     logged = known.events.get(PredictionEvent, [call.path["id"]])
     if not logged or not call.principal.reaches("endpoint", logged[0].endpoint):
-        raise NotFoundError(f"expected the id of a logged prediction, received {call.path['id'][:80]!r}")
+        hint = retention_hint(known.events, reaches=lambda name: call.principal.reaches("endpoint", name))
+        raise NotFoundError(f"expected the id of a logged prediction, received {call.path['id'][:80]!r}{hint}")
     event = logged[0]
     version = find_version(known.records.versions, known.config.project.name, event.model_version)
     return Shown(

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from bakeoff.actions.lineage import Direction
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.graph import KINDS, LineageGraph, LineageNode
+from bakeoff.core.retention import retention_hint
 from bakeoff.report.lineage_picture import LineagePlaces, places, telling
 from bakeoff.report.numbers import cut
 from bakeoff.web.pages.calls import PageCall, Shown, address
@@ -64,6 +65,8 @@ def _graph(call: PageCall) -> tuple[LineageGraph, Direction]:
         raise UsageError(f"direction: expected one of {', '.join(DIRECTIONS)}, received {wanted[:40]!r}")
     project, unknown = call.any_project(), f"of: expected a thing that is known here, received {thing[:80]!r}"
     kind, _, name = thing.partition(":")
+    if kind == "prediction":
+        unknown += retention_hint(project.events, reaches=lambda each: call.principal.reaches("endpoint", each))
     # A source is named by its hash alone: another name would be a path, which the server would go and read.
     if kind not in KINDS or not name or (kind == "source" and not HASH.fullmatch(name)):
         raise NotFoundError(f"of: expected KIND:NAME with one of {', '.join(KINDS)}, received {thing[:80]!r}")

@@ -30,6 +30,7 @@ from bakeoff.web.serving.relay import Relay
 from bakeoff.web.serving.rows import RowRoutes
 from bakeoff.web.serving.tracing import SpanExporter, Traced
 from bakeoff.web.serving.turns import Pace
+from bakeoff.web.worker_measures import WorkerMeasures
 
 __all__ = ["create_app"]
 
@@ -52,6 +53,7 @@ def create_app(
     exporter: SpanExporter | None = None,
     fine_tuning: ProjectFineTuning | None = None,
     signals: Callable[[Sequence[str]], str] = lambda _: "",
+    workers: WorkerMeasures | None = None,
 ) -> Starlette:
     """The app that serves a plane's endpoints.
 
@@ -68,6 +70,7 @@ def create_app(
         exporter: where spans of calls are sent.
         fine_tuning: files and fine-tuning jobs of the project; not served without.
         signals: the newest signals of monitoring of these endpoints, in Prometheus' text format, for `/metrics`.
+        workers: what other workers at the same address measured, for `/metrics`.
 
     Raises:
         SecurityError: a route declares no permission.
@@ -82,7 +85,7 @@ def create_app(
     )
     rows, conversations = RowRoutes(serving), ConversationRoutes(serving)
     parts = (
-        HealthRoutes(serving, signals),
+        HealthRoutes(serving, signals, workers),
         rows,
         conversations,
         InferenceRoutes(serving),

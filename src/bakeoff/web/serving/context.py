@@ -192,6 +192,11 @@ class Serving:
             self._turns[engine.endpoint] = Turns(engine, self._pool, self._pace(engine.endpoint), slots)
         return self._turns[engine.endpoint]
 
+    def depth(self, endpoint: str) -> tuple[int, int, int]:
+        """Of an endpoint's calls with rows: batches that run, calls that wait, and how many were refused."""
+        turns = self._turns.get(endpoint)
+        return (0, 0, 0) if turns is None else (*turns.depth, turns.refused)
+
     def submit(self, recorder: Recorder, events: Sequence[Event]) -> "asyncio.Future[None] | None":
         """Log events with those of other calls that end now; what to await before they are told, if anything."""
         gathering = self._gathering.get(recorder)

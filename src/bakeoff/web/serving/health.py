@@ -21,6 +21,7 @@ from bakeoff.web.measures import EndpointMeasures
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import JsonResponse
 from bakeoff.web.serving.context import Serving
+from bakeoff.web.worker_measures import WorkerMeasures
 
 __all__ = ["HealthRoutes"]
 
@@ -40,8 +41,15 @@ _EXAMPLES: dict[str, Json] = {
 class HealthRoutes:
     """Handlers of `/`, `/health` and `/metrics`."""
 
-    def __init__(self, serving: Serving, signals: Callable[[Sequence[str]], str] = lambda _: "") -> None:
-        self._serving, self._signals = serving, signals
+    def __init__(
+        self,
+        serving: Serving,
+        signals: Callable[[Sequence[str]], str] = lambda _: "",
+        workers: WorkerMeasures | None = None,
+    ) -> None:
+        self._serving, self._signals, self._workers = serving, signals, workers
+        if workers is not None:
+            workers.render = lambda: self._measured(serving.plane.names)
 
     @property
     def routes(self) -> list[Route]:
@@ -79,15 +87,22 @@ class HealthRoutes:
 
     @permission("read")
     async def metrics(self, request: Request) -> Response:
-        """Counts and durations, for Prometheus, and the newest signals of monitoring."""
-        names, gateways = self._serving.names(request), self._serving.plane.gateways
-        engines = [self._serving.plane.engine(name) for name in names if name not in gateways]
-        text = self._serving.measures.render([self._measures(engine) for engine in engines])
-        generations = {name: each for name, each in self._serving.generations.items() if name in names}
-        relayed = [gateway for name, gateway in gateways.items() if name in names]
-        text += "".join(f"{line}\n" for line in chain(generation_lines(generations), gateway_lines(relayed)))
+        """Counts and durations of all workers, for Prometheus, and the newest signals of monitoring."""
+        names = self._serving.names(request)
+        text = self._measured(names)
+        if self._workers is not None:
+            text = await asyncio.to_thread(self._workers.together, text, names)
         text += await self._signals_of(names)
         return PlainTextResponse(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    def _measured(self, names: Sequence[str]) -> str:
+        """What this process measured of these endpoints."""
+        gateways = self._serving.plane.gateways
+        engines = [self._serving.plane.engine(name) for name in names if name not in gateways]
+        text = self._serving.measures.render([self._measures(engine) for engine in engines])
+        generations = {name: each for name, each in list(self._serving.generations.items()) if name in names}
+        relayed = [gateway for name, gateway in gateways.items() if name in names]
+        return text + "".join(f"{line}\n" for line in chain(generation_lines(generations), gateway_lines(relayed)))
 
     async def _signals_of(self, names: Sequence[str]) -> str:
         """Nothing while the records do not answer: all else that is measured is known without them."""
@@ -98,8 +113,8 @@ class HealthRoutes:
             return ""
 
     def _measures(self, engine: Engine) -> EndpointMeasures:
-        health, turns = engine.health(), self._serving.turns(engine)
-        running, waiting = turns.depth
+        health = engine.health()
+        running, waiting, refused = self._serving.depth(engine.endpoint)
         return EndpointMeasures(
             endpoint=engine.endpoint,
             model_version=health.model_version,
@@ -109,7 +124,7 @@ class HealthRoutes:
             lost_log_records=health.lost_log_records,
             running=running,
             waiting=waiting,
-            refused=turns.refused,
+            refused=refused,
         )
 
     @permission("read")

@@ -3,7 +3,8 @@
 """The Open Inference Protocol (v2) over gRPC, for clients that speak nothing else; translated as over REST.
 
 The messages are made of a table when the server starts, so that nothing is generated or vendored. A field's number is
-its place in the table. Calls are answered in threads of this server, each by itself.
+its place in the table. Calls are answered in threads of this server, each by itself. Connections are encrypted as those
+over HTTP are ([tls]).
 
 Source: github.com/kserve/open-inference-protocol/blob/main/specification/protocol/open_inference_grpc.proto
 """
@@ -17,9 +18,10 @@ from typing import Any, Self
 import msgspec
 
 import bakeoff
-from bakeoff.core.errors import MissingExtraError, SecurityError, StoreError
+from bakeoff.core.errors import MissingExtraError, StoreError, UsageError
 from bakeoff.core.principals import ANONYMOUS, Permission, Principal
-from bakeoff.security.network import is_loopback
+from bakeoff.security.certificates import Tls
+from bakeoff.security.network import require_guarded
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
@@ -121,15 +123,18 @@ class GrpcServer:
 
     Args:
         plane: the endpoints.
-        host: a loopback address, as connections are not encrypted.
+        host: a loopback address, or with tokens and TLS any.
         port: 0 for a free one.
         tokens: who calls; without them whoever can call may.
         model_names: what the default endpoint may be called beside its name; "*" for whatever callers like.
         trusted_network: whether something else says who reaches the address.
+        tls: the certificate; where it is renewed, connections that begin afterwards have the new one. With a
+            `client_authority`, callers must have a certificate of it.
 
     Raises:
-        MissingExtraError: grpcio is not installed. SecurityError: the host is no loopback address.
-        StoreError: the port is taken.
+        MissingExtraError: grpcio is not installed. StoreError: the port is taken.
+        SecurityError: the host is not a loopback address, and callers are not asked or connections not encrypted.
+        UsageError: the certificate cannot be read.
     """
 
     def __init__(
@@ -141,13 +146,10 @@ class GrpcServer:
         tokens: AccessTokens | None = None,
         model_names: Sequence[str] = (),
         trusted_network: bool = False,
+        tls: Tls | None = None,
     ) -> None:
-        if not trusted_network and not is_loopback(host):
-            raise SecurityError(
-                f"expected a loopback address for gRPC, whose connections are not encrypted here ([tls] is for HTTP "
-                f"alone); received {host!r}. Put a proxy that ends TLS in front, or set [endpoint] trusted_network "
-                "where something else says who reaches the address"
-            )
+        if not trusted_network:
+            require_guarded(host, authenticated=tokens is not None, encrypted=tls is not None)
         try:
             import grpc
         except ImportError:
@@ -161,7 +163,10 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
         address = f"[{host}]" if ":" in host else host
         try:
-            self.port = self._server.add_insecure_port(f"{address}:{port}")
+            if tls is None:
+                self.port = self._server.add_insecure_port(f"{address}:{port}")
+            else:
+                self.port = self._server.add_secure_port(f"{address}:{port}", _credentials(grpc, tls))
         except RuntimeError as error:
             raise StoreError(f"expected port {port} of {host} to be free for gRPC: {error}") from error
 
@@ -245,6 +250,31 @@ class GrpcServer:
             response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
             response.raw_output_contents.append(packed(tensor))
         return response
+
+
+def _credentials(grpc: Any, tls: Tls) -> Any:
+    """Of the server, whose files are looked at before each connection; ones that cannot be read leave the old ones."""
+
+    def read() -> Any:
+        tls.context()  # says what is wrong with them
+        authority = tls.client_authority and tls.client_authority.read_bytes()
+        pair = tls.key.read_bytes(), tls.certificate.read_bytes()
+        return grpc.ssl_server_certificate_configuration([pair], root_certificates=authority)
+
+    stamp = tls.stamp()
+
+    def renewed() -> Any:
+        nonlocal stamp
+        if (now := tls.stamp()) == stamp:
+            return None
+        stamp = now
+        try:
+            return read()
+        except (UsageError, OSError) as error:
+            logger.warning("the certificate of gRPC was not renewed: %s", error)
+            return None
+
+    return grpc.dynamic_ssl_server_credentials(read(), renewed, tls.client_authority is not None)
 
 
 def _tensors(request: Any) -> list[Tensor]:

@@ -1,0 +1,73 @@
+"""How much rare classes weigh in a fit: what serves the metric best on validation rows.
+
+Weights by which every class weighs the same are too much for a metric that falls with false alarms, too.
+
+Source: the threshold that is best for F1 is half of the F1 that it gives: Z. Lipton, C. Elkan, B. Naryanaswamy,
+"Optimal Thresholding of Classifiers to Maximize F1 Measure", ECML 2014. Probabilities of one prior as those of another:
+M. Saerens et al., "Adjusting the Outputs of a Classifier to New a Priori Probabilities", Neural Computation 14, 2002,
+formula 2.4.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bakeoff.core.protocols import FitJob
+from bakeoff.core.types import Predictions
+from bakeoff.metrics.labels import weighs_false_alarms
+from bakeoff.metrics.value import value
+
+__all__ = ["class_balance", "may_balance"]
+
+POWERS = np.linspace(0, 1, 9)
+WINDOW = 3
+"""Over so many powers the metric is averaged."""
+FEWEST_ROWS, FEWEST_RARE = 100, 10
+"""Of validation rows, and of these such as are of another than the commonest class."""
+UNEQUAL = 2.0
+"""From such a ratio of the commonest to the rarest class on, their weights matter."""
+
+
+def may_balance(job: FitJob) -> bool:
+    """Whether weights of classes are to be chosen: the metric has both sides, and the candidate leaves it open."""
+    if job.chosen is not None or job.task != "classification" or not weighs_false_alarms(job.metric):
+        return False
+    return getattr(job.params, "balanced", False) is None and len(job.validation) >= FEWEST_ROWS
+
+
+def class_balance(job: FitJob, held: Predictions) -> float | None:
+    """The power of the inverse of a class's share that its rows are to weigh; None: even weights (1) are as good.
+
+    Args:
+        job: whose validation rows are to be answered (`may_balance`).
+        held: what a fit of the training rows with even weights says of them.
+    """
+    if held.probabilities_nk is None:
+        return None
+    target = job.schema.target
+    counts = dict(job.train[target].value_counts().iter_rows())
+    share_k = np.array([counts.get(name, 0) for name in held.classes], dtype=np.float64) / len(job.train)
+    truth_n = job.validation[target].to_numpy()
+    commonest = held.classes[int(share_k.argmax())]
+    if share_k.min() == 0 or share_k.max() < UNEQUAL * share_k.min() or (truth_n != commonest).sum() < FEWEST_RARE:
+        return None
+    found = [value(job.metric, truth_n, _moved(held, share_k, power), "classification") for power in POWERS]
+    smooth = _averaged(np.asarray(found))
+    best = max(range(len(POWERS)), key=lambda at: (smooth[at], POWERS[at]))
+    chosen = float(POWERS[best])
+    job.progress(
+        f"classes weigh 1/share to the power of {chosen:g}: {job.metric} {found[best]:.4f}, of 1 {found[-1]:.4f}"
+    )
+    return None if chosen == 1 else chosen
+
+
+def _moved(held: Predictions, share_k: NDArray[np.float64], power: float) -> Predictions:
+    """What fits with this power would say, by what they said with 1."""
+    assert held.probabilities_nk is not None
+    moved_nk = held.probabilities_nk * share_k ** (1 - power)
+    return Predictions.of_probabilities(moved_nk / moved_nk.sum(axis=1, keepdims=True), held.classes)
+
+
+def _averaged(found: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each number with its neighbours; at the ends, with those that there are."""
+    ones = np.ones(WINDOW)
+    return np.convolve(found, ones, "same") / np.convolve(np.ones(len(found)), ones, "same")
