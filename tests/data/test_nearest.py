@@ -33,5 +33,11 @@ def test_a_missing_value_is_like_another_and_unlike_all_else():
     assert by_row[1] == {"size": 1.0, "kind": 0.0, "text": 1.0}
 
 
+def test_the_same_text_is_the_same_though_it_has_no_word():
+    rows = table(size=[1.0, 1.0], kind=["a", "a"], text=["good", ":-) !!"])
+    near = nearest_rows(rows, COLUMNS, table(size=[1.0], kind=["a"], text=[":-) !!"]), most=1)
+    assert (near[0].row, near[0].distance) == (1, 0.0)
+
+
 def test_nothing_is_near_in_an_empty_table():
     assert nearest_rows(table(size=[], kind=[], text=[]), COLUMNS, table(size=[1.0], kind=["a"], text=["x"])) == []

@@ -68,7 +68,8 @@ def _distances(values: "pl.Series", own: "pl.Series", kind: str) -> Floats:
     if missing:
         return np.where(missing_n, 0.0, 1.0)
     if kind == "text":
-        distance_n = _of_texts(values.cast(pl.String).fill_null("").to_list(), str(own[0]))
+        texts, text = values.cast(pl.String).fill_null(""), str(own[0])
+        distance_n = np.where((texts == text).to_numpy(), 0.0, _of_texts(texts.to_list(), text))  # also without a word
     elif kind in {"numeric", "datetime"}:
         numbers_n, number = (_numbers(each) for each in (values, own))
         distance_n = _of_numbers(numbers_n, float(number[0]))
