@@ -8,8 +8,9 @@
 Each system gets the training rows alone, in a process of its own, and is killed when it is far over its budget (at
 twice the budget and half a minute). bakeoff does as a user would: `bakeoff init`, `bakeoff run`, `bakeoff predict`
 (`bakeoff-search`: `bakeoff run --budget`, which uses the whole budget; the default run has it as a limit alone); of
-sets that are ordered by time, the column is named in `[data] time`; who does not end in time is left out. All are asked for the same metric: f1_macro, or
-RMSE. Seconds are those of AutoGluon's and FLAML's `fit`, and of bakeoff's first two commands as a whole.
+sets that are ordered by time, the column is named in `[data] time`. Candidates that do not end in time are left out.
+All are asked for the same metric: f1_macro, or RMSE. Seconds are those of AutoGluon's and FLAML's `fit`, and of
+bakeoff's first two commands as a whole.
 
 Test rows are scored here. Systems are held against each other by `bakeoff.compare`: one is better where the 95%
 interval of the difference says so. A result is kept by system with its version, set, budget and cores, so that a round
@@ -170,7 +171,8 @@ def ours(system: str, name: str, folder: Path, *, budget_s: float, cores: Sequen
     run_s = 0.0
     if not code:
         budget = f"{budget_s:g}s"
-        command = [program, "run", "-C", str(project), "--allow-missing", *(["--budget", budget] if system == SEARCHED else [])]
+        command = [program, "run", "-C", str(project), "--allow-missing"]
+        command += ["--budget", budget] if system == SEARCHED else []
         code, run_s = execute(command, cores, limit(budget_s) - first_s, log, BAKEOFF_COMPUTE__BUDGET=budget)
     if code:
         return {"seconds": first_s + run_s, "error": failure(code, log)}
