@@ -65,6 +65,16 @@ def test_forks_of_a_server_that_has_imported_polars_use_it():
     assert [each.value for each in results] == [{"first": 0, "rows": 50_000}] * 16
 
 
+def test_workers_collect_garbage_though_their_server_does_not():
+    from jobs import Number
+
+    with tempfile.TemporaryDirectory() as folder:
+        compute = LocalCompute(blobs=MemoryBlobs(), work=Path(folder), cache=Path(folder), workers=1)
+        (result,) = compute.run([Job(name="a", function="jobs:collects", argument=Number())], progress=lambda *_: None)
+    assert result.value["parent"] != os.getpid()  # a fork
+    assert result.value["collects"]
+
+
 def test_what_is_expected_is_imported_meanwhile(monkeypatch):
     monkeypatch.delenv("_RJEM_MALLOC_CONF", raising=False)
     with tempfile.TemporaryDirectory() as folder:
