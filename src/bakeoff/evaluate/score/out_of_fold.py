@@ -52,11 +52,11 @@ class OutOfFold:
                 model = self._models.get(folder) or self._load(folder)
                 rows.append(of_fold)
                 predictions.append(model.predict(table[of_fold]))
-                spent = self._held(folder, model)
+                spent = self._spent(folder, model)
                 self._used += [] if spent is None else [spent]
         return in_order(rows, predictions)
 
-    def _held(self, folder: Path, model: Model) -> Usage | None:
+    def _spent(self, folder: Path, model: Model) -> Usage | None:
         """What a model has used; a small one that uses nothing stays (what is used is counted once for each model)."""
         spent = usage_of(model)
         if self._small and spent is None:
@@ -69,7 +69,7 @@ class OutOfFold:
         from bakeoff.chat.meter import together
 
         folder = self._folders[0]
-        first = None if self._used or folder in self._models else self._held(folder, self._load(folder))
+        first = None if self._used or folder in self._models else self._spent(folder, self._load(folder))
         used = self._used or ([] if first is None else [first])
         return Abilities(usage=(lambda: together(used)) if used else None)
 

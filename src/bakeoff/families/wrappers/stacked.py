@@ -131,8 +131,8 @@ class _Fit:
         job, params = self.job, self.params
         started = time.monotonic()
         limit_s = None if job.limit_s is None else FIRST_SHARE * job.limit_s
-        asked = replace(job, limit_s=limit_s, on_loss=self._losses.append, on_held=ignore_held)
-        first = fit_members(asked, params.members, fewest=1)
+        first_job = replace(job, limit_s=limit_s, on_loss=self._losses.append, on_held=ignore_held)
+        first = fit_members(first_job, params.members, fewest=1)
         folds = self._folds(time.monotonic() - started)
         answers = self._answers(first, folds)
         (second,) = self._second(answers)
@@ -183,20 +183,20 @@ class _Fit:
                 age_days_n=None if job.age_days_n is None else job.age_days_n[rest],
                 is_feedback_n=None if job.is_feedback_n is None else job.is_feedback_n[rest],
             )
-            asked = self.rows[out].drop(target)
+            left_out = self.rows[out].drop(target)
             for member, model in zip(params.members, fit_members(inner, params.members, fewest=1), strict=True):
-                for name, value_n in _columns(member.name, model.predict(asked), self.classes).items():
+                for name, value_n in _columns(member.name, model.predict(left_out), self.classes).items():
                     columns.setdefault(name, np.zeros(len(self.rows)))[out] = value_n
         return columns
 
     def _second(self, answers: Mapping[str, _Floats]) -> list[Model]:
         """The second layer, fitted on the same rows with the answers beside their columns, or in place of them."""
         job, schema = self.job, self.job.schema
-        kept = schema.inputs if self.params.inputs else ()
+        columns = schema.inputs if self.params.inputs else ()
         more = tuple(Column(name=name, kind="numeric", dtype="Float64") for name in answers)
-        wider: Schema = replace(schema, columns=(*schema.columns, *more), inputs=(*kept, *answers))
+        wider: Schema = replace(schema, columns=(*schema.columns, *more), inputs=(*columns, *answers))
         rows = _widened(self.rows, answers).select(*wider.inputs, schema.target)
-        asked = replace(
+        second_job = replace(
             job,
             schema=wider,
             train=rows[: len(job.train)],
@@ -205,7 +205,7 @@ class _Fit:
             on_held=ignore_held,
             limit_s=self._deadline.left_s,
         )
-        return fit_members(asked, (self.params.second,), fewest=1)
+        return fit_members(second_job, (self.params.second,), fewest=1)
 
 
 def _columns(name: str, predictions: Predictions, classes: Sequence[str]) -> dict[str, _Floats]:
