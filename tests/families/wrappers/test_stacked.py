@@ -28,7 +28,7 @@ class TestStacked(FamilyConformance):
 
     @pytest.fixture
     def params(self) -> StackedParams:
-        return StackedParams(members=(LINEAR, TREES), second=SECOND, folds=3)
+        return StackedParams(members=(LINEAR, TREES), second=SECOND, folds=3, inputs=True)
 
     def test_the_second_model_is_asked_with_the_answers_of_the_first(self, family, job):
         model = family.fit(job)

@@ -56,7 +56,8 @@ class StackedParams:
 
     `members`: the first layer, tables with `name`, `family` and `params`. `second`: the second layer, such a table.
     `folds`: in so many parts the rows are dealt, each answered by first models that were fitted without it. `inputs`:
-    whether the second model reads the columns, too, or the answers alone.
+    whether the second model reads the columns, too, or the answers alone (of few rows that is better, see
+    docs/benchmarks.md).
     """
 
     members: tuple[Member, ...] = (
@@ -64,9 +65,9 @@ class StackedParams:
         Member(name="forest", family="forest"),
         Member(name="boosting", family="boosting"),
     )
-    second: Member = field(default_factory=lambda: Member(name="second", family="boosting"))
+    second: Member = field(default_factory=lambda: Member(name="second", family="linear", params={"features": False}))
     folds: Annotated[int, Field(ge=FEWEST_FOLDS, le=20)] = 5
-    inputs: bool = True
+    inputs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
