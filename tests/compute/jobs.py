@@ -1,5 +1,6 @@
 """Jobs that the tests of compute run in worker processes."""
 
+import gc
 import importlib
 import os
 import signal
@@ -62,6 +63,10 @@ def imported(argument: Number, context):
     known = argument.name in sys.modules
     module = importlib.import_module(argument.name)
     return {"known": known, "value": getattr(module, "VALUE", None), "parent": os.getppid(), "home": os.environ["HOME"]}
+
+
+def collects(argument: Number, context):
+    return {"collects": gc.isenabled(), "parent": os.getppid()}
 
 
 def sorted_in_parallel(argument: Number, context):

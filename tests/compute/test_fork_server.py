@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bakeoff.compute.fork_server import possible
-from bakeoff.compute.local import LocalCompute
+from bakeoff.compute.local import IGNORED_VARIABLES, LocalCompute
 from bakeoff.core.jobs import Job, Resources
 from bakeoff.testing.memory import MemoryBlobs
 
@@ -63,6 +65,16 @@ def test_forks_of_a_server_that_has_imported_polars_use_it():
     assert [each.value for each in results] == [{"first": 0, "rows": 50_000}] * 16
 
 
+def test_workers_collect_garbage_though_their_server_does_not():
+    from jobs import Number
+
+    with tempfile.TemporaryDirectory() as folder:
+        compute = LocalCompute(blobs=MemoryBlobs(), work=Path(folder), cache=Path(folder), workers=1)
+        (result,) = compute.run([Job(name="a", function="jobs:collects", argument=Number())], progress=lambda *_: None)
+    assert result.value["parent"] != os.getpid()  # a fork
+    assert result.value["collects"]
+
+
 def test_what_is_expected_is_imported_meanwhile(monkeypatch):
     monkeypatch.delenv("_RJEM_MALLOC_CONF", raising=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -70,6 +82,20 @@ def test_what_is_expected_is_imported_meanwhile(monkeypatch):
         compute.expect("wave:open", ("expected",), Resources())
     monkeypatch.setenv("_RJEM_MALLOC_CONF", "dirty_decay_ms:500")  # as polars does when it is imported meanwhile
     assert imported("wave", ("expected",))["known"]
+
+
+def test_what_libraries_set_when_they_are_imported_meanwhile_makes_no_other_kind():
+    """A second server would import everything again, and what the first one has imported would be for nothing."""
+    script = """
+import os
+from bakeoff.compute.local import _kind
+before = _kind(dict(os.environ), ("numpy",))
+import duckdb, lightgbm, numpy, polars, scipy.optimize, sklearn, threadpoolctl
+print(_kind(dict(os.environ), ("numpy",)) is before)
+"""
+    environ = {name: value for name, value in os.environ.items() if name not in IGNORED_VARIABLES}
+    ended = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "True"
 
 
 def test_families_whose_servers_would_import_the_same_share_one():

@@ -69,3 +69,41 @@ def test_of_many_classes_there_are_fewer_rounds_that_learn_faster() -> None:
     assert (few._most_terms, many._most_terms) == (500, 200)
     two = _of_classes(2)
     assert (two._most_rounds, two._settings()["learning_rate"], two._most_terms) == (1500, 0.05, 2000)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_of_several_seeds_the_mean_score_is_said(task, tmp_path) -> None:
+    job = FamilyConformance().job_of(task, BoostingParams(max_trees=30, min_leaf_rows=5, seeds=3), tmp_path)
+    rows, held = job.validation, []
+    mean = BoostingFamily().fit(replace(job, on_held=held.append))
+    assert not held  # what was chosen with is a model of one seed
+    assert mean.chosen["seeds"] == 3
+
+    def score(model):
+        said = model.predict(rows)
+        return (
+            said.values_n if task == "regression" else np.log(said.probabilities_nk[:, 1] / said.probabilities_nk[:, 0])
+        )
+
+    one = replace(job, params=replace(job.params, seeds=1), chosen=mean.chosen | {"seeds": 1})
+    trees = lgb.Booster(model_str=mean.trees)
+    single = BoostingFamily().fit(one)
+    assert trees.num_trees() == 3 * lgb.Booster(model_str=single.trees).num_trees()
+    twin = BoostingFamily().fit(replace(job, params=replace(job.params, seeds=1)))
+    assert twin.trees == single.trees  # the first seed is the candidate without others
+    assert twin.chosen == {name: value for name, value in mean.chosen.items() if name != "seeds"}
+    firsts = trees.predict(mean.table(rows), raw_score=True, num_iteration=twin.chosen["trees"])
+    np.testing.assert_allclose(
+        firsts * 3, lgb.Booster(model_str=single.trees).predict(single.table(rows), raw_score=True)
+    )
+    assert np.abs(score(mean) - score(single)).max() > 1e-3
+
+
+def test_a_limit_leaves_seeds_out_and_tells_it(tmp_path) -> None:
+    cuts: list[str] = []
+    job = FamilyConformance().job_of("regression", BoostingParams(trees=20, seeds=4), tmp_path)
+    model = BoostingFamily().fit(replace(job, limit_s=0.0, on_cut=cuts.append))
+    assert cuts[-1] == "1 of 4 seeds were fitted"
+    assert model.chosen["seeds"] == 1
+    again = BoostingFamily().fit(replace(job, limit_s=0.0, chosen=model.chosen))
+    assert again.trees == model.trees

@@ -9,6 +9,7 @@ from bakeoff.core.errors import CandidateError
 from bakeoff.core.jobs import Job, JobContext, Progress
 from bakeoff.core.protocols import BlobStore
 from bakeoff.core.refs import BlobRef
+from bakeoff.core.threads import at_once
 
 __all__ = ["JobFiles"]
 
@@ -47,9 +48,11 @@ class JobFiles:
         Raises:
             CandidateError: one of its outputs is not there.
         """
-        stored: dict[str, BlobRef] = {}
-        for name, path in self._outputs.pop(job.name).items():
-            if not path.exists():
-                raise CandidateError(f"expected {job.function} to leave {name!r}, received nothing")
-            stored[name] = BlobRef(self.blobs.put_tree(path) if path.is_dir() else self.blobs.put(path))
-        return stored
+        outputs = self._outputs.pop(job.name)
+        lacking = next((name for name, path in outputs.items() if not path.exists()), None)
+        if lacking is not None:
+            raise CandidateError(f"expected {job.function} to leave {lacking!r}, received nothing")
+        return dict(zip(outputs, at_once(self._put, outputs.values()), strict=True))
+
+    def _put(self, path: Path) -> BlobRef:
+        return BlobRef(self.blobs.put_tree(path) if path.is_dir() else self.blobs.put(path))

@@ -40,8 +40,9 @@ HEAVY = "torch"
 LIGHT = frozenset({"numpy", "polars", "scipy", "scikit-learn", "lightgbm", "tokenizers", "msgspec", "pydantic"})
 """Distributions of which most candidates need some; those that need no others share one server, and its imports."""
 COMMON = ("numpy", "polars", "threadpoolctl")
-IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST", "_RJEM_MALLOC_CONF"})
-"""Of no matter to workers; the second one polars sets when it is imported, here and there."""
+IGNORED_VARIABLES = frozenset({"PYTEST_CURRENT_TEST", "_RJEM_MALLOC_CONF", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"})
+"""Of no matter to workers; all but the first are set by what this process imports meanwhile: polars, threadpoolctl,
+scikit-learn."""
 
 _Messages = queue.SimpleQueue[tuple[str, bytes | None]]
 

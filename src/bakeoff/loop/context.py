@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COMBINERS", "Contender", "Nested", "Stage", "TimeLimit"]
 
-COMBINERS = ("blend", "cascade", "router", "calibrated")
-"""The families that make one model of several, or of one."""
+COMBINERS = ("blend", "cascade", "router", "calibrated", "stacked")
+"""The families that make one model of several, or of one; a project names the last alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

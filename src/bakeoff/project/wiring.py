@@ -1,5 +1,6 @@
 """Resolve a project's settings to things that work: contenders, stores, compute, scratch folders."""
 
+import dataclasses
 import secrets
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -337,7 +338,7 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
     return replace(
         outer,
         requires=tuple(sorted({*outer.requires, *ready.requires, *steps.fitted_requires})),
-        code=families_code(PREPARED, ready.family_name),
+        code=families_code(PREPARED, ready.family_name, *_families_within(ready.params)),
         search=ready.search,
         wraps=ready,
         scales=ready.scales,
@@ -382,16 +383,27 @@ def _search(search: SearchConfig) -> Search:
 
 
 def _ready(name: str, family_name: str, family: Family, params: Any) -> Contender:
+    within = _families_within(params)
+    needed = {each for member in within for each in load_family(member).requires}
     return Contender(
         name=name,
         family_name=family_name,
-        requires=family.requires,
+        requires=tuple(sorted({*family.requires, *needed})) if needed else family.requires,
         params=params,
-        code=families_code(family_name),
+        code=families_code(family_name, *within),
         scales=getattr(family, "scales", False),
         modules=(type(family).__module__, *getattr(family, "imports", ())),
         learns=getattr(family, "learns", True),
     )
+
+
+def _families_within(params: Any) -> list[str]:
+    """The families of members that parameters name: a fit depends on their code and packages, too."""
+    named = (
+        [getattr(params, each.name) for each in dataclasses.fields(params)] if dataclasses.is_dataclass(params) else []
+    )
+    flat = [part for each in named for part in (each if isinstance(each, tuple) else (each,))]
+    return sorted({part.family for part in flat if hasattr(part, "family") and hasattr(part, "params")})
 
 
 def combiner(name: str) -> Contender:

@@ -29,6 +29,7 @@ from bakeoff.core.erasure import Rewritten
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock, FileTree
+from bakeoff.core.threads import at_once
 from bakeoff.stores.encrypted_objects import EncryptedObjects
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import file_url, storage, temporary, whole_write
@@ -382,6 +383,10 @@ class Blobs:
             put_small("whole", stored.id, data)
         return stored
 
+    def _put_loose(self, path: str) -> "_Stored":
+        """Store a small file as a file of its own."""
+        return self._put_file(path, self._objects.put, self._objects.put)
+
     def _cut(self, stream: io.FileIO | io.BytesIO, put: Put) -> "_Stored":
         """Put the chunks of a large blob by what puts them."""
         from bakeoff.stores.chunking import chunks
@@ -408,12 +413,14 @@ class Blobs:
     ) -> FileTree:
         """Lists and the manifest are written after the pack whose objects they name."""
         known = {name: file for name, file in files.items() if not isinstance(file, str)}
+        new = {name: file for name, file in files.items() if isinstance(file, str)}
         self._renew(known.values())
-        with self._objects.together() as put:
-            put_small = put if len(files) - len(known) >= _LOOSE else self._objects.put
-            stored = {
-                name: self._put_file(file, put, put_small) for name, file in files.items() if isinstance(file, str)
-            }
+        if len(new) < _LOOSE and all(os.stat(file).st_size < _SMALL for file in new.values()):  # noqa: PTH116
+            stored = dict(zip(new, at_once(self._put_loose, new.values()), strict=True))
+        else:
+            with self._objects.together() as put:
+                put_small = put if len(new) >= _LOOSE else self._objects.put
+                stored = {name: self._put_file(file, put, put_small) for name, file in new.items()}
         self._put_lists(stored.values())
         listed = known | {name: (each.id, each.size) for name, each in stored.items()}
         manifest = tree_manifest(listed, links, executable & listed.keys())

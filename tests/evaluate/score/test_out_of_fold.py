@@ -54,6 +54,20 @@ def test_what_the_models_paid_for_is_counted_together(*, paid: bool) -> None:
         assert before is after is None
 
 
+def test_small_models_that_cost_nothing_are_loaded_once_whatever_is_asked_of_them() -> None:
+    loaded: list[str] = []
+
+    def load(folder: Path) -> Says:
+        loaded.append(folder.name)
+        return Says(folder.name)
+
+    asked = OutOfFold(load, [Path("a"), Path("b")])
+    for _ in range(2):
+        assert usage_of(asked) is None
+        asked.predict(pl.DataFrame({"x": range(4), FOLD: [0, 1, 1, 0]}))
+    assert loaded == ["a", "b"]
+
+
 def test_numbers_have_no_probabilities() -> None:
     parts = [Predictions(values_n=np.asarray([1.0, 3.0])), Predictions(values_n=np.asarray([2.0]))]
     said = in_order([np.asarray([0, 2]), np.asarray([1])], parts)

@@ -98,6 +98,7 @@ def fitted(family, params, names, kind, folder):
 FAMILIES = {
     "linear": (LinearFamily(), LinearParams(max_categories=20)),
     "boosting": (BoostingFamily(), BoostingParams(max_trees=30, max_categories=20, min_leaf_rows=5)),
+    "seeds": (BoostingFamily(), BoostingParams(trees=10, max_categories=20, min_leaf_rows=5, seeds=3)),
 }
 
 

@@ -52,18 +52,24 @@ class OutOfFold:
                 model = self._models.get(folder) or self._load(folder)
                 rows.append(of_fold)
                 predictions.append(model.predict(table[of_fold]))
-                spent = usage_of(model)
+                spent = self._spent(folder, model)
                 self._used += [] if spent is None else [spent]
-                if self._small and spent is None:  # what has been spent is counted once for each model
-                    self._models[folder] = model
         return in_order(rows, predictions)
+
+    def _spent(self, folder: Path, model: Model) -> Usage | None:
+        """What a model has used; a small one that uses nothing stays (what is used is counted once for each model)."""
+        spent = usage_of(model)
+        if self._small and spent is None:
+            self._models[folder] = model
+        return spent
 
     @property
     def abilities(self) -> Abilities:
         """Of them only what all have used; the first one's when none was asked yet."""
         from bakeoff.chat.meter import together
 
-        first = None if self._used else usage_of(self._load(self._folders[0]))
+        folder = self._folders[0]
+        first = None if self._used or folder in self._models else self._spent(folder, self._load(folder))
         used = self._used or ([] if first is None else [first])
         return Abilities(usage=(lambda: together(used)) if used else None)
 

@@ -41,6 +41,7 @@ __all__ = [
     "joint_signature",
     "load_members",
     "member_input",
+    "once_each",
     "save_members",
     "service_of_members",
 ]
@@ -149,12 +150,12 @@ def fit_members(job: FitJob, members: Sequence[Member], *, fewest: int = FEWEST)
             limit_s=None if (left_s := deadline.left_s) is None else left_s / (len(members) - at),
         )
         models.append(family.fit(own))
-    for loss in _once(losses):
+    for loss in once_each(losses):
         job.on_loss(loss)
     return models
 
 
-def _once(losses: Iterable[Loss]) -> tuple[Loss, ...]:
+def once_each(losses: Iterable[Loss]) -> tuple[Loss, ...]:
     """Losses of one kind, reason and subject as the largest of them: members read the same rows."""
     largest: dict[tuple[str, str, str | None], Loss] = {}
     for loss in losses:
@@ -207,7 +208,7 @@ def joint_abilities(models: Sequence[Model]) -> Abilities:
     embedders = [part.embedder for part in parts if part.embedder]
     return Abilities(
         usage=(lambda: together([usage() for usage in usages])) if usages else None,
-        losses=(lambda: _once(loss for lost in losses for loss in lost())) if losses else None,
+        losses=(lambda: once_each(loss for lost in losses for loss in lost())) if losses else None,
         warm=warm_all if warms else None,
         embedder=(lambda: next(filter(None, (embedder() for embedder in embedders)), None)) if embedders else None,
         recall=first("recall"),
