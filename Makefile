@@ -174,6 +174,7 @@ bench-streams: $(INSTALLED)  ## 500 generated streams: sums, keys and rows in = 
 
 bench-review: $(INSTALLED)  ## Labels from the review queue beside random ones, after a shift from tweets to reviews and editorials
 	$(BIN)/python benchmarks/review.py build/review
+	$(BIN)/python benchmarks/review_picks.py build/review
 
 bench-monitor: $(INSTALLED)  ## A drift report beside Evidently's; what a look costs as the log grows
 	$(BIN)/python benchmarks/monitor.py
