@@ -957,7 +957,8 @@ class Project:
         contenders = wiring.contenders(self.loaded)
         state = self._state_folder()
         compute = self._compute(jobs=len(contenders))
-        if lock and not (state / "run.lock").exists():  # the first run: every contender will be fitted
+        # In the first run every contender will be fitted; what another backend lacks for one, it says at once.
+        if lock and (self.config.compute.backend != "local" or not (state / "run.lock").exists()):
             expect(compute, contenders)
         if lock and (file := wiring.sqlite_file(self.loaded)) is not None:
             from bakeoff.stores.record_check import require_whole

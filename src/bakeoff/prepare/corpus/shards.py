@@ -76,13 +76,9 @@ def work(argument: ShardArgument, context: JobContext) -> ShardDone:
         mask_file(folder, stage - 1).symlink_to(inputs[KEPT])
         for file in inputs[ROWS].iterdir():
             (folder / file.name).symlink_to(file)
-    if plan.tokens is not None and TOKENIZER in inputs:
-        plan = msgspec.structs.replace(
-            plan, tokens=msgspec.structs.replace(plan.tokens, tokenizer=str(inputs[TOKENIZER]))
-        )
     done: list[Done] = []
     try:
-        worker = Worker(msgspec.structs.replace(plan, folder=str(folder)))
+        worker = _worker(msgspec.json.encode(plan), inputs.get(TOKENIZER)).at(folder)
         for task in argument.tasks:
             if task.block is not None:
                 block = msgspec.structs.replace(task.block, file=str(inputs[BLOCKS] / task.block.file))
@@ -93,6 +89,22 @@ def work(argument: ShardArgument, context: JobContext) -> ShardDone:
     except BakeoffError as error:
         return ShardDone(error=str(error), kind=type(error).__name__)
     return ShardDone(done=done)
+
+
+_WORKERS: dict[bytes, Worker] = {}
+"""Of this process, where it does short jobs: the worker of the last plan, as its steps take a while to be made."""
+
+
+def _worker(plan_json: bytes, tokenizer: Path | None) -> Worker:
+    """The worker of a plan, which names its tokenizer by the content, and not by where it lies here."""
+    if plan_json not in _WORKERS:
+        _WORKERS.clear()
+        plan = msgspec.json.decode(plan_json, type=Plan)
+        if plan.tokens is not None and tokenizer is not None:
+            tokens = msgspec.structs.replace(plan.tokens, tokenizer=str(tokenizer))
+            plan = msgspec.structs.replace(plan, tokens=tokens)
+        _WORKERS[plan_json] = Worker(plan)
+    return _WORKERS[plan_json]
 
 
 def _leave(task: Task, folder: Path, context: JobContext) -> None:
@@ -132,7 +144,9 @@ class ShardPool:
             path = Path(plan.tokens.tokenizer)
             file = path / "tokenizer.json" if path.is_dir() else path
             if file.is_file():  # else each worker says what is missing
-                self._shared[TOKENIZER] = BlobRef(self._blobs.put(file))
+                self._shared[TOKENIZER] = blob = BlobRef(self._blobs.put(file))
+                tokens = msgspec.structs.replace(plan.tokens, tokenizer=str(blob))
+                self._plan = msgspec.structs.replace(self._plan, tokens=tokens)
 
     def __enter__(self) -> Self:
         return self
@@ -221,6 +235,7 @@ class ShardPool:
             outputs=outputs,
             resources=Resources(threads=1),
             requires=self._requires,
+            short=True,
         )
 
     def _columns(self) -> BlobRef:
