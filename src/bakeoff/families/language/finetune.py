@@ -516,10 +516,10 @@ def _train_there(asked: tuple[_Fit, _Plan], peer: Peer) -> tuple[Path, Position]
     fit, plan = asked
     base = replace(fit.base, folder=peer.cache / fit.base.folder.relative_to(fit.job.cache))
     job = replace(fit.job, cache=peer.cache, keep=peer.keep)
-    if not peer.rank:
-        peer.progress(f"training in {peer.size} processes of the cluster")
+    progress = _silent if peer.rank else peer.progress  # what all of them would say, one says
+    progress(f"training in {peer.size} processes of the cluster")
     group = Group(rank=peer.rank, size=peer.size, number=peer.device)
-    return _train((replace(fit, base=base, job=job), plan), group, peer.progress)
+    return _train((replace(fit, base=base, job=job), plan), group, progress)
 
 
 def _silent(line: str) -> None:
