@@ -100,7 +100,9 @@ class Checkpoints:
         """Have what was kept in the cache; what is not in the blobs any more, or cannot be had, is trained again."""
         import ray
 
-        saved: dict[str, str] = ray.get(self._desk.saved.remote(self._key), timeout=WAIT_S)
+        saved: dict[str, str] = {}
+        with contextlib.suppress(Exception):  # without the desk the job is done anew
+            saved = ray.get(self._desk.saved.remote(self._key), timeout=WAIT_S)
         for path, blob in saved.items():
             with contextlib.suppress(BakeoffError):
                 self._blobs.fetch(blob, self._cache / path)
