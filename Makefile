@@ -75,8 +75,9 @@ test-fast: $(INSTALLED)  ## Run the unit tests: an answer within 90 s
 test-thorough: $(INSTALLED)  ## Run the tests, those of properties with twenty times the examples
 	HYPOTHESIS_PROFILE=thorough $(TEST)
 
-test-cluster: $(INSTALLED)  ## A bake-off on two nodes of Ray, one of which is killed
-	BAKEOFF_CLUSTER=1 $(BIN)/pytest -q tests/compute/test_ray_nodes.py
+test-cluster: $(INSTALLED)  ## Two nodes of Ray, of which one is killed: a bake-off, a corpus, a fine-tuning
+	for each in bake_off corpus fine_tuning together not_there; do \
+		BAKEOFF_CLUSTER=1 $(BIN)/pytest -q tests/compute/test_ray_nodes.py -k $$each || exit 1; done
 
 check: $(INSTALLED) lint types layers collected test  ## All that CI checks
 
@@ -111,6 +112,11 @@ bench-finetune: $(INSTALLED)  ## Fine-tuning against transformers' Trainer with 
 
 bench-resume: $(INSTALLED)  ## Fine-tuning killed at random moments, against the same left alone
 	$(BIN)/python benchmarks/resume.py
+
+bench-nodes: $(INSTALLED)  ## A bake-off on two nodes, one killed at ten random moments; a corpus on one and on two nodes, and by Ray Data
+	for each in 1 2 3 4 5 6 7 8 9 10; do BAKEOFF_CLUSTER=1 BAKEOFF_KILL_SEED=$$each BAKEOFF_KILL_S=8 \
+		$(BIN)/pytest -q tests/compute/test_ray_nodes.py -k bake_off || exit 1; done
+	$(BIN)/python benchmarks/nodes.py
 
 bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own server and transformers
 	$(BIN)/python benchmarks/llm_serving.py

@@ -7,7 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from bakeoff.cli.main import app
+from bakeoff.compute.local import LocalCompute
 from bakeoff.core.errors import ConfigError, UsageError
+from bakeoff.project import wiring
 
 TOML = """
 [project]
@@ -43,6 +45,27 @@ def test_steps_and_columns_of_a_project(films) -> None:
     assert [step["step"] for step in told["steps"]] == ["squeeze_whitespace", "drop_duplicates"]
     assert told["duplicates"][0]["largest"] == [{"size": 2, "rows": [0, 1], "start": "a film"}]
     assert pl.read_parquet(out).rows() == [("a film", "yes"), ("a film", "no"), ("write to a@b.org", "no")]
+
+
+def test_a_project_whose_jobs_run_elsewhere_has_corpora_prepared_there(films, monkeypatch) -> None:
+    class Elsewhere(LocalCompute):
+        def run(self, jobs, **given):
+            waiting = list(jobs)
+            functions.append([job.function for job in waiting])
+            return super().run(waiting, **given)
+
+    def made(config, blobs, *, work, cache, jobs):
+        assert (config.compute.backend, config.compute.workers) == ("ray:head:1", 2)
+        return Elsewhere(blobs=blobs, work=work, cache=cache, workers=1, threads=1)
+
+    functions = []
+    monkeypatch.setattr(wiring, "compute", made)
+    (films / "bakeoff.toml").write_text(TOML + '[compute]\nbackend = "ray:head:1"\n')
+    out = films / "out.jsonl"
+    told = json.loads(call(films / "films.csv", "--out", out, "-C", films, "--workers", 2, "--json"))
+    assert (told["rows_in"], told["rows_out"]) == (4, 3)
+    assert functions == [[], *[["bakeoff.prepare.corpus.shards:work"]] * 2]
+    assert [json.loads(line)["liked"] for line in out.read_text().splitlines()] == ["yes", "no", "no"]
 
 
 def test_steps_by_name_and_as_json_and_a_page_to_read(films) -> None:

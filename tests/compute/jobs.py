@@ -6,7 +6,11 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
+import psutil
+
+from bakeoff.core.errors import CandidateError
 from bakeoff.core.jobs import Argument
 
 
@@ -75,3 +79,59 @@ def sorted_in_parallel(argument: Number, context):
     table = pl.DataFrame({"a": range(100_000)}).with_columns(b=pl.col("a") % 7, c=-pl.col("a"))
     found = table.lazy().group_by("b").agg(pl.col("c").sum()).join(table.lazy(), on="b").sort("c_right").collect()
     return {"first": found["a"].min(), "rows": found.filter(pl.col("a") < 50_000).height}
+
+
+class Marker(Argument, frozen=True, kw_only=True):
+    noted: str = ""
+
+
+def survive(argument: Marker, context):
+    """Keep a checkpoint, lose it and die with the machine; and the next time, go on from it."""
+    file = context.cache / "training" / "state"
+    if file.exists():
+        return {"went on from": file.read_text()}
+    file.parent.mkdir(parents=True)
+    file.write_text("step 7")
+    context.keep(file)
+    while "training/state" not in (Path(argument.noted).read_text() if Path(argument.noted).exists() else ""):
+        time.sleep(0.05)
+    file.unlink()
+    psutil.Process(os.getppid()).parent().kill()  # that of the fork server: the task of the cluster
+    time.sleep(60)
+    raise AssertionError("expected to end with it")
+
+
+def train_together(argument: Marker, context):
+    needed = context.cache / "base"
+    needed.mkdir(parents=True, exist_ok=True)
+    (needed / "weights").write_text("of the base")
+    folder, value = context.spread(sum_of_ranks, {"plus": 5}, size=2, needs=(needed,))
+    return {"made": (folder / "made").read_text(), "below": folder.is_relative_to(context.cache), "value": value}
+
+
+def sum_of_ranks(argument, peer):
+    import torch
+    import torch.distributed
+
+    total = torch.tensor([peer.rank + 1.0])
+    torch.distributed.all_reduce(total)
+    peer.progress(f"rank {peer.rank} of {peer.size}")
+    made = peer.cache / f"made-by-{peer.rank}"
+    made.mkdir(exist_ok=True)
+    (made / "made").write_text((peer.cache / "base" / "weights").read_text())
+    return made, total.item() + argument["plus"]
+
+
+def fail_together(argument: Marker, context):
+    (context.cache / "base").mkdir(parents=True, exist_ok=True)
+    return {"value": context.spread(fail_in_one, None, size=2, needs=())[1]}
+
+
+def fail_in_one(argument, peer):
+    import torch
+    import torch.distributed
+
+    if peer.rank:
+        raise CandidateError("no memory for batches of 6 rows")
+    torch.distributed.all_reduce(torch.zeros(1))
+    return peer.cache, None

@@ -16,6 +16,8 @@ from bakeoff.evaluate.baselines.job import BaselinesArgument
 from bakeoff.evaluate.explain.worker import ExplainArgument
 from bakeoff.evaluate.score.worker import EvaluateArgument
 from bakeoff.families.wrappers.members import AssembleArgument
+from bakeoff.prepare.corpus.shards import ShardArgument
+from bakeoff.prepare.corpus.work import Plan, Task
 from bakeoff.train.learning import LearnArgument
 from bakeoff.train.probing import ProbeArgument
 from bakeoff.train.trial import TrialArgument
@@ -32,10 +34,12 @@ OUTSIDE = {
     AssembleArgument: set(),
     VerifyArgument: set(),
     ExplainArgument: {"remote"},
+    ShardArgument: set(),
     LearnArgument: {"remote", "limit_s"},
 }
 """All arguments, and what of each a result does not depend on."""
 
+PLAN = Plan(steps=["mask"], text=["text"], target="", tokens=None, folder="", suffix=".parquet")
 SCHEMA = Schema(columns=(Column(name="y", kind="numeric", dtype="Float64"),), target="y", inputs=())
 
 
@@ -60,6 +64,8 @@ def example(kind, **changes):
         "whole_s": 1.0,
         "rows_per_s": 1.0,
         "candidate": "linear",
+        "plan": PLAN,
+        "tasks": [Task(part=0, stage=0)],
     }
     if kind is FoldsArgument:
         values["folds"] = (0, 1)
@@ -109,6 +115,8 @@ OTHERS = {
     "horizon_s": 60.0,
     "own_rows": 7,
     "repeats": 2,
+    "plan": msgspec.structs.replace(PLAN, steps=["stem"]),
+    "tasks": [Task(part=1, stage=0)],
 }
 
 

@@ -1,5 +1,6 @@
 """`bakeoff data prepare`: a chain of steps over a corpus of any size."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,8 +9,11 @@ import typer
 from bakeoff.cli.options import AsJson, emit, next_step, show_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from bakeoff.core.types import Json
     from bakeoff.prepare.corpus.report import CorpusReport
+    from bakeoff.prepare.corpus.shards import CorpusCompute
 
 __all__ = ["prepare"]
 
@@ -29,7 +33,9 @@ def prepare(
     ] = None,
     project: Annotated[
         Path | None,
-        typer.Option("--project", "-C", metavar="FOLDER", help="A project folder to take steps and columns from."),
+        typer.Option(
+            "--project", "-C", metavar="FOLDER", help="A project to take steps, columns and [compute] backend from."
+        ),
     ] = None,
     tokenizer: Annotated[
         str | None, typer.Option(metavar="FILE", help="Count tokens: a tokenizer.json, its folder, or 'words'.")
@@ -37,7 +43,7 @@ def prepare(
     token_ids: Annotated[
         bool, typer.Option("--token-ids", help="Write the tokens, too, not only their number.")
     ] = False,
-    workers: Annotated[int, typer.Option(metavar="N", help="Processes; 0: one for each core.", min=0)] = 0,
+    workers: Annotated[int, typer.Option(metavar="N", help="Blocks at once; 0: one for each core.", min=0)] = 0,
     max_bad_share: Annotated[
         float,
         typer.Option(metavar="SHARE", help="The share of lines that may be unreadable before it stops.", min=0, max=1),
@@ -60,19 +66,33 @@ def prepare(
         return
     if out is None:
         raise UsageError("expected --out, the name of the result, or --explain; received neither")
-    report = prepare_corpus(
-        inputs,
-        out,
-        steps=chain,
-        text=columns,
-        target=target,
-        tokens=Tokens(tokenizer=None if tokenizer == "words" else tokenizer, ids=token_ids) if tokenizer else None,
-        workers=workers,
-        max_bad_share=max_bad_share,
-        replace=force,
-        progress=show_progress,
-    )
+    with _compute(project, workers) as compute:
+        report = prepare_corpus(
+            inputs,
+            out,
+            steps=chain,
+            text=columns,
+            target=target,
+            tokens=Tokens(tokenizer=None if tokenizer == "words" else tokenizer, ids=token_ids) if tokenizer else None,
+            workers=workers,
+            max_bad_share=max_bad_share,
+            replace=force,
+            compute=compute,
+            progress=show_progress,
+        )
     _show(report, as_json=as_json)
+
+
+@contextmanager
+def _compute(folder: Path | None, workers: int) -> "Generator[CorpusCompute | None]":
+    """Where a project's jobs run; None: in processes here."""
+    if folder is None:
+        yield None
+        return
+    from bakeoff.project.project import Project
+
+    with Project(folder) as project:
+        yield project.corpus_compute(workers=workers)
 
 
 def _show(told: "CorpusReport", *, as_json: bool) -> None:

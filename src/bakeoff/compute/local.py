@@ -24,10 +24,10 @@ from bakeoff.compute.budget import Budget, cores
 from bakeoff.compute.fork_server import THREADED, WAIT_S, ForkedWorker, WorkerKind, possible
 from bakeoff.compute.job_files import JobFiles
 from bakeoff.core.errors import BakeoffError
-from bakeoff.core.jobs import Job, JobResult, Resources, module_of
+from bakeoff.core.jobs import Job, JobResult, Resources, ignore_checkpoint, module_of
 from bakeoff.core.protocols import BlobStore
 
-__all__ = ["LocalCompute", "begin_imports"]
+__all__ = ["THREAD_VARIABLES", "LocalCompute", "begin_imports"]
 
 STDERR_TAIL_BYTES = 20_000
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -68,12 +68,21 @@ class LocalCompute:
         workers: how many jobs run at once; 0: one for each core, but no more than `jobs`.
         threads: threads that a job may use; 0: its share of the cores.
         jobs: how many jobs are to be expected.
+        keep: takes what jobs keep (`JobContext.keep`); on one machine that is where it is needed.
     """
 
     def __init__(
-        self, *, blobs: BlobStore, work: Path, cache: Path, workers: int = 0, threads: int = 0, jobs: int = 2**16
+        self,
+        *,
+        blobs: BlobStore,
+        work: Path,
+        cache: Path,
+        workers: int = 0,
+        threads: int = 0,
+        jobs: int = 2**16,
+        keep: Callable[[Path], None] = ignore_checkpoint,
     ) -> None:
-        self._blobs, self._work, self._cache = blobs, work, cache
+        self._blobs, self._work, self._cache, self._keep = blobs, work, cache, keep
         self.workers = workers or max(1, min(cores(), jobs))
         self._threads = threads or max(1, cores() // self.workers)
         self._budget = Budget.of_machine(
@@ -132,6 +141,8 @@ class LocalCompute:
                 message = json.loads(line)
                 if "progress" in message:
                     progress(name, message["progress"])
+                elif "keep" in message:
+                    self._keep(Path(message["keep"]))
                 else:
                     values[name] = message
         finally:

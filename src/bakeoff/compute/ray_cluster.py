@@ -6,15 +6,22 @@
 
 A task runs its job as the `local` backend does, in a process of its own on that node, with the blobs opened there. So a
 job that dies is a result, as anywhere, and costs nobody else anything; a node that dies is what Ray retries, elsewhere.
+Short jobs run in the task's process, which goes on to the next one: Ray retries one that dies, too.
 What travels by Ray is a job as JSON, lines of progress and the result; data travel by the blob store.
+
+A job for several processes holds no processor itself: it runs in the task, and has processes of Ray Train for its part.
+What a job keeps (a checkpoint) is a blob that it has wherever it is begun again.
 """
 
 import contextlib
 import logging
+import os
 import platform
+import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -24,10 +31,15 @@ from typing import Any
 import msgspec
 
 from bakeoff.compute.budget import cores
-from bakeoff.compute.local import LocalCompute
-from bakeoff.core.errors import BakeoffError, MissingExtraError, StoreError, UsageError
-from bakeoff.core.hashing import digest
-from bakeoff.core.jobs import Job, JobResult, Resources
+from bakeoff.compute.job_files import JobFiles
+from bakeoff.compute.local import THREAD_VARIABLES, LocalCompute
+from bakeoff.compute.ray_desk import CheckpointFile, Checkpoints, Desk
+from bakeoff.compute.ray_train import RayTraining, node_cache, require_train
+from bakeoff.compute.worker import result_of
+from bakeoff.core.errors import BakeoffError, CandidateError, MissingExtraError, StoreError, UsageError
+from bakeoff.core.hashing import digest, digest_json
+from bakeoff.core.jobs import Job, JobResult, Progress, Resources, key_fields
+from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.protocols import BlobStore
 from bakeoff.core.refs import BlobRef
 
@@ -41,7 +53,10 @@ CHECK_S, REACH_S = 120, 5
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it travels; `argument` is its JSON, `versions` what it stands on where it comes from."""
+    """A job as it travels; `argument` is its JSON, `versions` what it stands on where it comes from.
+
+    `key` is that of its checkpoints, `gpus` whether the cluster has some.
+    """
 
     name: str
     function: str
@@ -52,6 +67,9 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
     requires: tuple[str, ...]
     versions: dict[str, str]
     cache: str
+    key: str
+    gpus: bool
+    short: bool
 
     def job(self) -> Job:
         return Job(
@@ -118,6 +136,7 @@ class RayCompute:
     ) -> None:
         del work
         self._blobs, self._cache = blobs, digest(str(cache).encode())[:16]
+        self._checkpoints = CheckpointFile(cache)
         _connect(address)
         self._nodes = _nodes()
         if len(self._nodes) > 1 and not getattr(blobs, "shared", False):
@@ -142,7 +161,14 @@ class RayCompute:
         return self._most
 
     def expect(self, function: str, requires: Sequence[str], resources: Resources, modules: Sequence[str] = ()) -> None:
-        """Nothing is made ready: which node gets a job is not known before."""
+        """Nothing is made ready, as which node gets a job is not known before; what is missing for it is refused.
+
+        Raises:
+            MissingExtraError: it is for several processes, and Ray Train is not installed.
+        """
+        del function, requires, modules
+        if resources.processes > 1:
+            require_train()
 
     def run(
         self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
@@ -152,8 +178,8 @@ class RayCompute:
 
         at_once = 1 if exclusive else self.workers
         waiting = iter(jobs)
-        running: dict[Any, str] = {}
-        lines: Any = ray.remote(_Lines).options(num_cpus=0).remote()
+        running: dict[Any, Job] = {}
+        desk: Any = ray.remote(Desk).options(num_cpus=0, **_beside()).remote(self._checkpoints.read())
         try:
             while True:
                 while len(running) < at_once and (job := next(waiting, None)) is not None:
@@ -161,20 +187,40 @@ class RayCompute:
                     if lacking is not None:
                         yield JobResult(name=job.name, error=lacking)
                     else:
-                        running[self._start(job, lines)] = job.name
+                        running[self._start(job, desk)] = job
                 if not running:
                     return
                 ended, _ = ray.wait(list(running), timeout=WAIT_S)
-                for line in _taken(lines):
+                results = [(job := running.pop(task), _result(job.name, task)) for task in ended]
+                for job, result in results:
+                    if result.value is not None:
+                        desk.drop.remote(_key(job))
+                for line in self._taken(desk):
                     progress(*line)
-                for task in ended:
-                    yield _result(running.pop(task), task)
+                yield from (result for _, result in results)
         finally:
             _cancel(running)
-            ray.kill(lines)
+            ray.kill(desk)
+
+    def _taken(self, desk: Any) -> list[tuple[str, str]]:
+        """What jobs have said since the last time, and note what they kept; nothing more where the desk is gone."""
+        import ray
+
+        try:
+            lines, checkpoints = ray.get(desk.take.remote(), timeout=CHECK_S)
+        except Exception:  # noqa: BLE001 - Ray's own, of many classes
+            return []
+        if checkpoints is not None:
+            self._checkpoints.write(checkpoints)
+        return lines
 
     def _lacking(self, wanted: Resources) -> str | None:
         """What no node will ever have for a job, in words."""
+        if wanted.processes > 1:
+            try:
+                require_train()
+            except MissingExtraError as error:
+                return str(error)
         if any(node.has(wanted) for node in self._nodes):
             return None
         most_gpus, most_bytes = (max(getattr(each, key) for each in self._nodes) for key in ("gpus", "memory_bytes"))
@@ -183,7 +229,7 @@ class RayCompute:
             f"at most {most_gpus:g} GPUs, and {most_bytes:,.0f} bytes"
         )
 
-    def _start(self, job: Job, lines: Any) -> Any:
+    def _start(self, job: Job, desk: Any) -> Any:
         import ray
 
         granted = min(job.resources.threads, self._most) or self._threads
@@ -197,58 +243,99 @@ class RayCompute:
             requires=job.requires,
             versions=_versions(job.requires),
             cache=self._cache,
+            key=_key(job),
+            gpus=any(node.gpus for node in self._nodes),
+            short=job.short,
         )
         task = ray.remote(_on_node).options(
             name=f"bakeoff {job.name}",
-            num_cpus=granted,
+            num_cpus=granted if job.resources.processes == 1 else 0,
             num_gpus=job.resources.gpus,
             memory=job.resources.memory_bytes or None,
             max_retries=RETRIES,
         )
-        return task.remote(msgspec.json.encode(request), self._blobs, lines)
+        return task.remote(msgspec.json.encode(request), self._blobs, desk)
 
 
 # --- on the node --------------------------------------------------------------------------------
 
 
-class _Lines:
-    """Lines of progress of all jobs, on their way to who asked for them: an actor."""
-
-    def __init__(self) -> None:
-        self._lines: list[tuple[str, str]] = []
-
-    def add(self, name: str, line: str) -> None:
-        self._lines.append((name, line))
-
-    def take(self) -> list[tuple[str, str]]:
-        lines, self._lines = self._lines, []
-        return lines
-
-
-def _on_node(request: bytes, blobs: BlobStore, lines: Any) -> bytes:
+def _on_node(request: bytes, blobs: BlobStore, desk: Any) -> bytes:
     """Run a job on this node: its result."""
     import ray
 
     wanted = msgspec.json.decode(request, type=_Request)
     if differing := _differences(wanted.versions, _versions(wanted.requires)):
         return msgspec.json.encode(_Answer(error=f"{platform.node()}: {differing}"))
-    job, sent = wanted.job(), list[Any]()
+    job, sent, cache = wanted.job(), list[Any](), node_cache(wanted.cache)
+    checkpoints = Checkpoints(blobs, desk, wanted.key, cache)
+
+    def progress(name: str, line: str) -> None:
+        sent.append(desk.add.remote(name, line))
+
     try:
+        checkpoints.fetch()
         with tempfile.TemporaryDirectory(prefix="bakeoff-job-") as folder:
-            compute = LocalCompute(
-                blobs=blobs,
-                work=Path(folder),
-                cache=Path.home() / ".cache" / "bakeoff" / "nodes" / wanted.cache,
-                workers=1,
-                threads=job.resources.threads,
-                jobs=1,
-            )
-            (result,) = compute.run([job], progress=lambda name, line: sent.append(lines.add.remote(name, line)))
+            if wanted.short or job.resources.processes > 1:
+                result = _in_task(wanted, blobs, desk, Path(folder), lambda line: progress(job.name, line))
+            else:
+                compute = LocalCompute(
+                    blobs=blobs,
+                    work=Path(folder),
+                    cache=cache,
+                    workers=1,
+                    threads=job.resources.threads,
+                    jobs=1,
+                    keep=checkpoints.keep,
+                )
+                (result,) = compute.run([job], progress=progress)
     except BakeoffError as error:
         return msgspec.json.encode(_Answer(error=str(error)))
     with contextlib.suppress(Exception):  # lines come before their result, where they come at all
         ray.get(sent[-1:], timeout=CHECK_S)
     return msgspec.json.encode(result)
+
+
+def _in_task(wanted: _Request, blobs: BlobStore, desk: Any, folder: Path, progress: Progress) -> JobResult:
+    """Run a job in the task's own process, which Ray uses again: a short one, or one for several processes."""
+    started, job, threads = time.monotonic(), wanted.job(), wanted.resources.threads
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    signal.signal(signal.SIGALRM, _end_of_time)
+    files = JobFiles(blobs, folder)
+    training = RayTraining(
+        blobs=blobs,
+        desk=desk,
+        name=job.name,
+        key=wanted.key,
+        cache=wanted.cache,
+        threads=threads,
+        gpus=wanted.gpus,
+        retries=RETRIES,
+    )
+    context = files.context(job, cache=node_cache(wanted.cache), threads=threads, progress=progress)
+    if job.resources.processes > 1:
+        context = replace(context, spread=training, keep=Checkpoints(blobs, desk, wanted.key, context.cache).keep)
+    message = result_of(job.function, wanted.argument, context)
+    return JobResult(
+        name=job.name,
+        value=message.get("value"),
+        outputs=files.stored(job) if "value" in message else {},
+        error=message.get("error"),
+        traceback=message.get("traceback"),
+        seconds=time.monotonic() - started,
+        peak_memory_bytes=peak_resident_bytes(),
+    )
+
+
+def _end_of_time(number: int, _: object) -> None:
+    """What the alarm of a job does where ending the process would begin it again: what the end of one is called."""
+    raise CandidateError(f"the worker was killed by signal {number} (it took too long)")
+
+
+def _key(job: Job) -> str:
+    """What a job's checkpoints are known by, also in another program."""
+    inputs: dict[str, Any] = dict(job.inputs)
+    return digest_json({"function": job.function, "argument": key_fields(job.argument), "inputs": inputs})
 
 
 def _versions(requires: Sequence[str] = ()) -> dict[str, str]:
@@ -363,13 +450,12 @@ def _own_node() -> str | None:
     return None
 
 
-def _taken(lines: Any) -> list[tuple[str, str]]:
-    """What jobs have said since the last time; nothing any more where the node that kept it is gone."""
-    import ray
+def _beside() -> dict[str, Any]:
+    """Where an actor is as safe as this program: on its node, if it is on one."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    with contextlib.suppress(Exception):
-        return ray.get(lines.take.remote(), timeout=CHECK_S)
-    return []
+    node = _own_node()
+    return {} if node is None else {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True)}
 
 
 def _result(name: str, task: Any) -> JobResult:

@@ -23,6 +23,9 @@ def _run(request: dict[str, Any], out: TextIO) -> dict[str, Any]:
     def progress(line: str) -> None:
         print(json.dumps({"progress": line}), file=out, flush=True)
 
+    def keep(path: Path) -> None:
+        print(json.dumps({"keep": str(path)}), file=out, flush=True)
+
     context = JobContext(
         inputs={name: Path(path) for name, path in request["inputs"].items()},
         outputs={name: Path(path) for name, path in request["outputs"].items()},
@@ -30,6 +33,7 @@ def _run(request: dict[str, Any], out: TextIO) -> dict[str, Any]:
         cache=Path(request["cache"]),
         threads=request["threads"],
         progress=progress,
+        keep=keep,
     )
     return result_of(request["function"], request["argument"], context)
 

@@ -30,10 +30,13 @@ __all__ = [
     "Job",
     "JobContext",
     "JobResult",
+    "Peer",
     "Progress",
     "Resources",
+    "SpreadCall",
     "argument_of",
     "call",
+    "ignore_checkpoint",
     "job_key",
     "key_fields",
     "module_of",
@@ -58,11 +61,55 @@ class Argument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a job needs of a machine; 0 threads: its share, as the backend sees it; 0 bytes: not known."""
+    """What a job needs of a machine; 0 threads: its share, as the backend sees it; 0 bytes: not known.
+
+    With more than one of `processes` it is work for so many at once, each of which has these threads: a backend of
+    several machines may give the job a `SpreadCall`, and else the job starts them itself.
+    """
 
     threads: int = 0
     memory_bytes: int = 0
     gpus: int = 0
+    processes: int = 1
+
+
+def ignore_checkpoint(path: Path) -> None:
+    """What becomes of a checkpoint where the cache is all that is needed to go on."""
+    del path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One of the `size` processes that call a function together, the `rank`-th; `device` is the number of its GPU.
+
+    `cache`, `progress` and `keep` are those of `JobContext`, on its machine.
+    """
+
+    rank: int
+    size: int
+    device: int
+    cache: Path
+    progress: Progress
+    keep: Callable[[Path], None]
+
+
+class SpreadCall(Protocol):
+    """Calls a function in several processes at once, on whatever machines, connected by `torch.distributed`."""
+
+    def __call__(
+        self, function: Callable[[Any, Peer], tuple[Path, Any]], argument: Any, *, size: int, needs: Sequence[Path]
+    ) -> tuple[Path, Any]:
+        """What the first process gives: a folder below its cache, which is then below this machine's, and a value.
+
+        All of them are called again when one is lost, as many as there is room for, with what was kept in their caches.
+
+        Args:
+            function: of a module; it and its argument are pickled.
+            argument: what it takes beside the `Peer`.
+            size: how many processes, at most.
+            needs: folders below this machine's cache that are then below each one's.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +118,9 @@ class JobContext:
 
     `inputs` are the job's inputs as files or folders, to be read only. Under the paths of `outputs`, which do not
     exist yet, it leaves a file or a folder each. `scratch` is an empty folder for what nobody wants afterwards, `cache`
-    one that jobs of a project share on a machine, for things keyed by content. `threads` may be used.
+    one that jobs of a project share on a machine, for things keyed by content. `threads` may be used. `keep` takes a
+    file of the cache from which the job could go on: where it is begun again on another machine, it has the last one.
+    `spread` is there if the backend has processes of other machines for it.
     """
 
     inputs: Mapping[str, Path]
@@ -80,6 +129,8 @@ class JobContext:
     cache: Path
     threads: int
     progress: Progress
+    keep: Callable[[Path], None] = ignore_checkpoint
+    spread: SpreadCall | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +139,8 @@ class Job:
 
     `function` is "module:name" of a function (argument: an `Argument`, context: `JobContext`) → a struct or JSON.
     `inputs` are blobs or trees by the names that the function knows them by, `outputs` the names of what it makes.
-    Jobs that require the same distributions may share what has been imported of them.
+    Jobs that require the same distributions may share what has been imported of them. One that is `short` may run in a
+    process that has done others like it, so that what its module keeps between calls is made once for many.
     """
 
     name: str
@@ -98,6 +150,7 @@ class Job:
     outputs: tuple[str, ...] = ()
     resources: Resources = Resources()
     requires: tuple[str, ...] = ()
+    short: bool = False
 
     @property
     def module(self) -> str:

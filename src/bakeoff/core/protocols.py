@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_che
 
 from bakeoff.core.deadline import ignore_cut
 from bakeoff.core.events import Cursor, E, Event, Named, Reading
-from bakeoff.core.jobs import Progress
+from bakeoff.core.jobs import Progress, SpreadCall, ignore_checkpoint
 from bakeoff.core.ledger import Loss
 from bakeoff.core.queries import Expr, Page, Query, QueryField
 from bakeoff.core.records import (
@@ -69,6 +69,7 @@ __all__ = [
     "VersionRecords",
     "ignore_held",
     "ignore_loss",
+    "ignore_resumed",
 ]
 
 Clock: TypeAlias = Callable[[], int]
@@ -78,6 +79,11 @@ Clock: TypeAlias = Callable[[], int]
 def ignore_loss(loss: Loss) -> None:
     """What a fit does with losses when nobody wants to know of them."""
     del loss
+
+
+def ignore_resumed(where: str) -> None:
+    """What a fit does with where it went on after a loss, when nobody wants to know of it."""
+    del where
 
 
 def ignore_held(predictions: "Predictions") -> None:
@@ -105,7 +111,9 @@ class FitJob:
     `age_days_n` is how long before the last of them rows happened, training rows first, where they stand in the order
     of time: a family that `weighs` halves a row's weight with every `chosen[HALF_LIFE]` days of it. `is_feedback_n`
     says which rows came as feedback, training rows first: they weigh `chosen[FEEDBACK_WEIGHT]` times as much as others.
-    `cache` is a folder shared by all fits of a project, for things keyed by content.
+    `cache` is a folder shared by all fits of a project, for things keyed by content. A fit that left a checkpoint there
+    tells `keep`, and one that goes on from such a file `on_resumed`, in words. `spread` runs a part of it in processes
+    of other machines, if there are some (`bakeoff.core.jobs`).
     """
 
     task: Task
@@ -123,6 +131,9 @@ class FitJob:
     limit_s: float | None = None
     on_cut: Callable[[str], None] = ignore_cut
     on_held: Callable[[Predictions], None] = ignore_held
+    on_resumed: Callable[[str], None] = ignore_resumed
+    keep: Callable[[Path], None] = ignore_checkpoint
+    spread: SpreadCall | None = None
     age_days_n: "NDArray[Any] | None" = None
     is_feedback_n: "NDArray[Any] | None" = None
 

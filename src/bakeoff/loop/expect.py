@@ -58,4 +58,9 @@ def meanwhile() -> Generator[None]:
 
 def resources_of(compute: Compute, contender: Contender) -> Resources:
     """What the fits of a contender need of a machine."""
-    return Resources(threads=compute.cores if contender.scales else 0)
+    return Resources(threads=compute.cores if contender.scales else 0, processes=_processes(contender))
+
+
+def _processes(contender: Contender) -> int:
+    """In how many processes its fits work, if it says so."""
+    return max(1, getattr(contender.params, "processes", 1))

@@ -48,6 +48,7 @@ class Fitted:
     of folds that were dealt anew, in turn. `losses` are what
     this model alone goes without; `cut` is what the limit of its fit cut short. `held_blob` is what `hold_out` would
     find, where the fit has found it on its way. `seen_blob` is what one that was fitted on all rows says of test rows.
+    `resumed` is where its fit went on from a checkpoint.
     """
 
     contender: Contender
@@ -67,6 +68,7 @@ class Fitted:
     cut: Cut | None = None
     held_blob: str | None = None
     seen_blob: str | None = None
+    resumed: tuple[str, ...] = ()
 
 
 def fit(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
@@ -282,5 +284,6 @@ def fitted_of(ask: FitRequest, result: Result | JobResult) -> Fitted:
         seen_blob=None if result.get("seen_blob") is None else str(result["seen_blob"]),
         losses=tuple(replace(loss, candidate=ask.contender.name) for loss in value.losses),
         cut=value.cut,
+        resumed=tuple(value.resumed),
         held_blob=str(result["held_blob"]) if "held_blob" in result else None,
     )

@@ -107,6 +107,8 @@ class Tracker:
             "bakeoff.candidate": contender.name,
             "bakeoff.family": contender.shown.family_name,
         }
+        if entry.fitted.resumed:
+            tags["bakeoff.resumed"] = "; ".join(entry.fitted.resumed)
         run = runs.start(
             self._experiment_id,
             contender.name,

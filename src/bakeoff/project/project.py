@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from bakeoff.loop.context import Stage
     from bakeoff.loop.retrain import LoopTurn
     from bakeoff.monitor.signals import MonitorReport
+    from bakeoff.prepare.corpus.shards import CorpusCompute
     from bakeoff.project.cycles import ProjectCycles
     from bakeoff.project.encryption_keys import Encrypted
     from bakeoff.project.endpoints import ProjectEndpoints
@@ -104,6 +105,8 @@ if TYPE_CHECKING:
 __all__ = ["Project"]
 
 STATE = ".bakeoff"
+MANY_JOBS = 2**16
+"""More than any cluster has cores."""
 IGNORE = "# made by bakeoff: stores, caches and scratch\n*\n"
 F = TypeVar("F", bound="DataFrame")
 S = TypeVar("S")
@@ -958,9 +961,28 @@ class Project:
         decide = self.config.decide
         return using(None if decide.metrics_file is None else self.folder / decide.metrics_file, decide.costs)
 
-    def _compute(self, *, jobs: int) -> Compute:
+    def _compute(self, *, jobs: int, workers: int = 0) -> Compute:
         state = self._state_folder()
-        return wiring.compute(self.config, self.blobs, work=state / "work", cache=state / "cache", jobs=jobs)
+        config = self.config
+        if workers:
+            config = config.model_copy(update={"compute": config.compute.model_copy(update={"workers": workers})})
+        return wiring.compute(config, self.blobs, work=state / "work", cache=state / "cache", jobs=jobs)
+
+    def corpus_compute(self, *, workers: int = 0) -> "CorpusCompute | None":
+        """Where `bakeoff.prepare_corpus` prepares a corpus if the project's jobs run elsewhere; None if they run here.
+
+        Args:
+            workers: jobs at once; 0: as `[compute]` says, or one for each core of the cluster.
+
+        Example:
+            >>> where = project.corpus_compute()
+            >>> bakeoff.prepare_corpus(["pages/*.jsonl"], Path("clean"), compute=where)  # doctest: +SKIP
+        """
+        from bakeoff.prepare.corpus.shards import CorpusCompute
+
+        if self.config.compute.backend == "local":
+            return None
+        return CorpusCompute(compute=self._compute(jobs=MANY_JOBS, workers=workers), blobs=self.blobs)
 
     @contextmanager
     def _staged(self, *, lock: bool, budget_s: float | None) -> "Generator[Stage]":
@@ -971,7 +993,8 @@ class Project:
         contenders = wiring.contenders(self.loaded)
         state = self._state_folder()
         compute = self._compute(jobs=len(contenders))
-        if lock and not (state / "run.lock").exists():  # the first run: every contender will be fitted
+        # In the first run every contender will be fitted; what another backend lacks for one, it says at once.
+        if lock and (self.config.compute.backend != "local" or not (state / "run.lock").exists()):
             expect(compute, contenders)
         if lock and (file := wiring.sqlite_file(self.loaded)) is not None:
             from bakeoff.stores.record_check import require_whole

@@ -87,7 +87,8 @@ class FitArgument(Argument, frozen=True, kw_only=True):
 class FitValue(msgspec.Struct, frozen=True, kw_only=True):
     """What `fit` gives; the model's signature stands in the folder's `signature.json`, too.
 
-    `held`: the output `HELD` has what `hold_out` would make; it is empty otherwise.
+    `held`: the output `HELD` has what `hold_out` would make; it is empty otherwise. `resumed`: where the fit went on
+    from a checkpoint, each time.
     """
 
     train_s: float
@@ -99,6 +100,7 @@ class FitValue(msgspec.Struct, frozen=True, kw_only=True):
     losses: list[Loss] = msgspec.field(default_factory=list[Loss])
     cut: Cut | None = None
     held: bool = False
+    resumed: list[str] = msgspec.field(default_factory=list[str])
 
 
 def fit(argument: FitArgument, context: JobContext) -> FitValue:
@@ -115,8 +117,9 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
     losses: list[Loss] = []
     cuts: list[str] = []
     held: list[Predictions] = []
+    resumed: list[str] = []
     job = job_of(argument, family, context)
-    job = replace(job, on_loss=losses.append, on_cut=cuts.append, on_held=held.append)
+    job = replace(job, on_loss=losses.append, on_cut=cuts.append, on_held=held.append, on_resumed=resumed.append)
     started = time.perf_counter()
     alarm = ended_after(far_over(argument.limit_s))
     with alarm, limited(context.threads), remote_calls(allowed=argument.remote):
@@ -153,6 +156,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         losses=losses,
         cut=Cut(limit_s=argument.limit_s, what="; ".join(cuts)) if cuts and argument.limit_s is not None else None,
         held=bool(held) and HELD in context.outputs,
+        resumed=resumed,
     )
 
 
@@ -334,6 +338,8 @@ def job_of(argument: FitArgument, family: Family, context: JobContext) -> FitJob
         threads=context.threads,
         cache=context.cache,
         progress=context.progress,
+        keep=context.keep,
+        spread=context.spread,
         chosen=argument.chosen,
         limit_s=argument.limit_s,
         age_days_n=ages,

@@ -6,11 +6,12 @@ The file is safetensors: what learns, the optimiser's moments, the best weights 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bakeoff.core.jobs import ignore_checkpoint
 from bakeoff.data.cache import scratch
 
 __all__ = ["Checkpoint", "Position"]
@@ -21,7 +22,10 @@ FILE = "state.safetensors"
 
 @dataclass(slots=True, kw_only=True)
 class Position:
-    """How far a training is: steps done of those planned, and the validation losses so far as (step, loss)."""
+    """How far a training is: steps done of those planned, and the validation losses so far as (step, loss).
+
+    `resumed`: after how many steps it went on from a checkpoint, each time.
+    """
 
     planned: int
     step: int = 0
@@ -30,13 +34,18 @@ class Position:
     smooth_loss: float = 0.0
     seconds: float = 0.0
     tokens: int = 0
+    resumed: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The file of one training; its folder is named by the content of all that decides the result."""
+    """The file of one training; its folder is named by the content of all that decides the result.
+
+    `keep` is told of each that is written.
+    """
 
     folder: Path
+    keep: Callable[[Path], None] = ignore_checkpoint
 
     def save(
         self, position: Position, learned: Sequence[Tensor], optimiser: Any, best: Sequence[Tensor] | None
@@ -55,6 +64,17 @@ class Checkpoint:
             ready = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
             save_file(ready, draft, metadata={"position": json.dumps(asdict(position))})
             draft.replace(self.folder / FILE)
+        self.keep(self.folder / FILE)
+
+    def step(self) -> int:
+        """How many steps what was saved has; -1 where there is nothing that can be read."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.folder / FILE, framework="pt") as file:
+                return int(Position(**json.loads(file.metadata()["position"])).step)
+        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError):
+            return -1
 
     def restore(self, learned: Sequence[Tensor], optimiser: Any) -> tuple[Position, list[Tensor] | None] | None:
         """Put back what was saved, if anything was that fits; the position and the best weights."""

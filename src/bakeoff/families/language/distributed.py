@@ -33,10 +33,14 @@ GRACE_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A process among the `size` that train together; alone, all of this does nothing."""
+    """A process among the `size` that train together; alone, all of this does nothing.
+
+    `number` is that of its accelerator on its machine; None: its rank.
+    """
 
     rank: int = 0
     size: int = 1
+    number: int | None = None
 
     @property
     def device(self) -> str | None:
@@ -45,7 +49,8 @@ class Group:
 
         if self.size == 1:
             return None
-        return f"cuda:{self.rank}" if torch.cuda.is_available() else "cpu"
+        number = self.rank if self.number is None else self.number
+        return f"cuda:{number}" if torch.cuda.is_available() else "cpu"
 
     def share(self, items: Sequence[_T]) -> Sequence[_T]:
         """What of a batch is this process's; rows of like length go to all of them in turn."""
@@ -61,6 +66,11 @@ class Group:
         sums = torch.tensor(values, dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(sums)
         return sums.tolist()
+
+    def agrees(self, value: int) -> bool:
+        """Whether all processes have the same number."""
+        total, squares = self.summed(value, value**2)
+        return self.size * squares == total**2
 
     def sum_gradients(self, learned: Sequence[Tensor]) -> None:
         """Add up the gradients of all processes, in one exchange; what none of them has stays without."""

@@ -22,8 +22,9 @@ from bakeoff.core.conversation import conversation_columns
 from bakeoff.core.deadline import Deadline, ignore_cut
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.hashing import digest, digest_json
+from bakeoff.core.jobs import Peer, ignore_checkpoint
 from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import FitJob, Progress, ignore_held, ignore_loss
+from bakeoff.core.protocols import FitJob, Progress, ignore_held, ignore_loss, ignore_resumed
 from bakeoff.core.types import Column, Json, Signature
 from bakeoff.data.cache import place
 from bakeoff.families.features.columns import input_columns
@@ -124,7 +125,7 @@ def tune(job: FitJob, family: str, adaptation: Adaptation) -> TunedModel:
     base = base_of(params.model, kind=adaptation.kind, cache=job.cache, progress=job.progress)
     wanted: Any = (job.chosen or {}).get("precision") or params.precision
     precision: Precision = backbone.fastest_precision() if wanted == "auto" else wanted
-    processes = _processes(params)
+    processes = _processes(job)
     words = _loaded(base, precision, job, Group(), alone=processes == 1)
     columns = input_columns(job)
     reading = _reading(job, words, columns)
@@ -141,6 +142,8 @@ def tune(job: FitJob, family: str, adaptation: Adaptation) -> TunedModel:
     )
     folder, position = fit.trained(words)
     del words
+    for step in position.resumed:
+        job.on_resumed(f"after step {step} of {position.planned}")
     with np.load(folder / HEAD, allow_pickle=False) as head:
         head_dk, bias_k = head["head_dk"], head["bias_k"]
     chosen: dict[str, Any] = {
@@ -171,12 +174,13 @@ def tune(job: FitJob, family: str, adaptation: Adaptation) -> TunedModel:
     return open_tuned(state, parts, job.threads)
 
 
-def _processes(params: TuningParams) -> int:
+def _processes(job: FitJob) -> int:
     """How many processes train: as many as asked for, else as there are accelerators (one without any)."""
     import torch
 
+    params: TuningParams = job.params
     devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if devices and params.processes > devices:
+    if devices and params.processes > devices and job.spread is None:
         raise CandidateError(f"expected processes = at most {devices}, the CUDA devices, received {params.processes}")
     return params.processes or max(devices, 1)
 
@@ -185,9 +189,8 @@ def _loaded(base: Base, precision: Precision, job: FitJob, group: Group, *, alon
     """The model where it is trained; where others will do that, where it is not in their way."""
     quantised: Any = getattr(job.params, "quantise_base", "none") if alone else "none"
     device = group.device if alone else "cpu"
-    threads = max(1, job.threads // group.size)
     return backbone.load(
-        base.folder, base.kind, precision=precision, threads=threads, device=device, quantised=quantised
+        base.folder, base.kind, precision=precision, threads=job.threads, device=device, quantised=quantised
     )
 
 
@@ -365,10 +368,14 @@ class _Fit:
         if self.processes == 1 or self._contrastive():  # comparing rows needs a whole batch in one place
             alone = self.processes == 1
             return self.train(words if alone else _loaded(self.base, self.precision, job, Group(), alone=True), plan)
+        silent = replace(job, train=job.train[:0], validation=job.validation[:0], progress=_silent)
+        silent = replace(silent, on_loss=ignore_loss, on_cut=ignore_cut, on_held=ignore_held, on_resumed=ignore_resumed)
+        silent = replace(silent, keep=ignore_checkpoint, spread=None)
+        if job.spread is not None:
+            asked = (replace(self, job=silent), plan)
+            return job.spread(_train_there, asked, size=self.processes, needs=(self.base.folder,))
         job.progress(f"training in {self.processes} processes")
-        told = replace(job, train=job.train[:0], validation=job.validation[:0], progress=_silent)
-        told = replace(told, on_loss=ignore_loss, on_cut=ignore_cut, on_held=ignore_held)
-        asked = (replace(self, job=told), plan)
+        asked = (replace(self, job=replace(silent, threads=max(1, job.threads // self.processes))), plan)
         return spread(_train, asked, size=self.processes, scratch=job.cache, progress=job.progress)
 
     def train(self, loaded: Backbone, plan: _Plan, group: Group | None = None) -> tuple[Path, Position]:
@@ -379,7 +386,7 @@ class _Fit:
         if isinstance(objective, Preferences):
             train = objective.referred(network, "train", train, group)
             held = objective.referred(network, "held", held, group)
-        checkpoint = Checkpoint(folder=job.cache / "language" / "training" / plan.name)
+        checkpoint = Checkpoint(folder=job.cache / "language" / "training" / plan.name, keep=job.keep)
         deadline = None if plan.stop is not None or self.processes > 1 else Deadline(job)
         trainer = Trainer(network, objective, self._recipe(), progress=job.progress, group=group, deadline=deadline)
         at = trainer.run(train, held, checkpoint, planned=plan.planned, stop=plan.stop)
@@ -504,6 +511,17 @@ def _train(asked: tuple[_Fit, _Plan], group: Group, progress: Progress) -> tuple
     return replace(fit, job=job).train(loaded, plan, group)
 
 
+def _train_there(asked: tuple[_Fit, _Plan], peer: Peer) -> tuple[Path, Position]:
+    """What each process does that may be on another machine, whose cache is another folder."""
+    fit, plan = asked
+    base = replace(fit.base, folder=peer.cache / fit.base.folder.relative_to(fit.job.cache))
+    job = replace(fit.job, cache=peer.cache, keep=peer.keep)
+    progress = _silent if peer.rank else peer.progress  # what all of them would say, one says
+    progress(f"training in {peer.size} processes of the cluster")
+    group = Group(rank=peer.rank, size=peer.size, number=peer.device)
+    return _train((replace(fit, base=base, job=job), plan), group, progress)
+
+
 def _silent(line: str) -> None:
     """Progress of a job on its way to another process."""
     del line
@@ -520,8 +538,8 @@ how an engine runs them are one training."""
 
 
 def _write_json(file: Path, at: Position) -> None:
-    """Write a position without how long it took, which no result depends on."""
-    file.write_text(json.dumps(_fields(replace(at, seconds=0.0))), encoding="utf-8")
+    """Write a position without how long it took and how often it began, which no result depends on."""
+    file.write_text(json.dumps(_fields(replace(at, seconds=0.0, resumed=[]))), encoding="utf-8")
 
 
 def _fields(value: Any) -> dict[str, Any]:

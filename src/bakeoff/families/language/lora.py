@@ -46,7 +46,8 @@ class LoraParams(CapacityParams):
 
     `quantise_base` holds the frozen weights in 8 or 4 bits during training (CUDA, extra `gpu`); what is saved and
     served is the adapter on the base as it was. Each of `processes` reads its share of every batch (0: one for each
-    CUDA device, else one); the step is that of a single process.
+    CUDA device, else one); the step is that of a single process. With the compute backend `ray` they are processes of
+    the whole cluster.
 
     Task generation: a conversation keeps `max_tokens` tokens (1,024 unless given), its answer among them: its oldest
     turns go first; what of the answer is over is not learned, nor that it would end there. `learn` "all" takes every

@@ -129,11 +129,13 @@ class Trainer:
         planned: int | None,
         stop: int | None,
     ) -> Position:
-        restored = checkpoint.restore(self.learned, self._optimiser)
+        # On other machines a process may have another checkpoint, or none.
+        restored = checkpoint.restore(self.learned, self._optimiser) if self._group.agrees(checkpoint.step()) else None
         at = Position(planned=planned or self._recipe.planned(len(train)))
         best: list[Tensor] | None = None
         if restored is not None:
             at, best = restored
+            at.resumed.append(at.step)
             self._progress(f"going on at step {at.step} of {at.planned}")
         self._told = self._saved = time.monotonic()
         fits_minutes = planned is None and self._recipe.max_minutes is not None

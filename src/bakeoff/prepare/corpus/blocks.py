@@ -17,13 +17,17 @@ OTHER_MARKS = {b"\xff\xfe\x00\x00": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff"
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a file: bytes `start` to `end` of whole lines (after `header`), or rows of a Parquet file."""
+    """A part of a file: bytes `start` to `end` of whole lines (after `header`), or rows of a Parquet file.
+
+    `file` may be a copy that begins with byte (or row) `base` of the whole.
+    """
 
     file: str
     format: Format
     start: int
     end: int
     header: bytes = b""
+    base: int = 0
 
 
 def cut(file: SourceFile, block_bytes: int) -> Iterator[Block]:

@@ -164,16 +164,15 @@ def parse(block: Block, types: "Mapping[str, pl.DataType]", *, careful: bool = F
     import polars as pl
 
     if block.format == "parquet":
-        return Parsed(
-            table=pl.scan_parquet(block.file, glob=False).slice(block.start, block.end - block.start).collect()
-        )
+        rows = pl.scan_parquet(block.file, glob=False).slice(block.start - block.base, block.end - block.start)
+        return Parsed(table=rows.collect())
     data = _read(block)
     return _json_lines(data, types, careful=careful) if block.format == "jsonl" else _delimited(data, block)
 
 
 def _read(block: Block) -> bytes:
     with open(block.file, "rb") as source:  # noqa: PTH123 - a path as the block holds it
-        source.seek(block.start)
+        source.seek(block.start - block.base)
         return source.read(block.end - block.start)
 
 

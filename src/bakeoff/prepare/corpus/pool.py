@@ -18,7 +18,7 @@ from bakeoff.core import errors
 from bakeoff.core.errors import BakeoffError, DataError
 from bakeoff.prepare.corpus.work import Done, Plan, Task
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "error_of"]
 
 WAIT_S = 0.2
 AHEAD = 2  # tasks in hand for each worker: more would only pile up results
@@ -117,8 +117,13 @@ class Pool:
             raise DataError(f"a worker was {why}. Nothing was written.")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            kind = getattr(errors, answer["kind"], DataError)
-            raise kind(answer["error"]) if issubclass(kind, BakeoffError) else DataError(answer["error"])
+            raise error_of(answer["kind"], answer["error"])
         done = msgspec.convert(answer, Done)
         self.peak_memory_bytes[worker] = max(self.peak_memory_bytes[worker], done.peak_memory_bytes)
         return done
+
+
+def error_of(kind: str, message: str) -> BakeoffError:
+    """What a worker raised: an error of ours by the name of its class."""
+    known = getattr(errors, kind, DataError)
+    return known(message) if issubclass(known, BakeoffError) else DataError(message)

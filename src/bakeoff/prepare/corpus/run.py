@@ -23,6 +23,7 @@ from bakeoff.prepare.corpus.journal import Compared, Finished, Journal, is_resum
 from bakeoff.prepare.corpus.pool import Pool
 from bakeoff.prepare.corpus.report import CorpusDuplicates, CorpusReport, StepReport
 from bakeoff.prepare.corpus.shapes import Shape, merged
+from bakeoff.prepare.corpus.shards import CorpusCompute, ShardPool
 from bakeoff.prepare.corpus.spill import SpilledKeys
 from bakeoff.prepare.corpus.stages import (
     CorpusStage,
@@ -63,6 +64,7 @@ def prepare_corpus(
     block_bytes: int = BLOCK_BYTES,
     folder: Path | None = None,
     cache: Path | None = None,
+    compute: CorpusCompute | None = None,
     progress: Progress = lambda _: None,
 ) -> CorpusReport:
     """Run steps over corpora of any size, in bounded memory and on all cores; rows keep their order.
@@ -80,6 +82,7 @@ def prepare_corpus(
         block_bytes: How much a worker reads at once; its memory grows with it.
         folder: What relative inputs are relative to (the working directory).
         cache: Where fetched and unpacked inputs are kept (beside `out`, and removed).
+        compute: Where the work is done in place of `workers` here (`Project.corpus_compute`); the result is the same.
         progress: Told what is done.
 
     Raises:
@@ -114,10 +117,11 @@ def prepare_corpus(
             suffix=suffix or ".parquet",
         )
         fingerprint = _fingerprint(plan, preparation, files, block_bytes)
-        with Pool(plan, workers or _cores()) as pool:
+        chain = stages(preparation.bound)
+        with _pool(plan, workers, compute, preparation.requires, len(chain)) as pool:
 
             def gone_through(journal: Journal) -> _Run:
-                run = _Run(pool, scratch, stages(preparation.bound), tuple(text), suffix, journal, progress)
+                run = _Run(pool, scratch, chain, tuple(text), suffix, journal, progress)
                 run.go(files, block_bytes, max_bad_share)
                 return run
 
@@ -130,6 +134,14 @@ def prepare_corpus(
         publish(scratch, out, run.parts, suffix)
         warnings = [*order_warnings(steps), *run.emptied()]
         return run.report(out, warnings, counts_tokens=tokens is not None, peak=peak, started=started)
+
+
+def _pool(
+    plan: Plan, workers: int, compute: CorpusCompute | None, requires: Sequence[str], stages: int
+) -> Pool | ShardPool:
+    if compute is None:
+        return Pool(plan, workers or _cores())
+    return ShardPool(plan, compute, requires, stages)
 
 
 def _fingerprint(plan: Plan, preparation: Preparation, files: Sequence[SourceFile], block_bytes: int) -> bytes:
@@ -168,7 +180,7 @@ def _cores() -> int:
 class _Run:
     """The stages of one run, one after the other, and the sums over their blocks."""
 
-    pool: Pool
+    pool: Pool | ShardPool
     scratch: Path
     chain: tuple[CorpusStage, ...]
     text: tuple[str, ...]

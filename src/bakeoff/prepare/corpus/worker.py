@@ -44,6 +44,11 @@ class Worker:
         self._tokenise = tokenise(plan.tokens, plan.text) if plan.tokens else None
         self._types: dict[str, pl.DataType] | None = None
 
+    def at(self, folder: Path) -> "Worker":
+        """The same worker, in another folder, with a corpus of its own."""
+        self._folder, self._types = folder, None
+        return self
+
     def do(self, task: Task) -> Done:
         """Work on one block."""
         if task.stage is None:

@@ -1,0 +1,170 @@
+"""A corpus prepared on one node and on two nodes of Ray of one processor each; and a stage of it by Ray Data.
+
+    python benchmarks/nodes.py [--documents 100000] [--parts here one two stage data]
+
+Nodes are processes with a home and a scratch folder each; they share an S3 server (moto, in a process of its own) and
+nothing else. The chain is that of `benchmarks/data.py`: clean, quality, near-duplicates, tokens; `here` is a process of
+this machine without a cluster. `stage` is the chain without what compares rows, on two nodes; `data` gives the blocks
+of that to `ray.data`'s `map_batches`, in order, with actors of our worker. CPU seconds are those of all processes, the
+servers among them.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import runpy
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+from time import perf_counter
+
+from corpus import build
+
+from data import CACHE, CLEAN, MINHASH, QUALITY, tokenizer, watch
+
+ROOT = Path(__file__).parent.parent
+PARTS = ["here", "one", "two", "stage", "data"]
+
+
+def main():
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--documents", type=int, default=100_000)
+    asked.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
+    asked.add_argument("--part", help="one of them, in this process")
+    asked.add_argument("--folder", type=Path)
+    given = asked.parse_args()
+    if given.part:
+        part(given.part, given.folder)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="nodes-", dir=CACHE))
+    write_corpus(folder / "in.jsonl", given.documents)
+    figures = {}
+    for name in given.parts:  # each in a process of its own: one that had a cluster is no good for another
+        process = subprocess.Popen([sys.executable, __file__, "--part", name, "--folder", str(folder)])
+        _, cpu_s = watch(process)
+        figures[name] = json.loads((folder / f"{name}.json").read_text()) | {"cpu_s": round(cpu_s, 1)}
+        print(name, figures[name], flush=True)
+    chains = [(folder / f"{name}.parquet").read_bytes() for name in ("here", "one", "two") if name in figures]
+    print("the same bytes:", len(set(chains)) <= 1)
+    if {"one", "two"} <= set(figures):
+        print(f"two nodes are {figures['one']['seconds'] / figures['two']['seconds']:.2f} × one (goal: 1.6)")
+    shutil.rmtree(folder)
+
+
+def write_corpus(file, documents):
+    once, times = build(CACHE)
+    lines = 0
+    with file.open("w") as out:
+        for source in sorted((times if documents > 100_000 else once).glob("*.jsonl")):
+            for line in source.open():
+                if lines < documents:
+                    out.write(line)
+                    lines += 1
+
+
+def part(name, folder):
+    """One part; its seconds do not have the start of the cluster in them."""
+    from bakeoff.prepare.corpus.run import Tokens, prepare_corpus
+
+    whole = {"steps": [*CLEAN, QUALITY, MINHASH], "tokens": Tokens(tokenizer=tokenizer(), ids=True)}
+    given = whole if name in {"here", "one", "two"} else {"steps": [*CLEAN, QUALITY]}
+    source, target = str(folder / "in.jsonl"), folder / f"{name}.parquet"
+    with contextlib.nullcontext() if name == "here" else cluster(1 if name == "one" else 2) as compute:
+        started = perf_counter()
+        if name == "data":
+            figures = {"rows_out": by_ray_data(Path(source), given["steps"], folder)}
+        else:
+            report = prepare_corpus([source], target, workers=1, compute=compute, **given)
+            figures = {"rows_in": report.rows_in, "rows_out": report.rows_out, "workers": report.workers}
+        figures["seconds"] = round(perf_counter() - started, 1)
+    (folder / f"{name}.json").write_text(json.dumps(figures))
+
+
+@contextlib.contextmanager
+def cluster(nodes):
+    """So many nodes of one processor, and what prepares a corpus on them."""
+    script = ROOT / "tests" / "s3_server.py"
+    server = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    url = server.stdout.readline().strip()
+    os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": url}
+    bucket = f"bucket-{secrets.token_hex(4)}"
+    urllib.request.urlopen(urllib.request.Request(f"{url}/{bucket}", method="PUT"), timeout=30).close()
+    from bakeoff.compute.ray_cluster import RayCompute
+    from bakeoff.prepare.corpus.shards import CorpusCompute
+    from bakeoff.stores.s3_blobs import open_blobs
+    from bakeoff.testing.clock import FakeClock
+
+    with tempfile.TemporaryDirectory() as home:
+        made = runpy.run_path(str(ROOT / "tests" / "compute" / "test_ray_nodes.py"))["Nodes"](Path(home))
+        try:
+            for _ in range(nodes):
+                made.start()
+            blobs = open_blobs(f"s3://{bucket}", folder=Path("/nowhere"), clock=FakeClock())
+            where = {"address": f"ray:{made.address}", "work": Path(home) / "work", "cache": Path(home) / "cache"}
+            yield CorpusCompute(compute=RayCompute(blobs=blobs, **where), blobs=blobs)
+        finally:
+            made.end()
+            server.kill()
+
+
+class Blocks:
+    """An actor of Ray Data: our worker, which gets the bytes of a block and gives those of the part."""
+
+    def __init__(self, steps):
+        import polars as pl
+
+        from bakeoff.prepare.corpus.stages import columns_file, parts_folder
+        from bakeoff.prepare.corpus.work import Plan
+        from bakeoff.prepare.corpus.worker import Worker
+
+        self._folder = Path(tempfile.mkdtemp(prefix="b"))
+        parts_folder(self._folder).mkdir()
+        pl.DataFrame(schema={"id": pl.String, "text": pl.String}).write_ipc(columns_file(self._folder))
+        plan = {"steps": steps, "text": ["text"], "target": "", "tokens": None}
+        self._worker = Worker(Plan(**plan, folder=str(self._folder), suffix=".parquet"))
+
+    def __call__(self, batch):
+        from bakeoff.prepare.corpus.blocks import Block
+        from bakeoff.prepare.corpus.stages import part_file
+        from bakeoff.prepare.corpus.work import Task
+
+        (number,), (data,) = batch["number"], batch["data"]
+        file = self._folder / "block.jsonl"
+        file.write_bytes(data)
+        block = Block(file=str(file), format="jsonl", start=0, end=len(data))
+        done = self._worker.do(Task(part=int(number), stage=0, block=block))
+        made = part_file(self._folder, int(number), ".parquet")
+        return {"rows": [done.rows], "part": [made.read_bytes()]}
+
+
+def by_ray_data(source, steps, folder):
+    """The rows that are left; parts are written as they come, in order."""
+    import ray.data
+
+    from bakeoff.data.sources import SourceFile
+    from bakeoff.prepare.corpus.blocks import cut
+    from bakeoff.prepare.corpus.run import BLOCK_BYTES
+
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    data = source.read_bytes()
+    blocks = cut(SourceFile(location=str(source), path=source, format="jsonl", digest=""), BLOCK_BYTES)
+    items = [{"number": at, "data": data[block.start : block.end]} for at, block in enumerate(blocks)]
+    made = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        Blocks, fn_constructor_args=[steps], batch_size=1, num_cpus=1, concurrency=2
+    )
+    rows = 0
+    for at, row in enumerate(made.iter_rows()):
+        (folder / f"data-{at:06}.parquet").write_bytes(row["part"])
+        rows += row["rows"]
+    return rows
+
+
+if __name__ == "__main__":
+    main()
