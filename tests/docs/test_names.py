@@ -7,7 +7,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src" / "bakeoff"
 EMPTY = {"found", "told", "said", "asked", "held", "kept"}
-STILL = 621
+STILL = 619
 """How many places there still are; who renames some, writes the new number here."""
 CASTS = 18
 """Calls of `typing.cast`, each a claim that nobody checks: read JSON into a class, or check it with `core.narrow`."""

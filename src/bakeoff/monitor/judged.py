@@ -119,8 +119,8 @@ def _corrected(
     if len(rest_n) < 2:  # noqa: PLR2004 - people rated all: a judge has nothing to add
         low, high = wilson(sum(human_m), len(human_m))
         return Interval(value=sum(human_m) / len(human_m), low=low, high=high, method="wilson")
-    found = prediction_powered(human_m, judged_m, rest_n, seed=seed)
-    return None if found.low is None else found
+    corrected = prediction_powered(human_m, judged_m, rest_n, seed=seed)
+    return None if corrected.low is None else corrected
 
 
 def _judgements(

@@ -208,15 +208,15 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
         self.outlying = outlying(reference.inputs, table)
         sure = np.full(len(events), np.nan)
         sure[known] = shares_nk.max(axis=1, initial=0.0)
-        said = [event.value if event.label is None else event.label for event in events]
-        answers = answers_table(said, signature.task, sure)
+        given = [event.value if event.label is None else event.label for event in events]
+        answers = answers_table(given, signature.task, sure)
         described = reference.predictions
         if not len(known):  # a model that gives none, or events of an earlier version
             described = {name: known for name, known in described.items() if name != CONFIDENCE}
         self.predictions = tally(described, answers)
         if signature.task == "generation":
             of_json = bool(reference.json_expected)
-            texts = [text if isinstance(text, str) else None for text in said]
+            texts = [text if isinstance(text, str) else None for text in given]
             self.signs = dict(Counter(sign for text in texts for sign in signs(text, json_expected=of_json)))
         if len(known):
             labels = [events[at].label or "" for at in known.tolist()]

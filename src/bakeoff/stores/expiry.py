@@ -172,15 +172,15 @@ class ExpiryTally:
 
 def ask_to_seal(root: Path, selection: Selection, keyring: Keyring) -> None:
     """Have segments closed that hold something that goes: by their writers, who have a moment; or here, without one."""
-    asked: list[Path] = []
+    sealing: list[Path] = []
     for path in sorted(root.glob("*.open")):
         with suppress(FileNotFoundError):
             if any(map(selection.goes, _written(path, keyring))):
                 seal_path(path).touch(mode=0o600)
-                asked.append(path)
-    seal_idle(root, asked)
+                sealing.append(path)
+    seal_idle(root, sealing)
     until = time.monotonic() + SEAL_S
-    while any(path.exists() for path in asked) and time.monotonic() < until:
+    while any(path.exists() for path in sealing) and time.monotonic() < until:
         time.sleep(LOOK_S)
     for each in root.glob("*.seal"):  # of one that was closed, or whose writer ended
         if not each.with_suffix(".open").exists():

@@ -34,40 +34,40 @@ def may_balance(job: FitJob) -> bool:
     return getattr(job.params, "balanced", False) is None and len(job.validation) >= FEWEST_ROWS
 
 
-def class_balance(job: FitJob, held: Predictions) -> float | None:
+def class_balance(job: FitJob, answers: Predictions) -> float | None:
     """The power of the inverse of a class's share that its rows are to weigh; None: even weights (1) are as good.
 
     Args:
         job: whose validation rows are to be answered (`may_balance`).
-        held: what a fit of the training rows with even weights says of them.
+        answers: what a fit of the training rows with even weights says of them.
     """
-    if held.probabilities_nk is None:
+    if answers.probabilities_nk is None:
         return None
     target = job.schema.target
     counts = dict(job.train[target].value_counts().iter_rows())
-    share_k = np.array([counts.get(name, 0) for name in held.classes], dtype=np.float64) / len(job.train)
+    share_k = np.array([counts.get(name, 0) for name in answers.classes], dtype=np.float64) / len(job.train)
     truth_n = job.validation[target].to_numpy()
-    commonest = held.classes[int(share_k.argmax())]
+    commonest = answers.classes[int(share_k.argmax())]
     if share_k.min() == 0 or share_k.max() < UNEQUAL * share_k.min() or (truth_n != commonest).sum() < FEWEST_RARE:
         return None
-    found = [value(job.metric, truth_n, _moved(held, share_k, power), "classification") for power in POWERS]
-    smooth = _averaged(np.asarray(found))
+    values = [value(job.metric, truth_n, _moved(answers, share_k, power), "classification") for power in POWERS]
+    smooth = _averaged(np.asarray(values))
     best = max(range(len(POWERS)), key=lambda at: (smooth[at], POWERS[at]))
     chosen = float(POWERS[best])
     job.progress(
-        f"classes weigh 1/share to the power of {chosen:g}: {job.metric} {found[best]:.4f}, of 1 {found[-1]:.4f}"
+        f"classes weigh 1/share to the power of {chosen:g}: {job.metric} {values[best]:.4f}, of 1 {values[-1]:.4f}"
     )
     return None if chosen == 1 else chosen
 
 
-def _moved(held: Predictions, share_k: NDArray[np.float64], power: float) -> Predictions:
+def _moved(answers: Predictions, share_k: NDArray[np.float64], power: float) -> Predictions:
     """What fits with this power would say, by what they said with 1."""
-    assert held.probabilities_nk is not None
-    moved_nk = held.probabilities_nk * share_k ** (1 - power)
-    return Predictions.of_probabilities(moved_nk / moved_nk.sum(axis=1, keepdims=True), held.classes)
+    assert answers.probabilities_nk is not None
+    moved_nk = answers.probabilities_nk * share_k ** (1 - power)
+    return Predictions.of_probabilities(moved_nk / moved_nk.sum(axis=1, keepdims=True), answers.classes)
 
 
-def _averaged(found: NDArray[np.float64]) -> NDArray[np.float64]:
+def _averaged(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Each number with its neighbours; at the ends, with those that there are."""
     ones = np.ones(WINDOW)
-    return np.convolve(found, ones, "same") / np.convolve(np.ones(len(found)), ones, "same")
+    return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")

@@ -128,8 +128,8 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         fit_s = time.perf_counter() - started
         if (power := _class_balance(job, held, fit_s)) is not None:
             held.clear()
-            kept = {name: value for name, value in chosen.items() if name not in BY_WEIGHTS}
-            model = family.fit(replace(_silent(job), chosen={**kept, CLASS_BALANCE: power}, on_held=held.append))
+            others = {name: value for name, value in chosen.items() if name not in BY_WEIGHTS}
+            model = family.fit(replace(_silent(job), chosen={**others, CLASS_BALANCE: power}, on_held=held.append))
             chosen = {**model.chosen, CLASS_BALANCE: power}
         weighed = False
         for name, choose in ((HALF_LIFE, _half_life), (FEEDBACK_WEIGHT, _feedback_weight)):
@@ -215,16 +215,16 @@ def ended_after(limit_s: float | None) -> Generator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _class_balance(job: FitJob, held: list[Predictions], fit_s: float) -> float | None:
+def _class_balance(job: FitJob, answers: list[Predictions], fit_s: float) -> float | None:
     """How much rare classes weigh, where a fit answered validation rows on its way and something is to be chosen."""
     from bakeoff.train.class_balance import class_balance, may_balance
 
-    if not held or not may_balance(job):
+    if not answers or not may_balance(job):
         return None
     if job.limit_s is not None and 2 * fit_s > job.limit_s:
         job.on_cut("weights of classes were not chosen")
         return None
-    return class_balance(job, held[0])
+    return class_balance(job, answers[0])
 
 
 def _half_life(family: Family, job: FitJob, chosen: dict[str, Any], fit_s: float) -> float | None:
