@@ -102,7 +102,7 @@ def test_what_was_chosen_weighs_rows(tmp_path):
     assert class_weights(replace(given, chosen={CLASS_BALANCE: 0.0}), codes) is None
 
 
-@pytest.mark.parametrize("family", ["linear", "boosting"])
+@pytest.mark.parametrize("family", ["linear", "boosting", "kernel", "forest", "neighbours"])
 def test_a_fit_keeps_what_it_chose_and_a_refit_has_it(tmp_path, family):
     pl.concat([rows(2000), rows(1000, seed=1)]).write_parquet(tmp_path / TABLE)
     np.savez(tmp_path / ROWS, train=np.arange(2000), validation=np.arange(2000, 3000))

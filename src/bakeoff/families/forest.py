@@ -101,6 +101,7 @@ class ForestFamily:
     params = ForestParams
     requires = ("numpy", "scipy", "scikit-learn", "polars")
     extra: str | None = None
+    balances = True
     scales = True
 
     def fit(self, job: FitJob) -> ForestModel:

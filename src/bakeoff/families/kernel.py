@@ -124,6 +124,7 @@ class KernelFamily:
     params = KernelParams
     requires = ("numpy", "scipy", "polars")
     extra: str | None = None
+    balances = True
 
     def fit(self, job: FitJob) -> KernelModel:
         """See `bakeoff.core.protocols.Family`."""

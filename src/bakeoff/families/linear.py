@@ -176,6 +176,7 @@ class LinearFamily:
     requires = ("numpy", "scipy", "scikit-learn", "polars")
     imports = ("scipy.sparse", "sklearn.linear_model")
     extra: str | None = None
+    balances = True
     weighs = True
 
     def fit(self, job: FitJob) -> LinearModel:

@@ -134,6 +134,7 @@ class NeighboursFamily:
     params = NeighboursParams
     requires = ("numpy", "scipy", "polars")
     extra: str | None = None
+    balances = True
 
     def fit(self, job: FitJob) -> NeighboursModel:
         """See `bakeoff.core.protocols.Family`."""

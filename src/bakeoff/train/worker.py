@@ -126,7 +126,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         model = family.fit(job)
         chosen = dict(model.chosen)
         fit_s = time.perf_counter() - started
-        if (power := _class_balance(job, held, fit_s)) is not None:
+        if (power := _class_balance(family, job, chosen, held, fit_s)) is not None:
             held.clear()
             others = {name: value for name, value in chosen.items() if name not in BY_WEIGHTS}
             model = family.fit(replace(_silent(job), chosen={**others, CLASS_BALANCE: power}, on_held=held.append))
@@ -215,16 +215,24 @@ def ended_after(limit_s: float | None) -> Generator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _class_balance(job: FitJob, answers: list[Predictions], fit_s: float) -> float | None:
-    """How much rare classes weigh, where a fit answered validation rows on its way and something is to be chosen."""
+def _class_balance(
+    family: Family, job: FitJob, chosen: dict[str, Any], answers: list[Predictions], fit_s: float
+) -> float | None:
+    """How much rare classes weigh, where something is to be chosen: by what a fit says of validation rows.
+
+    Where it did not say it on its way (`answers`), families that `balances` are asked by a fit of training rows alone.
+    """
     from bakeoff.train.class_balance import class_balance, may_balance
 
-    if not answers or not may_balance(job):
+    if not may_balance(job) or not (answers or getattr(family, "balances", False)):
         return None
-    if job.limit_s is not None and 2 * fit_s > job.limit_s:
+    if job.limit_s is not None and 3 * fit_s > job.limit_s:
         job.on_cut("weights of classes were not chosen")
         return None
-    return class_balance(job, answers[0])
+    if answers:
+        return class_balance(job, answers[0])
+    alone = family.fit(replace(_silent(job), validation=job.validation[:0], chosen=chosen))
+    return class_balance(job, alone.predict(job.validation.drop(job.schema.target)))
 
 
 def _half_life(family: Family, job: FitJob, chosen: dict[str, Any], fit_s: float) -> float | None:
