@@ -25,7 +25,7 @@ def rows(count, *, rare=0.1, seed=0):
     return pl.DataFrame({"x": rng.normal(size=count) + 1.5 * is_rare, "y": np.where(is_rare, "rare", "usual")})
 
 
-def job(tmp_path, *, metric="f1_macro", params=None, rare=0.1, train=2000, validation=1000):
+def job(tmp_path, *, metric="f1_macro", params=None, rare=0.1, train=2000, validation=1000, age_days_n=None):
     return FitJob(
         task="classification",
         schema=SCHEMA,
@@ -37,6 +37,7 @@ def job(tmp_path, *, metric="f1_macro", params=None, rare=0.1, train=2000, valid
         threads=1,
         cache=tmp_path,
         progress=lambda _: None,
+        age_days_n=age_days_n,
     )
 
 
@@ -79,6 +80,7 @@ def test_a_lower_power_is_chosen_where_even_weights_give_false_alarms(tmp_path):
         ({"metric": "accuracy"}, False),
         ({"params": LinearParams(balanced=True)}, False),
         ({"validation": 99}, False),
+        ({"age_days_n": np.zeros(3000)}, False),
         ({"metric": "f1[rare]"}, True),
         ({"metric": "mcc"}, True),
     ],

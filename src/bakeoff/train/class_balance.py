@@ -28,8 +28,13 @@ UNEQUAL = 2.0
 
 
 def may_balance(job: FitJob) -> bool:
-    """Whether weights of classes are to be chosen: the metric has both sides, and the candidate leaves it open."""
+    """Whether weights of classes are to be chosen: the metric has both sides, and the candidate leaves it open.
+
+    Not where rows are in the order of time: shares of classes move, and only even weights do not depend on them.
+    """
     if job.chosen is not None or job.task != "classification" or not weighs_false_alarms(job.metric):
+        return False
+    if job.age_days_n is not None:
         return False
     return getattr(job.params, "balanced", False) is None and len(job.validation) >= FEWEST_ROWS
 
