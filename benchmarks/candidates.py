@@ -162,9 +162,8 @@ def ours(system: str, name: str, folder: Path, *, budget_s: float, cores: Sequen
     """As a user would: a project file, a run, predictions of the released model."""
     program, source, told = str(Path(sys.executable).parent / "bakeoff"), ROOM / "sets" / name, facts(name)
     project, log = folder / "project", folder / "log"
-    code, first_s = execute(
-        [program, "init", str(source / "train.parquet"), "--target", told["target"], "-C", str(project)], cores, 60, log
-    )
+    command = [program, "init", str(source / "train.parquet"), "--target", told["target"], "--task", told["task"]]
+    code, first_s = execute([*command, "-C", str(project)], cores, 60, log)
     if not code and told["time"]:
         file = project / "bakeoff.toml"
         file.write_text(file.read_text().replace("[data]\n", f'[data]\ntime = "{told["time"]}"\n'))
