@@ -92,6 +92,7 @@ def test_it_is_asked_only_where_the_metric_has_both_sides_and_nobody_said(tmp_pa
 def test_nothing_is_chosen_of_classes_that_are_alike_or_of_too_few_rare_rows(tmp_path):
     for given in (job(tmp_path, rare=0.4), job(tmp_path, rare=0.05, validation=100)):
         assert class_balance(given, held_by(given)) is None
+    assert not may_balance(job(tmp_path, rare=0.4))  # so that nothing is fitted, and no cut told, for nothing
 
 
 def test_what_was_chosen_weighs_rows(tmp_path):

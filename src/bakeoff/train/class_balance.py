@@ -28,15 +28,23 @@ UNEQUAL = 2.0
 
 
 def may_balance(job: FitJob) -> bool:
-    """Whether weights of classes are to be chosen: the metric has both sides, and the candidate leaves it open.
+    """Whether weights of classes are to be chosen: they matter, to both sides of the metric, and nobody said.
 
     Not where rows are in the order of time: shares of classes move, and only even weights do not depend on them.
     """
     if job.chosen is not None or job.task != "classification" or not weighs_false_alarms(job.metric):
         return False
-    if job.age_days_n is not None:
+    if job.age_days_n is not None or getattr(job.params, "balanced", False) is not None:
         return False
-    return getattr(job.params, "balanced", False) is None and len(job.validation) >= FEWEST_ROWS
+    return len(job.validation) >= FEWEST_ROWS and _unequal(job)
+
+
+def _unequal(job: FitJob) -> bool:
+    """Whether classes are of so unequal size that weights matter, with rows enough of other than the commonest."""
+    target = job.schema.target
+    counts = job.train[target].value_counts(sort=True)
+    rare = (job.validation[target] != counts[target][0]).sum()
+    return bool(counts["count"][0] >= UNEQUAL * counts["count"][-1] and rare >= FEWEST_RARE)
 
 
 def class_balance(job: FitJob, answers: Predictions) -> float | None:
@@ -46,15 +54,14 @@ def class_balance(job: FitJob, answers: Predictions) -> float | None:
         job: whose validation rows are to be answered (`may_balance`).
         answers: what a fit of the training rows with even weights says of them.
     """
-    if answers.probabilities_nk is None:
+    if answers.probabilities_nk is None or not _unequal(job):
         return None
     target = job.schema.target
     counts = dict(job.train[target].value_counts().iter_rows())
     share_k = np.array([counts.get(name, 0) for name in answers.classes], dtype=np.float64) / len(job.train)
-    truth_n = job.validation[target].to_numpy()
-    commonest = answers.classes[int(share_k.argmax())]
-    if share_k.min() == 0 or share_k.max() < UNEQUAL * share_k.min() or (truth_n != commonest).sum() < FEWEST_RARE:
+    if share_k.min() == 0:
         return None
+    truth_n = job.validation[target].to_numpy()
     values = [value(job.metric, truth_n, _moved(answers, share_k, power), "classification") for power in POWERS]
     smooth = _averaged(np.asarray(values))
     best = max(range(len(POWERS)), key=lambda at: (smooth[at], POWERS[at]))
