@@ -1,12 +1,14 @@
 """How many threads numerical libraries use, and threads of our own for work that waits."""
 
+import logging
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
-__all__ = ["at_once", "known_libraries", "limited"]
+__all__ = ["at_once", "known_libraries", "limited", "repeatedly"]
 
 _AT_ONCE = 8
 _Item = TypeVar("_Item")
@@ -29,6 +31,37 @@ def at_once(work: Callable[[_Item], _Made], items: Iterable[_Item]) -> list[_Mad
 
     with ThreadPoolExecutor(min(_AT_ONCE, len(listed))) as pool:
         return list(pool.map(work, listed))
+
+
+@contextmanager
+def repeatedly(
+    work: Callable[[threading.Event], object], *, every_s: float, name: str, logger: logging.Logger, complaint: str
+) -> Generator[None]:
+    """Have a thread do something again and again; what goes wrong in it is logged, and it goes on.
+
+    Args:
+        work: gets the event that is set at the end, for what takes long.
+        every_s: the pause before each time.
+        name: the thread's.
+        logger: where an error is logged.
+        complaint: the words before it.
+    """
+    stop = threading.Event()
+
+    def loop() -> None:
+        while not stop.wait(every_s):
+            try:
+                work(stop)
+            except Exception as error:  # noqa: BLE001 - the next time may do better
+                logger.warning("%s: %s", complaint, error)
+
+    thread = threading.Thread(target=loop, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def limited(threads: int) -> AbstractContextManager[Any]:

@@ -1,7 +1,6 @@
 """The project's endpoints: what is released on them, and the commands that change it."""
 
 import logging
-import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from bakeoff.core.errors import StoreError, UsageError
 from bakeoff.core.markup import facts, notebook, table
 from bakeoff.core.protocols import Clock
 from bakeoff.core.releases import Endpoint, EndpointChange, Release
+from bakeoff.core.threads import repeatedly
 from bakeoff.core.types import Json
 from bakeoff.project.gateways import upstream_name
 from bakeoff.project.wiring import new_id
@@ -296,22 +296,17 @@ class ProjectEndpoints:
             >>> with project.endpoints.steering():
             ...     answer = project.predict([{"review": "great film", "year": 1999}])
         """
-        steerer, stop = self._steerer, threading.Event()
-
-        def work() -> None:
-            while not stop.wait(every_s):
-                try:
-                    steerer.steer()
-                except Exception as error:  # noqa: BLE001 - the next look may do better, and answers go on
-                    logger.warning("rollouts were not looked at: %s", error)
-
-        thread = threading.Thread(target=work, name="steerer", daemon=True)
-        thread.start()
+        steerer = self._steerer
         try:
-            yield
+            with repeatedly(
+                lambda _: steerer.steer(),
+                every_s=every_s,
+                name="steerer",
+                logger=logger,
+                complaint="rollouts were not looked at",
+            ):
+                yield
         finally:
-            stop.set()
-            thread.join()
             self._leave()
 
     def _leave(self) -> None:

@@ -18,6 +18,7 @@ from bakeoff.core.children import Child
 from bakeoff.core.errors import BakeoffError, ConflictError, StoreError, UsageError
 from bakeoff.core.families import load_family
 from bakeoff.core.protocols import Clock
+from bakeoff.core.threads import repeatedly
 from bakeoff.core.types import Json
 from bakeoff.loop.fine_tune_jobs import FineTuneJob, FineTuneJobs, Tuning
 from bakeoff.loop.stored_files import StoredFiles
@@ -249,22 +250,14 @@ class ProjectFineTuning:
     @contextmanager
     def _beating(self, job_id: str, worker: str) -> Generator[None]:
         """Say meanwhile that a worker of this process works at a job."""
-        over = threading.Event()
-
-        def beat() -> None:
-            while not over.wait(BEAT_S):
-                try:
-                    self.jobs.beat(job_id, worker)
-                except Exception as error:  # noqa: BLE001 - the next beat may come through
-                    logger.warning("job %s: not said that it is worked at: %s", job_id, error)
-
-        thread = threading.Thread(target=beat, name="fine-tuning-beat", daemon=True)
-        thread.start()
-        try:
+        with repeatedly(
+            lambda _: self.jobs.beat(job_id, worker),
+            every_s=BEAT_S,
+            name="fine-tuning-beat",
+            logger=logger,
+            complaint=f"job {job_id}: not said that it is worked at",
+        ):
             yield
-        finally:
-            over.set()
-            thread.join()
 
     def _worked(self, job: FineTuneJob, worker: str) -> dict[str, Any]:
         from bakeoff.loop.fine_tune import fine_tune
@@ -337,34 +330,21 @@ class ProjectFineTuning:
             ...     project.fine_tuning.jobs.all()
             []
         """
-        stop = threading.Event()
-        worker = _Worker(self._project, self.jobs, stop)
-
-        def work() -> None:
-            while not stop.wait(every_s):
-                try:
-                    worker.turn()
-                except Exception as error:  # noqa: BLE001 - the next look may do better
-                    logger.warning("fine-tuning jobs were not looked at: %s", error)
-
-        thread = threading.Thread(target=work, name="fine-tuning", daemon=True)
-        thread.start()
-        try:
+        worker = _Worker(self._project, self.jobs)
+        complaint = "fine-tuning jobs were not looked at"
+        with repeatedly(worker.turn, every_s=every_s, name="fine-tuning", logger=logger, complaint=complaint):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 class _Worker:
     """Takes jobs one after another, each in a process that ends when this one does."""
 
-    def __init__(self, project: "Project", jobs: FineTuneJobs, stop: threading.Event) -> None:
-        self._project, self._jobs, self._stop = project, jobs, stop
+    def __init__(self, project: "Project", jobs: FineTuneJobs) -> None:
+        self._project, self._jobs = project, jobs
         self._name = wiring.new_id()
 
-    def turn(self) -> None:
-        """Do the next job to its end, if there is one."""
+    def turn(self, stop: threading.Event) -> None:
+        """Do the next job to its end, or until `stop` is set, if there is one."""
         job = self._jobs.take(self._name)
         if job is None:
             return
@@ -376,19 +356,19 @@ class _Worker:
                 lines.append(line.strip())
 
         child = Child(command, note, lines_of="stderr", folder=self._project.folder)
-        self._watch(job, child)
+        self._watch(job, child, stop)
         child.end(END_S)
-        if self._stop.is_set():
+        if stop.is_set():
             self._jobs.give_back(job.id, self._name)
         elif child.code:
             why = f"its process ended with code {child.code}: {lines[-1] if lines else 'it said nothing'}"
             self._jobs.end(job.id, "failed", by=self._name, error=why[:LONGEST_ERROR])
 
-    def _watch(self, job: FineTuneJob, child: Child) -> None:
+    def _watch(self, job: FineTuneJob, child: Child, stop: threading.Event) -> None:
         """Beat while the process works; end it when the job is cancelled, another has it, or the server stops."""
         due = time.monotonic() + BEAT_S
         while child.is_alive:
-            goes_on = not self._stop.wait(LOOK_S / 4)
+            goes_on = not stop.wait(LOOK_S / 4)
             if goes_on and time.monotonic() >= due:
                 goes_on, due = self._jobs.beat(job.id, self._name), time.monotonic() + BEAT_S
             if not goes_on:

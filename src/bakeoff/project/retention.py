@@ -15,6 +15,7 @@ from bakeoff.core.errors import ConflictError, UsageError
 from bakeoff.core.moments import moment
 from bakeoff.core.protocols import Clock
 from bakeoff.core.retention import ExpiringEvents, Expiry, Retention
+from bakeoff.core.threads import repeatedly
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
@@ -88,23 +89,15 @@ def expiring(project: "Project", clock: Clock, *, every_s: float = LOOK_S) -> Ge
     if not times_s:
         yield
         return
-    stop, pause_ms = threading.Event(), int(min(DAY_S, min(times_s) / PASSES_IN_TIME) * 1000)
+    pause_ms = int(min(DAY_S, min(times_s) / PASSES_IN_TIME) * 1000)
 
-    def work() -> None:
-        while not stop.wait(every_s):
-            try:
-                if _is_ours(project, clock, pause_ms):
-                    _pass(project, stop)
-            except Exception as error:  # noqa: BLE001 - the next look may do better
-                logger.warning("the prediction log was not looked through for what is past its retention: %s", error)
+    def look(stop: threading.Event) -> None:
+        if _is_ours(project, clock, pause_ms):
+            _pass(project, stop)
 
-    thread = threading.Thread(target=work, name="retention", daemon=True)
-    thread.start()
-    try:
+    complaint = "the prediction log was not looked through for what is past its retention"
+    with repeatedly(look, every_s=every_s, name="retention", logger=logger, complaint=complaint):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _is_ours(project: "Project", clock: Clock, pause_ms: int) -> bool:

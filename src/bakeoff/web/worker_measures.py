@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bakeoff.core.threads import repeatedly
 from bakeoff.web.measures import escaped
 
 __all__ = ["WorkerMeasures", "together"]
@@ -136,22 +137,13 @@ class WorkerMeasures:
     @contextlib.contextmanager
     def writing(self, every_s: float = EVERY_S) -> Generator[None]:
         """Have a thread write what was measured again and again, and once more at the end."""
-        stop = threading.Event()
-
-        def work() -> None:
-            while not stop.wait(every_s):
-                try:
-                    self.write()
-                except Exception as error:  # noqa: BLE001 - the next time may do better
-                    logger.warning("what was measured was not written for the other workers: %s", error)
-
-        thread = threading.Thread(target=work, name="measures", daemon=True)
-        thread.start()
+        complaint = "what was measured was not written for the other workers"
         try:
-            yield
+            with repeatedly(
+                lambda _: self.write(), every_s=every_s, name="measures", logger=logger, complaint=complaint
+            ):
+                yield
         finally:
-            stop.set()
-            thread.join()
             self.write()
             os.close(self._alive)
 
