@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from bakeoff.config.sections import Config, SearchConfig
 from bakeoff.core import narrow
-from bakeoff.core.addresses import is_local_url
+from bakeoff.core.addresses import is_local_url, place_scheme
 from bakeoff.core.errors import Problem
 
 __all__ = ["problems", "shown"]
@@ -61,12 +61,8 @@ def _store_problems(config: Config, problem: Callable[[str, str, str], Problem])
     if encryption is not None and len(named) != 1:
         yield problem("store.encryption", "one of key_file, key_env and key_command", ", ".join(named) or "none")
     step_cache = config.store.step_cache
-    if step_cache is not None and (not step_cache.url or _scheme(step_cache.url) not in {"file", "s3"}):
+    if step_cache is not None and (not step_cache.url or place_scheme(step_cache.url) not in {"file", "s3"}):
         yield problem("store.step_cache.url", "a folder, its file:// URL, or s3://BUCKET/PREFIX", repr(step_cache.url))
-
-
-def _scheme(url: str) -> str:
-    return url.partition("://")[0] if "://" in url else "file"
 
 
 def _alert_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:

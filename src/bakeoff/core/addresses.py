@@ -1,9 +1,9 @@
-"""Which addresses only this machine can reach."""
+"""What addresses are: which only this machine can reach, what kind of place they name, how people may see them."""
 
 import ipaddress
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-__all__ = ["is_local_url", "is_loopback", "without_password"]
+__all__ = ["is_local_url", "is_loopback", "place_scheme", "without_password"]
 
 
 def is_loopback(host: str) -> bool:
@@ -29,6 +29,15 @@ def is_local_url(url: str) -> bool:
         return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False
+
+
+def place_scheme(place: str) -> str:
+    """The scheme of a URL, or "file" for the path of a folder.
+
+    >>> place_scheme("s3://bucket/team"), place_scheme("../shared")
+    ('s3', 'file')
+    """
+    return place.partition("://")[0] if "://" in place else "file"
 
 
 _SECRET = ("passw", "pwd", "token", "secret", "key", "sig", "credential", "auth")

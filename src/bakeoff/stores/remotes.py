@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
+from bakeoff.core.addresses import place_scheme
 from bakeoff.core.errors import UsageError
 from bakeoff.core.hashing import digest
 from bakeoff.core.protocols import Clock
@@ -71,7 +72,7 @@ def open_remote(place: str, *, below: str = "", folder: Path | None = None, cloc
     Raises:
         UsageError: it is neither. MissingExtraError: the client of buckets is not installed.
     """
-    scheme = place.partition("://")[0] if "://" in place else "file"
+    scheme = place_scheme(place)
     if scheme == "s3":
         url = urlsplit(place)
         path = "/".join(filter(None, (url.path.strip("/"), below)))
