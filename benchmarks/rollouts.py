@@ -8,6 +8,7 @@ python benchmarks/rollouts.py clients    rollouts under clients of a server, str
 
 import dataclasses
 import http.client
+import itertools
 import json
 import subprocess
 import sys
@@ -189,13 +190,19 @@ def slowly(x_n: np.ndarray) -> np.ndarray:
 def trial(kind: str, seed: int, *, look_every: int = 10, most: int = 1_500) -> float:
     """After how many of its calls a bad canary is rolled back."""
     rng = np.random.default_rng(seed)
+    callers = (
+        f"caller {seed}.{number}" for number in itertools.count()
+    )  # which of them meet the canary is their key's
     if kind == "streams that say nothing":
         world = World("talk", [Talker("good", "day"), Talker()])
         messages = [{"role": "user", "content": "hello"}]
 
         def converse() -> None:
             answer_id = world.engine.new_id()
-            assert next(iter([*world.engine.chat(messages, Sampling(), answer_id=answer_id)])).text == "good "
+            assert (
+                next(iter([*world.engine.chat(messages, Sampling(), answer_id=answer_id, key=next(callers))])).text
+                == "good "
+            )
 
         return world.rolled_back_after(converse, look_every=look_every, most=most)
     odd = {
@@ -212,7 +219,7 @@ def trial(kind: str, seed: int, *, look_every: int = 10, most: int = 1_500) -> f
 
     def predict() -> None:
         x = float(rng.normal())
-        (answer,) = world.engine.predict([{"x": x}])
+        (answer,) = world.engine.predict([{"x": x}], key=next(callers))
         if kind == "wrong answers":
             world.events.append([FeedbackEvent(id=answer.id, label=x * 2.0)])
 

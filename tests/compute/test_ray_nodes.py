@@ -272,3 +272,17 @@ def test_a_cluster_that_is_not_there_is_told(films_project, bucket, tmp_path):
         pytest.raises(StoreError, match=r"cannot reach the Ray cluster at ray:127.0.0.1:1"),
     ):
         project.run()
+
+
+def test_the_desk_is_on_the_node_of_the_program(nodes):
+    nodes.start()
+    nodes.start()
+    ray_cluster._connect(f"ray:{nodes.address}")
+
+    class Place:
+        def node(self):
+            return ray.get_runtime_context().get_node_id()
+
+    desks = [ray.remote(Place).options(num_cpus=0, **ray_cluster._beside()).remote() for _ in range(8)]
+    own = ray.get_runtime_context().get_node_id()
+    assert {ray.get(desk.node.remote()) for desk in desks} == {own}

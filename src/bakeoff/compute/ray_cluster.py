@@ -451,11 +451,14 @@ def _own_node() -> str | None:
 
 
 def _beside() -> dict[str, Any]:
-    """Where an actor is as safe as this program: on its node, if it is on one."""
+    """Where an actor is as safe as this program: on its node, if it is on one.
+
+    By a soft affinity Ray 2.60 puts an actor without resources on any node, also on one that is lost later.
+    """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     node = _own_node()
-    return {} if node is None else {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True)}
+    return {} if node is None else {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
 def _result(name: str, task: Any) -> JobResult:

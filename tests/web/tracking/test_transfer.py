@@ -31,6 +31,9 @@ EXPECTED = {
 
 @pytest.fixture(scope="module", autouse=True)
 def environment(tmp_path_factory):
+    # MLflow imports it in a thread of its own, and SQLAlchemy is not safe to use while another thread does.
+    import sqlalchemy.orm  # noqa: F401
+
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("working"))  # MLflow makes a database where it stands
         for name, value in (
