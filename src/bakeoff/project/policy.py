@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PolicyChange", "PolicyField", "ProjectPolicy", "SettingKind"]
 
 SettingKind: TypeAlias = Literal["flag", "number", "text", "choices", "lines"]
-OF_MONITOR = ("quality_drop", "drift_psi")
+OF_MONITOR = ("quality_drop", "slice_drop", "drift_psi")
 """Limits of `[monitor]` by which a replay's triggers fire: they are part of the policy."""
 
 
