@@ -3,7 +3,8 @@
     python benchmarks/loop.py                  # a quarter of the flights, boosting alone: some 20 minutes on two cores
     python benchmarks/loop.py --every 1        # all of them; --worlds carrier: only that one
 
-Three pasts, each replayed by `project.cycles.replay`, which trains nothing again that it has trained:
+Three pasts, each replayed by `project.cycles.replay`, which trains nothing again that it has trained. The policy: an
+alert of quality, for what breaks, and every 60 days, for what decays too slowly for an alert to be sure of it.
 
 - flights: August to December as they were, by the month.
 - flipped: 5% of the labels from August on are flipped; answers are scored by the true ones.
@@ -56,6 +57,7 @@ findings = false
 quality_drop = 0.01
 [loop]
 triggers = ["quality"]
+schedule = "every 60d"
 cool_down = "none"
 """
 TRUTH = "true_late"
