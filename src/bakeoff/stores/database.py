@@ -3,12 +3,12 @@
 import os
 import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, ClauseElement, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -21,6 +21,7 @@ from bakeoff.stores.files import durable_folder, storage
 from bakeoff.stores.patience import LostError, Patience
 from bakeoff.stores.sqlite_driver import SQLite
 from bakeoff.stores.sqlite_driver import sqlite as sqlite_driver
+from bakeoff.stores.statements import Statement
 
 __all__ = ["Database", "connect", "sqlite_path"]
 
@@ -144,6 +145,10 @@ class Database:
 
         return postgresql.insert(table)
 
+    def statement(self, clause: ClauseElement, names: Sequence[str] = ()) -> Statement:
+        """A statement that is run often; `names` are its parameters in their order."""
+        return Statement(self._engine.dialect, clause, names)
+
     @property
     def path(self) -> Path | None:
         """The file of an SQLite database."""
@@ -229,10 +234,12 @@ def _sqlite_engine(url: URL, driver: SQLite) -> Engine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    # A writer takes the lock at once: one that upgraded a read would fail instead of waiting.
+    begin_read, begin_write = (Statement(engine.dialect, text(each)) for each in ("BEGIN", "BEGIN IMMEDIATE"))
+
     def begin(connection: Connection) -> None:
-        # A writer takes the lock at once: one that upgraded a read would fail instead of waiting.
         writes = connection.get_execution_options().get("bakeoff_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        (begin_write if writes else begin_read).change(connection)
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)

@@ -13,7 +13,7 @@ from bakeoff.stores.database import Database
 from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.schema import experiment_tags, experiments, runs
 from bakeoff.stores.search import Beside, Entity, columns, find
-from bakeoff.stores.tags import change_tags
+from bakeoff.stores.tags import Tags
 
 __all__ = ["Experiments", "number_of"]
 
@@ -43,6 +43,7 @@ class Experiments:
 
     def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
         self._database, self._grouped, self._clock = database, grouped, clock
+        self._tags = Tags(database, experiment_tags)
 
     def open(self, name: str) -> Experiment:
         """The experiment called `name`, made when there is none."""
@@ -59,8 +60,7 @@ class Experiments:
             if connection.scalar(select(experiments.c.name).where(experiments.c.name == name)) is not None:
                 raise ConflictError(f"expected the name of a new experiment; there is one called {name!r}")
             experiment = self._made(connection, name, location, experiment_id)
-            owner = {"experiment_id": int(experiment.experiment_id)}
-            change_tags(self._database, connection, experiment_tags, owner, tags or {})
+            self._tags.change(connection, (int(experiment.experiment_id),), tags or {})
             return _get(connection, experiment.experiment_id)
 
         return self._grouped(made)
@@ -104,8 +104,7 @@ class Experiments:
         connection.execute(update(experiments).where(at).values(**values, updated_ms=self._clock()))
         if change.lifecycle is not None:
             connection.execute(update(runs).where(runs.c.experiment_id == number).values(lifecycle=change.lifecycle))
-        owner = {"experiment_id": number}
-        change_tags(self._database, connection, experiment_tags, owner, change.tags, remove=change.remove_tags)
+        self._tags.change(connection, (number,), change.tags, remove=change.remove_tags)
 
 
 def _get(connection: Connection, experiment_id: str) -> Experiment:
