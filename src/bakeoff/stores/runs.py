@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select,
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Page, Query, QueryField
-from bakeoff.core.records import Metric, MetricCurve, MetricRange, Run, RunChange, RunGroup, RunInput
+from bakeoff.core.records import Metric, MetricCurve, MetricRange, NewRun, Run, RunChange, RunGroup, RunInput
 from bakeoff.stores.database import Database
 from bakeoff.stores.documents import as_json
 from bakeoff.stores.experiments import ENTITY as EXPERIMENTS
@@ -87,45 +87,42 @@ class Runs:
         """Create a RUNNING run, or set an existing one RUNNING again."""
         run_id = run_id or uuid.uuid4().hex
         number = number_of(experiment_id)
+        new = NewRun(
+            experiment_id=experiment_id if number < 0 else str(number),
+            name=name,
+            start_ms=self._clock() if start_ms is None else start_ms,
+            parent_id=parent_id,
+            location=location,
+        )
 
         def started(connection: Connection) -> Run:
-            lives = self._life_of_experiment.rows(connection, number)
-            if not lives:
-                raise NotFoundError(f"expected the id of an experiment, received {experiment_id!r}")
-            if lives[0][0] == "deleted":
-                raise ConflictError(f"expected an active experiment, {experiment_id!r} is deleted: restore it first")
-            if parent_id is not None:
-                self._require(connection, parent_id)
-            begun_ms = self._clock() if start_ms is None else start_ms
-            row = (run_id, number, name, "RUNNING", begun_ms, parent_id, location)
-            new = self._insert_run.change(connection, *row) == 1
-            if not new:
-                self._again(connection, run_id, number, experiment_id)
+            created = self._begin(connection, run_id, new)
             self._tags.change(connection, (run_id,), tags or {})
-            if not new:
-                return next(_load(connection, [run_id]))
-            return Run(
-                run_id=run_id,
-                experiment_id=str(number),
-                name=name,
-                status="RUNNING",
-                start_ms=begun_ms,
-                parent_id=parent_id,
-                tags=dict(sorted((tags or {}).items())),
-                location=location,
-            )
+            return new.begun(run_id, tags or {}) if created else next(_load(connection, [run_id]))
 
         return self._grouped(started)
 
-    def _again(self, connection: Connection, run_id: str, number: int, experiment_id: str) -> None:
-        """Set a run that is there RUNNING again."""
+    def _begin(self, connection: Connection, run_id: str, new: NewRun) -> bool:
+        """Create a run, or set one that is there RUNNING again; whether it was created."""
+        number = number_of(new.experiment_id)
+        lives = self._life_of_experiment.rows(connection, number)
+        if not lives:
+            raise NotFoundError(f"expected the id of an experiment, received {new.experiment_id!r}")
+        if lives[0][0] == "deleted":
+            raise ConflictError(f"expected an active experiment, {new.experiment_id!r} is deleted: restore it first")
+        if new.parent_id is not None:
+            self._require(connection, new.parent_id)
+        row = (run_id, number, new.name, "RUNNING", new.start_ms, new.parent_id, new.location)
+        if self._insert_run.change(connection, *row):
+            return True
         known = connection.execute(select(runs).where(runs.c.run_id == run_id)).one()
         if known.experiment_id != number:
             owner = str(known.experiment_id)
-            raise ConflictError(f"expected experiment {owner!r} of run {run_id!r}, received {experiment_id!r}")
+            raise ConflictError(f"expected experiment {owner!r} of run {run_id!r}, received {new.experiment_id!r}")
         if known.lifecycle == "deleted":
             raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
         connection.execute(update(runs).where(runs.c.run_id == run_id).values(status="RUNNING", end_ms=None))
+        return False
 
     def apply(self, changes: Sequence[RunChange]) -> None:
         """All of them or none, with one commit for all calls that come at once."""
@@ -206,7 +203,10 @@ class Runs:
                 raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
 
     def _change(self, connection: Connection, change: RunChange) -> None:
-        self._require(connection, change.run_id, active=change.lifecycle is None)
+        if change.new is not None:
+            self._begin(connection, change.run_id, change.new)
+        else:
+            self._require(connection, change.run_id, active=change.lifecycle is None)
         wanted = {"name": change.name, "status": change.status, "end_ms": change.end_ms, "lifecycle": change.lifecycle}
         values = {key: value for key, value in wanted.items() if value is not None}
         if change.status in ENDED and change.end_ms is None:
@@ -238,9 +238,10 @@ class Runs:
             blocks.append((run_id, *pack(values[run_id])))
             best: dict[str, Metric] = {}
             for value in values[run_id]:
-                known = best.get(value.key)
+                key = value.key
+                known = best.get(key)
                 if known is None or value.step > known.step or (value.step == known.step and rank(value) > rank(known)):
-                    best[value.key] = value
+                    best[key] = value
             latest += [_row(run_id, best[key]) for key in sorted(best)]
         self._insert_block.change_each(connection, blocks)
         self._upsert_latest.change_each(connection, latest)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete
+from sqlalchemy import Connection, Table, bindparam, delete, select
 
 from bakeoff.stores.database import Database
 
@@ -23,7 +23,14 @@ class Tags:
         insert = database.insert(table)
         upsert = insert.on_conflict_do_update(index_elements=names, set_={"value": insert.excluded.value})
         self._upsert = database.statement(upsert, (*names, "value"))
-        self._delete = database.statement(delete(table).where(*(table.c[n] == bindparam(n) for n in names)), names)
+        *owner, key = [table.c[name] == bindparam(name) for name in names]
+        self._delete = database.statement(delete(table).where(*owner, key), names)
+        pairs = select(table.c.key, table.c.value).where(*owner).order_by(table.c.key)
+        self._select = database.statement(pairs, names[:-1])
+
+    def of(self, connection: Connection, owner: tuple[Any, ...]) -> dict[str, str]:
+        """The tags of the row with this key, by their keys in ascending order."""
+        return dict(self._select.rows(connection, *owner))
 
     def change(
         self, connection: Connection, owner: tuple[Any, ...], tags: Mapping[str, str], *, remove: Iterable[str] = ()

@@ -7,14 +7,17 @@ import logging
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
 
 from bakeoff.core.records import Metric, Series
-from bakeoff.web.tracking.wire import MISSING, SEE, float_of, int_of, invalid, invalid_value, missing
+from bakeoff.web.tracking.messages import KeyValue
+from bakeoff.web.tracking.wire import MISSING, SEE, TrackingError, float_of, int_of, invalid, invalid_value, missing
 
 __all__ = [
+    "LoggedBatch",
     "check_alias",
     "check_batch",
     "check_key",
@@ -24,6 +27,7 @@ __all__ = [
     "check_run_tags",
     "check_tags",
     "experiment_name",
+    "is_key",
     "metric_of",
     "metrics_of",
     "version_number",
@@ -56,6 +60,20 @@ def check_key(name: str, *, path: str = "name", most: int = KEY, what: str | Non
         )
         raise invalid_value(path, name, f"{why} This name would resolve to {normal!r}")
     _length(what or path, most, name)
+
+
+def is_key(name: str) -> bool:
+    """Whether `check_key` takes it: of the keys of metrics, which come again and again."""
+    return len(name) <= KEY and _is_path(name)
+
+
+@lru_cache(maxsize=10_000)
+def _is_path(name: str) -> bool:
+    try:
+        check_key(name)
+    except TrackingError:
+        return False
+    return True
 
 
 def _length(what: str, most: int, value: str) -> None:
@@ -126,8 +144,27 @@ class _Logged(msgspec.Struct, kw_only=True, gc=False):
     dataset_digest: str | None = None
 
 
-def metrics_of(given: Sequence[Any]) -> list[Metric]:
-    """The metrics of a batch as a client writes them."""
+class _Plain(Metric, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A metric of a run alone, read as it is kept."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1)]
+    time_ms: Annotated[int, msgspec.Meta(ge=0)] = msgspec.field(name="timestamp")
+    series: None = None
+
+
+class LoggedBatch(msgspec.Struct, kw_only=True):
+    """The body of a batch as nearly all clients write it."""
+
+    run_id: Annotated[str, msgspec.Meta(min_length=1)]
+    metrics: list[_Plain] = []
+    params: list[KeyValue] = []
+    tags: list[KeyValue] = []
+
+
+def metrics_of(given: Sequence[Any]) -> Sequence[Metric]:
+    """The metrics of a batch as a client writes them, or as they were read with it."""
+    if given and isinstance(given[0], _Plain):
+        return given
     try:
         known = msgspec.convert(given, list[_Logged])
     except msgspec.ValidationError:  # texts for NaN and whole numbers, or what must be refused
