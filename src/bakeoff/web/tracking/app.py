@@ -139,8 +139,10 @@ def _release(path: str, does: Handler, /, *, method: str = "POST", **takes: Want
     return replace(_write(path, does, method=method, **takes), needs="release")
 
 
-def _log(path: str, changes: Change, /, **takes: Want) -> Operation:
-    return Operation(path=path, method="POST", changes=changes, takes={"run_id": NEEDED, **takes}, needs="track")
+def _log(path: str, changes: Change, body: type[msgspec.Struct] | None = None, /, **takes: Want) -> Operation:
+    """What adds to a run; `body` is what nearly all clients send."""
+    takes, whole = {"run_id": NEEDED, **takes}, None if body is None else msgspec.json.Decoder(body)
+    return Operation(path=path, method="POST", changes=changes, takes=takes, needs="track", whole=whole)
 
 
 def _ask(path: str, does: Handler, /, **takes: Want) -> Operation:
@@ -201,6 +203,7 @@ CALLS: tuple[Operation, ...] = (
     _log(
         "2.0/mlflow/runs/log-metric",
         runs.log_metric,
+        limits.LoggedMetric,
         key=NEEDED,
         value=required("float"),
         timestamp=required("int"),
@@ -210,10 +213,7 @@ CALLS: tuple[Operation, ...] = (
         dataset_digest=TEXT,
     ),
     _log("2.0/mlflow/runs/log-parameter", runs.log_param, key=NEEDED, value=TEXT),
-    replace(
-        _log("2.0/mlflow/runs/log-batch", runs.log_batch, metrics=LIST, params=PAIRS, tags=PAIRS),
-        whole=msgspec.json.Decoder(limits.LoggedBatch),
-    ),
+    _log("2.0/mlflow/runs/log-batch", runs.log_batch, limits.LoggedBatch, metrics=LIST, params=PAIRS, tags=PAIRS),
     _write(
         "2.0/mlflow/runs/log-inputs",
         runs.log_inputs,

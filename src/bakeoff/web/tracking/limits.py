@@ -18,6 +18,7 @@ from bakeoff.web.tracking.wire import MISSING, SEE, TrackingError, float_of, int
 
 __all__ = [
     "LoggedBatch",
+    "LoggedMetric",
     "check_alias",
     "check_batch",
     "check_key",
@@ -150,6 +151,12 @@ class _Plain(Metric, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: Annotated[str, msgspec.Meta(min_length=1)]
     time_ms: Annotated[int, msgspec.Meta(ge=0)] = msgspec.field(name="timestamp")
     series: None = None
+
+
+class LoggedMetric(_Logged, kw_only=True):
+    """The body of one value as nearly all clients write it."""
+
+    run_id: Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class LoggedBatch(msgspec.Struct, kw_only=True):

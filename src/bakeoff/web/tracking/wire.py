@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bakeoff.core.errors import BakeoffError, ConflictError, NotFoundError, SecurityError, UsageError
@@ -209,13 +209,16 @@ def _is_json(request: Request) -> bool:
 
 async def bounded(request: Request, *, most: int = MOST_BODY, longer: TrackingError | None = None) -> bytes:
     """A body of at most so many bytes; `longer` is the refusal of others, which are not read to their end."""
-    pieces, size = list[bytes](), 0
-    async for piece in request.stream():
-        size += len(piece)
+    pieces, size, more = list[bytes](), 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        size, more = size + len(pieces[-1]), message.get("more_body", False)
         if size > most:
             raise longer or TrackingError("BAD_REQUEST", f"expected a body of at most {most} bytes; split it up")
-        pieces.append(piece)
-    return b"".join(pieces)
+    return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def _checked(name: str, want: Want, given: Mapping[str, Any]) -> Any:
