@@ -5,6 +5,7 @@ SQLAlchemy's all the same, and run in its transactions.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection, Dialect
@@ -14,7 +15,7 @@ __all__ = ["Statement"]
 
 
 class Statement:
-    """One statement for one kind of database; safe to use from several threads.
+    """One statement for one kind of database, compiled when it is run first; safe to use from several threads.
 
     Args:
         dialect: the database's.
@@ -23,38 +24,45 @@ class Statement:
     """
 
     def __init__(self, dialect: Dialect, clause: ClauseElement, names: Sequence[str] = ()) -> None:
-        compiler: Any = clause.compile
-        compiled = compiler(dialect=dialect, column_keys=list(names) or None)
-        self._dialect, self._sql = dialect, str(compiled)
-        self._names = None if compiled.positional else tuple(names)
-        assert list(compiled.positiontup or names) == list(names), self._sql
+        self._dialect, self._clause, self._names = dialect, clause, names
+
+    @cached_property
+    def _compiled(self) -> tuple[str, Sequence[str] | None]:
+        """The text for the driver, and the names that it wants with values, if it does."""
+        compiler: Any = self._clause.compile
+        compiled = compiler(dialect=self._dialect, column_keys=list(self._names) or None)
+        if not compiled.positional:
+            return str(compiled), self._names
+        assert list(compiled.positiontup) == list(self._names), str(compiled)
+        return str(compiled), None
 
     def rows(self, connection: Connection, *values: Any) -> list[tuple[Any, ...]]:
         """What the statement finds."""
-        return self._run(connection, values).fetchall()
+        return self._run(connection, self._given(values)).fetchall()
 
     def change(self, connection: Connection, *values: Any) -> int:
         """How many rows the statement changed."""
-        return self._run(connection, values).rowcount
+        return self._run(connection, self._given(values)).rowcount
 
     def change_each(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Run it with each of these rows of values."""
         if len(rows) == 1:
-            self._run(connection, rows[0])
+            self._run(connection, self._given(rows[0]))
         elif rows:
             self._run(connection, [self._given(row) for row in rows], "executemany")
 
     def _given(self, values: Sequence[Any]) -> Any:
-        return values if self._names is None else dict(zip(self._names, values, strict=True))
+        names = self._compiled[1]
+        return values if names is None else dict(zip(names, values, strict=True))
 
-    def _run(self, connection: Connection, values: Sequence[Any], method: str = "execute") -> Any:
-        raw = connection.connection
+    def _run(self, connection: Connection, given: Any, method: str = "execute") -> Any:
+        sql, raw = self._compiled[0], connection.connection
         cursor: Any = raw.cursor()
         try:
-            getattr(cursor, method)(self._sql, self._given(values) if method == "execute" else values)
+            getattr(cursor, method)(sql, given)
         except self._dialect.loaded_dbapi.Error as error:
             if self._dialect.is_disconnect(error, raw, cursor):  # pyright: ignore[reportArgumentType] - as SQLAlchemy does
                 connection.invalidate(error)
             kind: Any = self._dialect.loaded_dbapi.Error
-            raise DBAPIError.instance(self._sql, None, error, kind, dialect=self._dialect) from error
+            raise DBAPIError.instance(sql, None, error, kind, dialect=self._dialect) from error
         return cursor

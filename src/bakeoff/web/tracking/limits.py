@@ -8,7 +8,7 @@ import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -133,13 +133,18 @@ def check_batch(metrics: Sequence[Any], params: Sequence[Any], tags: Sequence[An
         )
 
 
+_Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
+_Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
 class _Logged(msgspec.Struct, kw_only=True, gc=False):
     """A metric as nearly all clients write it."""
 
-    key: Annotated[str, msgspec.Meta(min_length=1)]
+    key: _Text
     value: float
-    timestamp: Annotated[int, msgspec.Meta(ge=0)]
-    step: int = 0
+    timestamp: _Moment
+    step: _Int64 = 0
     model_id: str | None = None
     dataset_name: str | None = None
     dataset_digest: str | None = None
@@ -148,21 +153,22 @@ class _Logged(msgspec.Struct, kw_only=True, gc=False):
 class _Plain(Metric, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A metric of a run alone, read as it is kept."""
 
-    key: Annotated[str, msgspec.Meta(min_length=1)]
-    time_ms: Annotated[int, msgspec.Meta(ge=0)] = msgspec.field(name="timestamp")
+    key: _Text
+    time_ms: _Moment = msgspec.field(name="timestamp")
+    step: _Int64 = 0
     series: None = None
 
 
 class LoggedMetric(_Logged, kw_only=True):
     """The body of one value as nearly all clients write it."""
 
-    run_id: Annotated[str, msgspec.Meta(min_length=1)]
+    run_id: _Text
 
 
 class LoggedBatch(msgspec.Struct, kw_only=True):
     """The body of a batch as nearly all clients write it."""
 
-    run_id: Annotated[str, msgspec.Meta(min_length=1)]
+    run_id: _Text
     metrics: list[_Plain] = []
     params: list[KeyValue] = []
     tags: list[KeyValue] = []
