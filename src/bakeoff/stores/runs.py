@@ -4,7 +4,9 @@ import json
 import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, tuple_, update
@@ -44,6 +46,8 @@ ENTITY = Entity(
 )
 MANY = 16
 """Runs whose lives are looked up together."""
+_BESIDE_METRICS = attrgetter(*(each.name for each in fields(RunChange) if each.name not in {"run_id", "metrics"}))
+_NOTHING = _BESIDE_METRICS(RunChange(run_id=""))
 ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 
@@ -295,7 +299,7 @@ def _lives(database: Database, count: int) -> Statement:
 
 
 def _only_metrics(change: RunChange) -> bool:
-    return change == RunChange(run_id=change.run_id, metrics=change.metrics)
+    return _BESIDE_METRICS(change) == _NOTHING
 
 
 def _row(run_id: str, metric: Metric) -> tuple[Any, ...]:
