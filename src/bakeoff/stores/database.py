@@ -105,7 +105,10 @@ class Database:
     @contextmanager
     def _writer(self) -> Generator[Connection]:
         """A connection to write with; of SQLite the last one stays at hand, which saves a fifth of a small write."""
-        connection = self._idle.pop() if self._idle else self._writing.connect()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._writing.connect()
         try:
             yield connection
         except BaseException:

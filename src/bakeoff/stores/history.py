@@ -28,6 +28,8 @@ Block: TypeAlias = tuple[str, bytes]
 Columns: TypeAlias = "tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]"
 COLUMNS = (("series", "<u4"), ("step", "<i8"), ("time_ms", "<i8"), ("value", "<f8"))
 """Of a block, in their order: names and kinds, as numpy writes them."""
+FEW = 100
+"""Series of a block whose JSON is remembered."""
 SUM_BYTES, VALUE_BYTES = 8, sum(int(kind[-1]) for _, kind in COLUMNS)
 
 
@@ -45,7 +47,8 @@ def pack(metrics: Sequence[Metric]) -> Block:
     if sys.byteorder == "big":
         for part in parts:
             part.byteswap()
-    keys, values = _keys(tuple(places)), b"".join(part.tobytes() for part in parts)
+    named = _keys if len(places) <= FEW else _keys.__wrapped__
+    keys, values = named(tuple(places)), b"".join(part.tobytes() for part in parts)
     return keys, _sum(keys, values) + values
 
 
@@ -160,7 +163,7 @@ def _unpacked(packed: bytes) -> "tuple[NDArray[Any], NDArray[Any], NDArray[Any],
     return columns[0], columns[1], columns[2], columns[3]
 
 
-@lru_cache(maxsize=1000)  # a run logs the same ones again and again
+@lru_cache(maxsize=200)  # a run logs the same ones again and again
 def _keys(places: tuple[str | tuple[str, Series], ...]) -> str:
     """The series of a block as JSON."""
     series = [[each] if isinstance(each, str) else [each[0], *msgspec.structs.astuple(each[1])] for each in places]

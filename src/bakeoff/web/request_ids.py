@@ -51,7 +51,7 @@ class RequestIds:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (HEADER, own.encode())]
+                message["headers"] = [*message.get("headers", ()), (HEADER, own.encode())]
             await send(message)
 
         try:

@@ -68,7 +68,7 @@ def is_key(name: str) -> bool:
     return len(name) <= KEY and _is_path(name)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=5000)
 def _is_path(name: str) -> bool:
     try:
         check_key(name)
