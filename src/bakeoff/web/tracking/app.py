@@ -110,9 +110,9 @@ FORESEEN = (TrackingError, BakeoffError, HttpError, HTTPException, ClientDisconn
 class Operation:
     """One operation: its paths below `/api/` and `/ajax-api/`, its method, what it takes, what it does.
 
-    What `changes` a run alone is written together with what else comes at that moment, and `answers` with what it
-    then is; `whole` reads its body (see `wire.arguments`). What `searches` may take long,
-    and has threads of its own: however many of them there are, the others are answered.
+    What `changes` a run alone is written together with what else comes at that moment, and `answers` once it is;
+    `whole` reads a body at once (see `wire.arguments`). What `searches` may take long, and has threads of its own:
+    however many of them there are, the others are answered.
     """
 
     path: str
