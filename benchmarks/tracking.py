@@ -139,6 +139,15 @@ class Server:
         except psutil.Error:
             return 0
 
+    def processor_s(self) -> float:
+        """Processor time of all its processes so far."""
+        try:
+            known = psutil.Process(self.process.pid)
+            times = [each.cpu_times() for each in [known, *known.children(recursive=True)]]
+            return sum(each.user + each.system for each in times)
+        except psutil.Error:
+            return 0.0
+
     def _watch(self) -> None:
         while not self._ended.wait(0.1):
             self.peak = max(self.peak, self.memory())
@@ -228,6 +237,7 @@ def load(port: int, streams: list[Iterator[bytes]], seconds: float) -> dict:
 
     wall, took = asyncio.run(all_of()), sorted(took)
     return {
+        "count": len(took),
         "per_s": len(took) / wall,
         "p50_ms": 1000 * took[len(took) // 2],
         "p99_ms": 1000 * took[int(len(took) * 0.99)],
@@ -290,8 +300,11 @@ def writes(server: Server) -> dict:
             continue
         for clients in (1, 8):
             streams = [ready(requests_of(server, operation, each)) for each in range(clients)]
+            before = server.processor_s()
             measured = load(server.port, streams, SECONDS)
+            own_us = 1e6 * (server.processor_s() - before) / measured["count"]
             result[f"{operation} raw, {clients}: /s"] = measured["per_s"]
+            result[f"{operation} raw, {clients}: server's own us"] = own_us
             result[f"{operation} raw, {clients}: p99 ms"] = measured["p99_ms"]
             if server.system != "trackio" and CLIENT:
                 through = server.client("writes", operation=operation, clients=clients, seconds=SECONDS)

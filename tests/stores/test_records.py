@@ -97,6 +97,32 @@ def test_records_survive_closing(tmp_path):
     second.close()
 
 
+def test_what_the_driver_refuses_is_told_in_our_words_and_leaves_the_next_write_alone(url, tmp_path):
+    connected = database.connect(url, tmp_path)
+    run_row = ["run_id", "experiment_id", "name", "status", "start_ms"]
+    insert = connected.statement(schema.runs.insert().inline(), run_row)
+    make = connected.statement(text("CREATE TABLE ones (a INTEGER PRIMARY KEY)"))
+    add = connected.statement(text("INSERT INTO ones VALUES (1)"))
+    open_records(url, folder=tmp_path, clock=lambda: 1).close()
+    with connected.write() as connection:
+        make.change(connection)
+
+    def write() -> None:
+        with connected.write() as connection:
+            add.change(connection)
+            insert.change_each(connection, [("a", 99, "n", "RUNNING", 1), ("a", 99, None, "RUNNING", 1)])
+
+    with pytest.raises(UsageError, match="refused a value"):
+        write()
+    with connected.write() as connection:
+        assert add.change(connection) == 1  # what came before the refused row was undone
+    with connected.read() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM ones")) == 1
+    connected.close()
+    if url == URL:
+        assert not (tmp_path / ".bakeoff" / "records.db-wal").exists()  # no connection is open any more
+
+
 @pytest.mark.processes
 def test_sqlite_is_set_to_survive_a_power_failure(tmp_path):
     connected = database.connect(URL, tmp_path)

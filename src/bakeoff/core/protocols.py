@@ -435,7 +435,8 @@ class RunRecords(Protocol):
     def apply(self, changes: Sequence[RunChange]) -> None:
         """All of them or none, durable when it returns; calls that come at once share one commit.
 
-        `ConflictError` when a param would change its value, or something but its restoration befalls a deleted run.
+        A change with `new` creates its run as `start` does. `ConflictError` when a param would change its value, or
+        something but its restoration befalls a deleted run.
         """
         ...
 

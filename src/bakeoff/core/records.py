@@ -25,6 +25,7 @@ __all__ = [
     "Metric",
     "MetricCurve",
     "MetricRange",
+    "NewRun",
     "Registered",
     "RegisteredChange",
     "Run",
@@ -160,14 +161,39 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What a run begins with; one that is there already is RUNNING again, and takes nothing of it."""
+
+    experiment_id: str
+    name: str
+    start_ms: int
+    parent_id: str | None = None
+    location: str = ""
+
+    def begun(self, run_id: str, tags: Mapping[str, str]) -> Run:
+        """The run that is created of it, with these tags."""
+        return Run(
+            run_id=run_id,
+            experiment_id=self.experiment_id,
+            name=self.name,
+            status="RUNNING",
+            start_ms=self.start_ms,
+            parent_id=self.parent_id,
+            tags=dict(sorted(tags.items())),
+            location=self.location,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunChange:
     """What is added to a run, or changes of it; None is no change.
 
-    A param that has a value keeps it. A status that ends the run sets `end_ms` to now, unless it is given. An artifact
-    that becomes None is gone.
+    `new` is of a run that is created by it. A param that has a value keeps it. A status that ends the run sets `end_ms`
+    to now, unless it is given. An artifact that becomes None is gone.
     """
 
     run_id: str
+    new: NewRun | None = None
     metrics: Sequence[Metric] = ()
     params: Mapping[str, str] = field(default_factory=dict[str, str])
     tags: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -3,12 +3,12 @@
 import os
 import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, ClauseElement, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -21,6 +21,7 @@ from bakeoff.stores.files import durable_folder, storage
 from bakeoff.stores.patience import LostError, Patience
 from bakeoff.stores.sqlite_driver import SQLite
 from bakeoff.stores.sqlite_driver import sqlite as sqlite_driver
+from bakeoff.stores.statements import Statement
 
 __all__ = ["Database", "connect", "sqlite_path"]
 
@@ -49,6 +50,7 @@ class Database:
         self._reading = engine if sqlite_ else engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing = engine.execution_options(bakeoff_writes=True)
         self._patience = Patience(f"the database at {self._where}")
+        self._idle: list[Connection] = []
 
     @property
     def dialect(self) -> str:
@@ -97,8 +99,25 @@ class Database:
     @contextmanager
     def write(self) -> Generator[Connection]:
         """A transaction that is committed, or undone by an exception."""
-        with self.errors(), self._writing.begin() as connection:
+        with self.errors(), self._writer() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def _writer(self) -> Generator[Connection]:
+        """A connection to write with; of SQLite the last one stays at hand, which saves a fifth of a small write."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._writing.connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if self.path is None or self._idle:  # a server may go away meanwhile: the pool asks whether it is there
+            connection.close()
+        else:
+            self._idle.append(connection)
 
     @contextmanager
     def alone(self) -> Generator[Callable[[str], Any]]:
@@ -144,6 +163,10 @@ class Database:
 
         return postgresql.insert(table)
 
+    def statement(self, clause: ClauseElement, names: Sequence[str] = ()) -> Statement:
+        """A statement that is run often; `names` are its parameters in their order."""
+        return Statement(self._engine.dialect, clause, names)
+
     @property
     def path(self) -> Path | None:
         """The file of an SQLite database."""
@@ -156,6 +179,8 @@ class Database:
 
     def close(self) -> None:
         """Release the connections."""
+        while self._idle:
+            self._idle.pop().close()
         self._engine.dispose()
 
     @contextmanager
@@ -230,10 +255,12 @@ def _sqlite_engine(url: URL, driver: SQLite) -> Engine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    # A writer takes the lock at once: one that upgraded a read would fail instead of waiting.
+    begin_read, begin_write = (Statement(engine.dialect, text(each)) for each in ("BEGIN", "BEGIN IMMEDIATE"))
+
     def begin(connection: Connection) -> None:
-        # A writer takes the lock at once: one that upgraded a read would fail instead of waiting.
         writes = connection.get_execution_options().get("bakeoff_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        (begin_write if writes else begin_read).change(connection)
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)

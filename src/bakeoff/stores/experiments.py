@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import Clock
@@ -13,7 +13,7 @@ from bakeoff.stores.database import Database
 from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.schema import experiment_tags, experiments, runs
 from bakeoff.stores.search import Beside, Entity, columns, find
-from bakeoff.stores.tags import change_tags
+from bakeoff.stores.tags import Tags
 
 __all__ = ["Experiments", "number_of"]
 
@@ -43,6 +43,9 @@ class Experiments:
 
     def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
         self._database, self._grouped, self._clock = database, grouped, clock
+        self._tags = Tags(database, experiment_tags)
+        one = select(experiments).where(experiments.c.experiment_id == bindparam("experiment_id"))
+        self._one = database.statement(one, ["experiment_id"])
 
     def open(self, name: str) -> Experiment:
         """The experiment called `name`, made when there is none."""
@@ -59,16 +62,15 @@ class Experiments:
             if connection.scalar(select(experiments.c.name).where(experiments.c.name == name)) is not None:
                 raise ConflictError(f"expected the name of a new experiment; there is one called {name!r}")
             experiment = self._made(connection, name, location, experiment_id)
-            owner = {"experiment_id": int(experiment.experiment_id)}
-            change_tags(self._database, connection, experiment_tags, owner, tags or {})
-            return _get(connection, experiment.experiment_id)
+            self._tags.change(connection, (int(experiment.experiment_id),), tags or {})
+            return self._get(connection, experiment.experiment_id)
 
         return self._grouped(made)
 
     def get(self, experiment_id: str) -> Experiment:
         """The experiment, deleted or not."""
         with self._database.read() as connection:
-            return _get(connection, experiment_id)
+            return self._get(connection, experiment_id)
 
     def search(self, query: Query) -> Page[Experiment]:
         """By attributes and tags."""
@@ -91,9 +93,16 @@ class Experiments:
         connection.execute(insert.on_conflict_do_nothing())
         return _load(connection, connection.execute(select(experiments).where(experiments.c.name == name)).all())[0]
 
+    def _get(self, connection: Connection, experiment_id: str) -> Experiment:
+        number = number_of(experiment_id)
+        rows = self._one.rows(connection, number)
+        if not rows:
+            raise NotFoundError(f"expected the id of an experiment (a number), received {experiment_id!r}")
+        return _experiment(rows[0], self._tags.of(connection, (number,)))
+
     def _change(self, connection: Connection, change: ExperimentChange) -> None:
         number = number_of(change.experiment_id)
-        _get(connection, change.experiment_id)
+        self._get(connection, change.experiment_id)
         wanted = {"name": change.name, "lifecycle": change.lifecycle}
         values = {key: value for key, value in wanted.items() if value is not None}
         if change.name is not None:
@@ -104,16 +113,20 @@ class Experiments:
         connection.execute(update(experiments).where(at).values(**values, updated_ms=self._clock()))
         if change.lifecycle is not None:
             connection.execute(update(runs).where(runs.c.experiment_id == number).values(lifecycle=change.lifecycle))
-        owner = {"experiment_id": number}
-        change_tags(self._database, connection, experiment_tags, owner, change.tags, remove=change.remove_tags)
+        self._tags.change(connection, (number,), change.tags, remove=change.remove_tags)
 
 
-def _get(connection: Connection, experiment_id: str) -> Experiment:
-    at = experiments.c.experiment_id == number_of(experiment_id)
-    known = _load(connection, connection.execute(select(experiments).where(at)).all())
-    if not known:
-        raise NotFoundError(f"expected the id of an experiment (a number), received {experiment_id!r}")
-    return known[0]
+def _experiment(row: Sequence[Any], tags: Mapping[str, str]) -> Experiment:
+    number, name, lifecycle, created_ms, updated_ms, location = row
+    return Experiment(
+        experiment_id=str(number),
+        name=name,
+        created_ms=created_ms,
+        location=location,
+        updated_ms=updated_ms,
+        lifecycle=lifecycle,
+        tags=tags,
+    )
 
 
 def _load(connection: Connection, rows: Sequence[Any]) -> list[Experiment]:
@@ -121,15 +134,4 @@ def _load(connection: Connection, rows: Sequence[Any]) -> list[Experiment]:
     tagged = select(experiment_tags).where(experiment_tags.c.experiment_id.in_(list(tags_of)))
     for tag in connection.execute(tagged.order_by(experiment_tags.c.key)) if rows else ():
         tags_of[tag.experiment_id][tag.key] = tag.value
-    return [
-        Experiment(
-            experiment_id=str(row.experiment_id),
-            name=row.name,
-            created_ms=row.created_ms,
-            location=row.location,
-            updated_ms=row.updated_ms,
-            lifecycle=row.lifecycle,
-            tags=tags_of[row.experiment_id],
-        )
-        for row in rows
-    ]
+    return [_experiment(row, tags_of[row.experiment_id]) for row in rows]

@@ -9,8 +9,10 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
 from blake3 import blake3
 
 from bakeoff.core.errors import CorruptError
@@ -26,13 +28,16 @@ Block: TypeAlias = tuple[str, bytes]
 Columns: TypeAlias = "tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]"
 COLUMNS = (("series", "<u4"), ("step", "<i8"), ("time_ms", "<i8"), ("value", "<f8"))
 """Of a block, in their order: names and kinds, as numpy writes them."""
+FEW = 100
+"""Series of a block whose JSON is remembered."""
 SUM_BYTES, VALUE_BYTES = 8, sum(int(kind[-1]) for _, kind in COLUMNS)
 
 
 def pack(metrics: Sequence[Metric]) -> Block:
     """What one write brings, as a block."""
-    places: dict[tuple[str, Series | None], int] = {}
-    series = array("I", [places.setdefault((each.key, each.series), len(places)) for each in metrics])
+    places: dict[str | tuple[str, Series], int] = {}  # a text alone where it is of nothing, as most are: half the time
+    of_each = [each.key if each.series is None else (each.key, each.series) for each in metrics]
+    series = array("I", [places.setdefault(each, len(places)) for each in of_each])
     parts = [
         series,
         array("q", [each.step for each in metrics]),
@@ -42,8 +47,8 @@ def pack(metrics: Sequence[Metric]) -> Block:
     if sys.byteorder == "big":
         for part in parts:
             part.byteswap()
-    keys = json.dumps([_series(key, of) for key, of in places], ensure_ascii=False, separators=(",", ":"))
-    values = b"".join(part.tobytes() for part in parts)
+    named = _keys if len(places) <= FEW else _keys.__wrapped__
+    keys, values = named(tuple(places)), b"".join(part.tobytes() for part in parts)
     return keys, _sum(keys, values) + values
 
 
@@ -158,8 +163,11 @@ def _unpacked(packed: bytes) -> "tuple[NDArray[Any], NDArray[Any], NDArray[Any],
     return columns[0], columns[1], columns[2], columns[3]
 
 
-def _series(key: str, of: Series | None) -> list[str | None]:
-    return [key] if of is None else [key, of.model_id, of.dataset_name, of.dataset_digest]
+@lru_cache(maxsize=200)  # a run logs the same ones again and again
+def _keys(places: tuple[str | tuple[str, Series], ...]) -> str:
+    """The series of a block as JSON."""
+    series = [[each] if isinstance(each, str) else [each[0], *msgspec.structs.astuple(each[1])] for each in places]
+    return json.dumps(series, ensure_ascii=False, separators=(",", ":"))
 
 
 def _sum(keys: str, values: bytes) -> bytes:

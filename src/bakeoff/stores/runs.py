@@ -4,7 +4,9 @@ import json
 import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, tuple_, update
@@ -12,7 +14,7 @@ from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select,
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Page, Query, QueryField
-from bakeoff.core.records import Metric, MetricCurve, MetricRange, Run, RunChange, RunGroup, RunInput
+from bakeoff.core.records import Metric, MetricCurve, MetricRange, NewRun, Run, RunChange, RunGroup, RunInput
 from bakeoff.stores.database import Database
 from bakeoff.stores.documents import as_json
 from bakeoff.stores.experiments import ENTITY as EXPERIMENTS
@@ -22,7 +24,8 @@ from bakeoff.stores.history import Block, curve_of, pack, rank, values_of
 from bakeoff.stores.schema import artifacts, experiments, inputs, latest_metrics, metric_blocks, params, runs
 from bakeoff.stores.schema import tags as run_tags
 from bakeoff.stores.search import Beside, Entity, batches, columns, find_keys, grouped, offset_of
-from bakeoff.stores.tags import change_tags
+from bakeoff.stores.statements import Statement
+from bakeoff.stores.tags import Tags
 
 __all__ = ["Runs"]
 
@@ -41,9 +44,10 @@ ENTITY = Entity(
     },
     values=EXPERIMENTS.values,
 )
-_LIFE_OF_EXPERIMENT = select(experiments.c.lifecycle).where(experiments.c.experiment_id == bindparam("experiment_id"))
-_LIVES = select(runs.c.run_id, runs.c.lifecycle).where(runs.c.run_id.in_(bindparam("run_ids", expanding=True)))
-_INSERT_BLOCK = metric_blocks.insert()
+MANY = 16
+"""Runs whose lives are looked up together."""
+_BESIDE_METRICS = attrgetter(*(each.name for each in fields(RunChange) if each.name not in {"run_id", "metrics"}))
+_NOTHING = _BESIDE_METRICS(RunChange(run_id=""))
 ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 
@@ -52,15 +56,26 @@ class Runs:
 
     def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
         self._database, self._grouped, self._clock = database, grouped, clock
-        self._insert_run = database.insert(runs).on_conflict_do_nothing(index_elements=["run_id"])
-        insert = database.insert(latest_metrics)
-        new = insert.excluded
-        columns = ("step", "time_ms", "value")
-        self._upsert_latest = insert.on_conflict_do_update(
-            index_elements=["run_id", "key"],
-            set_={name: new[name] for name in (*columns, "is_nan")},
-            where=tuple_(*(new[name] for name in columns)) > tuple_(*(latest_metrics.c[name] for name in columns)),
+        self._tags = Tags(database, run_tags)
+        life = select(experiments.c.lifecycle).where(experiments.c.experiment_id == bindparam("experiment_id"))
+        self._life_of_experiment = database.statement(life, ["experiment_id"])
+        self._lives = {count: _lives(database, count) for count in (1, MANY)}
+        run_row = ["run_id", "experiment_id", "name", "status", "start_ms", "parent_id", "location"]
+        self._insert_run = database.statement(_insert(database, runs, run_row).on_conflict_do_nothing(), run_row)
+        block = ["run_id", "series", "points"]
+        self._insert_block = database.statement(_insert(database, metric_blocks, block), block)
+        param = ["run_id", "key", "value"]
+        self._insert_param = database.statement(_insert(database, params, param).on_conflict_do_nothing(), param)
+        run, key = (params.c[name] == bindparam(name) for name in ("run_id", "key"))
+        self._param = database.statement(select(params.c.value).where(run, key), ["run_id", "key"])
+        latest = database.insert(latest_metrics)
+        new = latest.excluded
+        rank, columns = ("step", "time_ms", "value"), [column.name for column in latest_metrics.c]
+        newer = tuple_(*(new[name] for name in rank)) > tuple_(*(latest_metrics.c[name] for name in rank))
+        upsert = latest.on_conflict_do_update(
+            index_elements=["run_id", "key"], set_={name: new[name] for name in (*rank, "is_nan")}, where=newer
         )
+        self._upsert_latest = database.statement(upsert, columns)
 
     def start(
         self,
@@ -76,46 +91,42 @@ class Runs:
         """Create a RUNNING run, or set an existing one RUNNING again."""
         run_id = run_id or uuid.uuid4().hex
         number = number_of(experiment_id)
+        new = NewRun(
+            experiment_id=experiment_id if number < 0 else str(number),
+            name=name,
+            start_ms=self._clock() if start_ms is None else start_ms,
+            parent_id=parent_id,
+            location=location,
+        )
 
         def started(connection: Connection) -> Run:
-            life = connection.scalar(_LIFE_OF_EXPERIMENT, {"experiment_id": number})
-            if life is None:
-                raise NotFoundError(f"expected the id of an experiment, received {experiment_id!r}")
-            if life == "deleted":
-                raise ConflictError(f"expected an active experiment, {experiment_id!r} is deleted: restore it first")
-            if parent_id is not None:
-                _require(connection, parent_id)
-            begun_ms = self._clock() if start_ms is None else start_ms
-            row: dict[str, Any] = {"run_id": run_id, "experiment_id": number, "name": name, "status": "RUNNING"}
-            row |= {"start_ms": begun_ms, "parent_id": parent_id, "location": location}
-            new = connection.execute(self._insert_run, row).rowcount == 1
-            if not new:
-                self._again(connection, run_id, number, experiment_id)
-            change_tags(self._database, connection, run_tags, {"run_id": run_id}, tags or {})
-            if not new:
-                return next(_load(connection, [run_id]))
-            return Run(
-                run_id=run_id,
-                experiment_id=str(number),
-                name=name,
-                status="RUNNING",
-                start_ms=begun_ms,
-                parent_id=parent_id,
-                tags=dict(sorted((tags or {}).items())),
-                location=location,
-            )
+            created = self._begin(connection, run_id, new)
+            self._tags.change(connection, (run_id,), tags or {})
+            return new.begun(run_id, tags or {}) if created else next(_load(connection, [run_id]))
 
         return self._grouped(started)
 
-    def _again(self, connection: Connection, run_id: str, number: int, experiment_id: str) -> None:
-        """Set a run that is there RUNNING again."""
+    def _begin(self, connection: Connection, run_id: str, new: NewRun) -> bool:
+        """Create a run, or set one that is there RUNNING again; whether it was created."""
+        number = number_of(new.experiment_id)
+        lives = self._life_of_experiment.rows(connection, number)
+        if not lives:
+            raise NotFoundError(f"expected the id of an experiment, received {new.experiment_id!r}")
+        if lives[0][0] == "deleted":
+            raise ConflictError(f"expected an active experiment, {new.experiment_id!r} is deleted: restore it first")
+        if new.parent_id is not None:
+            self._require(connection, new.parent_id)
+        row = (run_id, number, new.name, "RUNNING", new.start_ms, new.parent_id, new.location)
+        if self._insert_run.change(connection, *row):
+            return True
         known = connection.execute(select(runs).where(runs.c.run_id == run_id)).one()
         if known.experiment_id != number:
             owner = str(known.experiment_id)
-            raise ConflictError(f"expected experiment {owner!r} of run {run_id!r}, received {experiment_id!r}")
+            raise ConflictError(f"expected experiment {owner!r} of run {run_id!r}, received {new.experiment_id!r}")
         if known.lifecycle == "deleted":
             raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
         connection.execute(update(runs).where(runs.c.run_id == run_id).values(status="RUNNING", end_ms=None))
+        return False
 
     def apply(self, changes: Sequence[RunChange]) -> None:
         """All of them or none, with one commit for all calls that come at once."""
@@ -133,7 +144,7 @@ class Runs:
     def get(self, run_id: str) -> Run:
         """The run, deleted or not; `NotFoundError` when there is none."""
         with self._database.read() as connection:
-            _require(connection, run_id)
+            self._require(connection, run_id)
             return next(_load(connection, [run_id]))
 
     def search(self, query: Query) -> Page[Run]:
@@ -163,7 +174,7 @@ class Runs:
         offset = offset_of(page)
         blocks = select(metric_blocks.c.series, metric_blocks.c.points).where(metric_blocks.c.run_id == run_id)
         with self._database.read() as connection:
-            _require(connection, run_id)
+            self._require(connection, run_id)
             known = connection.execute(blocks.order_by(metric_blocks.c.number))
             values = values_of(((row.series, row.points) for row in known), key)
             items = tuple(islice(values, offset, None if limit is None else offset + limit))
@@ -175,15 +186,31 @@ class Runs:
         run, blocks = metric_blocks.c.run_id, dict[str, list[Block]]()
         with self._database.read() as connection:
             for some in batches(run_ids):
-                _require(connection, *some)
+                self._require(connection, *some)
                 chosen = select(run, metric_blocks.c.series, metric_blocks.c.points).where(run.in_(some))
                 for run_id, series, points in connection.execute(chosen.order_by(metric_blocks.c.number)):
                     blocks.setdefault(run_id, []).append((series, points))
         curves = {run_id: curve_of(blocks[run_id], key) for run_id in run_ids if run_id in blocks}
         return {run_id: curve for run_id, curve in curves.items() if len(curve.step_n)}
 
+    def _require(self, connection: Connection, *run_ids: str, active: bool = False) -> None:
+        """See that there are these runs, and if `active`, that none is deleted."""
+        known: dict[str, str] = {}
+        for start in range(0, len(run_ids), MANY):
+            some = run_ids[start : start + MANY]
+            count = 1 if len(some) == 1 else MANY
+            known |= dict(self._lives[count].rows(connection, *some, *some[:1] * (count - len(some))))
+        for run_id in run_ids:
+            if run_id not in known:
+                raise NotFoundError(f"expected the id of a run, received {run_id!r}: `bakeoff runs` lists them")
+            if active and known[run_id] == "deleted":
+                raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
+
     def _change(self, connection: Connection, change: RunChange) -> None:
-        _require(connection, change.run_id, active=change.lifecycle is None)
+        if change.new is not None:
+            self._begin(connection, change.run_id, change.new)
+        else:
+            self._require(connection, change.run_id, active=change.lifecycle is None)
         wanted = {"name": change.name, "status": change.status, "end_ms": change.end_ms, "lifecycle": change.lifecycle}
         values = {key: value for key, value in wanted.items() if value is not None}
         if change.status in ENDED and change.end_ms is None:
@@ -192,8 +219,7 @@ class Runs:
             connection.execute(update(runs).where(runs.c.run_id == change.run_id).values(**values))
         self._add_metrics(connection, {change.run_id: change.metrics})
         self._add_params(connection, change.run_id, change.params)
-        owner = {"run_id": change.run_id}
-        change_tags(self._database, connection, run_tags, owner, change.tags, remove=change.remove_tags)
+        self._tags.change(connection, (change.run_id,), change.tags, remove=change.remove_tags)
         self._add_inputs(connection, change.run_id, change.inputs)
         self._set_artifacts(connection, change.run_id, change.artifacts)
 
@@ -202,36 +228,35 @@ class Runs:
         values: dict[str, list[Metric]] = {}
         for change in changes:
             values.setdefault(change.run_id, []).extend(change.metrics)
-        _require(connection, *values, active=True)
+        self._require(connection, *values, active=True)
         self._add_metrics(connection, values)
 
     def _add_metrics(self, connection: Connection, values: Mapping[str, Sequence[Metric]]) -> None:
         """By run."""
-        blocks: list[dict[str, Any]] = []
-        latest: list[dict[str, Any]] = []
+        blocks: list[tuple[str, str, bytes]] = []
+        latest: list[tuple[Any, ...]] = []
         # In one order of runs and keys: two writers that touched the same rows crosswise would deadlock.
         for run_id in sorted(values):
             if not values[run_id]:
                 continue
-            series, points = pack(values[run_id])
-            blocks.append({"run_id": run_id, "series": series, "points": points})
+            blocks.append((run_id, *pack(values[run_id])))
             best: dict[str, Metric] = {}
             for value in values[run_id]:
-                known = best.get(value.key)
+                key = value.key
+                known = best.get(key)
                 if known is None or value.step > known.step or (value.step == known.step and rank(value) > rank(known)):
-                    best[value.key] = value
+                    best[key] = value
             latest += [_row(run_id, best[key]) for key in sorted(best)]
-        if blocks:
-            connection.execute(_INSERT_BLOCK, blocks)
-            connection.execute(self._upsert_latest, latest)
+        self._insert_block.change_each(connection, blocks)
+        self._upsert_latest.change_each(connection, latest)
 
     def _add_params(self, connection: Connection, run_id: str, values: Mapping[str, str]) -> None:
         for key, value in sorted(values.items()):
-            insert = self._database.insert(params).values(run_id=run_id, key=key, value=value)
-            connection.execute(insert.on_conflict_do_nothing())
-            found = connection.scalar(select(params.c.value).where(params.c.run_id == run_id, params.c.key == key))
-            if found != value:
-                raise ConflictError(f"param {key!r} of run {run_id!r} is {found!r} and cannot become {value!r}")
+            if self._insert_param.change(connection, run_id, key, value):
+                continue
+            ((known,),) = self._param.rows(connection, run_id, key)
+            if known != value:
+                raise ConflictError(f"param {key!r} of run {run_id!r} is {known!r} and cannot become {value!r}")
 
     def _add_inputs(self, connection: Connection, run_id: str, values: Sequence[RunInput]) -> None:
         for one in values:
@@ -261,30 +286,26 @@ def _group(row: Any, metrics: Sequence[str]) -> RunGroup:
     return RunGroup(value=None if of is None else str(of), runs=count, newest_ms=newest_ms, metrics=ranges)
 
 
-def _require(connection: Connection, *run_ids: str, active: bool = False) -> None:
-    """See that there are these runs, and if `active`, that none is deleted."""
-    known = {row.run_id: row.lifecycle for row in connection.execute(_LIVES, {"run_ids": run_ids})}
-    for run_id in run_ids:
-        if run_id not in known:
-            raise NotFoundError(f"expected the id of a run, received {run_id!r}: `bakeoff runs` lists them")
-        if active and known[run_id] == "deleted":
-            raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
+def _insert(database: Database, table: Table, names: Sequence[str]) -> Any:
+    """An insertion of these columns, which gives nothing back."""
+    return database.insert(table).values({name: bindparam(name) for name in names}).inline()
+
+
+def _lives(database: Database, count: int) -> Statement:
+    """The lives of so many runs."""
+    names = [f"run_{at}" for at in range(count)]
+    where = runs.c.run_id.in_([bindparam(name) for name in names])
+    return database.statement(select(runs.c.run_id, runs.c.lifecycle).where(where), names)
 
 
 def _only_metrics(change: RunChange) -> bool:
-    return change == RunChange(run_id=change.run_id, metrics=change.metrics)
+    return _BESIDE_METRICS(change) == _NOTHING
 
 
-def _row(run_id: str, metric: Metric) -> dict[str, Any]:
+def _row(run_id: str, metric: Metric) -> tuple[Any, ...]:
+    """A row of `latest_metrics`."""
     is_nan = math.isnan(metric.value)
-    return {
-        "run_id": run_id,
-        "key": metric.key,
-        "step": metric.step,
-        "time_ms": metric.time_ms,
-        "value": 0.0 if is_nan else float(metric.value),
-        "is_nan": is_nan,
-    }
+    return run_id, metric.key, metric.step, metric.time_ms, 0.0 if is_nan else float(metric.value), is_nan
 
 
 def _metric(row: Any) -> Metric:

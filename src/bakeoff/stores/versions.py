@@ -18,7 +18,7 @@ from bakeoff.stores.documents import as_json
 from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.schema import aliases, name_tags, names, version_tags, versions
 from bakeoff.stores.search import Beside, Entity, columns, find
-from bakeoff.stores.tags import change_tags
+from bakeoff.stores.tags import Tags
 
 __all__ = ["Versions"]
 
@@ -50,6 +50,7 @@ class Versions:
 
     def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
         self._database, self._grouped, self._clock = database, grouped, clock
+        self._tags, self._name_tags = Tags(database, version_tags), Tags(database, name_tags)
 
     def register(
         self,
@@ -87,8 +88,7 @@ class Versions:
             )
             at = (names.c.kind == kind, names.c.name == name)
             connection.execute(update(names).where(*at).values(last_number=number, updated_ms=now))
-            owner = {"kind": kind, "name": name, "number": number}
-            change_tags(self._database, connection, version_tags, owner, tags or {})
+            self._tags.change(connection, (kind, name, number), tags or {})
             return _get(connection, kind, name, number)
 
         return self._grouped(registered)
@@ -140,7 +140,7 @@ class Versions:
         if values:
             at = [versions.c[key] == value for key, value in owner.items()]
             connection.execute(update(versions).where(*at).values(**values, updated_ms=self._clock()))
-        change_tags(self._database, connection, version_tags, owner, change.tags, remove=change.remove_tags)
+        self._tags.change(connection, tuple(owner.values()), change.tags, remove=change.remove_tags)
 
     def _change_name(self, connection: Connection, change: RegisteredChange) -> None:
         owner = {"kind": change.kind, "name": change.name}
@@ -158,7 +158,7 @@ class Versions:
             return
         described = {} if change.description is None else {"description": change.description}
         connection.execute(update(names).where(*at).values(updated_ms=self._clock(), **described))
-        change_tags(self._database, connection, name_tags, owner, change.tags, remove=change.remove_tags)
+        self._name_tags.change(connection, tuple(owner.values()), change.tags, remove=change.remove_tags)
         for alias, number in sorted(change.aliases.items()):
             self._set_alias(connection, change.kind, change.name, alias, number)
 

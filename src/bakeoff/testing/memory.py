@@ -174,6 +174,9 @@ class _Runs:
                 raise
 
     def _change(self, change: RunChange) -> None:
+        if (new := change.new) is not None:
+            begin: Any = {"parent_id": new.parent_id, "start_ms": new.start_ms, "location": new.location}
+            self.start(new.experiment_id, new.name, run_id=change.run_id, **begin)
         run = self.get(change.run_id)
         if run.lifecycle == "deleted" and change.lifecycle is None:
             raise ConflictError(f"expected an active run, {run.run_id!r} is deleted: restore it first")

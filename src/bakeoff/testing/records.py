@@ -20,6 +20,7 @@ from bakeoff.core.records import (
     ExperimentChange,
     Metric,
     MetricRange,
+    NewRun,
     RegisteredChange,
     Run,
     RunChange,
@@ -209,6 +210,33 @@ class RecordStoreConformance:
         other = store.experiments.open("other").experiment_id
         with pytest.raises(ConflictError):
             store.runs.start(other, "x", run_id="mine")
+
+    def test_a_change_creates_a_run(self, store: RecordStore, run: Run) -> None:
+        """With what else it brings, beside changes of other runs; when one is refused, none is there."""
+        new = NewRun(experiment_id=run.experiment_id, name="n", start_ms=5, parent_id=run.run_id, location="s3://b/x")
+        value = Metric(key="f1", value=0.5, step=1, time_ms=7)
+        changes = [
+            RunChange(run_id="mine", new=new, tags={"b": "2", "a": "1"}, metrics=[value]),
+            RunChange(run_id=run.run_id, params={"alpha": "1"}),
+        ]
+        other = store.experiments.open("other").experiment_id
+        for run_id, wrong, error in (
+            ("x", replace(new, experiment_id="99"), NotFoundError),
+            ("x", replace(new, parent_id="none"), NotFoundError),
+            (run.run_id, replace(new, experiment_id=other), ConflictError),
+        ):
+            with pytest.raises(error):
+                store.runs.apply([*changes, RunChange(run_id=run_id, new=wrong)])
+        assert [each.run_id for each in _runs(store)] == [run.run_id]
+        store.runs.apply(changes)
+        begun = new.begun("mine", {"a": "1", "b": "2"})
+        assert store.runs.get("mine") == replace(begun, metrics={"f1": value})
+        assert (begun.status, begun.experiment_id, begun.parent_id) == ("RUNNING", run.experiment_id, run.run_id)
+        assert store.runs.get(run.run_id).params == {"alpha": "1"}
+        _log(store, "mine", status="KILLED")
+        store.runs.apply([RunChange(run_id="mine", new=replace(new, name="other"))])
+        again = store.runs.get("mine")
+        assert (again.status, again.end_ms, again.name) == ("RUNNING", None, "n")
 
     def test_unknown_runs_and_experiments(self, store: RecordStore, run: Run) -> None:
         """They raise `NotFoundError`, everywhere."""

@@ -1,20 +1,19 @@
 """Every request has an id: the caller's own, or a new one. It stands in the answer and in the log."""
 
 import logging
+import os
 import re
 import time
-import uuid
 from contextvars import ContextVar
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["RequestIds", "request_id"]
 
 logger = logging.getLogger(__name__)
 
-HEADER = "x-request-id"
-TAKEN = re.compile(r"[\w.:\-]{1,64}", re.ASCII)
+HEADER = b"x-request-id"
+TAKEN = re.compile(rb"[\w.:\-]{1,64}")
 FIRST_FAILURE = 500
 _current: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -43,15 +42,16 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given, began, status = Headers(scope=scope).get(HEADER, ""), time.perf_counter(), 499
-        own = given if TAKEN.fullmatch(given) else uuid.uuid4().hex
+        given = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        began, status = time.perf_counter(), 499
+        own = given.decode() if TAKEN.fullmatch(given) else os.urandom(16).hex()
         token = _current.set(own)
 
         async def named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = own
+                message["headers"] = [*message.get("headers", ()), (HEADER, own.encode())]
             await send(message)
 
         try:

@@ -3,8 +3,16 @@
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import cast
 
+import msgspec
 import pytest
+from starlette.requests import Request
+
+from bakeoff.web.tracking.app import CALLS
+from bakeoff.web.tracking.context import Tracking
+from bakeoff.web.tracking.wire import TrackingError, arguments
 
 EXPERIMENTS, RUNS, METRICS = "2.0/mlflow/experiments", "2.0/mlflow/runs", "2.0/mlflow/metrics"
 
@@ -293,3 +301,104 @@ def test_a_param_that_is_cut_is_told_in_the_log(client, caplog):
     client("POST", "2.0/mlflow/runs/log-parameter", run_id=run_id, key="long", value="x" * 6001)
     assert len(client.get_run(run_id)["data"]["params"][0]["value"]) == 6000
     assert "param 'long' has 6001 characters: cut to the first 6000" in caplog.text
+
+
+def test_runs_that_are_created_at_once_and_those_that_cannot_be(client):
+    """They share commits, and each is refused or answered for itself."""
+    gone = client("POST", f"{EXPERIMENTS}/create", name="gone")["experiment_id"]
+    client("POST", f"{EXPERIMENTS}/delete", experiment_id=gone)
+    refusals = {0: (gone, "must be in the 'active' state"), 1: ("77", "No Experiment with id=77 exists")}
+
+    def create(at: int) -> tuple[int, dict]:
+        given = {"experiment_id": refusals.get(at % 5, ("0",))[0], "tags": [{"key": "at", "value": str(at)}]}
+        status, body, _ = client.raw(
+            "POST", f"/api/{RUNS}/create", json.dumps(given).encode(), content_type="application/json"
+        )
+        return status, json.loads(body)
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(create, range(40)))
+    for at, (status, body) in enumerate(answers):
+        if at % 5 in refusals:
+            assert status in {400, 404}
+            assert refusals[at % 5][1] in body["message"]
+        else:
+            assert client.get_run(body["run"]["info"]["run_id"]) == body["run"]
+            assert named(body["run"]["data"]["tags"])["at"] == str(at)
+
+
+def reading(path: str, body: bytes, kind: str, *, at_once: bool):
+    """What an operation is to write, or why not."""
+    operation = next(each for each in CALLS if each.path == f"{RUNS}/{path}")
+    scope = {"type": "http", "method": "POST", "path_params": {}, "headers": [(b"content-type", kind.encode())]}
+    assert operation.changes is not None
+    assert operation.whole is not None
+    try:
+        given = arguments(Request(scope), body, operation.takes, operation.whole if at_once else None)
+        change = operation.changes(cast("Tracking", None), given)
+    except TrackingError as error:
+        return error.code, error.message
+    return repr(replace(change, metrics=[msgspec.structs.astuple(each) for each in change.metrics]))  # NaN equals none
+
+
+VALUE = {"key": "m", "value": 0.5, "timestamp": 7, "step": 3}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"value": 1},
+        {"value": "NaN"},
+        {"value": None},
+        {"value": 10**400},
+        {"step": None},
+        {"step": 2.0},
+        {"step": 2**63},
+        {"timestamp": "8"},
+        {"timestamp": -1},
+        {"timestamp": 2**63},
+        {"key": ""},
+        {"key": "../m"},
+        {"key": "é" * 251},
+        {"key": "\ud800"},
+        {"series": {"model_id": "x"}},
+        {"model_id": "m-1", "dataset_name": "d", "dataset_digest": ""},
+        {"more": {}},
+    ],
+)
+def test_what_is_read_at_once_is_what_is_read_piece_by_piece(changed):
+    value = {**VALUE, **changed}
+    batches = [{"metrics": [VALUE, value]}, {"metrics": [value], "params": [{"key": "a", "value": None}], "tags": None}]
+    for path, body in (("log-metric", value), *(("log-batch", each) for each in batches)):
+        raw = json.dumps({"run_id": "r", **body}).encode()
+        assert reading(path, raw, "application/json", at_once=True) == reading(
+            path, raw, "application/json", at_once=False
+        )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"metrics": [VALUE] * 1001},
+        {"metrics": [VALUE, 5]},
+        {"metrics": {}},
+        {"params": [{"key": "a", "value": "1"}, {"key": "a", "value": "1", "more": 1}]},
+        {"params": [{"value": "1"}]},
+        {"params": [{"key": "a", "value": 1}], "tags": [{"key": "mlflow.runName", "value": "n"}]},
+        {"tags": [{"key": "mlflow.runName", "value": "n"}, {"key": "b"}]},
+        {"run_id": ""},
+        {"run_id": None, "run_uuid": "u", "metrics": [VALUE]},
+    ],
+)
+def test_a_batch_is_refused_as_before_it_was_read_at_once(body):
+    given = {"run_id": "r", **body}
+    for raw, kind in (
+        (json.dumps(given).encode(), "application/json; charset=utf-8"),
+        (json.dumps(json.dumps(given)).encode(), "application/json"),
+        (json.dumps(given).encode(), "text/plain"),
+        (json.dumps(given).encode()[:-1], "application/json"),
+        (b"\xff", "application/json"),
+        (b"", "application/json"),
+    ):
+        assert reading("log-batch", raw, kind, at_once=True) == reading("log-batch", raw, kind, at_once=False)

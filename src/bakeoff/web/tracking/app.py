@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -38,6 +39,7 @@ from bakeoff.web.tracking import (
     datasets,
     experiments,
     issues,
+    limits,
     metrics,
     models,
     multipart,
@@ -72,7 +74,7 @@ logger = logging.getLogger(__name__)
 MLFLOW = "3.18.0"
 """The version of the protocol that clients are told: some of what they send goes by it."""
 Handler: TypeAlias = Callable[[Tracking, Mapping[str, Any]], Json]
-Change: TypeAlias = Callable[[Mapping[str, Any]], RunChange]
+Change: TypeAlias = Callable[[Tracking, Mapping[str, Any]], RunChange]
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 Streaming: TypeAlias = Callable[[Tracking, Request], Awaitable[Response]]
 TEXT, INT, FLAG, LIST, TEXTS, ANY = (
@@ -108,8 +110,9 @@ FORESEEN = (TrackingError, BakeoffError, HttpError, HTTPException, ClientDisconn
 class Operation:
     """One operation: its paths below `/api/` and `/ajax-api/`, its method, what it takes, what it does.
 
-    What `changes` a run alone is written together with what else comes at that moment. What `searches` may take long,
-    and has threads of its own: however many of them there are, the others are answered.
+    What `changes` a run alone is written together with what else comes at that moment, and `answers` once it is;
+    `whole` reads a body at once (see `wire.arguments`). What `searches` may take long, and has threads of its own:
+    however many of them there are, the others are answered.
     """
 
     path: str
@@ -117,6 +120,8 @@ class Operation:
     does: Handler | None = None
     searches: bool = False
     changes: Change | None = None
+    answers: Callable[[Tracking, RunChange], Json] = lambda _tracking, _change: {}
+    whole: msgspec.json.Decoder[Any] | None = None
     takes: Mapping[str, Want] = field(default_factory=dict[str, Want])
     needs: Permission = "read"
 
@@ -134,8 +139,10 @@ def _release(path: str, does: Handler, /, *, method: str = "POST", **takes: Want
     return replace(_write(path, does, method=method, **takes), needs="release")
 
 
-def _log(path: str, changes: Change, /, **takes: Want) -> Operation:
-    return Operation(path=path, method="POST", changes=changes, takes={"run_id": NEEDED, **takes}, needs="track")
+def _log(path: str, changes: Change, body: type[msgspec.Struct] | None = None, /, **takes: Want) -> Operation:
+    """What adds to a run; `body` is what nearly all clients send."""
+    takes, whole = {"run_id": NEEDED, **takes}, None if body is None else msgspec.json.Decoder(body)
+    return Operation(path=path, method="POST", changes=changes, takes=takes, needs="track", whole=whole)
 
 
 def _ask(path: str, does: Handler, /, **takes: Want) -> Operation:
@@ -172,7 +179,14 @@ CALLS: tuple[Operation, ...] = (
     ),
     _write("2.0/mlflow/experiments/delete-experiment-tag", experiments.delete_tag, experiment_id=NEEDED, key=NEEDED),
     _long(_ask("2.0/mlflow/experiments/search-datasets", runs.search_datasets, experiment_ids=TEXTS)),
-    _write("2.0/mlflow/runs/create", runs.create, experiment_id=TEXT, start_time=INT, run_name=TEXT, tags=PAIRS),
+    Operation(
+        path="2.0/mlflow/runs/create",
+        method="POST",
+        changes=runs.create,
+        answers=runs.created,
+        takes={"experiment_id": TEXT, "start_time": INT, "run_name": TEXT, "tags": PAIRS},
+        needs="track",
+    ),
     _get("2.0/mlflow/runs/get", runs.get, run_id=NEEDED),
     _long(
         _ask(
@@ -189,6 +203,7 @@ CALLS: tuple[Operation, ...] = (
     _log(
         "2.0/mlflow/runs/log-metric",
         runs.log_metric,
+        limits.LoggedMetric,
         key=NEEDED,
         value=required("float"),
         timestamp=required("int"),
@@ -198,7 +213,7 @@ CALLS: tuple[Operation, ...] = (
         dataset_digest=TEXT,
     ),
     _log("2.0/mlflow/runs/log-parameter", runs.log_param, key=NEEDED, value=TEXT),
-    _log("2.0/mlflow/runs/log-batch", runs.log_batch, metrics=LIST, params=PAIRS, tags=PAIRS),
+    _log("2.0/mlflow/runs/log-batch", runs.log_batch, limits.LoggedBatch, metrics=LIST, params=PAIRS, tags=PAIRS),
     _write(
         "2.0/mlflow/runs/log-inputs",
         runs.log_inputs,
@@ -639,7 +654,8 @@ class _Handlers:
             changes = call.changes
             seen = self._seen(request, "read" if changes is not None else call.needs)
             if changes is not None:
-                return await self._write(lambda: changes(arguments(request, raw, call.takes)), seen)
+                change = await self._write(lambda: changes(seen, arguments(request, raw, call.takes, call.whole)), seen)
+                return answer(call.answers(seen, change))
             if call.searches:
                 return await self._search(call, seen, request, raw)
             loop = asyncio.get_running_loop()
@@ -647,7 +663,7 @@ class _Handlers:
 
         return endpoint
 
-    async def _write(self, read: Callable[[], RunChange], seen: Tracking) -> Response:
+    async def _write(self, read: Callable[[], RunChange], seen: Tracking) -> RunChange:
         """Write a change with others; whether its caller may know of the run is seen first, out of their way."""
         assert self.writing is not None
         if seen is self.tracking:
@@ -754,7 +770,8 @@ def _within(read: Callable[[], RunChange], seen: Tracking) -> RunChange:
     """A change of a run that the caller may know of."""
     try:
         change = read()
-        seen.records.runs.get(change.run_id)
+        if change.new is None:  # else its experiment was looked up
+            seen.records.runs.get(change.run_id)
     except StopIteration as error:  # no future can hold one: its request would never be answered
         raise RuntimeError("a call ended without a result") from error
     return change

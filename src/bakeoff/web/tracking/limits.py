@@ -7,14 +7,18 @@ import logging
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from functools import lru_cache
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
 from bakeoff.core.records import Metric, Series
-from bakeoff.web.tracking.wire import MISSING, SEE, float_of, int_of, invalid, invalid_value, missing
+from bakeoff.web.tracking.messages import KeyValue
+from bakeoff.web.tracking.wire import MISSING, SEE, TrackingError, float_of, int_of, invalid, invalid_value, missing
 
 __all__ = [
+    "LoggedBatch",
+    "LoggedMetric",
     "check_alias",
     "check_batch",
     "check_key",
@@ -24,6 +28,7 @@ __all__ = [
     "check_run_tags",
     "check_tags",
     "experiment_name",
+    "is_key",
     "metric_of",
     "metrics_of",
     "version_number",
@@ -56,6 +61,20 @@ def check_key(name: str, *, path: str = "name", most: int = KEY, what: str | Non
         )
         raise invalid_value(path, name, f"{why} This name would resolve to {normal!r}")
     _length(what or path, most, name)
+
+
+def is_key(name: str) -> bool:
+    """Whether `check_key` takes it: of the keys of metrics, which come again and again."""
+    return len(name) <= KEY and _is_path(name)
+
+
+@lru_cache(maxsize=5000)
+def _is_path(name: str) -> bool:
+    try:
+        check_key(name)
+    except TrackingError:
+        return False
+    return True
 
 
 def _length(what: str, most: int, value: str) -> None:
@@ -114,20 +133,51 @@ def check_batch(metrics: Sequence[Any], params: Sequence[Any], tags: Sequence[An
         )
 
 
+_Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
+_Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Moment: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
 class _Logged(msgspec.Struct, kw_only=True, gc=False):
     """A metric as nearly all clients write it."""
 
-    key: Annotated[str, msgspec.Meta(min_length=1)]
+    key: _Text
     value: float
-    timestamp: Annotated[int, msgspec.Meta(ge=0)]
-    step: int = 0
+    timestamp: _Moment
+    step: _Int64 = 0
     model_id: str | None = None
     dataset_name: str | None = None
     dataset_digest: str | None = None
 
 
-def metrics_of(given: Sequence[Any]) -> list[Metric]:
-    """The metrics of a batch as a client writes them."""
+class _Plain(Metric, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A metric of a run alone, read as it is kept."""
+
+    key: _Text
+    time_ms: _Moment = msgspec.field(name="timestamp")
+    step: _Int64 = 0
+    series: None = None
+
+
+class LoggedMetric(_Logged, kw_only=True):
+    """The body of one value as nearly all clients write it."""
+
+    run_id: _Text
+
+
+class LoggedBatch(msgspec.Struct, kw_only=True):
+    """The body of a batch as nearly all clients write it."""
+
+    run_id: _Text
+    metrics: list[_Plain] = []
+    params: list[KeyValue] = []
+    tags: list[KeyValue] = []
+
+
+def metrics_of(given: Sequence[Any]) -> Sequence[Metric]:
+    """The metrics of a batch as a client writes them, or as they were read with it."""
+    if given and isinstance(given[0], _Plain):
+        return given
     try:
         known = msgspec.convert(given, list[_Logged])
     except msgspec.ValidationError:  # texts for NaN and whole numbers, or what must be refused

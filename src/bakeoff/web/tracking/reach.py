@@ -228,14 +228,20 @@ class _Runs:
         self._reach, self._inner = reach, reach.store.runs
 
     def start(self, experiment_id: str, name: str, **more: Any) -> Run:
-        if not self._reach.experiment(experiment_id):
-            raise NotFoundError(f"expected an experiment, found none of id {experiment_id!r}")
+        self._require_experiment(experiment_id)
         return self._inner.start(experiment_id, name, **more)
 
     def apply(self, changes: Sequence[RunChange]) -> None:
         for change in changes:
-            self.get(change.run_id)
+            if change.new is None:
+                self.get(change.run_id)
+            else:
+                self._require_experiment(change.new.experiment_id)
         self._inner.apply(changes)
+
+    def _require_experiment(self, experiment_id: str) -> None:
+        if not self._reach.experiment(experiment_id):
+            raise NotFoundError(f"expected an experiment, found none of id {experiment_id!r}")
 
     def get(self, run_id: str) -> Run:
         run = self._inner.get(run_id)

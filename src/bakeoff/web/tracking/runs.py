@@ -8,7 +8,7 @@ from bakeoff.core import narrow
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.filters import RUNS, filter_of, order_of, within
 from bakeoff.core.queries import Order, Query, QueryField, attribute, every
-from bakeoff.core.records import Run, RunChange, RunInput, RunStatus
+from bakeoff.core.records import NewRun, Run, RunChange, RunInput, RunStatus
 from bakeoff.core.types import Json
 from bakeoff.web.tracking import limits
 from bakeoff.web.tracking.context import DEFAULT, Tracking
@@ -18,6 +18,7 @@ from bakeoff.web.tracking.wire import enum_of, invalid, missing, of_pairs, paged
 
 __all__ = [
     "create",
+    "created",
     "delete",
     "delete_tag",
     "get",
@@ -113,12 +114,16 @@ def _deleted(run_id: str) -> Exception:
 
 
 def _apply(tracking: Tracking, change: RunChange) -> Json:
-    """Change a run that is not deleted."""
+    """Create a run, or change one that is not deleted."""
     try:
         tracking.records.runs.apply([change])
     except NotFoundError:
+        if change.new is not None:  # its experiment is gone since it was looked up
+            raise
         raise unknown(f"Run with id={change.run_id} not found") from None
     except ConflictError as error:
+        if change.new is not None:
+            raise
         run = tracking.records.runs.get(change.run_id)
         if run.lifecycle == "deleted":
             raise _deleted(change.run_id) from None
@@ -141,7 +146,7 @@ def _apply(tracking: Tracking, change: RunChange) -> Json:
     return {}
 
 
-def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
+def create(tracking: Tracking, given: Mapping[str, Any]) -> RunChange:
     """A new run."""
     experiment = experiment_of(tracking, given["experiment_id"] or DEFAULT, active=True)
     tags = limits.check_run_tags(of_pairs("tags", given["tags"]), paths=True)
@@ -156,16 +161,20 @@ def create(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     if given.get("user_id") and given["user_id"] != "unknown":
         tags.setdefault(USER, given["user_id"])
     tags.pop(NAME, None)
-    run = tracking.records.runs.start(
-        experiment.experiment_id,
-        name,
-        run_id=run_id,
+    new = NewRun(
+        experiment_id=experiment.experiment_id,
+        name=name,
         parent_id=parent if parent is not None and _there(tracking, parent) else None,
-        tags=tags,
-        start_ms=given["start_time"] or None,
+        start_ms=given["start_time"] or tracking.clock(),
         location=f"{tracking.location_of(experiment)}/{run_id}/artifacts",
     )
-    return {"run": shown(tracking, run)}
+    return RunChange(run_id=run_id, new=new, tags=tags)
+
+
+def created(tracking: Tracking, change: RunChange) -> Json:
+    """The run that was created."""
+    assert change.new is not None
+    return {"run": shown(tracking, change.new.begun(change.run_id, change.tags))}
 
 
 def _there(tracking: Tracking, run_id: str) -> bool:
@@ -224,32 +233,34 @@ def get(tracking: Tracking, given: Mapping[str, Any]) -> Json:
 
 def log(tracking: Tracking, change: RunChange) -> Json:
     """What was logged to a run, and what follows from it for logged models."""
-    if of_models(change):
+    models = of_models(change)
+    if models:
         require_models(tracking, change.metrics)
     _apply(tracking, change)
-    if of_models(change):
+    if models:
         measured(tracking, change.run_id, change.metrics)
     return {}
 
 
 def of_models(change: RunChange) -> bool:
     """Whether it brings metrics of logged models or datasets."""
-    return any(metric.series is not None for metric in change.metrics)
+    return bool([metric for metric in change.metrics if metric.series is not None])
 
 
-def log_metric(given: Mapping[str, Any]) -> RunChange:
+def log_metric(_: Tracking, given: Mapping[str, Any]) -> RunChange:
     """One value of a metric."""
     metric = limits.metric_of(given)
-    limits.check_key(metric.key, path="name", what="Metric name")
+    if not limits.is_key(metric.key):
+        limits.check_key(metric.key, path="name", what="Metric name")
     return RunChange(run_id=given["run_id"], metrics=[metric])
 
 
-def log_param(given: Mapping[str, Any]) -> RunChange:
+def log_param(_: Tracking, given: Mapping[str, Any]) -> RunChange:
     """One param."""
     return RunChange(run_id=given["run_id"], params=limits.check_params({given["key"]: given["value"] or ""}))
 
 
-def set_tag(given: Mapping[str, Any]) -> RunChange:
+def set_tag(_: Tracking, given: Mapping[str, Any]) -> RunChange:
     """A tag of a run; that of its name is its name."""
     tags = limits.check_run_tags({given["key"]: given["value"] or ""})
     return RunChange(run_id=given["run_id"], tags=_without_name(tags), name=tags.get(NAME) or None)
@@ -267,14 +278,14 @@ def delete_tag(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     return _apply(tracking, RunChange(run_id=run.run_id, remove_tags=(key,)))
 
 
-def log_batch(given: Mapping[str, Any]) -> RunChange:
+def log_batch(_: Tracking, given: Mapping[str, Any]) -> RunChange:
     """Metrics, params and tags at once: all or none."""
     limits.check_batch(given["metrics"], given["params"], given["tags"])
     metrics = limits.metrics_of(given["metrics"])
-    seen = dict[str, int]()
-    for at, metric in enumerate(metrics):
-        if seen.setdefault(metric.key, at) == at:
-            limits.check_key(metric.key, path=f"metrics[{at}].name", what="Metric name")
+    keys = [metric.key for metric in metrics]
+    for key in dict.fromkeys(keys):
+        if not limits.is_key(key):
+            limits.check_key(key, path=f"metrics[{keys.index(key)}].name", what="Metric name")
     tags = limits.check_run_tags(of_pairs("tags", given["tags"]), paths=True)
     return RunChange(
         run_id=given["run_id"],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bakeoff.core.errors import BakeoffError, ConflictError, NotFoundError, SecurityError, UsageError
@@ -62,6 +62,7 @@ STATUS: Mapping[str, int] = {
     "TEMPORARILY_UNAVAILABLE": 503,
 }
 RETRIED, RETRY_S = frozenset({429, 503}), 1
+JSON = "application/json"
 MOST_BODY = 16 * 2**20
 SEE = " See the API docs for more information about request parameters."
 MISSING = "Missing value for required parameter '{}'."
@@ -128,7 +129,7 @@ def rejected(error: TrackingError) -> Response:
 
 def answer(body: object, *, status: int = 200) -> Response:
     """JSON as a response."""
-    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
+    return Response(msgspec.json.encode(body), status_code=status, media_type=JSON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +152,18 @@ def required(shape: Shape = "text", *, of: Any = None) -> Want:
     return Want(shape=shape, required=True, of=of)
 
 
-def arguments(request: Request, raw: bytes, wanted: Mapping[str, Want]) -> dict[str, Any]:
-    """The arguments of a call, from its path and its query or JSON body, each checked as MLflow checks it."""
+def arguments(
+    request: Request, raw: bytes, wanted: Mapping[str, Want], whole: msgspec.json.Decoder[Any] | None = None
+) -> dict[str, Any]:
+    """The arguments of a call, from its path and its query or JSON body, each checked as MLflow checks it.
+
+    `whole` reads a body as nearly all clients write it at once; what it does not take is read, or refused, as others.
+    """
+    if whole is not None and _is_json(request):
+        try:
+            return msgspec.structs.asdict(whole.decode(raw))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
     given = _query(request, wanted) if request.method == "GET" else _body(request, raw)
     if request.method == "DELETE":
         given = {**_query(request, wanted), **given}
@@ -174,8 +185,8 @@ def _query(request: Request, wanted: Mapping[str, Want]) -> dict[str, Any]:
 def _body(request: Request, raw: bytes) -> dict[str, Any]:
     if not raw.strip():
         return {}
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
-    if kind != "application/json":
+    if not _is_json(request):
+        kind = _media_type(request)
         raise invalid(f"Bad Request. Content-Type must be one of ['application/json'], received {kind!r}")
     try:
         body = msgspec.json.decode(raw)
@@ -188,15 +199,26 @@ def _body(request: Request, raw: bytes) -> dict[str, Any]:
     return body
 
 
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", JSON).partition(";")[0].strip()
+
+
+def _is_json(request: Request) -> bool:
+    return _media_type(request) == JSON
+
+
 async def bounded(request: Request, *, most: int = MOST_BODY, longer: TrackingError | None = None) -> bytes:
     """A body of at most so many bytes; `longer` is the refusal of others, which are not read to their end."""
-    pieces, size = list[bytes](), 0
-    async for piece in request.stream():
-        size += len(piece)
+    pieces, size, more = list[bytes](), 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        size, more = size + len(pieces[-1]), message.get("more_body", False)
         if size > most:
             raise longer or TrackingError("BAD_REQUEST", f"expected a body of at most {most} bytes; split it up")
-        pieces.append(piece)
-    return b"".join(pieces)
+    return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def _checked(name: str, want: Want, given: Mapping[str, Any]) -> Any:

@@ -7,13 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from starlette.responses import Response
-
 from bakeoff.core.errors import StoreError
 from bakeoff.core.records import RunChange
 from bakeoff.web.tracking import runs
 from bakeoff.web.tracking.context import Tracking
-from bakeoff.web.tracking.wire import answer
 
 __all__ = ["Writing"]
 
@@ -28,7 +25,7 @@ class _Write:
     """One request: how its change is read, and who waits for it."""
 
     read: Callable[[], RunChange]
-    waiting: "asyncio.Future[Response]"
+    waiting: "asyncio.Future[RunChange]"
     change: RunChange | None = None
     error: Exception | None = None
 
@@ -41,7 +38,8 @@ class _Write:
         if self.error is not None:
             self.waiting.set_exception(self.error)
         else:
-            self.waiting.set_result(answer({}))
+            assert self.change is not None
+            self.waiting.set_result(self.change)
 
 
 class Writing:
@@ -57,8 +55,8 @@ class Writing:
         self._thread = threading.Thread(target=self._work, name="tracking-writes", daemon=True)
         self._thread.start()
 
-    async def __call__(self, read: Callable[[], RunChange]) -> Response:
-        """The answer, once the change that `read` gives is on disk."""
+    async def __call__(self, read: Callable[[], RunChange]) -> RunChange:
+        """The change that `read` gives, once it is on disk."""
         write = _Write(read=read, waiting=self._loop.create_future())
         self._queue.put(write)
         return await write.waiting
