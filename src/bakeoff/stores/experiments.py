@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.errors import ConflictError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Page, Query, Value
-from bakeoff.core.records import Experiment, ExperimentChange
+from bakeoff.core.records import Experiment, ExperimentChange, unknown_experiment
 from bakeoff.stores.database import Database
 from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.schema import experiment_tags, experiments, runs
@@ -112,7 +112,7 @@ def _get(connection: Connection, experiment_id: str) -> Experiment:
     at = experiments.c.experiment_id == number_of(experiment_id)
     known = _load(connection, connection.execute(select(experiments).where(at)).all())
     if not known:
-        raise NotFoundError(f"expected the id of an experiment (a number), received {experiment_id!r}")
+        raise unknown_experiment(experiment_id)
     return known[0]
 
 

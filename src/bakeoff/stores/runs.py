@@ -9,10 +9,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, tuple_, update
 
-from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.errors import ConflictError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Page, Query, QueryField
-from bakeoff.core.records import Metric, MetricCurve, MetricRange, Run, RunChange, RunGroup, RunInput
+from bakeoff.core.records import (
+    Metric,
+    MetricCurve,
+    MetricRange,
+    Run,
+    RunChange,
+    RunGroup,
+    RunInput,
+    unknown_experiment,
+    unknown_run,
+)
 from bakeoff.stores.database import Database
 from bakeoff.stores.documents import as_json
 from bakeoff.stores.experiments import ENTITY as EXPERIMENTS
@@ -80,7 +90,7 @@ class Runs:
         def started(connection: Connection) -> Run:
             life = connection.scalar(_LIFE_OF_EXPERIMENT, {"experiment_id": number})
             if life is None:
-                raise NotFoundError(f"expected the id of an experiment, received {experiment_id!r}")
+                raise unknown_experiment(experiment_id)
             if life == "deleted":
                 raise ConflictError(f"expected an active experiment, {experiment_id!r} is deleted: restore it first")
             if parent_id is not None:
@@ -266,7 +276,7 @@ def _require(connection: Connection, *run_ids: str, active: bool = False) -> Non
     known = {row.run_id: row.lifecycle for row in connection.execute(_LIVES, {"run_ids": run_ids})}
     for run_id in run_ids:
         if run_id not in known:
-            raise NotFoundError(f"expected the id of a run, received {run_id!r}: `bakeoff runs` lists them")
+            raise unknown_run(run_id)
         if active and known[run_id] == "deleted":
             raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
 
