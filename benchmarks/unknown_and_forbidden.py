@@ -125,11 +125,13 @@ def serving(folder: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evened", choices=["yes", "no"], default="yes")
-    if parser.parse_args().evened == "no":
+    parser.add_argument("--part", choices=["tracking", "serving"])
+    given = parser.parse_args()
+    if given.evened == "no":
         auth.STEP_S = 1e-9
     print(f"{'of':22} {'another':>8}    {'nobody':>8}")
     told = 0
-    for part in (tracking, serving):
+    for part in [{"tracking": tracking, "serving": serving}[given.part]] if given.part else [tracking, serving]:
         with tempfile.TemporaryDirectory() as folder:
             told += part(Path(folder))
     print(f"{told} of {len(TRACKING) + len(SERVING)} kinds of names are told apart by time")

@@ -469,6 +469,10 @@ def test_what_is_not_there_is_told_at_steps_of_time_to_who_has_scopes(world, mon
         hidden = every.post("2.0/mlflow/experiments/create", name="timed too")["experiment_id"]
         path = "/api/2.0/mlflow/experiments/get?experiment_id="
         monkeypatch.setattr(auth, "STEP_S", 60.0)
+        location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": own}}
+        info = {"trace_id": "tr-timed", "trace_location": location, "request_time": "2026-11-29T00:00:00Z"}
+        new = {"json": {"trace": {"trace_info": {**info, "state": "OK"}}}}
+        assert seconds(client, mine, "POST", "/api/3.0/mlflow/traces", **new) < 30  # looked for, and made
         assert seconds(client, every, "GET", f"{path}999") < 30
         assert seconds(client, mine, "GET", f"{path}{own}") < 30
         monkeypatch.setattr(auth, "STEP_S", 0.2)

@@ -8,6 +8,7 @@ Anthropic's and Azure's APIs).
 import asyncio
 import base64
 import logging
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -41,7 +42,7 @@ PRINCIPAL, MISSED = "bakeoff.principal", "bakeoff.missed"
 NOT_THERE = frozenset({403, 404, 409})
 STEP_S = 0.05
 """In steps of so much time a caller with scopes is told that something is not there: whether it is another's, which
-takes longer to see, must not show."""
+takes longer to see, must not show. What differs after a step is lost in up to a fifth of one more, by chance."""
 logger = logging.getLogger(__name__)
 
 
@@ -108,9 +109,12 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
-def missed(request: Request) -> None:
-    """Note that a request names what is not there, or not for its sender, so that how long it takes says not which."""
-    request.scope[MISSED] = True
+def missed(request: Request, *, but_made: bool = False) -> None:
+    """Note that a request names what is not there, or not for its sender, so that how long it takes says not which.
+
+    What was looked for and then made need not be noted any more.
+    """
+    request.scope[MISSED] = not but_made
 
 
 def origin_of(request: Request) -> str:
@@ -172,8 +176,9 @@ def _even(scope: Scope, send: Send, began: float) -> Send:
     """Send what tells that something is not there at a step of time after the request began."""
 
     async def even(message: Message) -> None:
-        if message["type"] == "http.response.start" and (message["status"] in NOT_THERE or MISSED in scope):
-            await asyncio.sleep((began - time.monotonic()) % STEP_S)
+        if message["type"] == "http.response.start" and (message["status"] in NOT_THERE or scope.get(MISSED)):
+            chance = secrets.randbelow(1000) / 5000
+            await asyncio.sleep((began - time.monotonic()) % STEP_S + chance * STEP_S)
         await send(message)
 
     return even

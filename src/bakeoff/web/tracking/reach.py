@@ -62,14 +62,14 @@ def tracking_of(tracking: Tracking, request: Request, needs: Permission) -> Trac
     if needs != "read":
         who, origin = who_of(principal), origin_of(request)
         tracking = replace(tracking, records=audited(tracking.records, tracking.clock, who=who, origin=origin))
-    return within_reach(tracking, principal, lambda: missed(request))
+    return within_reach(tracking, principal, request)
 
 
-def within_reach(tracking: Tracking, principal: Principal, missed: Callable[[], None] = lambda: None) -> Tracking:
-    """The tracking that a principal may know of; `missed` is called for what is not there, or not for them."""
+def within_reach(tracking: Tracking, principal: Principal, request: Request | None = None) -> Tracking:
+    """The tracking that a principal may know of; where it names what is not there for them, the request is marked."""
     if principal.everything("experiment") and principal.everything("model"):
         return tracking
-    return replace(tracking, records=_Records(_Reach(tracking.records, principal, missed)))
+    return replace(tracking, records=_Records(_Reach(tracking.records, principal, request)))
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,14 @@ class _Reach:
 
     store: RecordStore
     principal: Principal
-    missed: Callable[[], None]
+    request: Request | None
     _experiments: dict[str, bool] = field(default_factory=dict[str, bool])
     _wholes: dict[tuple[str, str], bool] = field(default_factory=dict[tuple[str, str], bool])
+
+    def missed(self, *, but_made: bool = False) -> None:
+        """Note that something is not there, or not for this caller."""
+        if self.request is not None:
+            missed(self.request, but_made=but_made)
 
     def experiment(self, experiment_id: str) -> bool:
         """Whether there is such an experiment within reach, deleted or not."""
@@ -339,7 +344,9 @@ class _Documents:
 
     def put(self, collection: str, key: str, body: Mapping[str, Json], *, expected: int | None = None) -> Document:
         self._allowed([DocumentChange(collection=collection, key=key, body=body)])
-        return self._inner.put(collection, key, body, expected=expected)
+        document = self._inner.put(collection, key, body, expected=expected)
+        self._reach.missed(but_made=True)
+        return document
 
     def find(self, collection: str, prefix: str = "") -> list[Document]:
         return [each for each in self._inner.find(collection, prefix) if self._seen(each)]
@@ -348,7 +355,10 @@ class _Documents:
         self.apply([DocumentChange(collection=collection, key=key, body=None)])
 
     def apply(self, changes: Sequence[DocumentChange]) -> None:
-        self._inner.apply(self._allowed(changes))
+        if allowed := self._allowed(changes):
+            self._inner.apply(allowed)
+            if len(allowed) == len(changes):
+                self._reach.missed(but_made=True)
 
     def search(self, collection: str, query: Query) -> Page[Document]:
         page = self._inner.search(collection, query)
@@ -361,18 +371,16 @@ class _Documents:
     def _allowed(self, changes: Sequence[DocumentChange]) -> list[DocumentChange]:
         """What is changed must be within reach before and after; a whole that is written with its parts counts.
 
-        What is deleted and out of reach is left out: to delete what is not there changes nothing either.
+        What is deleted and out of reach is left out, as what is not there: neither changes anything.
         """
         allowed: list[DocumentChange] = []
         new = {(each.collection, each.key): each.body for each in changes if each.body is not None}
         for change in changes:
             known = self._inner.get(change.collection, change.key)
             seen = known is None or self._seen(known)
-            if not seen and change.body is None and change.expected is None:
+            if change.body is None and change.expected is None and (known is None or not seen):
                 self._reach.missed()
                 continue
-            if known is None:
-                self._reach.missed()
             if seen and change.body is not None:
                 key, body, collection = change.key, change.body, change.collection
                 whole = WHOLES.get(collection)
@@ -381,7 +389,6 @@ class _Documents:
                     body = new[collection, key]
                 seen = self._reach.document(collection, key, body)
             if not seen:
-                self._reach.missed()
                 raise SecurityError(f"expected a thing within the caller's scopes, received {change.key!r}")
             allowed.append(change)
         return allowed
