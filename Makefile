@@ -163,6 +163,12 @@ bench-tracking-kills: $(INSTALLED)  ## bakeoff ui killed 50 times while 16 clien
 fuzz-tracking: $(INSTALLED)  ## 10,000 malformed requests to bakeoff ui, and ways out of the artifacts' folder
 	$(BIN)/python tests/web/tracking/fuzz.py 10000
 
+fuzz-roles: $(INSTALLED)  ## 1,000 malformed requests of each role to bakeoff ui and bakeoff serve: no 5xx, and nothing that the role may not
+	$(BIN)/python -m tests.web.fuzz_roles 1000
+
+bench-unknown-and-forbidden: $(INSTALLED)  ## Whether the time of an answer tells what is another team's from what is not there
+	$(BIN)/python -m benchmarks.unknown_and_forbidden
+
 bench-versions: $(INSTALLED)  ## Snapshots, checkouts and status beside DVC and Oxen (twenty minutes; SCALE=0.1 for a tenth of all sizes)
 	$(BIN)/python benchmarks/versions.py
 

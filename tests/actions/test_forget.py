@@ -99,6 +99,20 @@ def test_nothing_is_left_in_any_file_and_others_keep_theirs(project):
     assert planted(project.folder) == []
 
 
+@pytest.mark.slow
+def test_a_log_in_a_database(project, empty_postgresql):
+    with (project.folder / "bakeoff.toml").open("a") as toml:
+        toml.write(f'\n[store]\nevents = "{empty_postgresql}"\n')
+    with Project(project.folder) as shared:
+        answers = shared.predict([{"review": f"great film of {who}", "year": 1999} for who in (KEY, "others", KEY)])
+        shared.feedback([{"id": each.id, "label": "yes"} for each in answers])
+        assert "2 events of the log" in shared.holding(KEY)
+        assert shared.forget(KEY).events == 4
+        assert shared.forget(KEY).remaining == ("films.csv",)
+        assert [event.id for event in shared.events.read(PredictionEvent, FeedbackEvent)] == [answers[1].id] * 2
+        assert shared.verify() == []
+
+
 def test_models_that_learned_from_the_person_are_listed(project):
     result = project.forget(KEY)
     assert {each.version for each in result.models} == {f"films/{each.number}" for each in project.models()}

@@ -1,6 +1,7 @@
 """Signatures of models: what was signed is verified, and nothing else is."""
 
 import base64
+import dataclasses
 import json
 
 import pytest
@@ -53,6 +54,10 @@ def test_what_was_signed_is_verified_and_nothing_else(tmp_path, folder, kind):
     refused("by one of the trusted keys", trusted=other)
     refused("without a signature", bundle=None)
     refused("received another", bundle={})
+    assert verify_folder(folder, bundle, [public], "films/1") == signer
+    for another in ("films/2", "films/11", "taxis/1", ""):
+        with pytest.raises(SecurityError, match=f"expected a signature of {another}, received one of 'films/1'"):
+            verify_folder(folder, bundle, [public], another)
     (folder / "added").write_text("")
     refused("'added' was added")
     (folder / "added").unlink()
@@ -82,6 +87,29 @@ def test_no_part_of_a_bundle_can_be_another(tmp_path, folder):
             verify_folder(folder, {**bundle, "dsseEnvelope": {**envelope, **change}}, [public])
 
 
+def refuse_under_other_names(project):
+    """A signature is of one version: not of another with its files, of another model, or wherever it is put."""
+    live, documents = project.endpoints.show().live, project.records.documents
+    signature = dict(documents.get("model_signatures", live.model_version).body)
+    for name, number in ((live.model, live.number + 50), ("taxis", live.number)):
+        other = dataclasses.replace(live, model=name, number=number)
+        with pytest.raises(SecurityError, match="without a signature"):
+            project._load_release(other)
+        for place in (other.model_version, other.blob_id):  # earlier, a signature stood under its tree
+            documents.put("model_signatures", place, signature)
+            with pytest.raises(
+                SecurityError, match=f"of {other.model_version}, received one of '{live.model_version}'"
+            ):
+                project._load_release(other)
+            documents.delete("model_signatures", place)
+    documents.delete("model_signatures", live.model_version)
+    with pytest.raises(SecurityError, match="without a signature"):
+        project._load_release(live)
+    documents.put("model_signatures", live.blob_id, signature)
+    project._load_release(live)
+    project.verify_model(live.model_version)
+
+
 def test_a_project_that_asks_for_signatures_loads_what_is_signed(ran, tmp_path):
     secret, public = pair(tmp_path, "release", ec.generate_private_key(ec.SECP256R1()))
     _, other = pair(tmp_path, "other", ec.generate_private_key(ec.SECP256R1()))
@@ -99,6 +127,7 @@ def test_a_project_that_asks_for_signatures_loads_what_is_signed(ran, tmp_path):
         with pytest.raises(SecurityError, match="trusted keys"):
             project.verify_model(keys=[other])
         assert [each.action for each in project.audit.records()][-1] == "model_signatures written"
+        refuse_under_other_names(project)
     toml.write_text(text)
     with Project(ran) as project, pytest.raises(UsageError, match="public key"):
         project.verify_model()

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import re
 import threading
+import time
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from bakeoff.security.tokens import AccessTokens
 from bakeoff.serve.engine import Engine
 from bakeoff.serve.plane import DataPlane
 from bakeoff.testing.memory import MemoryEvents, MemoryRecords
+from bakeoff.web import auth
 from bakeoff.web.auth import TokenAuthenticator, protect
 from bakeoff.web.pages.app import Pages
 from bakeoff.web.permissions import permission_of
@@ -82,6 +84,11 @@ def world(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("blobs")
     return World(folder, open_blobs("file://blobs", folder=folder, clock=lambda: NOW))
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    monkeypatch.setattr(auth, "STEP_S", 0.001)
 
 
 @pytest.mark.parametrize("app", ["serving", "tracking"])
@@ -446,3 +453,34 @@ def test_the_parts_of_a_thing_are_within_reach_by_one_look_at_it(world, monkeypa
 def test_principals_do_not_change_by_requests(world):
     with pytest.raises(dataclasses.FrozenInstanceError):
         world.tokens.principal(world.texts["viewer"]).permissions = frozenset({"administer"})
+
+
+def test_what_is_not_there_is_told_at_steps_of_time_to_who_has_scopes(world, monkeypatch):
+    """So that how long it takes does not say whether it is another's (`make bench-unknown-and-forbidden`)."""
+
+    def seconds(client, caller, method, path, **more):
+        began = time.monotonic()
+        client.request(method, path, headers=caller.headers, **more)
+        return time.monotonic() - began
+
+    with TestClient(world.apps["tracking"]) as client:
+        every, mine = Tracked(world, client), Tracked(world, client, "experiment:timed")
+        own = every.post("2.0/mlflow/experiments/create", name="timed")["experiment_id"]
+        hidden = every.post("2.0/mlflow/experiments/create", name="timed too")["experiment_id"]
+        path = "/api/2.0/mlflow/experiments/get?experiment_id="
+        monkeypatch.setattr(auth, "STEP_S", 60.0)
+        location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": own}}
+        info = {"trace_id": "tr-timed", "trace_location": location, "request_time": "2026-11-29T00:00:00Z"}
+        new = {"json": {"trace": {"trace_info": {**info, "state": "OK"}}}}
+        assert seconds(client, mine, "POST", "/api/3.0/mlflow/traces", **new) < 30  # looked for, and made
+        assert seconds(client, every, "GET", f"{path}999") < 30
+        assert seconds(client, mine, "GET", f"{path}{own}") < 30
+        monkeypatch.setattr(auth, "STEP_S", 0.2)
+        for number in (hidden, "999"):
+            search = {"json": {"experiment_ids": [number]}}
+            assert seconds(client, mine, "GET", f"{path}{number}") > 0.19
+            assert seconds(client, mine, "POST", "/api/2.0/mlflow/runs/search", **search) > 0.19  # answered with none
+    with TestClient(world.apps["serving"]) as client:
+        caller = Tracked(world, client, "endpoint:reviews")
+        feedback = {"json": {"items": [{"id": "p-nowhere", "label": "no"}]}}
+        assert seconds(client, caller, "POST", "/feedback", **feedback) > 0.19

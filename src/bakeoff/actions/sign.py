@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["sign", "verify", "verify_version"]
 
 SIGNATURES = "model_signatures"
-"""Documents of signatures, by the tree of files that they are of."""
+"""Documents of signatures, by version; those of before by the tree of files that they are of."""
 
 
 def sign(project: "Project", which: str, key: Path) -> str:
@@ -24,7 +24,7 @@ def sign(project: "Project", which: str, key: Path) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         folder = project.blobs.fetch(version.content, Path(scratch) / "model")
         bundle = sign_folder(folder, label(version), key)
-    project.records.documents.put(SIGNATURES, version.content, bundle)
+    project.records.documents.put(SIGNATURES, label(version), bundle)
     return label(version)
 
 
@@ -33,11 +33,18 @@ def verify_version(project: "Project", which: str, keys: Sequence[Path]) -> str:
     version = find_version(project.records.versions, project.config.project.name, which)
     with tempfile.TemporaryDirectory() as scratch:
         folder = project.blobs.fetch(version.content, Path(scratch) / "model")
-        return verify(project, version.content, folder, keys)
+        return verify(project, label(version), version.content, folder, keys)
 
 
-def verify(project: "Project", tree: str, folder: Path, keys: Sequence[Path] = ()) -> str:
-    """See that a folder has the files of a tree that one of the keys (by default the project's) has signed.
+def verify(project: "Project", version: str, tree: str, folder: Path, keys: Sequence[Path] = ()) -> str:
+    """See that a folder has the files that one of the keys (by default the project's) has signed as this version.
+
+    Args:
+        project: whose records have the signature.
+        version: name/number.
+        tree: of its files.
+        folder: where these are.
+        keys: files of public keys.
 
     Raises:
         SecurityError: it has not. UsageError: there is no key, or one cannot be read.
@@ -45,5 +52,6 @@ def verify(project: "Project", tree: str, folder: Path, keys: Sequence[Path] = (
     trusted = keys or [project.folder / each for each in project.config.security.public_keys]
     if not trusted:
         raise UsageError("expected a public key to verify with: --key, or public_keys in [security]; received none")
-    stored = project.records.documents.get(SIGNATURES, tree)
-    return verify_folder(folder, stored.body if stored else None, trusted)
+    documents = project.records.documents
+    stored = documents.get(SIGNATURES, version) or documents.get(SIGNATURES, tree)
+    return verify_folder(folder, stored.body if stored else None, trusted, version)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
+from bakeoff.core.errors import NotFoundError
 from bakeoff.core.lineage import DatasetOrigin, ModelOrigin, SnapshotOrigin, origin_of
 from bakeoff.core.markup import facts, notebook, table
 from bakeoff.core.moments import moment
@@ -37,6 +38,9 @@ __all__ = [
     "Version",
     "VersionChange",
     "VersionKind",
+    "unknown_experiment",
+    "unknown_run",
+    "unknown_version",
 ]
 
 RunStatus: TypeAlias = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -347,3 +351,18 @@ class DocumentChange:
     body: Mapping[str, Json] | None
     fields: Mapping[QueryField, str | float] = field(default_factory=dict["QueryField", "str | float"])
     expected: int | None = None
+
+
+def unknown_experiment(experiment_id: str) -> NotFoundError:
+    """What is raised for an id that no experiment has, in the words that one out of a caller's reach gets, too."""
+    return NotFoundError(f"expected the id of an experiment (a number), received {experiment_id!r}")
+
+
+def unknown_run(run_id: str) -> NotFoundError:
+    """What is raised for an id that no run has, and for one out of a caller's reach."""
+    return NotFoundError(f"expected the id of a run, received {run_id!r}: `bakeoff runs` lists them")
+
+
+def unknown_version(kind: VersionKind, name: str, number: int) -> NotFoundError:
+    """What is raised where no such version is registered, and for one out of a caller's reach."""
+    return NotFoundError(f"expected a registered {kind}, received {name!r} version {number!r}")

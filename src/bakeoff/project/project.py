@@ -1749,9 +1749,9 @@ class Project:
             from bakeoff.engines.derived import FOLDER, expect
 
             expect(self._state_folder() / "cache" / FOLDER, release.derived)
-        return self._load(release.family, release.blob_id)
+        return self._load(release.family, release.blob_id, release.model_version)
 
-    def _load(self, family: str, blob_id: str) -> "Model":
+    def _load(self, family: str, blob_id: str, version: str) -> "Model":
         require_threads()
         folder = self._state_folder() / "cache" / "models" / blob_id
         if folder.exists() and digest_tree(folder) != blob_id:
@@ -1767,7 +1767,7 @@ class Project:
         if self.config.security.require_signed:
             from bakeoff.actions.sign import verify
 
-            verify(self, blob_id, folder)
+            verify(self, version, blob_id, folder)
         with remote_calls(allowed=self.config.privacy.remote):
             return load_family(family).load(folder, self._compute(jobs=1).threads)
 
@@ -2048,10 +2048,10 @@ class Project:
         """
         from bakeoff.project.answers import class_values
         from bakeoff.project.estimator import Estimator
-        from bakeoff.registry.lineage import find_version
+        from bakeoff.registry.lineage import find_version, label
 
         version = find_version(self.records.versions, self.config.project.name, which)
-        model = self._load(version.model_origin.family, version.content)
+        model = self._load(version.model_origin.family, version.content, label(version))
         classes = class_values(model.signature.classes, self.config.data, self.folder)
         return Estimator(self, version, model, classes)
 

@@ -60,11 +60,16 @@ def sign_folder(folder: Path, name: str, key: Path) -> dict[str, Json]:
     }
 
 
-def verify_folder(folder: Path, bundle: Mapping[str, Any] | None, trusted: Sequence[Path]) -> str:
+def verify_folder(
+    folder: Path, bundle: Mapping[str, Any] | None, trusted: Sequence[Path], name: str | None = None
+) -> str:
     """See that a folder holds exactly the files that one of the trusted keys signed; that key's fingerprint.
 
+    With a `name` they must have been signed under it: a signature of one version is none of another.
+
     Raises:
-        SecurityError: there is no signature, it is by none of these keys, or a file is another, lacks or was added.
+        SecurityError: there is no signature, it is by none of these keys or of another name, or a file is another,
+            lacks or was added.
         UsageError: a key cannot be read.
     """
     advice = "'bakeoff models sign' signs a version"
@@ -83,19 +88,25 @@ def verify_folder(folder: Path, bundle: Mapping[str, Any] | None, trusted: Seque
     if not by:
         known = ", ".join(keys.fingerprint(key)[:12] for key in publics) or "none"
         raise SecurityError(f"expected a signature by one of the trusted keys ({known}), received another; {advice}")
-    _compare(folder, statement)
+    _compare(folder, statement, name)
     return keys.fingerprint(by[0])
 
 
-def _compare(folder: Path, statement: Any) -> None:
+def _compare(folder: Path, statement: Any, name: str | None) -> None:
     try:
         kinds = (statement["_type"], statement["predicateType"])
+        names = [each["name"] for each in statement["subject"]]
         resources = statement["predicate"]["resources"]
         expected = {each["name"]: each["digest"] for each in resources if each["algorithm"] == "sha256"}
     except (KeyError, TypeError, ValueError) as error:
         raise SecurityError(f"expected a statement about files of a model, received another: {error!r}") from error
     if kinds != (STATEMENT, PREDICATE):
         raise SecurityError(f"expected a statement of {PREDICATE}, received one of {kinds[1]!r}")
+    if name is not None and names != [name]:
+        raise SecurityError(
+            f"expected a signature of {name}, received one of {', '.join(map(repr, names)) or 'nothing'}: who vouches "
+            f"for this version signs it, too ('bakeoff models sign {name}')"
+        )
     actual = _digests(folder)
     for path in sorted({*expected, *actual}):
         if expected.get(path) != actual.get(path):

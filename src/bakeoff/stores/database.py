@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ _CONNECT = {"connect_timeout": 3, "keepalives_idle": 10, "keepalives_interval": 
 _WAIT_S = 5
 _LOST = ("08", "57P")
 """SQLSTATEs of connections that broke and of servers that are shutting down."""
+_IS_EMPTY = "SELECT NOT EXISTS (SELECT FROM {0})"
+_STATISTICS = """
+SELECT DISTINCT attname, format_type(atttypid, atttypmod) FROM pg_stats JOIN pg_attribute USING (attname)
+WHERE tablename = '{0}' AND attrelid = '{0}'::regclass
+"""
 
 
 class Database:
@@ -141,6 +146,20 @@ class Database:
                 ) from error
             finally:
                 raw.close()
+
+    def write_anew(self, tables: Iterable[str]) -> None:
+        """Have a server write tables again, so that its files hold nothing of rows that are gone.
+
+        Nor what it has noted of their values, to plan queries: of an empty table that goes with its columns' types
+        alone. Its own log (WAL), backups and replicas are its administrator's.
+        """
+        with self.alone() as execute:
+            for table in tables:
+                if execute(_IS_EMPTY.format(table)).scalar_one():
+                    for name, kind in execute(_STATISTICS.format(table)).all():
+                        execute(f'ALTER TABLE {table} ALTER COLUMN "{name}" TYPE {kind}')
+                execute(f"VACUUM (FULL, ANALYZE) {table}")
+            execute("VACUUM FULL pg_statistic")  # who does not own the database is refused that with a notice
 
     @property
     def place(self) -> str:

@@ -1,11 +1,11 @@
-"""Erasing events for good: segments and archives are written again, with a mark in the place of what was erased.
+"""Erasing events for good: which ones go; segments and archives are written again, with a mark in the place of each.
 
 An erased event keeps its number and loses all else, so that cursors and the numbers of others stay true.
 """
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from bakeoff.stores.files import durable_write
 from bakeoff.stores.marks import Mark, mark_path
 from bakeoff.stores.segments import GONE, encode, frames, items, stems
 
-__all__ = ["emptied", "erase"]
+__all__ = ["doomed", "emptied", "erase", "fields"]
 
 
 def erase(root: Path, key: PersonKey, keyring: Keyring) -> int:
@@ -35,15 +35,41 @@ def erase(root: Path, key: PersonKey, keyring: Keyring) -> int:
     with ExitStack() as stack:
         for path in (root / "compacting", *sorted(root.glob("*.open"))):
             stack.callback(os.close, _locked(path))
-        matching = {seq for seq, event in _events(root, keyring) if key.in_value(event)}
-        of_person = (event for seq, event in _events(root, keyring) if seq in matching and event.get("row") is not None)
-        ids = {event.get("id") for event in of_person} - {None}
-        doomed = matching | {
-            seq for seq, event in _events(root, keyring) if event.get("id") in ids or event.get("shadow_of") in ids
-        }
+        gone = doomed(key, lambda: _events(root, keyring))
         for path in _files(root):
-            _rewrite(path, doomed, keyring)
-    return len(doomed)
+            _rewrite(path, gone, keyring)
+    return len(gone)
+
+
+def doomed(key: PersonKey, read: Callable[[], Iterator[tuple[int, Mapping[str, Any]]]]) -> set[int]:
+    """The numbers of events that go with a person: those that hold the key, and what else is of the same predictions.
+
+    What is said of a caller's own key goes with the last prediction of that key.
+
+    Args:
+        key: of the person.
+        read: numbers and fields of all events of a log, from its start each time that it is called.
+    """
+    gone, ids, keys = set[int](), set[str](), set[str]()
+    for seq, event in read():
+        if key.in_value(event):
+            gone.add(seq)
+            if event.get("row") is not None and event.get("id") is not None:
+                ids.add(event["id"])
+    for seq, event in read() if ids else ():
+        if event.get("prediction_id") in ids:
+            keys.add(event["id"])
+        elif event.get("id") not in ids and event.get("shadow_of") not in ids:
+            continue
+        gone.add(seq)
+    by_key, shared = list[tuple[int, str]](), set[str]()
+    for seq, event in read() if keys else ():
+        name, prediction = event.get("id"), event.get("prediction_id")
+        if name in keys and prediction is None:
+            by_key.append((seq, name))
+        elif name in keys and prediction not in ids:
+            shared.add(name)
+    return gone | {seq for seq, name in by_key if name not in shared}
 
 
 def _locked(path: Path) -> int:
@@ -69,20 +95,21 @@ def _events(root: Path, keyring: Keyring) -> Iterator[tuple[int, dict[str, Any]]
     for path in _files(root):
         if path.suffix == ".parquet":
             for row in archive.table(path, keyring).iter_rows(named=True):
-                yield row["seq"], _decoded(row.pop("payload", None)) | row
+                yield row["seq"], fields(row.pop("payload", None)) | row
             continue
         for frame in frames(path):
             for seq, item in enumerate(items(frame, keyring), frame.first_seq):
-                yield seq, _decoded(item.payload)
+                yield seq, fields(item.payload)
 
 
-def _decoded(payload: bytes | str | None) -> dict[str, Any]:
+def fields(payload: bytes | str | None) -> dict[str, Any]:
+    """The fields of an event as it is stored; of what is none, its text."""
     if payload is None:
         return {}
     try:
         value = msgspec.json.decode(payload)
     except msgspec.DecodeError:
-        return {"payload": bytes(payload, "utf-8") if isinstance(payload, str) else payload}
+        return {"payload": payload.decode(errors="replace") if isinstance(payload, bytes) else payload}
     return value if isinstance(value, dict) else {"value": value}
 
 

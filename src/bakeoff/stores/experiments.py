@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.errors import ConflictError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Page, Query, Value
-from bakeoff.core.records import Experiment, ExperimentChange
+from bakeoff.core.records import Experiment, ExperimentChange, unknown_experiment
 from bakeoff.stores.database import Database
 from bakeoff.stores.grouping import Grouping
 from bakeoff.stores.schema import experiment_tags, experiments, runs
@@ -97,7 +97,7 @@ class Experiments:
         number = number_of(experiment_id)
         rows = self._one.rows(connection, number)
         if not rows:
-            raise NotFoundError(f"expected the id of an experiment (a number), received {experiment_id!r}")
+            raise unknown_experiment(experiment_id)
         return _experiment(rows[0], self._tags.of(connection, (number,)))
 
     def _change(self, connection: Connection, change: ExperimentChange) -> None:

@@ -103,9 +103,7 @@ def _scrub(connection: Connection, table: Table, key: PersonKey, changed: Callab
 def _overwrite_free_space(database: Database) -> None:
     """Let nothing of what was deleted stay in the files of the database."""
     if database.dialect == "postgresql":
-        with database.alone() as execute:
-            for table in metadata.sorted_tables:
-                execute(f"VACUUM FULL {table.name}")
+        database.write_anew(table.name for table in metadata.sorted_tables)
         return
     with database.alone() as execute:
         execute("VACUUM")

@@ -11,10 +11,21 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, func, select, tuple_, update
 
-from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.errors import ConflictError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Page, Query, QueryField
-from bakeoff.core.records import Metric, MetricCurve, MetricRange, NewRun, Run, RunChange, RunGroup, RunInput
+from bakeoff.core.records import (
+    Metric,
+    MetricCurve,
+    MetricRange,
+    NewRun,
+    Run,
+    RunChange,
+    RunGroup,
+    RunInput,
+    unknown_experiment,
+    unknown_run,
+)
 from bakeoff.stores.database import Database
 from bakeoff.stores.documents import as_json
 from bakeoff.stores.experiments import ENTITY as EXPERIMENTS
@@ -111,7 +122,7 @@ class Runs:
         number = number_of(new.experiment_id)
         lives = self._life_of_experiment.rows(connection, number)
         if not lives:
-            raise NotFoundError(f"expected the id of an experiment, received {new.experiment_id!r}")
+            raise unknown_experiment(new.experiment_id)
         if lives[0][0] == "deleted":
             raise ConflictError(f"expected an active experiment, {new.experiment_id!r} is deleted: restore it first")
         if new.parent_id is not None:
@@ -202,7 +213,7 @@ class Runs:
             known |= dict(self._lives[count].rows(connection, *some, *some[:1] * (count - len(some))))
         for run_id in run_ids:
             if run_id not in known:
-                raise NotFoundError(f"expected the id of a run, received {run_id!r}: `bakeoff runs` lists them")
+                raise unknown_run(run_id)
             if active and known[run_id] == "deleted":
                 raise ConflictError(f"expected an active run, {run_id!r} is deleted: restore it first")
 

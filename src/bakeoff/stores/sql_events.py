@@ -4,7 +4,8 @@ A table of its own, beside the records or in another database. Events are number
 transaction is committed: so numbers ascend in the order in which events are seen, over all hosts, whatever their clocks
 say, and a cursor is a number. Nothing is moved: `compact` has nothing to do. The last event is never deleted, as the
 next number is made of it: past its retention it becomes a mark without content. Where events are encrypted, payloads
-are sealed for their number, kind and time, and `key` is a number that only who has the keys can make of an id.
+are sealed for their number, kind and time, and `key` is a number that only who has the keys can make of an id. What is
+erased is deleted, and the table written anew.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
 
+from bakeoff.core.erasure import PersonKey
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import KINDS, LARGEST_MS, Cursor, E, Event, Named, Reading
 from bakeoff.core.protocols import Clock
@@ -47,7 +49,7 @@ INSERT INTO bakeoff_events (seq, kind, key, time_ms, payload)
 SELECT (SELECT coalesce(max(seq), 0) FROM bakeoff_events) + n, kind, key, time_ms, payload
 FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bytea[]) WITH ORDINALITY AS new (kind, key, time_ms, payload, n)
 """
-_OLD = "SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE seq > %s ORDER BY seq LIMIT %s"
+_PAGE_OF_ALL = "SELECT seq, kind, time_ms, payload FROM bakeoff_events WHERE seq > %s ORDER BY seq LIMIT %s"
 _REPLACE = "UPDATE bakeoff_events SET payload = %s, key = %s WHERE seq = %s"
 _LAST = "SELECT coalesce(max(seq), 0) FROM bakeoff_events"
 _READ = """
@@ -223,7 +225,7 @@ class SqlEvents:
         count, place = 0, 0
         while True:
             with self._database.read() if look else self._database.write() as connection:
-                page = connection.exec_driver_sql(_OLD, (place, _PAGE)).all()
+                page = connection.exec_driver_sql(_PAGE_OF_ALL, (place, _PAGE)).all()
                 old = [row for row in page if not self._keyring.is_current(bytes(row[3]))]
                 for row in () if look else old:
                     seq, item = self._opened(row)
@@ -287,16 +289,43 @@ class SqlEvents:
         from bakeoff.stores.expiry import counted
 
         with self._database.write() as connection:
-            last = int(connection.execute(text(_LAST)).scalar_one())
-            rows = [*connection.exec_driver_sql(_DELETE, ([seq for seq in going if seq != last],))]
-            if last in going:
-                mark = self._keyring.seal(_place(last, GONE.kind, GONE.time_ms), GONE.payload)
-                rows += connection.exec_driver_sql(_EMPTY, (GONE.kind, GONE.time_ms, mark, last, GONE.kind))
-            gone = {int(seq): self._dated(going[int(seq)]) for (seq,) in rows}
+            gone = {seq: self._dated(going[seq]) for seq in self._remove(connection, going)}
             for endpoint, hours in counted(gone.values()).items():
                 for hour, count in hours.items():
                     connection.exec_driver_sql(_EXPIRED, (endpoint, hour, count))
         yield from gone.items()
+
+    def _remove(self, connection: Connection, numbers: Collection[int]) -> list[int]:
+        """Delete rows, the last of the log but for its number; those that were there."""
+        last = int(connection.execute(text(_LAST)).scalar_one())
+        rows = [*connection.exec_driver_sql(_DELETE, ([seq for seq in numbers if seq != last],))]
+        if last in numbers:
+            mark = self._keyring.seal(_place(last, GONE.kind, GONE.time_ms), GONE.payload)
+            rows += connection.exec_driver_sql(_EMPTY, (GONE.kind, GONE.time_ms, mark, last, GONE.kind))
+        return [int(seq) for (seq,) in rows]
+
+    def erase(self, key: PersonKey) -> int:
+        """Erase events that hold the key, and what else is of the same predictions (see `ErasingEvents.erase`).
+
+        In one transaction, for which writers on all hosts wait. Then the database writes the table anew: nothing of
+        what was erased is left in its files, nor in what it knows of its values to plan queries.
+        """
+        from bakeoff.stores.event_erasure import doomed, fields  # polars takes a while to import
+
+        with self._database.write() as connection:
+            _take_turn(connection)
+            gone = doomed(key, lambda: ((seq, fields(item.payload)) for seq, item in self._all(connection)))
+            count = len(self._remove(connection, gone))
+        self._database.write_anew(["bakeoff_events"])
+        return count
+
+    def _all(self, connection: Connection) -> Iterator[tuple[int, StoredEvent]]:
+        """Number and content of all rows."""
+        place = 0
+        while page := connection.exec_driver_sql(_PAGE_OF_ALL, (place, _PAGE)).all():
+            for row in page:
+                place, item = self._opened(row)
+                yield place, item
 
     def expired(self) -> Expired:
         """What is gone by now, past its retention."""

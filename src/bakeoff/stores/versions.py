@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, tuple_, update
 
-from bakeoff.core.errors import ConflictError, NotFoundError
+from bakeoff.core.errors import ConflictError
 from bakeoff.core.protocols import Clock
 from bakeoff.core.queries import Page, Query
-from bakeoff.core.records import Registered, RegisteredChange, Version, VersionChange, VersionKind
+from bakeoff.core.records import Registered, RegisteredChange, Version, VersionChange, VersionKind, unknown_version
 from bakeoff.core.types import Json
 from bakeoff.stores.database import Database
 from bakeoff.stores.documents import as_json
@@ -207,7 +207,7 @@ def _alias(kind: str, name: str, alias: str) -> tuple[ColumnElement[bool], ...]:
 def _get(connection: Connection, kind: VersionKind, name: str, number: int) -> Version:
     known = _where(connection, versions.c.kind == kind, versions.c.name == name, versions.c.number == number)
     if not known:
-        raise NotFoundError(f"expected a registered {kind}, received {name!r} version {number!r}")
+        raise unknown_version(kind, name, number)
     return known[0]
 
 

@@ -43,6 +43,9 @@ from bakeoff.core.records import (
     Version,
     VersionChange,
     VersionKind,
+    unknown_experiment,
+    unknown_run,
+    unknown_version,
 )
 from bakeoff.core.types import Json
 
@@ -85,7 +88,7 @@ class _Experiments:
 
     def get(self, experiment_id: str) -> Experiment:
         if experiment_id not in self.known:
-            raise NotFoundError(f"expected the id of an experiment (a number), received {experiment_id!r}")
+            raise unknown_experiment(experiment_id)
         return self.known[experiment_id]
 
     def search(self, query: Query) -> Page[Experiment]:
@@ -208,7 +211,7 @@ class _Runs:
 
     def get(self, run_id: str) -> Run:
         if run_id not in self._runs:
-            raise NotFoundError(f"expected the id of a run, received {run_id!r}: `bakeoff runs` lists them")
+            raise unknown_run(run_id)
         return self._runs[run_id]
 
     def search(self, query: Query) -> Page[Run]:
@@ -378,7 +381,7 @@ class _Versions:
 
     def get(self, kind: VersionKind, name: str, number: int) -> Version:
         if (kind, name, number) not in self._versions:
-            raise NotFoundError(f"expected a registered {kind}, received {name!r} version {number!r}")
+            raise unknown_version(kind, name, number)
         aliases = (alias for alias, to in self._names[kind, name].aliases.items() if to == number)
         return replace(self._versions[kind, name, number], aliases=tuple(sorted(aliases)))
 

@@ -8,13 +8,15 @@ Anthropic's and Azure's APIs).
 import asyncio
 import base64
 import logging
+import secrets
+import time
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bakeoff.core.principals import ANONYMOUS, Permission, Principal, ScopeKind
 from bakeoff.security.audit import current_user
@@ -27,6 +29,7 @@ __all__ = [
     "Authenticator",
     "TokenAuthenticator",
     "known",
+    "missed",
     "origin_of",
     "principal_of",
     "protect",
@@ -35,7 +38,11 @@ __all__ = [
     "who_of",
 ]
 
-PRINCIPAL = "bakeoff.principal"
+PRINCIPAL, MISSED = "bakeoff.principal", "bakeoff.missed"
+NOT_THERE = frozenset({403, 404, 409})
+STEP_S = 0.05
+"""In steps of so much time a caller with scopes is told that something is not there: whether it is another's, which
+takes longer to see, must not show. What differs after a step is lost in up to a fifth of one more, by chance."""
 logger = logging.getLogger(__name__)
 
 
@@ -102,6 +109,14 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
+def missed(request: Request, *, but_made: bool = False) -> None:
+    """Note that a request names what is not there, or not for its sender, so that how long it takes says not which.
+
+    What was looked for and then made need not be noted any more.
+    """
+    request.scope[MISSED] = not but_made
+
+
 def origin_of(request: Request) -> str:
     """Where a request comes from: the address of the other end of its connection."""
     return request.client.host if request.client else ""
@@ -132,6 +147,7 @@ class _Protected:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or go on."""
+        began = time.monotonic()
         headers = Headers(scope=scope)
         principal = await self._authenticator(headers)
         if principal is not None and principal.form_token is not None and scope["method"] not in SAFE_METHODS:
@@ -153,7 +169,19 @@ class _Protected:
                 code="permission_denied",
             )
         scope[PRINCIPAL] = principal
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, _even(scope, send, began) if principal.scopes else send)
+
+
+def _even(scope: Scope, send: Send, began: float) -> Send:
+    """Send what tells that something is not there at a step of time after the request began."""
+
+    async def even(message: Message) -> None:
+        if message["type"] == "http.response.start" and (message["status"] in NOT_THERE or scope.get(MISSED)):
+            chance = secrets.randbelow(1000) / 5000
+            await asyncio.sleep((began - time.monotonic()) % STEP_S + chance * STEP_S)
+        await send(message)
+
+    return even
 
 
 def token_texts(headers: Mapping[str, str]) -> Iterable[str]:

@@ -17,8 +17,9 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import schemathesis
@@ -128,14 +129,15 @@ class World:
         }
 
 
-def malformed(world: World, count: int, number: int) -> tuple[Counter[int], list[str]]:
-    """So many requests from the document; their statuses, and what was answered with a 5xx."""
-    _, document = world.send("GET", "/openapi.json")
-    schema = schemathesis.openapi.from_dict(json.loads(document))
-    operations = [
-        each.ok() for each in schema.get_all_operations() if each.ok().path.startswith(("/api/", "/v1", "/get"))
-    ]
-    statuses, failed, rnd = Counter[int](), [], random.Random(number)
+def operations_of(document: dict, under: Any = "/") -> list:
+    """The operations of a document, at paths that begin so."""
+    schema = schemathesis.openapi.from_dict(document)
+    return [each.ok() for each in schema.get_all_operations() if each.ok().path.startswith(under)]
+
+
+def requests(operations: list, count: int, number: int, ids: Mapping[str, str], send: Callable) -> None:
+    """So many requests to the operations, each given to `send`; half of them are against the document."""
+    rnd = random.Random(number)
     operations = rnd.sample(operations, min(len(operations), -(-count // 2)))
     each = -(-count // len(operations) // 2)
     for operation, mode in itertools.product(operations, (GenerationMode.NEGATIVE, GenerationMode.POSITIVE)):
@@ -152,14 +154,26 @@ def malformed(world: World, count: int, number: int) -> tuple[Counter[int], list
         def one(case) -> None:
             for values in (case.path_parameters, case.query, case.body):
                 if isinstance(values, dict):
-                    values |= {key: known for key, known in world.ids.items() if key in values and rnd.random() < 0.6}
-            answer = case.call(base_url=world.server.url, timeout=30)
-            statuses[answer.status_code] += 1
-            if answer.status_code >= 500:
-                failed.append(f"{answer.status_code} {case.as_curl_command()[:600]} {answer.text[:200]}")
+                    values |= {key: known for key, known in ids.items() if key in values and rnd.random() < 0.6}
+            send(case)
 
         with contextlib.suppress(Unsatisfiable):  # nothing can be wrong with what takes nothing
             one()
+
+
+def malformed(world: World, count: int, number: int) -> tuple[Counter[int], list[str]]:
+    """So many requests from the document; their statuses, and what was answered with a 5xx."""
+    _, document = world.send("GET", "/openapi.json")
+    statuses, failed = Counter[int](), []
+
+    def send(case) -> None:
+        answer = case.call(base_url=world.server.url, timeout=30)
+        statuses[answer.status_code] += 1
+        if answer.status_code >= 500:
+            failed.append(f"{answer.status_code} {case.as_curl_command()[:600]} {answer.text[:200]}")
+
+    operations = operations_of(json.loads(document), ("/api/", "/v1", "/get"))
+    requests(operations, count, number, world.ids, send)
     return statuses, failed
 
 

@@ -26,7 +26,7 @@ from bakeoff.serve.gateway.gateway import Gateway
 from bakeoff.serve.plane import DataPlane
 from bakeoff.serve.recorder import Recorder
 from bakeoff.serve.runtime import Answer
-from bakeoff.web.auth import principal_of
+from bakeoff.web.auth import missed, principal_of
 from bakeoff.web.generation_measures import GenerationMeasures
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError
@@ -284,7 +284,10 @@ class Serving:
         principal = principal_of(request)
         if principal.everything("endpoint"):
             return self._record(items, endpoint=endpoint)
-        return self._record(items, endpoint=endpoint, reaches=lambda name: principal.reaches("endpoint", name))
+        result = self._record(items, endpoint=endpoint, reaches=lambda name: principal.reaches("endpoint", name))
+        if result.unmatched:  # what nobody has is logged, and what others have is not
+            missed(request)
+        return result
 
     def record_keys(self, endpoint: str, keys: Sequence[str], answers: Sequence[Answer]) -> None:
         """Log the callers' own keys of answers."""

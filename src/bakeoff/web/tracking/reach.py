@@ -31,10 +31,13 @@ from bakeoff.core.records import (
     Version,
     VersionChange,
     VersionKind,
+    unknown_experiment,
+    unknown_run,
+    unknown_version,
 )
 from bakeoff.core.types import Json
 from bakeoff.security.audited import audited
-from bakeoff.web.auth import origin_of, principal_of, who_of
+from bakeoff.web.auth import missed, origin_of, principal_of, who_of
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.datasets import DATASETS, RECORDS
 from bakeoff.web.tracking.spans import SPANS
@@ -46,6 +49,9 @@ WHOLES: Mapping[str, str] = {SPANS: TRACES, RECORDS: DATASETS}
 """Collections whose documents are parts of another's, and which: their keys begin with its key."""
 FILES_OF = frozenset({"source", "files"})
 """What of a version's lineage says where its files are."""
+SOME_EXPERIMENT = "0"
+"""One that every store has; a client makes its runs there that names no other."""
+EXPERIMENT = QueryField(kind="attribute", key="experiment_id")
 MOST_NAMES = 30_000
 """In one condition: databases take about as many bound values (SQLite 32,766, PostgreSQL 65,535)."""
 
@@ -56,14 +62,14 @@ def tracking_of(tracking: Tracking, request: Request, needs: Permission) -> Trac
     if needs != "read":
         who, origin = who_of(principal), origin_of(request)
         tracking = replace(tracking, records=audited(tracking.records, tracking.clock, who=who, origin=origin))
-    return within_reach(tracking, principal)
+    return within_reach(tracking, principal, request)
 
 
-def within_reach(tracking: Tracking, principal: Principal) -> Tracking:
-    """The tracking that a principal may know of."""
+def within_reach(tracking: Tracking, principal: Principal, request: Request | None = None) -> Tracking:
+    """The tracking that a principal may know of; where it names what is not there for them, the request is marked."""
     if principal.everything("experiment") and principal.everything("model"):
         return tracking
-    return replace(tracking, records=_Records(_Reach(tracking.records, principal)))
+    return replace(tracking, records=_Records(_Reach(tracking.records, principal, request)))
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,14 @@ class _Reach:
 
     store: RecordStore
     principal: Principal
+    request: Request | None
     _experiments: dict[str, bool] = field(default_factory=dict[str, bool])
     _wholes: dict[tuple[str, str], bool] = field(default_factory=dict[tuple[str, str], bool])
+
+    def missed(self, *, but_made: bool = False) -> None:
+        """Note that something is not there, or not for this caller."""
+        if self.request is not None:
+            missed(self.request, but_made=but_made)
 
     def experiment(self, experiment_id: str) -> bool:
         """Whether there is such an experiment within reach, deleted or not."""
@@ -87,11 +99,22 @@ class _Reach:
         return self._experiments[experiment_id]
 
     def run(self, run_id: str) -> bool:
-        """Whether there is such a run in an experiment within reach."""
-        try:
-            return self.experiment(self.store.runs.get(run_id).experiment_id)
-        except NotFoundError:
-            return False
+        """Whether there is such a run in an experiment within reach.
+
+        Of another one nothing else is read, however large it is, and for none as much: neither takes longer.
+        """
+        of = self.store.runs.groups(Query(where=attribute("run_id", "=", run_id), lifecycle=None), EXPERIMENT)
+        return self.experiment(str(of[0].value) if of else SOME_EXPERIMENT) and bool(of)
+
+    def require_run(self, run_id: str) -> None:
+        """Refuse a run that is not there, or out of reach.
+
+        Raises:
+            NotFoundError: it is.
+        """
+        if not self.run(run_id):
+            self.missed()
+            raise unknown_run(run_id)
 
     def model(self, name: str) -> bool:
         """Whether a registered version of this name would be within reach."""
@@ -111,7 +134,13 @@ class _Reach:
 
     def of_experiments(self, query: Query) -> Query:
         """A query about those of experiments within reach."""
-        return _narrowed(query, "experiment_id", self.experiment, lambda: self.experiments)
+        return _narrowed(query, "experiment_id", self._known, lambda: self.experiments)
+
+    def _known(self, experiment_id: str) -> bool:
+        known = self.experiment(experiment_id)
+        if not known:
+            self.missed()
+        return known
 
     def of_models(self, query: Query) -> Query:
         """A query about those of registered versions within reach."""
@@ -202,10 +231,10 @@ class _Experiments:
         return self._inner.create(name, **more)
 
     def get(self, experiment_id: str) -> Experiment:
-        experiment = self._inner.get(experiment_id)
-        if not self._reach.principal.reaches("experiment", experiment.name):
-            raise NotFoundError(f"expected an experiment, found none of id {experiment_id!r}")
-        return experiment
+        if not self._reach.experiment(experiment_id):
+            self._reach.missed()
+            raise unknown_experiment(experiment_id)
+        return self._inner.get(experiment_id)
 
     def search(self, query: Query) -> Page[Experiment]:
         named = _named(query.where, "name")
@@ -234,20 +263,19 @@ class _Runs:
     def apply(self, changes: Sequence[RunChange]) -> None:
         for change in changes:
             if change.new is None:
-                self.get(change.run_id)
+                self._reach.require_run(change.run_id)
             else:
                 self._require_experiment(change.new.experiment_id)
         self._inner.apply(changes)
 
     def _require_experiment(self, experiment_id: str) -> None:
         if not self._reach.experiment(experiment_id):
-            raise NotFoundError(f"expected an experiment, found none of id {experiment_id!r}")
+            self._reach.missed()
+            raise unknown_experiment(experiment_id)
 
     def get(self, run_id: str) -> Run:
-        run = self._inner.get(run_id)
-        if not self._reach.experiment(run.experiment_id):
-            raise NotFoundError(f"expected a run, found none of id {run_id!r}")
-        return run
+        self._reach.require_run(run_id)
+        return self._inner.get(run_id)
 
     def search(self, query: Query) -> Page[Run]:
         return self._inner.search(self._reach.of_experiments(query))
@@ -256,12 +284,12 @@ class _Runs:
         return self._inner.groups(self._reach.of_experiments(query), by, **more)
 
     def history(self, run_id: str, key: str, **more: Any) -> Page[Metric]:
-        self.get(run_id)
+        self._reach.require_run(run_id)
         return self._inner.history(run_id, key, **more)
 
     def curves(self, run_ids: Sequence[str], key: str) -> Mapping[str, MetricCurve]:
         for run_id in run_ids:
-            self.get(run_id)
+            self._reach.require_run(run_id)
         return self._inner.curves(run_ids, key)
 
 
@@ -275,7 +303,7 @@ class _Versions:
 
     def get(self, kind: VersionKind, name: str, number: int) -> Version:
         if not self._reach.model(name):
-            raise NotFoundError(f"expected a version, found none of {name!r}")
+            raise unknown_version(kind, name, number)
         return self._shown(self._inner.get(kind, name, number))
 
     def by_alias(self, name: str, alias: str) -> Version | None:
@@ -315,22 +343,28 @@ class _Documents:
 
     def get(self, collection: str, key: str) -> Document | None:
         document = self._inner.get(collection, key)
-        return document if document is not None and self._seen(document) else None
+        if document is None or not self._seen(document):
+            self._reach.missed()
+            return None
+        return document
 
     def put(self, collection: str, key: str, body: Mapping[str, Json], *, expected: int | None = None) -> Document:
-        self._require([DocumentChange(collection=collection, key=key, body=body)])
-        return self._inner.put(collection, key, body, expected=expected)
+        self._allowed([DocumentChange(collection=collection, key=key, body=body)])
+        document = self._inner.put(collection, key, body, expected=expected)
+        self._reach.missed(but_made=True)
+        return document
 
     def find(self, collection: str, prefix: str = "") -> list[Document]:
         return [each for each in self._inner.find(collection, prefix) if self._seen(each)]
 
     def delete(self, collection: str, key: str) -> None:
-        self._require([DocumentChange(collection=collection, key=key, body=None)])
-        self._inner.delete(collection, key)
+        self.apply([DocumentChange(collection=collection, key=key, body=None)])
 
     def apply(self, changes: Sequence[DocumentChange]) -> None:
-        self._require(changes)
-        self._inner.apply(changes)
+        if allowed := self._allowed(changes):
+            self._inner.apply(allowed)
+            if len(allowed) == len(changes):
+                self._reach.missed(but_made=True)
 
     def search(self, collection: str, query: Query) -> Page[Document]:
         page = self._inner.search(collection, query)
@@ -340,12 +374,19 @@ class _Documents:
         query = Query(where=where, lifecycle=None)
         return sum(1 for _ in every(lambda query: self.search(collection, query), query))
 
-    def _require(self, changes: Sequence[DocumentChange]) -> None:
-        """What is changed must be within reach before and after; a whole that is written with its parts counts."""
+    def _allowed(self, changes: Sequence[DocumentChange]) -> list[DocumentChange]:
+        """What is changed must be within reach before and after; a whole that is written with its parts counts.
+
+        What is deleted and out of reach is left out, as what is not there: neither changes anything.
+        """
+        allowed: list[DocumentChange] = []
         new = {(each.collection, each.key): each.body for each in changes if each.body is not None}
         for change in changes:
             known = self._inner.get(change.collection, change.key)
             seen = known is None or self._seen(known)
+            if change.body is None and change.expected is None and (known is None or not seen):
+                self._reach.missed()
+                continue
             if seen and change.body is not None:
                 key, body, collection = change.key, change.body, change.collection
                 whole = WHOLES.get(collection)
@@ -355,3 +396,5 @@ class _Documents:
                 seen = self._reach.document(collection, key, body)
             if not seen:
                 raise SecurityError(f"expected a thing within the caller's scopes, received {change.key!r}")
+            allowed.append(change)
+        return allowed
