@@ -2,6 +2,7 @@
 
 import html
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -143,6 +144,34 @@ def test_the_metric_that_decides_is_the_first_of_a_page_of_runs(client, filled):
     page = client.get(address("/runs", filter="metrics.f1_macro > 0")).text
     assert page.split('title="metrics.')[1].startswith("f1_macro")
     assert 'title="metrics.f1_macro' not in client.get(address("/runs", filter="metrics.loss > 50")).text
+
+
+def test_the_difference_of_two_versions_of_data_is_in_words():
+    kinds = [SimpleNamespace(number=at, name="films", created_ms=0, content="c" * 64) for at in (1, 2)]
+    classes = [[{"name": "yes", "rows": rows}, {"name": "no", "rows": 7}] for rows in (12808, 10**400)]
+    values = {
+        "versions": [(each, SimpleNamespace(summary={})) for each in kinds],
+        "first": kinds[0],
+        "second": kinds[1],
+        "different": [("set_aside", {}, None), ("classes", *classes)],
+        "title": "Data",
+        "pages": (),
+        "here": "/",
+        "csrf": "",
+        "done": "",
+    }
+    text = Markup(Site()._environment.get_template("data.html").render(values)).text
+    assert "name yes, rows 12,808; name no, rows 7" in text
+    assert "set aside" in text
+    assert "{" not in text
+
+
+def test_how_many_calls_a_canary_needs_is_told_once(client, filled, monkeypatch):
+    status = filled.project.endpoints.show()
+    reason = "not shown to be worse; about 574 more calls of it until it is promoted"
+    needy = replace(status, rollouts=tuple(replace(each, reason=reason, calls_needed=574) for each in status.rollouts))
+    monkeypatch.setattr(type(filled.project.endpoints), "show", lambda *_: needy)
+    assert client.get("/endpoints/films").text.count("574 more calls") == len(status.rollouts) == 1
 
 
 def test_settings_of_the_policy_are_words_and_numbers(client):

@@ -21,7 +21,7 @@ __all__ = ["graph", "lineage", "picture", "url_of"]
 
 MOST_IN_COLUMN, MOST_ROWS = 12, 200
 WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE = 168, 56, 40, 12, 6
-LONGEST, LONGEST_FACTS = 20, 23
+LONGEST, LONGEST_FACTS = 19, 22
 HASH = re.compile(r"[0-9a-f]{4,64}")
 DIRECTIONS: dict[Direction, str] = {
     "both": "all of it",

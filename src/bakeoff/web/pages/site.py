@@ -164,14 +164,18 @@ def plain(value: Any) -> str:
 
     >>> plain({"drift": 0.25, "quality": None}), plain(["a", "b"]), plain(True), plain([]), plain("x")
     ('drift 0.2500', 'a, b', 'yes', '–', 'x')
+    >>> plain([{"name": "yes", "rows": 12808}, {"name": "no", "rows": 7}])
+    'name yes, rows 12,808; name no, rows 7'
     """
     if isinstance(value, Mapping):
         pairs = value.items()
         return ", ".join(f"{key} {plain(of)}" for key, of in pairs if of is not None) or "–"
     if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value)) or "–"
+        return ("; " if any(isinstance(each, Mapping) for each in value) else ", ").join(map(plain, value)) or "–"
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
+    if isinstance(value, int) and 10_000 <= abs(value) < 1e15:  # noqa: PLR2004 - less may be a year, more an id
+        return f"{value:,}"
     return numbers.number(value) if isinstance(value, float) else str(value)
 
 
