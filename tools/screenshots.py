@@ -13,7 +13,7 @@ import argparse
 import csv
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ def tell(folder: Path, clock: StoryClock) -> None:
 
 
 @contextmanager
-def served(demo: Path) -> Iterator[tuple[Project, str]]:
+def served(demo: Path) -> Generator[tuple[Project, str]]:
     """The pages of the project with its story."""
     clock = StoryClock()
     if not TOLD.exists():
@@ -124,9 +124,11 @@ def taken(browser: Browser, url: str, name: str, height: int, *, width: int) -> 
     if phone and name in {"compare", "verdict"}:  # what decides stands below what one fills in
         page.locator("#paired, #result").first.evaluate("each => each.scrollIntoView({behavior: 'instant'})")
     file = IMAGES / f"pages-{name}{'-phone' if phone else ''}.png"
-    bottom = page.evaluate("Math.ceil(document.querySelector('main').lastElementChild.getBoundingClientRect().bottom)")
-    clip = None if phone else {"x": 0, "y": 0, "width": width, "height": min(height, bottom + 24)}
-    page.screenshot(path=file, clip=clip)
+    if not phone:
+        last = "document.querySelector('main').lastElementChild"
+        end = page.evaluate(f"Math.ceil({last}.getBoundingClientRect().bottom)")
+        page.set_viewport_size({"width": width, "height": min(height, end + 24)})
+    page.screenshot(path=file)
     page.close()
     return file
 

@@ -12,6 +12,7 @@ from tests.web.pages.conftest import EMPTY, NASTY, opened
 
 from bakeoff import Project
 from bakeoff.actions.disagreement import Disagreement, DisagreementRow
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.graph import LineageEdge, LineageGraph, LineageNode
 from bakeoff.core.queries import Query
 from bakeoff.core.records import Metric, RunChange
@@ -336,6 +337,47 @@ def test_a_prediction_is_tried_shown_and_labelled(client, filled):
     assert listed.status_code == 200
     unknown = client.post("/predictions/ffff/feedback", data={"label": "no"}, headers=OWN)
     assert (unknown.status_code, "expected the id of a logged prediction" in unknown.text) == (404, True)
+
+
+CHAT = """
+[project]
+name = "desk"
+task = "generation"
+[data]
+source = "chats.jsonl"
+target = "answer"
+[split]
+near_duplicates = 0
+[candidates.retrieval]
+"""
+
+
+def test_a_conversation_goes_on_where_it_was(tmp_path):
+    topics = ("password", "invoice", "refund", "address")
+    turns = [
+        [{"role": "user", "content": f"Where is my {topic} {at}?"}, {"role": "assistant", "content": f"Open {topic}."}]
+        for at in range(10)
+        for topic in topics
+    ]
+    (tmp_path / "chats.jsonl").write_text("\n".join(json.dumps({"messages": each}) for each in turns) + "\n")
+    (tmp_path / "bakeoff.toml").write_text(CHAT)
+    with Project(tmp_path) as project:
+        project.run()
+        tracking = Tracking(records=project.records, blobs=project.blobs, clock=wiring.now_ms, scratch=tmp_path)
+        with TestClient(create_tracking_app(tracking, pages=Pages(tracking, project).routes())) as client:
+            assert "data-again" in client.get("/endpoints/desk").text
+            first = client.post("/endpoints/desk/try", data={"in.messages": "my <b>refund</b>?"}, headers=OWN)
+            assert "Open refund." in first.text
+            data = {"in.messages": "and my invoice?", "turns": Markup(first.text).fields["turns"]}
+            second = Markup(client.post("/endpoints/desk/try", data=data, headers=OWN).text)
+            wrong = client.post("/endpoints/desk/try", data={**data, "turns": "x"}, headers=OWN)
+        last = list(project.events.read(PredictionEvent))[-1]
+    said = json.loads(second.fields["turns"])
+    assert [each["role"] for each in said] == ["user", "assistant", "user", "assistant"]
+    assert [each["content"] for each in said[:3]] == ["my <b>refund</b>?", "Open refund.", "and my invoice?"]
+    assert "and my invoice?" in str(last.row["messages"])
+    assert "Open refund." in str(last.row["messages"])
+    assert (wrong.status_code, "expected messages as JSON" in wrong.text) == (400, True)
 
 
 @pytest.mark.parametrize(

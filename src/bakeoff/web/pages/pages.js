@@ -125,6 +125,7 @@ document.addEventListener("submit", async (event) => {
     $$("[data-live]", into).forEach(follow);
     if (into.tabIndex === -1 && into.id !== "main") { into.focus({ preventScroll: true }); into.scrollIntoView({ block: "nearest" }); }
     if (form.method === "get") history.replaceState(null, "", url);
+    if (answer.ok && "again" in form.dataset) $$("textarea", form).forEach((field) => { field.value = ""; });
   } finally {
     button.disabled = false;
     into.removeAttribute("aria-busy");
