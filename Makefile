@@ -154,6 +154,9 @@ bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on
 bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (half an hour; SCALE=0.1 for a tenth of all sizes)
 	$(BIN)/python benchmarks/tracking.py
 
+screenshots: $(INSTALLED)  ## The screenshots of docs/pages.md again, of the demo's project (after make demo; some minutes)
+	$(BIN)/python tools/screenshots.py
+
 bench-pages: $(INSTALLED)  ## The pages of bakeoff ui on 100,000 runs, and beside MLflow's UI (ten minutes; SCALE=0.1 for a tenth; PARTS="runs traces" of runs, compare, traces, idle, beside)
 	$(BIN)/python benchmarks/pages.py $(if $(PARTS),--parts $(PARTS))
 

@@ -68,3 +68,15 @@ def test_what_mlflow_names_the_folder_of_artifacts(tmp_path):
         created = client.post("/api/2.0/mlflow/experiments/create", json={"name": "local"}).json()["experiment_id"]
         location = client.get(f"/api/2.0/mlflow/experiments/get?experiment_id={created}").json()["experiment"]
         assert location["artifact_location"] == f"{tmp_path}/shared/{created}"
+
+
+def test_a_preview_of_the_policy_ends_with_the_server(ran, third_party_path, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setenv("PYTHONPATH", str(third_party_path))
+    with ui(ran) as client:
+        sent, here = {"by": "year", "start": "1960"}, {"origin": str(client.base_url).rstrip("/")}
+        assert "Replaying the past" in client.post("/loop/policy/preview", data=sent, headers=here).text
+        assert list(scratch.glob("bakeoff-preview-*"))
+    assert list(scratch.glob("bakeoff-preview-*")) == []

@@ -1,6 +1,7 @@
 """Commands around tracking: the server that other tools log to."""
 
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -79,4 +80,5 @@ def ui(
                 )
             pages.warm()
 
-        server.serve_forever(on_ready=ready)
+        with closing(pages):
+            server.serve_forever(on_ready=ready)

@@ -91,6 +91,28 @@ def test_two_runs_are_chosen_and_compared_by_keyboard(page, url):
     assert page.said == []
 
 
+SHIFTS = """
+window.shifted = 0;
+new PerformanceObserver((list) => { for (const each of list.getEntries()) window.shifted += each.value; })
+  .observe({ type: "layout-shift", buffered: true });
+"""
+
+
+def test_what_comes_after_a_page_moves_nothing_and_the_page_is_marked_where_one_sees_it(page, url, filled):
+    page.add_init_script(SHIFTS)
+    page.set_viewport_size(PHONE)
+    runs = "&".join(f"run={each}" for each in filled.candidates)
+    for at in (f"/compare?{runs}", "/models/films/1", "/runs?group=params.depth", "/loop"):
+        page.goto(url + at)
+        page.wait_for_load_state("networkidle")
+        page.wait_for_selector("[aria-busy=true]", state="detached")
+        page.wait_for_timeout(100)  # the frame after it
+        assert page.evaluate("window.shifted") < 0.01, at
+        here = page.locator("nav [aria-current]").bounding_box()
+        assert 0 <= here["x"] <= PHONE["width"] - here["width"] + 1, at
+    assert page.said == []
+
+
 def test_a_canary_is_ended_after_a_confirmation_and_the_verdict_asked_what_if(page, url, filled):
     page.goto(f"{url}/endpoints/films")
     page.click("summary:has-text('End the canary')")

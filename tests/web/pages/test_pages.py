@@ -2,19 +2,22 @@
 
 import html
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
-from tests.web.pages.conftest import EMPTY, opened
+from tests.web.pages.conftest import EMPTY, NASTY, opened
 
 from bakeoff import Project
 from bakeoff.actions.disagreement import Disagreement, DisagreementRow
+from bakeoff.core.events import PredictionEvent
 from bakeoff.core.graph import LineageEdge, LineageGraph, LineageNode
 from bakeoff.core.queries import Query
 from bakeoff.core.records import Metric, RunChange
 from bakeoff.feedback.review import ReviewBatch, ReviewQueue, ReviewRow
+from bakeoff.loop.replay import PolicyReplay, ReplayPeriod, ReplayResult, ReplayStep, ReplayValue
 from bakeoff.project import wiring
 from bakeoff.report.lineage_picture import places
 from bakeoff.results.candidate import Slice
@@ -25,6 +28,8 @@ from bakeoff.web.auth import TokenAuthenticator
 from bakeoff.web.pages.app import Pages
 from bakeoff.web.pages.calls import address
 from bakeoff.web.pages.lineage import picture
+from bakeoff.web.pages.policy import _looked
+from bakeoff.web.pages.previews import Preview
 from bakeoff.web.pages.site import POLICY, Site
 from bakeoff.web.pages.verdict import _slices
 from bakeoff.web.tracking import traces
@@ -114,6 +119,66 @@ def test_what_happened_last_is_one_story_newest_first(client, filled):
     times = [part.split('"')[0] for part in section.split('<time datetime="')[1:]]
     assert "/runs/" in section
     assert times == sorted(times, reverse=True)
+
+
+def test_changes_of_stores_are_not_what_happened_and_a_subject_is_named_once(client, filled):
+    section = client.get("/").text.split('id="happened"')[1]
+    assert " written</strong>" not in section
+    assert "<strong>endpoint canary</strong> films <span" in section
+
+
+def test_signals_have_their_units_and_rows_are_no_code(client, filled):
+    page = client.get("/endpoints/films").text
+    signals = page.split('id="signals"')[1].split("</table>")[0]
+    row = {part.split("</th>")[0].split(">")[-1]: part.split("</tr>")[0] for part in signals.split("<tr>")[2:]}
+    assert " ms</td>" in row["latency"]
+    assert "%</td>" in row["errors"]
+    assert 'class="prose">review good' in page.split('id="recent"')[1]
+
+
+def test_the_verdict_says_how_the_winner_stands_beside_the_champion(client, filled):
+    contest = filled.project.last().verdict.contest
+    assert f"Beside the champion:</strong> {contest}" in client.get("/verdict").text
+
+
+def test_the_metric_that_decides_is_the_first_of_a_page_of_runs(client, filled):
+    page = client.get(address("/runs", filter="metrics.f1_macro > 0")).text
+    assert page.split('title="metrics.')[1].startswith("f1_macro")
+    assert 'title="metrics.f1_macro' not in client.get(address("/runs", filter="metrics.loss > 50")).text
+
+
+def test_the_difference_of_two_versions_of_data_is_in_words():
+    kinds = [SimpleNamespace(number=at, name="films", created_ms=0, content="c" * 64) for at in (1, 2)]
+    classes = [[{"name": "yes", "rows": rows}, {"name": "no", "rows": 7}] for rows in (12808, 10**400)]
+    values = {
+        "versions": [(each, SimpleNamespace(summary={})) for each in kinds],
+        "first": kinds[0],
+        "second": kinds[1],
+        "different": [("set_aside", {}, None), ("classes", *classes)],
+        "title": "Data",
+        "pages": (),
+        "here": "/",
+        "csrf": "",
+        "done": "",
+    }
+    text = Markup(Site()._environment.get_template("data.html").render(values)).text
+    assert "name yes, rows 12,808; name no, rows 7" in text
+    assert "set aside" in text
+    assert "{" not in text
+
+
+def test_how_many_calls_a_canary_needs_is_told_once(client, filled, monkeypatch):
+    status = filled.project.endpoints.show()
+    reason = "not shown to be worse; about 574 more calls of it until it is promoted"
+    needy = replace(status, rollouts=tuple(replace(each, reason=reason, calls_needed=574) for each in status.rollouts))
+    monkeypatch.setattr(type(filled.project.endpoints), "show", lambda *_: needy)
+    assert client.get("/endpoints/films").text.count("574 more calls") == len(status.rollouts) == 1
+
+
+def test_settings_of_the_policy_are_words_and_numbers(client):
+    table = Markup(client.get("/loop").text.split('id="policy"')[1]).text
+    assert "loop.triggers" in table
+    assert not [each for each in ("None", "[]", "['", "True") if each in table]
 
 
 def test_live_quality_names_its_metric(client, filled):
@@ -272,6 +337,47 @@ def test_a_prediction_is_tried_shown_and_labelled(client, filled):
     assert listed.status_code == 200
     unknown = client.post("/predictions/ffff/feedback", data={"label": "no"}, headers=OWN)
     assert (unknown.status_code, "expected the id of a logged prediction" in unknown.text) == (404, True)
+
+
+CHAT = """
+[project]
+name = "desk"
+task = "generation"
+[data]
+source = "chats.jsonl"
+target = "answer"
+[split]
+near_duplicates = 0
+[candidates.retrieval]
+"""
+
+
+def test_a_conversation_goes_on_where_it_was(tmp_path):
+    topics = ("password", "invoice", "refund", "address")
+    turns = [
+        [{"role": "user", "content": f"Where is my {topic} {at}?"}, {"role": "assistant", "content": f"Open {topic}."}]
+        for at in range(10)
+        for topic in topics
+    ]
+    (tmp_path / "chats.jsonl").write_text("\n".join(json.dumps({"messages": each}) for each in turns) + "\n")
+    (tmp_path / "bakeoff.toml").write_text(CHAT)
+    with Project(tmp_path) as project:
+        project.run()
+        tracking = Tracking(records=project.records, blobs=project.blobs, clock=wiring.now_ms, scratch=tmp_path)
+        with TestClient(create_tracking_app(tracking, pages=Pages(tracking, project).routes())) as client:
+            assert "data-again" in client.get("/endpoints/desk").text
+            first = client.post("/endpoints/desk/try", data={"in.messages": "my <b>refund</b>?"}, headers=OWN)
+            assert "Open refund." in first.text
+            data = {"in.messages": "and my invoice?", "turns": Markup(first.text).fields["turns"]}
+            second = Markup(client.post("/endpoints/desk/try", data=data, headers=OWN).text)
+            wrong = client.post("/endpoints/desk/try", data={**data, "turns": "x"}, headers=OWN)
+        last = list(project.events.read(PredictionEvent))[-1]
+    said = json.loads(second.fields["turns"])
+    assert [each["role"] for each in said] == ["user", "assistant", "user", "assistant"]
+    assert [each["content"] for each in said[:3]] == ["my <b>refund</b>?", "Open refund.", "and my invoice?"]
+    assert "and my invoice?" in str(last.row["messages"])
+    assert "Open refund." in str(last.row["messages"])
+    assert (wrong.status_code, "expected messages as JSON" in wrong.text) == (400, True)
 
 
 @pytest.mark.parametrize(
@@ -581,6 +687,40 @@ def test_a_lineage_names_a_thing_and_no_file_of_the_server(client, filled):
     assert client.get(address("/lineage", of="model:films/1", direction="sideways")).status_code == 400
 
 
+def test_a_time_of_a_thing_is_told_in_the_readers_zone_and_once(client, filled):
+    page = client.get(address("/lineage", of=f"prediction:{filled.prediction}")).text
+    facts = page.split('id="facts"')[1]
+    assert facts.count("<time datetime=") == 1
+    assert "time ms" not in facts
+
+
+def test_a_snapshot_of_any_name_and_a_caller_of_any_name_are_text(filled, client):
+    folder = filled.project.folder / NASTY[:40].replace("/", "_")
+    folder.mkdir()
+    (folder / "a.csv").write_text("a\n1\n")
+    taken = filled.project.snapshots.take(folder)
+    pages = [client.get(address("/lineage", of=f"snapshot:{taken.name}/{taken.number}")).text]
+    tokens = AccessTokens(filled.project.records.documents, Roles({}), filled.tracking.clock)
+    text = tokens.create(NASTY.replace("\u202e", ""), roles=["admin"])[1]
+    headers = {"authorization": f"Bearer {text}", **OWN}
+    routes = Pages(filled.tracking, filled.project).routes()
+    app = create_tracking_app(filled.tracking, authenticator=TokenAuthenticator(tokens), pages=routes)
+    with TestClient(app) as other:
+        change = {"what": "pause", "why": NASTY}
+        pages.append(other.post("/endpoints/films/change", data=change, headers=headers).text)
+        other.post("/endpoints/films/change", data={"what": "undo", "why": NASTY}, headers=headers)
+        batch = filled.project.review.pick(1, shares={"random": 1.0}).id
+        other.post("/review/take", data={"batch": batch}, headers=headers)
+        other.post(f"/review/{batch}/0", data={"what": "label", "label": "no"}, headers=headers)
+        pages += [other.get(each, headers=headers).text for each in ("/", "/loop", "/review")]
+        sent = {"fields": "loop.freeze loop.cool_down", "loop.freeze": NASTY, "loop.cool_down": NASTY, "by": NASTY}
+        pages += [other.post(f"/loop/policy/{each}", data=sent, headers=headers).text for each in ("change", "preview")]
+    for page in map(Markup, pages):
+        assert "alert(" in page.text
+        assert (page.handlers, page.foreign) == ([], [])
+        assert [each for each in page.scripts if not each[1].startswith("/pages/")] == []
+
+
 def test_of_thousands_of_things_the_picture_has_some_and_says_so():
     nodes = [LineageNode(id="dataset:films/1", kind="dataset", label="films/1")]
     nodes += [LineageNode(id=f"source:{at:064x}", kind="source", label=f"part-{at}.csv") for at in range(5000)]
@@ -625,6 +765,8 @@ def test_of_many_runs_the_ranges_of_groups_come_after_the_groups(client, filled,
     assert first.count('<th scope="row"><a href=') == 4
     assert "…</td>" in first
     assert "…</td>" not in table
+    assert table in client.get(url).text
+    monkeypatch.setattr("bakeoff.stores.runs.Runs.search", None)  # the page before read the runs
     assert table in client.get(url).text
 
 
@@ -713,6 +855,31 @@ def test_all_that_is_wrong_with_a_policy_is_said_at_once(ruled):
             assert f"bakeoff.toml: {key}: expected" in page
     assert ruled.client.post("/loop/policy", data={**sent, "digest": "x"}, headers=OWN).status_code == 400
     assert ruled.file.read_text() == before
+
+
+def test_what_a_policy_would_have_cost_is_in_dollars(ruled):
+    value = ReplayValue(value=0.5, low=0.4, high=0.6)
+    step = ReplayStep(period="may", model=0, quality=value)
+    policies = [
+        PolicyReplay(
+            policy=name,
+            quality=value,
+            gain=value,
+            runs=1,
+            promotions=0,
+            alarms=0,
+            false_alarms=0,
+            seconds=2.0,
+            usd=1.25,
+            steps=(step,),
+        )
+        for name in ("loop", "beside", "never", "oracle")
+    ]
+    period = ReplayPeriod(name="may", end_ms=1, rows=9)
+    result = ReplayResult(project="p", metric="f1", by="t", periods=(period,), policies=tuple(policies))
+    shown = _looked(Preview(id="x", who="ada", began=0.0, seen=0.0, state="done", result=result))
+    page = Site()._environment.get_template(shown.template).render({**shown.values, "csrf": ""})
+    assert page.count('<td class="num">$1.2500</td>') == 4
 
 
 def test_a_form_that_lacks_settings_leaves_them_as_they_are(ruled):

@@ -13,6 +13,7 @@ from tests.web.pages.test_browser import DESKTOP, PHONE, browser, page, pytestma
 
 from bakeoff.core.errors import ConflictError, NotFoundError
 from bakeoff.core.records import Metric, RunChange
+from bakeoff.web.pages.app import Pages
 from bakeoff.web.pages.previews import Previews
 from bakeoff.web.server import Server
 
@@ -140,6 +141,16 @@ def test_a_replay_ends_when_its_page_is_left(page, url):
     page.goto(f"{url}/loop")
     _, alive = psutil.wait_procs(processes, timeout=15)
     assert alive == []
+
+
+def test_a_server_that_ends_ends_its_replay_and_leaves_no_folder(waiting, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pages, before = Pages(waiting.tracking, waiting.project), set(psutil.Process().children())
+    text = (waiting.project.folder / "bakeoff.toml").read_text()
+    begun = pages._previews.start(text, ["--by=year", "--start=1960"], who="ada", changed={})
+    (replay,) = set(psutil.Process().children()) - before
+    pages.close()
+    assert (begun.state, replay.is_running(), list(tmp_path.iterdir())) == ("cancelled", False, [])
 
 
 def test_a_replay_that_takes_too_long_is_ended_and_nobody_elses_is_seen(waiting):

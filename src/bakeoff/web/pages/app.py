@@ -141,6 +141,11 @@ class Pages:
             if self._project is not None and self._traffic is not None:
                 overview.picture(self._project, self._traffic, self._tracking.clock())
 
+    def close(self) -> None:
+        """End what pages began, when their server ends."""
+        if self._previews is not None:
+            self._previews.close()
+
     @permission("public")
     async def asset(self, request: Request) -> Response:
         """The stylesheet and the script."""

@@ -239,6 +239,8 @@ class FormField:
 
 def field_of(column: Column) -> FormField:
     """The field of an input."""
+    if column.format.form == "conversation":
+        return FormField(name=column.name, kind="chat")
     if column.kind == "numeric":
         return FormField(name=column.name, kind="number", hint="a number")
     if column.kind == "categorical" and column.known and len(column.known) <= 50:  # noqa: PLR2004 - a list to look at
@@ -249,7 +251,7 @@ def field_of(column: Column) -> FormField:
 
 
 def try_it(call: PageCall) -> Shown:
-    """Ask the endpoint one row; it is logged as any other."""
+    """Ask the endpoint one row, or what follows in a conversation; it is logged as any other call."""
     name = call.path["name"]
     project = call.project("endpoint", name)
     if name != project.endpoint:
@@ -259,12 +261,19 @@ def try_it(call: PageCall) -> Shown:
         raise NotFoundError(f"expected a release on {name!r}, found none: 'bakeoff run' makes one")
     signature = signature_of(project.records.versions, current.model_version)
     row: dict[str, Json] = {}
+    turns: list[Json] = []
     for column in signature.inputs:
         text = call.form.get(f"in.{column.name}", "")
         if not text:
             continue
         row[column.name] = number_of(column.name, text) if column.kind == "numeric" else _value(text)
+        if column.format.form == "conversation":
+            said = row[column.name]
+            turns = said if isinstance(said, list) else [*_turns(call), {"role": "user", "content": text}]
+            row[column.name] = turns
     answer = project.predict([row])[0]
+    if turns:
+        turns = [*turns, {"role": "assistant", "content": str(answer.value)}]
     shown = sorted((answer.probabilities or {}).items(), key=lambda pair: -pair[1])[:10]
     return Shown(
         template="endpoint_answer.html",
@@ -272,6 +281,8 @@ def try_it(call: PageCall) -> Shown:
             "answer": answer,
             "probabilities": shown,
             "title": name,
+            "turns": turns,
+            "sent": msgspec.json.encode(turns).decode(),
             "lacking": lacking(answer.gaps) if answer.gaps else "",
         },
     )
@@ -285,6 +296,15 @@ def _value(text: str) -> Json:
         return msgspec.json.decode(text, type=list[dict[str, Any]])
     except msgspec.MsgspecError:
         return text
+
+
+def _turns(call: PageCall) -> list[Json]:
+    """What was said before, in a conversation that goes on."""
+    text = call.form.get("turns", "")
+    known = _value(text) if text else []
+    if not isinstance(known, list):
+        raise UsageError(f"turns: expected messages as JSON, received {text[:40]!r}: begin the conversation anew")
+    return known
 
 
 def prediction(call: PageCall) -> Shown:

@@ -21,7 +21,7 @@ __all__ = ["graph", "lineage", "picture", "url_of"]
 
 MOST_IN_COLUMN, MOST_ROWS = 12, 200
 WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE = 168, 56, 40, 12, 6
-LONGEST = 21
+LONGEST, LONGEST_FACTS = 19, 22
 HASH = re.compile(r"[0-9a-f]{4,64}")
 DIRECTIONS: dict[Direction, str] = {
     "both": "all of it",
@@ -181,7 +181,7 @@ def _curve(start: tuple[int, int], end: tuple[int, int]) -> Markup:
 def _box(node: LineageNode, place: tuple[int, int], *, here: bool) -> Markup:
     x, y = place
     facts = telling(node)
-    lines = ((node.kind, "kind"), (_shown(node.label), "name"), (_shown(facts), "muted"))
+    lines = ((node.kind, "kind"), (_shown(node.label), "name"), (cut(_plain(facts), LONGEST_FACTS), "muted"))
     texts = Markup("").join(
         Markup('<text class="{}" x="{}" y="{}">{}</text>').format(kind, x + 10, y + 16 + row * 16, text)
         for row, (text, kind) in enumerate(lines)

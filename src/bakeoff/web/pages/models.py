@@ -7,7 +7,7 @@ from urllib.parse import quote
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.queries import Query, attribute
 from bakeoff.core.records import RegisteredChange, Version, VersionChange
-from bakeoff.registry.lineage import label, lineage
+from bakeoff.registry.lineage import label
 from bakeoff.registry.register import CHAMPION, all_versions
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown
 from bakeoff.web.pages.endpoints import answering
@@ -65,7 +65,6 @@ def one(call: PageCall) -> Shown:
     """One version: what made it, how it was scored, where it answers, what can be done with it."""
     version = _version(call)
     project = call.project("model", version.name)
-    made = lineage(call.records.versions, version)
     endpoints = {status.name: status for status in call.endpoints(project)}
     serving = [
         (name, each)
@@ -82,7 +81,6 @@ def one(call: PageCall) -> Shown:
             "version": version,
             "label": label(version),
             "origin": version.model_origin,
-            "lineage": made,
             "serving": serving,
             "own": own and bool(version.model_origin.family),
             "endpoint": project.endpoint,

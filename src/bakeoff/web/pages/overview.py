@@ -66,7 +66,7 @@ def _happened(
 ) -> "list[tuple[int, AuditRecord | None, Run | None]]":
     """Changes and runs as one story, the newest first."""
     told: list[tuple[int, AuditRecord | None, Run | None]] = [
-        *((each.time_ms, each, None) for each in changes),
+        *((each.time_ms, each, None) for each in changes if not each.action.endswith(" written")),  # of stores
         *((each.start_ms, None, each) for each in runs if not each.parent_id),
     ]
     return sorted(told, key=lambda item: -item[0])
@@ -102,7 +102,7 @@ def picture(project: "Project", traffic: Traffic, now_ms: int) -> Picture:
         stages=_stages(status, endpoint, sums(minutes), now_ms),
         signals=status.signals,
         next=_next(project, now_ms),
-        audit=project.audit.last(AUDITED)[::-1],
+        audit=project.audit.last(AUDITED * 2)[::-1],
         feedback=traffic.feedback(),
     )
 
@@ -137,7 +137,7 @@ def _stages(status: "Status", endpoint: "EndpointStatus | None", seen: TrafficSu
             StageState(
                 name="Verdict",
                 word=verdict.winner or "nobody wins",
-                line=f"{verdict.metric} {verdict.value.value:.4f} {verdict.value.ends('.3f')}"
+                line=f"{verdict.metric} {verdict.value.value:.4f} {verdict.value.ends('.3f')} expected"
                 if verdict.value
                 else "no candidate passed",
                 url=f"/verdict?run={last.run_id}",

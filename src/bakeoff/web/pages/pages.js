@@ -23,6 +23,7 @@ function localTimes(from) {
   }
 }
 localTimes(document);
+$(".top [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
 
 // Parts that are fetched again while somebody looks; an answer that is the same is not sent (ETag).
 const text = async (url, headers = {}) => {
@@ -64,7 +65,7 @@ $$("[data-live]").forEach(follow);
 // Parts that take a moment come after the page.
 for (const part of $$("[data-load]")) {
   part.setAttribute("aria-busy", "true");
-  text(part.dataset.load).then(([body]) => { part.innerHTML = body; localTimes(part); centre(part); }).catch(() => {}).finally(() => part.removeAttribute("aria-busy"));
+  text(part.dataset.load).then(([body]) => { part.innerHTML = body; localTimes(part); centre(part); }).catch(() => {}).finally(() => { part.removeAttribute("aria-busy"); part.removeAttribute("data-load"); });
 }
 
 // A wide picture begins where it is about.
@@ -124,6 +125,7 @@ document.addEventListener("submit", async (event) => {
     $$("[data-live]", into).forEach(follow);
     if (into.tabIndex === -1 && into.id !== "main") { into.focus({ preventScroll: true }); into.scrollIntoView({ block: "nearest" }); }
     if (form.method === "get") history.replaceState(null, "", url);
+    if (answer.ok && "again" in form.dataset) $$("textarea", form).forEach((field) => { field.value = ""; });
   } finally {
     button.disabled = false;
     into.removeAttribute("aria-busy");

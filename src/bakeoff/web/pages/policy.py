@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from inspect import cleandoc
 from typing import Any
 
 from bakeoff.actions.loop_replay import NAMES
@@ -39,6 +40,7 @@ def form(call: PageCall) -> Shown:
         values={
             "title": "Policy of the loop",
             "groups": [(SECTIONS.get(key, key), key, fields) for key, fields in groups.items()],
+            "abouts": {"loop": cleandoc(type(project.config.loop).__doc__ or "")},
             "by": data.time or "",
             "file": project.loaded.file,
         },

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Preview", "PreviewState", "Previews"]
 
 PreviewState: TypeAlias = Literal["running", "done", "failed", "cancelled", "late"]
-MOST_S, UNSEEN_S, LOOK_S = 600.0, 30.0, 0.25
-"""How long one may take; after how long nobody looks any more; how often that is looked at."""
+MOST_S, UNSEEN_S, LOOK_S, CLOSE_S = 600.0, 30.0, 0.25, 10.0
+"""How long one may take; after how long nobody looks any more; how often that is looked at;
+how long its end is waited for."""
 LONGEST_LINE = 300
 
 
@@ -66,6 +67,7 @@ class Previews:
         self._lock = threading.Lock()
         self._last: Preview | None = None
         self._child: Child | None = None
+        self._watching: threading.Thread | None = None
 
     def start(self, text: str, arguments: Sequence[str], *, who: str, changed: Mapping[str, Any]) -> Preview:
         """Replay the policy of a project file (its text) beside the project's own.
@@ -95,7 +97,8 @@ class Previews:
                 _take(preview, line)
 
             self._last, self._child = preview, Child(command, on_line, lines_of="both")
-            threading.Thread(target=self._watch, args=(preview, self._child, folder), daemon=True).start()
+            self._watching = threading.Thread(target=self._watch, args=(preview, self._child, folder), daemon=True)
+            self._watching.start()
             return preview
 
     def get(self, preview_id: str, *, who: str) -> Preview:
@@ -118,9 +121,11 @@ class Previews:
                 self._end("cancelled")
 
     def close(self) -> None:
-        """End what is running."""
+        """End what is running, and wait until nothing is left of it."""
         with self._lock:
             self._end("cancelled")
+        if self._watching is not None:
+            self._watching.join(CLOSE_S)
 
     def _end(self, state: PreviewState) -> None:
         if self._last is None or self._child is None or self._last.state != "running":

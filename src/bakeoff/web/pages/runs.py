@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -12,6 +13,7 @@ from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.filters import RUNS, filter_of, order_of, within
 from bakeoff.core.queries import Expr, Query, QueryField, attribute
 from bakeoff.core.records import Run, RunChange, RunGroup
+from bakeoff.metrics.registry import default
 from bakeoff.web.pages.calls import PageCall, Redirect, Shown, address
 from bakeoff.web.pages.drawing import DrawnLine, lines
 from bakeoff.web.pages.views import saved
@@ -137,7 +139,7 @@ def listing(call: PageCall) -> Shown:
 
 def _paged(call: PageCall, view: RunView) -> dict[str, Any]:
     page = call.records.runs.search(view.query)
-    columns = _columns(view, page.items)
+    columns = _columns(view, page.items, of=call)
     return {
         "runs": page.items,
         "columns": columns,
@@ -170,21 +172,21 @@ def groups(call: PageCall) -> Shown:
 
 def _grouped(call: PageCall, view: RunView, *, whole: bool = False) -> dict[str, Any]:
     """The groups; of many runs without the ranges of metrics, for which each metric of each run is looked up."""
-    by = field_of(view.group)
-    first = call.records.runs.search(Query(where=view.where, limit=PAGE)).items
-    columns = [each for each in _columns(view, first) if each.startswith("metrics.")]
-    metrics = [each.removeprefix("metrics.") for each in columns]
-    query = Query(where=view.where, limit=MOST_GROUPS)
+    by, named = field_of(view.group), call.query.getlist("metric")[:MOST_COLUMNS] if whole else []
+    first = () if named else call.records.runs.search(Query(where=view.where, limit=PAGE)).items
+    columns = [each for each in _columns(view, first, of=call) if each.startswith("metrics.")]
+    metrics = named or [each.removeprefix("metrics.") for each in columns]
+    query, wanted = Query(where=view.where, limit=MOST_GROUPS), urlencode([("metric", each) for each in metrics])
     groups = () if whole else call.records.runs.groups(query, by)
     if whole or (metrics and sum(each.runs for each in groups) <= AT_ONCE):
         groups, whole = call.records.runs.groups(query, by, metrics=metrics), True
     return {
         "groups": [(each, _group_url(view, each)) for each in groups],
-        "columns": columns,
+        "columns": [f"metrics.{each}" for each in metrics],
         "total": sum(each.runs for each in groups),
         "most_groups": MOST_GROUPS,
         "keys": _keys(first),
-        "ranges_url": None if whole or not metrics else view.url("/runs/groups"),
+        "ranges_url": None if whole or not metrics else f"{view.url('/runs/groups')}&{wanted}",
     }
 
 
@@ -206,8 +208,8 @@ def _stated(value: str) -> str:
     return f"{'=' if text == value else 'LIKE'} {quote}{text.replace(quote, quote * 2)}{quote}"
 
 
-def _columns(view: RunView, runs: Sequence[Run]) -> list[str]:
-    """The columns that are chosen; else those that most of these runs have."""
+def _columns(view: RunView, runs: Sequence[Run], *, of: PageCall | None = None) -> list[str]:
+    """The columns that are chosen; else what most of these runs have, after the metric by which the project decides."""
     if view.columns:
         chosen = [each.strip() for each in view.columns.split(",") if each.strip()][:MOST_COLUMNS]
         known = [each for each in chosen if each in PLAIN or (each.partition(".")[0] in KINDS and "." in each)]
@@ -218,6 +220,10 @@ def _columns(view: RunView, runs: Sequence[Run]) -> list[str]:
             )
         return known
     metrics = Counter(key for run in runs for key in run.metrics)
+    if of is not None and of.of_project is not None:
+        config = of.of_project.config
+        decides = config.decide.metric or default(config.project.task)
+        metrics += Counter({decides: len(runs)} if decides in metrics else {})  # it comes first
     params = Counter(key for run in runs for key in run.params if not key.startswith("chosen."))
     return [
         "started",
@@ -297,7 +303,7 @@ def one(call: PageCall) -> Shown:
             "run": run,
             "experiment": call.records.experiments.get(run.experiment_id),
             "children": listed,
-            "child_columns": _columns(RunView(), listed),
+            "child_columns": _columns(RunView(), listed, of=call),
             "note": run.tags.get(NOTE, ""),
             **_curves(call, run),
         },

@@ -1,6 +1,7 @@
 """How pages become HTML: the templates with their filters, and the two files that pages ask for."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from importlib.resources import files
@@ -26,9 +27,10 @@ POLICY = (
 HEADERS = {**PAGE_HEADERS, "Content-Security-Policy": POLICY}
 ASSETS = {"pages.css": "text/css; charset=utf-8", "pages.js": "text/javascript; charset=utf-8"}
 YEAR_S = 31_536_000
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC", re.ASCII)
 FILTERS = (
     *("chance", "count", "cut", "dollars", "duration", "interval", "limits", "milliseconds", "number"),
-    *("share", "signed"),
+    *("moment", "share", "signed"),
 )
 PAGES = (
     ("o", "Overview", "/", True),
@@ -68,7 +70,7 @@ class Site:
             auto_reload=False,
         )
         filters: dict[str, Any] = {name: getattr(numbers, name) for name in FILTERS}
-        filters |= {"when": when, "day": day, "clean": clean, "plain": plain}
+        filters |= {"when": when, "clean": clean, "plain": plain, "measured": measured, "fact": fact}
         environment.filters.update(filters)
         shared: dict[str, Any] = {"address": address, "draw": drawing, "cell": cell, "telling": telling}
         shared |= {"style": self._hashed("pages.css"), "script": self._hashed("pages.js")}
@@ -136,11 +138,6 @@ def when(time_ms: float | None) -> Markup | str:
     return Markup('<time datetime="{0}" title="{1} UTC">{1}</time>').format(stamp, text)
 
 
-def day(time_ms: float) -> str:
-    """The day of a time, in UTC."""
-    return numbers.day(time_ms)[:10]
-
-
 def ago(time_ms: float | None, now_ms: float) -> str:
     """How long ago, in one unit.
 
@@ -167,12 +164,44 @@ def plain(value: Any) -> str:
 
     >>> plain({"drift": 0.25, "quality": None}), plain(["a", "b"]), plain(True), plain([]), plain("x")
     ('drift 0.2500', 'a, b', 'yes', '–', 'x')
+    >>> plain([{"name": "yes", "rows": 12808}, {"name": "no", "rows": 7}])
+    'name yes, rows 12,808; name no, rows 7'
     """
     if isinstance(value, Mapping):
         pairs = value.items()
         return ", ".join(f"{key} {plain(of)}" for key, of in pairs if of is not None) or "–"
     if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value)) or "–"
+        return ("; " if any(isinstance(each, Mapping) for each in value) else ", ").join(map(plain, value)) or "–"
     if value is None or isinstance(value, bool):
         return {None: "–", True: "yes", False: "no"}[value]
+    if isinstance(value, int) and 10_000 <= abs(value) < 1e15:  # noqa: PLR2004 - less may be a year, more an id
+        return f"{value:,}"
     return numbers.number(value) if isinstance(value, float) else str(value)
+
+
+def fact(value: Any, longest: int = 400) -> Markup | str:
+    """What is known of a thing; a time that was written down in UTC is told in the reader's zone."""
+    if isinstance(value, str) and (parts := MOMENT.fullmatch(value)):
+        return Markup('<time datetime="{0}T{1}Z" title="{0} {1} UTC">{0} {1}</time>').format(*parts.groups())
+    return clean(plain(value), longest)
+
+
+def measured(value: float | None, signal: str) -> str:
+    """The value of a signal, or its limit, with its unit.
+
+    >>> measured(2.92, "latency"), measured(0.0004, "errors"), measured(500.0, "volume"), measured(1.5e-6, "cost")
+    ('2.92 ms', '< 0.1%', '500', '$0.0000015')
+    """
+    if value is None:
+        return "–"
+    match signal:
+        case "latency":
+            return numbers.milliseconds(value)
+        case "errors" | "contract" | "inputs" | "outliers":
+            return numbers.part(value)
+        case "volume" | "tokens":
+            return f"{value:,.0f}"
+        case "cost":
+            return numbers.dollars(value / 1000)
+        case _:
+            return numbers.number(value)
