@@ -19,11 +19,11 @@ from bakeoff.loop.fit import (
     fit_each,
     fitted_of,
     job_of,
-    killed,
     made_before,
     on_all_rows,
     run_jobs,
     with_budget,
+    without_model,
 )
 from bakeoff.train.worker import FIT_FOLDS, FitArgument, FoldsArgument, FoldsValue, model_without
 
@@ -117,8 +117,7 @@ def _fold(ask: FitRequest) -> int:
 def _results(stage: Stage, steps: Steps, batch: Sequence[FitRequest], made: JobResult) -> dict[str, Result | JobResult]:
     """Of each fit of a batch what is stored of it, or how the batch failed."""
     if made.value is None:
-        made = killed(made)
-        stage.progress(f"{made.name}: failed: {made.error}")
+        stage.progress(without_model(made))
         return dict.fromkeys((ask.name for ask in batch), made)
     fits = msgspec.convert(made.value, FoldsValue).fits
     stage.progress(f"{made.name}: fitted without each in {made.seconds:.1f} s")

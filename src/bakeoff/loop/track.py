@@ -122,8 +122,10 @@ class Tracker:
         chosen = {f"chosen.{key}": value for key, value in (entry.fitted.chosen or {}).items()}
         params = {key: _text(value) for key, value in (given | chosen | {"seed": self._stage.seed}).items()}
         if entry.scorecard is None:
-            tags = {"bakeoff.error": entry.error or ""}
-            runs.apply([RunChange(run_id=run.run_id, params=params, tags=tags, status="FAILED")])
+            late = entry.fitted.out_of_time
+            tags = {"bakeoff.error": entry.error or ""} if late is None else {"bakeoff.out_of_time": late.sentence}
+            ended = "FAILED" if late is None else "KILLED"
+            runs.apply([RunChange(run_id=run.run_id, params=params, tags=tags, status=ended)])
             return
         figures = {name: interval.value for name, interval in entry.scorecard.metrics.items()}
         figures |= {"train_s": entry.fitted.train_s, "size_bytes": float(entry.scorecard.size_bytes)}
