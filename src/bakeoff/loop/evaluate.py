@@ -152,6 +152,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted) -> Job:
         inputs=inputs,
         outputs=(OUTCOMES,),
         requires=fit.contender.requires,
+        modules=fit.contender.modules or None,
     )
 
 

@@ -307,6 +307,7 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
         outputs=(MODEL,) if argument.chosen is not None or argument.fold is not None else (MODEL, HELD),
         resources=resources_of(stage.compute, contender),
         requires=contender.requires,
+        modules=contender.modules or None,
     )
 
 
