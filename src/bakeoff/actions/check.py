@@ -17,13 +17,14 @@ from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.records import Version
-from bakeoff.loop.bake_off import Competition, compete
+from bakeoff.loop.bake_off import compete
 from bakeoff.loop.baselines import baselines
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import Standing, champion_of, evidence, looked, rows_of, stand, unseen
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays
+from bakeoff.loop.decide import Competition
 from bakeoff.loop.evaluate import Judged, groups, outcomes, times
 from bakeoff.loop.judge import judge_registered
 from bakeoff.loop.outcome import outcome

@@ -10,7 +10,7 @@ from bakeoff.core.types import Schema
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.train.worker import FIT
 
-__all__ = ["LATER", "dear", "expect", "expect_of_rows", "meanwhile", "quick", "resources_of"]
+__all__ = ["LATER", "OURS", "dear", "expect", "expect_of_rows", "meanwhile", "quick", "resources_of"]
 
 LATER = ("bakeoff.evaluate.score.worker", "bakeoff.evaluate.combine.combinations")
 """Modules of the jobs that follow fits; named and not imported, as a run that does nothing does not need them."""
@@ -50,11 +50,11 @@ def expect_of_rows(stage: Stage, schema: Schema, classes: int) -> None:
 
 
 @contextlib.contextmanager
-def meanwhile() -> Generator[None]:
-    """Import what comes next while jobs run one at a time and this process would only wait for them."""
+def meanwhile(modules: Sequence[str]) -> Generator[None]:
+    """Import what comes next while jobs run and this process would only wait for them."""
 
     def load() -> None:
-        for name in OURS:
+        for name in modules:
             importlib.import_module(name)
 
     thread = threading.Thread(target=load, daemon=True)

@@ -121,14 +121,13 @@ def _results(stage: Stage, steps: Steps, batch: Sequence[FitRequest], made: JobR
         return dict.fromkeys((ask.name for ask in batch), made)
     fits = msgspec.convert(made.value, FoldsValue).fits
     stage.progress(f"{made.name}: fitted without each in {made.seconds:.1f} s")
-    return {
-        ask.name: steps.publish(
-            ask.key,
-            with_budget(stage, ask.name, msgspec.to_builtins(fit))
-            | {"tree_blob": made.outputs[model_without(_fold(ask))]},
-        )
+    stored = {
+        ask.key: with_budget(stage, ask.name, msgspec.to_builtins(fit))
+        | {"tree_blob": made.outputs[model_without(_fold(ask))]}
         for ask, fit in zip(batch, fits, strict=True)
     }
+    steps.publish_all(stored)
+    return {ask.name: stored[ask.key] for ask in batch}
 
 
 def _of_fold(stage: Stage, fold: int, at: int) -> Contender:

@@ -20,6 +20,8 @@ _Floats: TypeAlias = NDArray[np.float64]
 STEPS = 100
 GAIN = 1e-9
 """The share of the loss that a step must promise."""
+NEAR = 0.1
+"""After a whole step the promise is about the square of what it was: one of this share of the root is the last."""
 LEAST_SHARE = 1e-6
 """Of a step; one that must be shorter would gain nothing that numbers can show."""
 
@@ -82,12 +84,15 @@ def _newton(x_nd: _Floats, hit_n: NDArray[np.bool_], weight_n: _Floats, penalty:
         curve_dd[np.diag_indices_from(curve_dd)] += ridge_d
         curve_dd[-1, -1] += 1e-12 * len(x_nd)  # where every row is sure, nothing else holds the intercept
         step_d = np.linalg.solve(curve_dd, slope_d)
-        gain = float(slope_d @ step_d)
-        if gain <= GAIN * max(value, GAIN):
+        gain, enough = float(slope_d @ step_d), GAIN * max(value, GAIN)
+        if gain <= enough:
             converged = True
             break
-        share = 1.0
+        share, last = 1.0, gain <= NEAR * np.sqrt(enough)
         while (lower := loss(w_d - share * step_d)) > value - share * gain / 4 and share > LEAST_SHARE:
             share /= 2
         w_d, value = w_d - share * step_d, lower
+        if last and share == 1:
+            converged = True
+            break
     return LogisticFit(w_d=w_d, converged=converged)
