@@ -107,7 +107,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     checks = [*_gates(stage, subject, strict=strict), *against, *_beside_rules(stage, subject, rules)]
     if competition is not None and candidate is None and competition.decision.winner is None and _fine(checks):
         checks.append(Check(name="a winner", outcome="failed", told=competition.decision.reason))
-    notes = [*subject.notes, *([] if competition is None else _failed(competition))]
+    notes = [*subject.notes, *([] if competition is None else _without_model(competition))]
     if champion is None:
         notes.append("There is no champion to compare with: only the gates were checked.")
         sentence = NOTHING_TO_CHECK.format(gate=_gate(stage, subject))
@@ -198,8 +198,13 @@ def _fine(checks: Sequence[Check]) -> bool:
     return all(each.outcome != "failed" for each in checks)
 
 
-def _failed(competition: Competition) -> list[str]:
-    return [f"{entry.name} failed: {entry.error}" for entry in competition.judged if entry.scorecard is None]
+def _without_model(competition: Competition) -> list[str]:
+    entries = [entry for entry in competition.judged if entry.scorecard is None]
+    late = {entry.name: entry.fitted.out_of_time for entry in entries}
+    return [
+        f"{entry.name} failed: {entry.error}" if (why := late[entry.name]) is None else f"{entry.name}: {why.sentence}"
+        for entry in entries
+    ]
 
 
 # --- gates --------------------------------------------------------------------------------------

@@ -277,6 +277,7 @@ def _dense_ridge(x_nd: _Floats, value_n: _Floats, penalty: float, weight_n: _Flo
     root_n = np.sqrt(weight_n)
     x_nd, value_n = (x_nd - middle_d) * root_n[:, None], (value_n - middle) * root_n
     n, d = x_nd.shape
+    coef_d: Any
     if d > n:
         coef_d = x_nd.T @ np.linalg.solve(x_nd @ x_nd.T + penalty * np.eye(n), value_n)
     else:

@@ -26,11 +26,11 @@ UNSEEN = frozenset({"sklearn", "pandas", "joblib"})
 
 def _library() -> Any:
     known = sys.modules.get(WHOLE)
-    found = None if known is not None else find_spec(WHOLE)
+    spec = None if known is not None else find_spec(WHOLE)
     alone = sys.platform == "linux" and platform.machine() == "x86_64"
-    if found is None or found.origin is None or not alone:
+    if spec is None or spec.origin is None or not alone:
         return importlib.import_module(WHOLE)
-    init = Path(found.origin)
+    init = Path(spec.origin)
     package = _module(NAME, init, [str(init.parent)])
     compat = _module(f"{NAME}.compat", init.with_name("compat.py"))
     compat.__dict__["__builtins__"] = {**vars(builtins), "__import__": _import_seen}
