@@ -7,12 +7,18 @@ from dataclasses import replace
 import pytest
 
 from bakeoff import Project
-from bakeoff.core.errors import ConfigError
+from bakeoff.cli.lifecycle import end_of_run
+from bakeoff.cli.run_page import leaderboard
+from bakeoff.core.errors import CandidateError, ConfigError
 from bakeoff.core.jobs import Argument, Job, JobResult
+from bakeoff.families.boosting import BoostingFamily
 from bakeoff.loop import context
 from bakeoff.loop.context import TimeLimit
 from bakeoff.loop.fit import killed, run_jobs
 from bakeoff.project.progress import CountedJobs
+from bakeoff.report.html import html
+from bakeoff.report.markdown import markdown
+from bakeoff.results.outcome import RunOutcome
 
 
 @pytest.fixture
@@ -114,3 +120,39 @@ def test_jobs_with_limits_can_be_counted_before_they_run(films_project):
         job = Job(name="nothing", function="json:loads", argument=Argument())
         assert len(list(run_jobs(counted, [job, replace(job, name="too")]))) == 2
     assert shown.told == [2]
+
+
+def test_a_candidate_that_the_budget_left_out_has_not_failed(boosted, monkeypatch):
+    with (boosted / "bakeoff.toml").open("a") as file:
+        file.write("\n[candidates.linear]\n")
+    limit(boosted, "60s")
+
+    def fit(_family, job):
+        job.progress("encoded 5 of 20 new texts")
+        raise CandidateError("the worker was killed by signal 14 (it took too long)")
+
+    with monkeypatch.context() as slow:
+        slow.setattr(BoostingFamily, "fit", fit)
+        ended = run(boosted)
+    assert end_of_run(ended.results, allow_missing=False) is None
+    assert not ended.results.failed
+    (late,) = ended.results.left_out
+    why = late.out_of_time
+    assert late.name == "boosting"
+    assert why.ended_s == pytest.approx(1.5 * why.limit_s + 10)
+    assert why.needs_s == pytest.approx(4 * why.ended_s)
+    assert 60 * why.needs_s / why.limit_s == pytest.approx(why.enough_s)
+    by_name = {each["name"]: each for each in ended.document["candidates"]}
+    assert by_name["boosting"]["status"] == "out_of_time"
+    assert by_name["boosting"]["out_of_time"]["budget_s"] == 60.0
+    assert by_name["linear"]["status"] == "ok"
+    assert RunOutcome.from_json(ended.document).left_out == (late,)
+    with Project(boosted) as project:
+        report = project.report()
+    for page in (leaderboard(ended.results), html(report), markdown(report)):
+        assert "left out" in page
+        assert f"needs {why.needs_s:.0f} s at the least" in page
+        assert "boosting failed" not in page
+    assert run(boosted).unchanged
+    limit(boosted, "60m")
+    assert not run(boosted).results.left_out

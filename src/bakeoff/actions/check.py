@@ -17,13 +17,14 @@ from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.records import Version
-from bakeoff.loop.bake_off import Competition, compete
+from bakeoff.loop.bake_off import compete
 from bakeoff.loop.baselines import baselines
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import Standing, champion_of, evidence, looked, rows_of, stand, unseen
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays
+from bakeoff.loop.decide import Competition
 from bakeoff.loop.evaluate import Judged, groups, outcomes, times
 from bakeoff.loop.judge import judge_registered
 from bakeoff.loop.outcome import outcome
@@ -106,7 +107,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     checks = [*_gates(stage, subject, strict=strict), *against, *_beside_rules(stage, subject, rules)]
     if competition is not None and candidate is None and competition.decision.winner is None and _fine(checks):
         checks.append(Check(name="a winner", outcome="failed", told=competition.decision.reason))
-    notes = [*subject.notes, *([] if competition is None else _failed(competition))]
+    notes = [*subject.notes, *([] if competition is None else _without_model(competition))]
     if champion is None:
         notes.append("There is no champion to compare with: only the gates were checked.")
         sentence = NOTHING_TO_CHECK.format(gate=_gate(stage, subject))
@@ -197,8 +198,13 @@ def _fine(checks: Sequence[Check]) -> bool:
     return all(each.outcome != "failed" for each in checks)
 
 
-def _failed(competition: Competition) -> list[str]:
-    return [f"{entry.name} failed: {entry.error}" for entry in competition.judged if entry.scorecard is None]
+def _without_model(competition: Competition) -> list[str]:
+    entries = [entry for entry in competition.judged if entry.scorecard is None]
+    late = {entry.name: entry.fitted.out_of_time for entry in entries}
+    return [
+        f"{entry.name} failed: {entry.error}" if (why := late[entry.name]) is None else f"{entry.name}: {why.sentence}"
+        for entry in entries
+    ]
 
 
 # --- gates --------------------------------------------------------------------------------------

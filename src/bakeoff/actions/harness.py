@@ -62,7 +62,7 @@ def run_harness(
     need_harness()
     candidate = _candidate(project, name)
     if candidate.status != "ok":
-        raise CandidateError(f"expected a candidate that was fitted, {name!r} failed: {candidate.error}")
+        raise CandidateError(f"expected a candidate that was fitted, {name!r} has no model: {candidate.error}")
     try:
         result = harness(project.model(candidate.model_version).model, selection, progress=progress)
     except CandidateError as error:

@@ -100,8 +100,12 @@ class ReplyCache:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with closing(sqlite3.connect(self._path, timeout=WAIT_S)) as connection:
-                for table in TABLES:
-                    connection.execute(table)
+                known = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
+                if known[0] < len(TABLES):
+                    with connection:  # all in one transaction: the disk is waited for once
+                        connection.execute("BEGIN IMMEDIATE")
+                        for table in TABLES:
+                            connection.execute(table)
                 yield connection
         except sqlite3.DatabaseError as error:
             damaged = (

@@ -169,10 +169,14 @@ def status(
 
 
 def end_of_run(outcome: "RunOutcome", *, allow_missing: bool) -> None:
-    """Exit with 1 when a candidate failed that may not, or all did; with 3 when none won."""
+    """Exit with 1 when a candidate failed that may not, or no one has a model; with 3 when none won.
+
+    One that the budget of time left out has not failed: the run did what it was asked to do.
+    """
     failed = [each.name for each in outcome.failed]
     if not outcome.fine:
-        typer.echo("error: CandidateError: every candidate failed; 'bakeoff report' tells why", err=True)
+        why = "failed or had too little time" if outcome.left_out else "failed"
+        typer.echo(f"error: CandidateError: every candidate {why}; 'bakeoff report' tells why", err=True)
         raise typer.Exit(1)
     if failed and not allow_missing:
         told = "'bakeoff report' tells why; --allow-missing lets a run end well without them"

@@ -24,7 +24,7 @@ from pathlib import Path
 from bakeoff.core.plugins import forget, names
 from bakeoff.core.threads import known_libraries
 
-__all__ = ["THREADED", "WAIT_S", "ForkedWorker", "WorkerKind", "main", "possible", "shareable"]
+__all__ = ["THREADED", "WAIT_S", "ForkedWorker", "WorkerKind", "main", "modules_of", "possible", "shareable"]
 
 IDLE_S = 30.0
 MESSAGE_BYTES = 1 << 17
@@ -61,6 +61,11 @@ def shareable() -> list[str]:
         if known and package not in THREADED and package != "__main__":
             names.append(name)
     return names
+
+
+def modules_of(distributions: Iterable[str]) -> list[str]:
+    """The modules that are named as these distributions are."""
+    return [MODULES.get(each, each.replace("-", "_")) for each in distributions]
 
 
 class ForkedWorker:
@@ -169,14 +174,13 @@ class WorkerKind:
         self._modules: dict[str, None] = {}
         self._functions: set[str] = set()
 
-    def require(self, distributions: Iterable[str]) -> None:
-        """Begin later workers with the modules of these distributions."""
-        names = (MODULES.get(each, each.replace("-", "_")) for each in distributions)
-        self._modules.update(dict.fromkeys(name for name in names if name not in THREADED))
-
-    def warm(self, modules: Iterable[str]) -> None:
-        """Begin to import what the next worker will have, and these modules, without waiting for it."""
+    def require(self, distributions: Iterable[str], modules: Iterable[str] | None = None) -> None:
+        """Begin later workers with these modules; where they are not known, with the distributions' own."""
+        modules = modules_of(distributions) if modules is None else modules
         self._modules.update(dict.fromkeys(name for name in modules if name.partition(".")[0] not in THREADED))
+
+    def warm(self) -> None:
+        """Begin to import what the next worker will have, without waiting for it."""
         self._living().load(list(self._modules))
 
     def knows(self, function: str) -> bool:

@@ -103,8 +103,9 @@ class LocalCompute:
     def expect(self, function: str, requires: Sequence[str], resources: Resources, modules: Sequence[str] = ()) -> None:
         """Begin to import what such a job needs (see `Compute.expect`)."""
         if possible():
-            kind = _kind(_environ(self._budget.granted(resources)), requires)
-            kind.warm([module_of(function), *modules])
+            kind = _kind(_environ(self._budget.granted(resources)), requires, modules or None)
+            kind.require((), [module_of(function)])
+            kind.warm()
 
     def run(
         self, jobs: Iterable[Job], *, progress: Callable[[str, str], None], exclusive: bool = False
@@ -160,7 +161,7 @@ class LocalCompute:
         stderr = cast("IO[bytes]", tempfile.TemporaryFile())  # noqa: SIM115 - closed with its worker
         (requests, request_end), (answer_end, answers) = os.pipe(), os.pipe()
         environ = _environ(holds)
-        kind = _kind(environ, job.requires)
+        kind = _kind(environ, job.requires, job.modules)
         process = _process(kind, environ, (requests, answers, stderr.fileno()))
         for end in (requests, answers):  # the worker's own
             os.close(end)
@@ -188,21 +189,21 @@ class LocalCompute:
 def begin_imports() -> None:
     """Begin to import what jobs of most candidates import, before the project that will have jobs is read."""
     if possible():
-        _kind(dict(os.environ), ()).warm(COMMON)
+        _kind(dict(os.environ), (), COMMON).warm()
 
 
 def _environ(holds: Resources) -> dict[str, str]:
     return os.environ | dict.fromkeys(THREAD_VARIABLES, str(holds.threads))
 
 
-def _kind(environ: Mapping[str, str], requires: Sequence[str]) -> WorkerKind:
+def _kind(environ: Mapping[str, str], requires: Sequence[str], modules: Sequence[str] | None = None) -> WorkerKind:
     own = frozenset(requires) - THREADED - LIGHT
     alike = HEAVY if HEAVY in requires else own
     if not own:  # what they import heeds the number of threads that a worker sets after its fork
         environ = dict(environ) | dict.fromkeys(THREAD_VARIABLES, str(cores()))
     variables = tuple(sorted((name, value) for name, value in environ.items() if name not in IGNORED_VARIABLES))
     kind = _KINDS.setdefault((alike, variables), WorkerKind(environ))
-    kind.require(requires)
+    kind.require(requires, modules)
     return kind
 
 

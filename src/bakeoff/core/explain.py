@@ -118,7 +118,7 @@ _RULES = (
         "the file may be damaged or of another format: check it",
     ),
     _rule(
-        "lightgbm.LightGBMError",
+        "lightgbm.LightGBMError bakeoff_lightgbm.LightGBMError",
         CandidateError,
         "rows and parameters that LightGBM can train with",
         "check the candidate's parameters and the columns",

@@ -264,7 +264,8 @@ class Family(Protocol):
     where the project allows it, and this is how it is known. One with parameters that need more than `requires` (a
     device, a further package) has a method `require(params)`, which raises what a fit would, before any fit begins.
     `imports` names modules that fits and predictions import where they use them: workers then begin with these (see
-    `bakeoff.core.jobs.Compute.expect`). One that is of no use where no input is a text may say so by
+    `bakeoff.core.jobs.Compute.expect`); a method `imports_for(schema, classes)` names more, where the rows that were
+    read need them. One that is of no use where no input is a text may say so by
     `reads_texts = True`: advice does not try it on tables of numbers.
     """
 

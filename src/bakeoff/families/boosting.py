@@ -101,7 +101,7 @@ class BoostingModel:
 
     @cached_property
     def _booster(self) -> "lgb.Booster":
-        import lightgbm as lgb
+        from bakeoff.families.features.lightgbm_library import lgb
 
         return lgb.Booster(model_str=self.trees)
 
@@ -193,7 +193,7 @@ class BoostingFamily:
     tasks: frozenset[Task] = frozenset({"classification", "regression"})
     params = BoostingParams
     requires = ("numpy", "scipy", "lightgbm", "polars")
-    imports = ("scipy.sparse", "lightgbm")
+    imports = ("scipy.sparse", "bakeoff.families.features.lightgbm_library")
     extra: str | None = None
     weighs = True
 
@@ -203,7 +203,7 @@ class BoostingFamily:
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> BoostingModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""
-        import lightgbm as lgb
+        from bakeoff.families.features.lightgbm_library import lgb
 
         model, _ = saved.read(folder, self.name, BoostingModel)
         try:
@@ -267,7 +267,7 @@ class _Fit:
 
     def _of_seeds(self, train: "lgb.Dataset", trees: int) -> list[str]:
         """LightGBM's text of a model of each seed; where the limit is over, of fewer."""
-        import lightgbm as lgb
+        from bakeoff.families.features.lightgbm_library import lgb
 
         texts: list[str] = []
         wanted = int(given(self.job, "seeds")["seeds"])
@@ -285,7 +285,7 @@ class _Fit:
         trees = given(self.job, "trees")["trees"]
         if trees is not None:
             return int(trees)
-        import lightgbm as lgb
+        from bakeoff.families.features.lightgbm_library import lgb
 
         encoder, _, train = self._encode(whole=False)
         held = self.target.table[self.target.training :]
@@ -329,7 +329,7 @@ class _Fit:
 
     def _in_time(self, step: Any) -> None:
         """End the choosing when it has had its part of the limit, with the best number of trees so far."""
-        import lightgbm as lgb
+        from bakeoff.families.features.lightgbm_library import lgb
 
         results = step.evaluation_result_list
         _, _, value, higher, *_ = results[0]
@@ -345,7 +345,7 @@ class _Fit:
             self.job.progress(f"{step.iteration + 1} trees: {name} of validation rows {value:.5f}")
 
     def _encode(self, *, whole: bool) -> tuple[_Encoder, Any, "lgb.Dataset"]:
-        import lightgbm as lgb
+        from bakeoff.families.features.lightgbm_library import lgb
 
         params, rows = self.params, self.target.split(whole=whole)
         made = self.derivation.fit(len(rows))

@@ -24,7 +24,7 @@ from bakeoff.core.attribution import Attribution
 from bakeoff.core.deadline import Deadline
 from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
-from bakeoff.core.types import ColumnKind, Predictions, Signature, Task
+from bakeoff.core.types import ColumnKind, Predictions, Schema, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.attribution import by_column, centred, with_level, words_of
 from bakeoff.families.features.choice import given
@@ -174,10 +174,15 @@ class LinearFamily:
     tasks: frozenset[Task] = frozenset({"classification", "regression"})
     params = LinearParams
     requires = ("numpy", "scipy", "scikit-learn", "polars")
-    imports = ("scipy.sparse", "sklearn.linear_model")
+    imports = ("scipy.sparse",)
     extra: str | None = None
     balances = True
     weighs = True
+
+    def imports_for(self, schema: Schema, classes: int) -> tuple[str, ...]:
+        """See `bakeoff.core.protocols.Family`: two classes and numbers over a table are fitted without scikit-learn."""
+        texts = any(column.kind == "text" for column in schema.input_columns)
+        return ("sklearn.linear_model",) if texts or classes > 2 else ()  # noqa: PLR2004
 
     def fit(self, job: FitJob) -> LinearModel:
         """See `bakeoff.core.protocols.Family`."""

@@ -1,60 +1,27 @@
-"""The bake-off itself: fit → evaluate → combine → decide. Nothing is registered, promoted or released here."""
+"""The bake-off itself: fit → evaluate → combine → decide. Nothing is registered, promoted or released here.
 
-from dataclasses import dataclass
+What comes after the fits is imported then (or meanwhile, by who calls this): a run of few rows waits for its imports
+longer than for its arithmetic.
+"""
+
 from typing import TYPE_CHECKING
 
-from bakeoff.loop.baselines import baselines, scaled
 from bakeoff.loop.cache import Steps
-from bakeoff.loop.calibrate import rescaled
-from bakeoff.loop.calibration_findings import calibrated
-from bakeoff.loop.combine import Combined, combine
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
-from bakeoff.loop.evaluate import Judged, evaluate, verdict
-from bakeoff.loop.expect import meanwhile
 from bakeoff.loop.folds import fit_all
-from bakeoff.loop.judge import referee
 from bakeoff.loop.prompts import check_prompts
-from bakeoff.results.judge import JudgeOutcome
 
 if TYPE_CHECKING:
-    from bakeoff.evaluate.decide.verdict import Verdict
-    from bakeoff.evaluate.decide.yardstick import Baselines
+    from bakeoff.loop.decide import Competition
 
-__all__ = ["Competition", "compete"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Competition:
-    """All candidates, those made of others included, and the decision between them.
-
-    `judge` is what a judge found, if the project has one; `baselines` are what the winner had to beat.
-    """
-
-    judged: tuple[Judged, ...]
-    combined: Combined
-    decision: "Verdict"
-    judge: JudgeOutcome | None = None
-    baselines: "Baselines | None" = None
-
-    def entry(self, name: str | None) -> Judged | None:
-        """The candidate of that name, or None."""
-        return next((each for each in self.judged if each.name == name), None)
+__all__ = ["compete"]
 
 
-def compete(stage: Stage, steps: Steps, gathered: Gathered) -> Competition:
+def compete(stage: Stage, steps: Steps, gathered: Gathered) -> "Competition":
     """Fit and evaluate what changed, look for combinations, and decide."""
     check_prompts(stage, gathered)
     fitted = fit_all(stage, steps, gathered)
-    with meanwhile():
-        judged = evaluate(stage, steps, gathered, fitted)
-    combined = combine(stage, steps, gathered, judged)
-    judged = calibrated(stage, steps, judged, combined.held)
-    judged += evaluate(stage, steps, gathered, combined.fitted)
-    judged = rescaled(stage, steps, gathered, judged, combined)
-    refereed = referee(stage, steps, gathered, judged)
-    rules = baselines(stage, steps, gathered)
-    decision = scaled(stage, gathered, verdict(stage, gathered, refereed.judged, rules), refereed.judged)
-    return Competition(
-        judged=refereed.judged, combined=combined, decision=decision, judge=refereed.outcome, baselines=rules
-    )
+    from bakeoff.loop.decide import decide
+
+    return decide(stage, steps, gathered, fitted)

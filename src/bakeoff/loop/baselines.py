@@ -73,6 +73,7 @@ def _job(stage: Stage, gathered: Gathered) -> Job:
         inputs=inputs,
         outputs=(OUTCOMES,),
         requires=("numpy", "polars", "scipy", "scikit-learn"),
+        modules=("numpy", "polars", "scipy"),  # scikit-learn for the nearest text alone
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import Job, job_key
 from bakeoff.core.protocols import BlobStore, DocumentRecords
+from bakeoff.core.records import DocumentChange
 from bakeoff.core.refs import blobs_of
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import versions_of
@@ -72,10 +73,17 @@ class Steps:
 
     def publish(self, key: str, result: Mapping[str, Json]) -> Result:
         """Mark a step done; everything that its result names is durable already."""
-        self._documents.put(COLLECTION, key, result)
-        if self._shared is not None:  # what was done and yet is made was not good enough: it is replaced there, too
-            self._shared.offer(key, result, replace=key in self._done)
+        self.publish_all({key: result})
         return dict(result)
+
+    def publish_all(self, results: Mapping[str, Mapping[str, Json]]) -> None:
+        """Mark steps done that were done together: the disk is waited for once."""
+        self._documents.apply(
+            [DocumentChange(collection=COLLECTION, key=key, body=body) for key, body in results.items()]
+        )
+        if self._shared is not None:  # what was done and yet is made was not good enough: it is replaced there, too
+            for key, result in results.items():
+                self._shared.offer(key, result, replace=key in self._done)
 
     def once(self, key: str, work: Callable[[], Mapping[str, Json]]) -> Result:
         """The step's result, worked out now if it is not done yet."""

@@ -223,6 +223,7 @@ def put_together(stage: Stage, steps: Steps, contender: Contender, trees: Sequen
         inputs={member_input(at): BlobRef(tree) for at, tree in enumerate(trees)},
         outputs=(MODEL,),
         requires=contender.requires,
+        modules=contender.modules or None,
     )
     key = step_key("assemble", job, contender.code)
     kept = steps.done(key)
@@ -250,11 +251,13 @@ def contender_of(combiner: Contender, name: str, members: Sequence[Fitted], para
         }
         for fitted in members
     ]
-    needed = {requirement for fitted in members for requirement in fitted.contender.requires}
+    contenders = [fitted.contender for fitted in members]
+    needed = {requirement for contender in contenders for requirement in contender.requires}
     return replace(
         combiner,
         name=name,
         requires=tuple(sorted(needed | set(combiner.requires))),
+        modules=tuple(dict.fromkeys(each for c in (combiner, *contenders) for each in c.modules)),
         params={"members": described, **params},
         code=digest_json([combiner.code, *(fitted.contender.code for fitted in members)]),
         learns=all(fitted.contender.learns for fitted in members),

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from bakeoff.core.errors import ConfigError, Problem
 from bakeoff.core.jobs import METRICS, Compute
 from bakeoff.core.protocols import BlobStore, Clock, EventLog, Progress, RecordStore
 from bakeoff.core.refs import BlobRef
-from bakeoff.core.types import Json
+from bakeoff.core.types import Json, Schema
 from bakeoff.metrics.positive import Positive
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Contender:
     prompt stands in, if it does. It `scales` when its fits use as many threads as they get, and come to the same with
     any number of them. It `learns` unless its family only asks: then more rows change nothing. `service` is the URL
     of what it asks about rows, if it asks a service. `modules` are those that its jobs
-    import.
+    import, `imports_for` gives those that they import beside them, of a schema and a number of classes (0: no classes).
     """
 
     name: str
@@ -55,6 +55,7 @@ class Contender:
     learns: bool = True
     service: str | None = None
     modules: tuple[str, ...] = ()
+    imports_for: Callable[[Schema, int], Sequence[str]] | None = None
 
     @property
     def shown(self) -> "Contender":

@@ -25,7 +25,7 @@ from bakeoff.loop.candidate_losses import unused_settings
 from bakeoff.loop.context import Stage
 from bakeoff.loop.contract import hold, violating
 from bakeoff.loop.data_findings import examine
-from bakeoff.loop.expect import dear, quick
+from bakeoff.loop.expect import dear, expect_of_rows, quick
 from bakeoff.loop.feedback_rows import fitting
 from bakeoff.loop.losses import check_lost, gone_classes, of_reading, of_split, rows_read
 from bakeoff.loop.sides import sides
@@ -231,6 +231,7 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> ReadTable:
     inferred = infer(named.table, stage.config.data, task, named.formats, stage.precedent)
     prepared = prepare_target(named.table, inferred.schema, task)
     table = prepared.table
+    expect_of_rows(stage, inferred.schema, table[inferred.schema.target].n_unique() if task == "classification" else 0)
     losses = of_reading(reading, inferred, [*named.losses, *prepared.losses], stage.config.data)
     set_aside = {loss.reason: loss.count for loss in prepared.losses if loss.kind == "row"}
     warnings: list[Json] = [

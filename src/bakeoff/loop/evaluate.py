@@ -13,6 +13,7 @@ from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job
 from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json, Predictions
+from bakeoff.data.splits import FEW_ROWS
 from bakeoff.evaluate.score.row_groups import groups_of_test
 from bakeoff.evaluate.score.text_scores import ENCODING_FAMILY
 from bakeoff.evaluate.score.worker import (
@@ -29,6 +30,7 @@ from bakeoff.evaluate.score.worker import (
 from bakeoff.loop.cache import Result, Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered, load_arrays, load_table
+from bakeoff.loop.expect import dear
 from bakeoff.loop.fit import Fitted, run_jobs
 from bakeoff.loop.looks import GATES, Look, next_look, record
 from bakeoff.loop.safety import probes
@@ -79,7 +81,11 @@ class Judged:
 
 
 def evaluate(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> list[Judged]:
-    """Scorecards of all that were fitted; one job at a time, since latency is measured."""
+    """Scorecards of all that were fitted.
+
+    Latency is measured: of many rows, and of models that take all of a machine, one job works at a time; else jobs work
+    beside each other, and wait while one of them measures.
+    """
     jobs = {fit.contender.name: _job(stage, gathered, fit) for fit in fitted if fit.tree_blob is not None}
     errors: dict[str, tuple[str, str | None]] = {
         fit.contender.name: (fit.error or "not fitted", fit.traceback) for fit in fitted if fit.tree_blob is None
@@ -90,7 +96,8 @@ def evaluate(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
         if fit.contender.name in jobs
     }
     done: dict[str, Result | None] = {name: steps.done(key) for name, key in keys.items()}
-    for result in run_jobs(stage, [job for name, job in jobs.items() if done[name] is None], exclusive=True):
+    exclusive = gathered.test_rows >= FEW_ROWS or dear(stage)
+    for result in run_jobs(stage, [job for name, job in jobs.items() if done[name] is None], exclusive=exclusive):
         if result.value is None:
             stage.progress(f"{result.name}: could not be evaluated: {result.error}")
             errors[result.name] = (result.error or "", result.traceback)
@@ -152,6 +159,7 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted) -> Job:
         inputs=inputs,
         outputs=(OUTCOMES,),
         requires=fit.contender.requires,
+        modules=fit.contender.modules or None,
     )
 
 

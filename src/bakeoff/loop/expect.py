@@ -6,10 +6,11 @@ import threading
 from collections.abc import Generator, Sequence
 
 from bakeoff.core.jobs import Compute, Resources
+from bakeoff.core.types import Schema
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.train.worker import FIT
 
-__all__ = ["LATER", "dear", "expect", "meanwhile", "quick", "resources_of"]
+__all__ = ["LATER", "OURS", "dear", "expect", "expect_of_rows", "meanwhile", "quick", "resources_of"]
 
 LATER = ("bakeoff.evaluate.score.worker", "bakeoff.evaluate.combine.combinations")
 """Modules of the jobs that follow fits; named and not imported, as a run that does nothing does not need them."""
@@ -40,12 +41,20 @@ def expect(compute: Compute, contenders: Sequence[Contender], modules: Sequence[
         compute.expect(FIT, each.requires, resources_of(compute, each), each.modules if modules is None else modules)
 
 
+def expect_of_rows(stage: Stage, schema: Schema, classes: int) -> None:
+    """Tell the backend what fits import beside that, now that it is known of which rows they will be."""
+    for each in stage.contenders:
+        modules = () if each.imports_for is None else each.imports_for(schema, classes)
+        if modules:
+            stage.compute.expect(FIT, each.requires, resources_of(stage.compute, each), modules)
+
+
 @contextlib.contextmanager
-def meanwhile() -> Generator[None]:
-    """Import what comes next while jobs run one at a time and this process would only wait for them."""
+def meanwhile(modules: Sequence[str]) -> Generator[None]:
+    """Import what comes next while jobs run and this process would only wait for them."""
 
     def load() -> None:
-        for name in OURS:
+        for name in modules:
             importlib.import_module(name)
 
     thread = threading.Thread(target=load, daemon=True)

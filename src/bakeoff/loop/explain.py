@@ -177,7 +177,14 @@ def _explaining(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float
         **{model_of_fold(fold): BlobRef(tree) for fold, tree in enumerate(fitted.folds)},
         **stage.own_metrics,
     }
-    job = Job(name=judged.name, function=EXPLAIN, argument=argument, inputs=inputs, requires=fitted.contender.requires)
+    job = Job(
+        name=judged.name,
+        function=EXPLAIN,
+        argument=argument,
+        inputs=inputs,
+        requires=fitted.contender.requires,
+        modules=fitted.contender.modules or None,
+    )
     return _Part(job=job, key=step_key("explain", job, fitted.contender.code), seconds=limit_s)
 
 

@@ -25,7 +25,8 @@ from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather, load_arrays, load_table
 from bakeoff.loop.feedback_rows import conformed
 from bakeoff.loop.fine_tune_jobs import TunedCheckpoint
-from bakeoff.loop.release import RunOrigin, register_dataset, register_models
+from bakeoff.loop.origin import RunOrigin, register_dataset
+from bakeoff.loop.release import register_models
 from bakeoff.loop.track import Tracker
 from bakeoff.loop.training_files import row_of
 from bakeoff.registry.lineage import label

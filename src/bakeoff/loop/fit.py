@@ -1,5 +1,6 @@
 """Fit every contender, each in a process of its own; one that fails does not stop the others."""
 
+import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +16,13 @@ from bakeoff.loop.cache import Result, Steps, step_key
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.expect import LATER, expect, resources_of
-from bakeoff.results.search import Cut
-from bakeoff.train.worker import FIT, FIT_FOLDS, HELD, HOLD_OUT, SEEN, FitArgument, FitValue, FoldsArgument
+from bakeoff.results.search import Cut, OutOfTime
+from bakeoff.train.worker import FIT, FIT_FOLDS, HELD, HOLD_OUT, SEEN, FitArgument, FitValue, FoldsArgument, far_over
 
 __all__ = [
     "FitRequest",
     "Fitted",
+    "LateFit",
     "fit",
     "fit_each",
     "fitted_of",
@@ -32,11 +34,14 @@ __all__ = [
     "refit",
     "run_jobs",
     "with_budget",
+    "without_model",
 ]
 
 
 FEW_LEFT = 2
 """Fits that are left for it to be said how long they will take."""
+PROGRESS = re.compile(r"(?:encoded|scored|step|part) ([\d,]+) of ([\d,]+)")
+"""How a fit says how far it is: "encoded 512 of 8000 new texts", "step 40 of 400"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +50,8 @@ class Fitted:
 
     `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
     rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds); `again` are those
-    of folds that were dealt anew, in turn. `losses` are what
-    this model alone goes without; `cut` is what the limit of its fit cut short. `held_blob` is what `hold_out` would
+    of folds that were dealt anew, in turn. `losses` are what this model alone goes without; `cut` is what the limit of
+    its fit cut short, and `out_of_time` why it ended before there was a model. `held_blob` is what `hold_out` would
     find, where the fit has found it on its way. `seen_blob` is what one that was fitted on all rows says of test rows.
     `resumed` is where its fit went on from a checkpoint.
     """
@@ -66,6 +71,7 @@ class Fitted:
     again: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
     cut: Cut | None = None
+    out_of_time: OutOfTime | None = None
     held_blob: str | None = None
     seen_blob: str | None = None
     resumed: tuple[str, ...] = ()
@@ -76,6 +82,13 @@ def fit(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
     asks = [FitRequest.of("fit", c, job_of(stage, gathered, c)) for c in stage.contenders]
     results = fit_each(stage, steps, asks)
     return [fitted_of(ask, results[ask.name]) for ask in asks]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateFit(JobResult):
+    """A fit that was ended, as its limit was long over, before it had a model: no failure, but a want of time."""
+
+    out_of_time: OutOfTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +119,8 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str
     done_s: list[float] = []
     for at, result in enumerate(run_jobs(stage, [ask.job for ask in waiting.values()])):
         if result.value is None:
-            results[result.name] = failure = killed(result)
-            stage.progress(f"{failure.name}: failed: {failure.error}")
+            results[result.name] = result
+            stage.progress(without_model(result))
         else:
             stored = with_budget(stage, result.name, result.value) | {"tree_blob": result.outputs[MODEL]}
             if result.value.get("held"):
@@ -125,13 +138,19 @@ def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> I
     """The results of jobs as they come; what they tell goes on with their names before it.
 
     Those that ask for more threads begin first, and those that ask for few then fill the machine together. A fit that
-    chooses gets its limit when it begins: a share of what is then left of the run's time.
+    chooses gets its limit when it begins: a share of what is then left of the run's time. One that is killed as that is
+    long over comes as a `LateFit`.
     """
-    return stage.compute.run(
-        _Limited(stage, sorted(jobs, key=lambda job: -job.resources.threads)),
-        progress=lambda name, line: stage.progress(f"{name}: {line}"),
-        exclusive=exclusive,
-    )
+    limited = _Limited(stage, sorted(jobs, key=lambda job: -job.resources.threads))
+    done: dict[str, float] = {}
+
+    def progress(name: str, line: str) -> None:
+        for part, whole in PROGRESS.findall(line):
+            done[name] = int(part.replace(",", "") or 0) / max(1, int(whole.replace(",", "") or 0))
+        stage.progress(f"{name}: {line}")
+
+    for result in stage.compute.run(limited, progress=progress, exclusive=exclusive):
+        yield _in_time(stage, result, limited.limits_s.get(result.name), done.get(result.name, 1.0))
 
 
 def _to_go(stage: Stage, done_s: Sequence[float], fits: int) -> str:
@@ -147,6 +166,7 @@ class _Limited:
 
     def __init__(self, stage: Stage, jobs: Sequence[Job]) -> None:
         self._stage, self._jobs = stage, jobs
+        self.limits_s: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -158,6 +178,8 @@ class _Limited:
                 limit_s = self._stage.time.fit_s(len(self) - at, self._stage.at_once)
                 if limit_s is not None and isinstance(given, FoldsArgument):
                     limit_s /= len(given.folds)
+                if limit_s is not None:
+                    self.limits_s[job.name] = limit_s
                 yield replace(job, argument=msgspec.structs.replace(given, limit_s=limit_s))
             else:
                 yield job
@@ -185,6 +207,27 @@ def killed(result: JobResult) -> JobResult:
         return result
     why = f"it did not end within its share of the run's time, and was killed after {result.seconds:.0f} s"
     return replace(result, error=f"{why}; give it more: bakeoff run --budget 2h, or none", traceback=None)
+
+
+def _in_time(stage: Stage, result: JobResult, limit_s: float | None, done: float) -> JobResult:
+    """The result of a job, or the `LateFit` that it is; `done` is the share that its last fit had done, as it said."""
+    ended, ended_s = killed(result), far_over(limit_s)
+    if ended is result or limit_s is None or ended_s is None:
+        return ended
+    late = OutOfTime(
+        limit_s=limit_s,
+        ended_s=ended_s,
+        needs_s=ended_s / done if 0 < done <= 1 else ended_s,
+        budget_s=stage.time.budget_s,
+    )
+    return LateFit(name=ended.name, error=ended.error, seconds=ended.seconds, out_of_time=late)
+
+
+def without_model(result: JobResult) -> str:
+    """A fit that came to no model, in a line."""
+    if isinstance(result, LateFit):
+        return f"{result.name}: {result.out_of_time.sentence}"
+    return f"{result.name}: failed: {result.error}"
 
 
 def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fitted:
@@ -264,13 +307,20 @@ def job_of(stage: Stage, gathered: Gathered, contender: Contender, **more: Any) 
         outputs=(MODEL,) if argument.chosen is not None or argument.fold is not None else (MODEL, HELD),
         resources=resources_of(stage.compute, contender),
         requires=contender.requires,
+        modules=contender.modules or None,
     )
 
 
 def fitted_of(ask: FitRequest, result: Result | JobResult) -> Fitted:
     """What became of the contender that was asked for."""
     if isinstance(result, JobResult):
-        return Fitted(contender=ask.contender, key=ask.key, error=result.error, traceback=result.traceback)
+        return Fitted(
+            contender=ask.contender,
+            key=ask.key,
+            error=result.error,
+            traceback=result.traceback,
+            out_of_time=result.out_of_time if isinstance(result, LateFit) else None,
+        )
     value = msgspec.convert(result, FitValue)
     return Fitted(
         contender=ask.contender,

@@ -19,11 +19,11 @@ from bakeoff.loop.fit import (
     fit_each,
     fitted_of,
     job_of,
-    killed,
     made_before,
     on_all_rows,
     run_jobs,
     with_budget,
+    without_model,
 )
 from bakeoff.train.worker import FIT_FOLDS, FitArgument, FoldsArgument, FoldsValue, model_without
 
@@ -117,19 +117,17 @@ def _fold(ask: FitRequest) -> int:
 def _results(stage: Stage, steps: Steps, batch: Sequence[FitRequest], made: JobResult) -> dict[str, Result | JobResult]:
     """Of each fit of a batch what is stored of it, or how the batch failed."""
     if made.value is None:
-        made = killed(made)
-        stage.progress(f"{made.name}: failed: {made.error}")
+        stage.progress(without_model(made))
         return dict.fromkeys((ask.name for ask in batch), made)
     fits = msgspec.convert(made.value, FoldsValue).fits
     stage.progress(f"{made.name}: fitted without each in {made.seconds:.1f} s")
-    return {
-        ask.name: steps.publish(
-            ask.key,
-            with_budget(stage, ask.name, msgspec.to_builtins(fit))
-            | {"tree_blob": made.outputs[model_without(_fold(ask))]},
-        )
+    stored = {
+        ask.key: with_budget(stage, ask.name, msgspec.to_builtins(fit))
+        | {"tree_blob": made.outputs[model_without(_fold(ask))]}
         for ask, fit in zip(batch, fits, strict=True)
     }
+    steps.publish_all(stored)
+    return {ask.name: stored[ask.key] for ask in batch}
 
 
 def _of_fold(stage: Stage, fold: int, at: int) -> Contender:

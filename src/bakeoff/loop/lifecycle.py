@@ -7,27 +7,24 @@ import msgspec
 from bakeoff.chat.cache import ReplyCache
 from bakeoff.core.types import Json
 from bakeoff.environment.capture import capture
-from bakeoff.loop.approval import propose, release
 from bakeoff.loop.bake_off import compete
 from bakeoff.loop.cache import Steps
-from bakeoff.loop.champion import challenge, guarded, precedent
 from bakeoff.loop.classes import with_classes
 from bakeoff.loop.code import recorded_code
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered, gather
-from bakeoff.loop.explain import explanations
-from bakeoff.loop.fidelity import verified
-from bakeoff.loop.outcome import outcome
-from bakeoff.loop.release import RunOrigin, make_ready, register_dataset, register_models
-from bakeoff.loop.search import as_given, tune
+from bakeoff.loop.expect import meanwhile
+from bakeoff.loop.origin import RunOrigin, register_dataset
 from bakeoff.loop.sources import files_digest, ingested
-from bakeoff.loop.stored_outcome import LAST, PASSES, keep, keep_baselines
+from bakeoff.loop.stored_outcome import LAST, PASSES, keep
 from bakeoff.loop.track import Tracker
-from bakeoff.registry.lineage import label
-from bakeoff.results.outcome import Paid, RunOutcome
+from bakeoff.results.outcome import RunOutcome
 from bakeoff.security.audit import AuditLog, current_user
 
 __all__ = ["tracked"]
+
+AFTER_FITS = ("bakeoff.loop.conclude",)
+"""Imported while fits run, with all that it imports."""
 
 
 def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> RunOutcome:
@@ -65,57 +62,35 @@ def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple
     steps, started_ms = Steps.of(stage), stage.clock()
     stage.progress(stage.time.sentence)
     if unasked and not stage.config.loop.accept_changed_inputs:
+        from bakeoff.loop.champion import precedent
+
         stage = replace(stage, precedent=precedent(stage))
     gathered = gather(stage, steps)
     stage = with_classes(stage, gathered)
     origin = RunOrigin(run_id=run_id, gathered=gathered, environment=capture(), code=recorded_code(stage))
     register_dataset(stage, origin)
     tracker.dataset(gathered, origin)
+    tuned = None
+    if stage.time.wanted_s is not None or (gathered.folds and stage.found):
+        from bakeoff.loop.search import as_given, tune
 
-    stage = as_given(stage) if gathered.folds and stage.found else stage
-    tuned = tune(stage, gathered) if stage.time.wanted_s is not None else None
+        stage = as_given(stage) if gathered.folds and stage.found else stage
+        tuned = tune(stage, gathered) if stage.time.wanted_s is not None else None
     if tuned is not None:
         stage, gathered = tuned.stage, replace(gathered, summary=replace(gathered.summary, repeats=1))
-    competition = compete(stage, steps, gathered)
-    judged, combined, decision = competition.judged, competition.combined, competition.decision
-    if competition.baselines is not None:
-        keep_baselines(stage, run_id, competition.baselines)
-    versions = register_models(stage, origin, judged)
-    tracker.candidates(judged, versions)
+    with meanwhile(AFTER_FITS):
+        competition = compete(stage, steps, gathered)
+    from bakeoff.loop.conclude import conclude
 
-    winner = competition.entry(decision.winner)
-    contest = verified(stage, steps, winner, challenge(stage, steps, gathered, winner, judged)) if winner else None
-    live, shipped = None, None
-    if winner is not None and contest is not None:
-        contest = guarded(stage, winner, contest, unasked=unasked)
-    if winner is not None and contest is not None and (contest.promoted or contest.blocked):
-        raises = contest.raises
-        ready = make_ready(stage, steps, origin, winner, versions, value=decision.value, raises=raises)
-        if contest.promoted:
-            live, shipped = release(stage, ready), ready.shipped
-        else:
-            propose(stage, ready, contest)
-    tracker.verdict(decision, contest)
-    reasons = explanations(stage, steps, gathered, judged, decision)
-    whole = "fit" not in steps.reused and tuned is None
-    paid_usd, budget_usd = ReplyCache(stage.cache).run_paid()
-    ended = outcome(
+    ended = conclude(
         stage,
-        run_id=run_id,
-        gathered=gathered,
-        judged=judged,
-        combined=combined,
-        versions={name: label(version) for name, version in versions.items()},
-        decision=decision,
-        contest=contest,
-        released=live,
-        shipped=shipped,
-        budget=tuned.budget if tuned else None,
-        judge=competition.judge,
-        paid=Paid(usd=paid_usd, budget_usd=budget_usd),
-        explanations=reasons,
-        seconds=(stage.clock() - started_ms) / 1000 if whole else None,
-        from_step_cache=steps.from_cache,
-        baselines=competition.baselines,
+        steps,
+        origin,
+        gathered,
+        competition,
+        tracker=tracker,
+        budget=None if tuned is None else tuned.budget,
+        started_ms=started_ms,
+        unasked=unasked,
     )
     return ended, gathered

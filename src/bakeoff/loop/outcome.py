@@ -165,15 +165,16 @@ def _combination(each: "Combination", metric: str) -> CombinationOutcome:
 def _candidate(stage: Stage, run_id: str, entry: Judged, version: str | None) -> Candidate:
     from bakeoff.evaluate.score.prices import monthly
 
-    contender, card = entry.fitted.contender, entry.scorecard
+    contender, card, late = entry.fitted.contender, entry.scorecard, entry.fitted.out_of_time
     candidate = Candidate(
         name=contender.name,
         family=contender.shown.family_name,
-        status="failed" if card is None else "ok",
+        status="ok" if card is not None else "failed" if late is None else "out_of_time",
         run_id=child_id(run_id, contender.name),
         model_version=version,
         error=entry.error if card is None else None,
         traceback=entry.traceback if card is None else None,
+        out_of_time=late,
     )
     if card is None:
         return candidate

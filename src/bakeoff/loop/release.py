@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from bakeoff.core import narrow
-from bakeoff.core.addresses import without_password
-from bakeoff.core.lineage import CodeOrigin, DatasetOrigin, EnvironmentOrigin, ModelOrigin
+from bakeoff.core.lineage import ModelOrigin
 from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Json, Signature
-from bakeoff.environment.capture import Environment
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.challenger import challenge_by
 from bakeoff.loop.context import Stage
@@ -21,6 +19,7 @@ from bakeoff.loop.dataset import Gathered, load_arrays
 from bakeoff.loop.evaluate import Judged, outcomes
 from bakeoff.loop.fidelity import served_as_trained
 from bakeoff.loop.fit import Fitted
+from bakeoff.loop.origin import RunOrigin
 from bakeoff.loop.prompts import prompt_origin, prompt_version
 from bakeoff.loop.ship import on_all_that_is_known
 from bakeoff.metrics.intervals import Interval
@@ -31,21 +30,10 @@ from bakeoff.security.audit import AuditLog
 from bakeoff.serve.endpoints import Endpoints
 from bakeoff.serve.releases import current, make_release
 
-__all__ = ["ReadyWinner", "RunOrigin", "make_ready", "monitoring_reference", "register_dataset", "register_model"]
-__all__ += ["register_models", "route"]
+__all__ = ["ReadyWinner", "make_ready", "monitoring_reference", "register_model", "register_models", "route"]
 
 REFERENCE_FORMAT = 3
 """Of what monitoring compares with; of another one it is made anew."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOrigin:
-    """What surrounds the models of a run."""
-
-    run_id: str
-    gathered: Gathered
-    environment: Environment
-    code: CodeOrigin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,27 +48,6 @@ class ReadyWinner:
     version: Version
     shipped: Shipped
     raises: bool = False
-
-
-def register_dataset(stage: Stage, origin: RunOrigin) -> None:
-    """Register the dataset version and the environment of a run."""
-    name = stage.config.project.name
-    data = stage.config.data
-    named = data.sources or {"source": data.source}
-    sources = {name: [without_password(each) for each in several] for name, several in named.items()}
-    gathered, around = origin.gathered, origin.environment
-    about = DatasetOrigin(
-        sources=sources,
-        query=data.query,
-        summary=msgspec.to_builtins(gathered.summary),
-        gathered={**msgspec.to_builtins(gathered), "summary": {}},
-    )
-    versions = stage.records.versions
-    register_once(versions, "dataset", name, gathered.version, run_id=origin.run_id, made_from=about)
-    environment = EnvironmentOrigin(
-        python=around.python, platform=around.platform, packages=dict(around.packages), local=around.local
-    )
-    register_once(versions, "environment", name, around.digest, run_id=origin.run_id, made_from=environment)
 
 
 def register_models(stage: Stage, origin: RunOrigin, judged: Sequence[Judged]) -> dict[str, Version]:

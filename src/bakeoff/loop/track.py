@@ -13,17 +13,16 @@ from bakeoff.core.queries import AllOf, Query, attribute
 from bakeoff.core.records import Metric, RunChange, RunInput, Version
 from bakeoff.core.types import Json
 from bakeoff.environment.system import system
-from bakeoff.evaluate.score.worker import OUTCOMES
-from bakeoff.loop.champion import Contest
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
-from bakeoff.loop.evaluate import Judged
-from bakeoff.loop.release import RunOrigin
 from bakeoff.loop.stored_outcome import PASSES
 from bakeoff.registry.lineage import label
 
 if TYPE_CHECKING:
     from bakeoff.evaluate.decide.verdict import Verdict
+    from bakeoff.loop.champion import Contest
+    from bakeoff.loop.evaluate import Judged
+    from bakeoff.loop.origin import RunOrigin
 
 __all__ = ["SCORECARD", "Tracker", "child_id"]
 
@@ -78,7 +77,7 @@ class Tracker:
             runs.apply([RunChange(run_id=run_id, status="KILLED")])
         return None
 
-    def dataset(self, gathered: Gathered, origin: RunOrigin) -> None:
+    def dataset(self, gathered: Gathered, origin: "RunOrigin") -> None:
         """What the pass works on."""
         tags = {"bakeoff.environment": origin.environment.digest, "bakeoff.code": own_code()}
         tags |= {f"bakeoff.system.{name}": value for name, value in system().items()}
@@ -94,12 +93,14 @@ class Tracker:
         change = RunChange(run_id=self._run_id, tags=tags, inputs=inputs, artifacts=origin.code.artifacts)
         self._stage.records.runs.apply([change])
 
-    def candidates(self, judged: Sequence[Judged], versions: Mapping[str, Version]) -> None:
+    def candidates(self, judged: "Sequence[Judged]", versions: Mapping[str, Version]) -> None:
         """A child run for each candidate, with its parameters, metrics and model."""
         for entry in judged:
             self._candidate(entry, versions.get(entry.name))
 
-    def _candidate(self, entry: Judged, version: Version | None) -> None:
+    def _candidate(self, entry: "Judged", version: Version | None) -> None:
+        from bakeoff.evaluate.score.worker import OUTCOMES  # it was imported for its evaluation
+
         runs, now = self._stage.records.runs, self._stage.clock()
         contender = entry.fitted.contender
         tags = {
@@ -122,8 +123,10 @@ class Tracker:
         chosen = {f"chosen.{key}": value for key, value in (entry.fitted.chosen or {}).items()}
         params = {key: _text(value) for key, value in (given | chosen | {"seed": self._stage.seed}).items()}
         if entry.scorecard is None:
-            tags = {"bakeoff.error": entry.error or ""}
-            runs.apply([RunChange(run_id=run.run_id, params=params, tags=tags, status="FAILED")])
+            late = entry.fitted.out_of_time
+            tags = {"bakeoff.error": entry.error or ""} if late is None else {"bakeoff.out_of_time": late.sentence}
+            ended = "FAILED" if late is None else "KILLED"
+            runs.apply([RunChange(run_id=run.run_id, params=params, tags=tags, status=ended)])
             return
         figures = {name: interval.value for name, interval in entry.scorecard.metrics.items()}
         figures |= {"train_s": entry.fitted.train_s, "size_bytes": float(entry.scorecard.size_bytes)}
@@ -151,7 +154,7 @@ class Tracker:
         )
         runs.apply([change])
 
-    def verdict(self, decision: "Verdict", contest: Contest | None) -> None:
+    def verdict(self, decision: "Verdict", contest: "Contest | None") -> None:
         """The decision, as tags of the pass."""
         tags = {"bakeoff.winner": decision.winner or "", "bakeoff.reason": decision.reason}
         if contest is not None:

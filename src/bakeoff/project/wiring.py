@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from bakeoff.compute.fork_server import modules_of
 from bakeoff.config.duration import seconds
 from bakeoff.config.file import Loaded
 from bakeoff.config.search import Choices, Range, Search, space
@@ -345,6 +346,7 @@ def _prepared(loaded: Loaded, ready: Contender) -> Contender:
         learns=ready.learns,
         service=ready.service,
         modules=(*outer.modules, *ready.modules),
+        imports_for=ready.imports_for,
     )
 
 
@@ -392,9 +394,16 @@ def _ready(name: str, family_name: str, family: Family, params: Any) -> Contende
         params=params,
         code=families_code(family_name, *within),
         scales=getattr(family, "scales", False),
-        modules=(type(family).__module__, *getattr(family, "imports", ())),
+        modules=tuple(dict.fromkeys(each for one in (family, *map(load_family, within)) for each in _modules(one))),
         learns=getattr(family, "learns", True),
+        imports_for=getattr(family, "imports_for", None),
     )
+
+
+def _modules(family: Family) -> tuple[str, ...]:
+    """What jobs of a family import: what it names, else all that it requires."""
+    imports: Sequence[str] | None = getattr(family, "imports", None)
+    return (type(family).__module__, *(modules_of(family.requires) if imports is None else imports))
 
 
 def _families_within(params: Any) -> list[str]:

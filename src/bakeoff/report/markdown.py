@@ -49,6 +49,11 @@ def markdown(report: Report) -> str:
     if by_fold(report):
         parts.append(_by_fold(report))
     parts += [f"**{safe(each.name)} failed:** {safe(each.error or '')}" for each in report.failed]
+    parts += [
+        f"**{safe(each.name)}:** {safe(each.out_of_time.sentence, longest=500)}"
+        for each in report.left_out
+        if each.out_of_time
+    ]
     if verdict.comparisons:
         parts.append(_differences(report))
     if verdict.gates:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from bakeoff.core.ledger import Loss
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.latency import Ends
-from bakeoff.results.search import Cut
+from bakeoff.results.search import Cut, OutOfTime
 
 __all__ = [
     "Bin",
@@ -179,6 +179,8 @@ class Monthly:
 class Candidate:
     """A candidate with what it scored, takes and costs; one that failed has an `error` instead.
 
+    One that a budget of time left out has not failed: its `status` and `out_of_time` say so.
+
     `fold_metrics` are the values of each metric on the rows of each fold, if there are folds; `chosen` is what fitting
     chose, `cut` what the limit of the fit cut short. For latencies and prices see
     `bakeoff.results.scorecard.Scorecard`. `slices_tested` is None where weak slices, robustness and calibration were
@@ -187,7 +189,7 @@ class Candidate:
 
     name: str
     family: str
-    status: Literal["ok", "failed"]
+    status: Literal["ok", "failed", "out_of_time"]
     run_id: str
     model_version: str | None = None
     error: str | None = None
@@ -219,3 +221,4 @@ class Candidate:
     memorisation: Memorisation | None = None
     monthly: Monthly | None = None
     cut: Cut | None = None
+    out_of_time: OutOfTime | None = None

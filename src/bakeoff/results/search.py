@@ -1,11 +1,13 @@
 """How the time for trying parameters was spent, and what advice expected of a run."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Cut", "Expected", "PastAdvice", "ProbePoint", "Rung", "SearchBudget", "Searched", "Trial", "TrialStatus"]
+__all__ = ["Cut", "Expected", "OutOfTime", "PastAdvice", "ProbePoint", "Rung", "SearchBudget", "Searched", "Trial"]
+__all__ += ["TrialStatus"]
 
 TrialStatus: TypeAlias = Literal["done", "failed", "stopped"]
 
@@ -27,6 +29,34 @@ class Cut:
         return (
             f"it had {self.limit_s:.0f} s to fit, and {self.what}: more time or another machine may give another model "
             "(bakeoff run --budget 2h, or none)"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfTime:
+    """Why a candidate has no model: a fit of it was ended before it had one, as the run's time was to last for others.
+
+    It had `limit_s` and was ended after `ended_s`; by its own progress it needs `needs_s` at the least (that is
+    `ended_s` where it told of none). `budget_s` is what its run might take, as of `Cut`.
+    """
+
+    limit_s: float
+    ended_s: float
+    needs_s: float
+    budget_s: float = 0.0
+
+    @property
+    def enough_s(self) -> float:
+        """A budget of a run, shared as this one was, that gives the fit the time that it needs."""
+        return self.budget_s * self.needs_s / max(self.limit_s, 1e-9)
+
+    @property
+    def sentence(self) -> str:
+        """What happened, and what to do about it."""
+        return (
+            f"left out, as the run's time was to last for others too: it had {self.limit_s:.0f} s to fit, was ended "
+            f"after {self.ended_s:.0f} s without a model, and needs {self.needs_s:.0f} s at the least; a budget of "
+            f"about {math.ceil(self.enough_s / 60)} min gives it that (bakeoff run --budget, or [compute] budget)"
         )
 
 

@@ -41,3 +41,9 @@ def test_a_loss_that_rises_twice_ends_the_grid():
     best, tried, _ = search(lambda value: -value, grid=(0.001, 0.01, 0.1, 1.0, 10.0), limits=(1e-4, 10.0))
     assert best == 10.0
     assert min(tried) == 0.1
+
+
+def test_a_limit_is_tried_once():
+    best, tried, _ = search(lambda value: value)
+    assert best == 1e-4
+    assert [f"{each:g}" for each in tried] == ["10", "1", "0.1", "0.01", "0.001", "0.0001"]

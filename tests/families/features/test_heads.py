@@ -109,3 +109,12 @@ def test_numbers_have_no_classes_that_could_weigh_the_same(name: str, params: di
     ]
     plain, balanced = (family.fit(job).predict(job.validation).values_n for job in jobs)
     np.testing.assert_array_equal(balanced, plain)
+
+
+@pytest.mark.parametrize("features", [5, 300])
+def test_ridge_is_that_of_scikit_learn(features: int) -> None:
+    x_nd, weight_n = RNG.normal(size=(200, features)), RNG.uniform(0.5, 2.0, size=200)
+    value_n = x_nd[:, 0] + 3 + RNG.normal(size=200)
+    head = spec().fit(x_nd, value_n, 2.0, np.ones(features), weight_n=weight_n)
+    model = Ridge(alpha=2.0).fit(x_nd, value_n, sample_weight=weight_n)
+    np.testing.assert_allclose(head(x_nd).values_n, model.predict(x_nd), atol=1e-9)

@@ -40,3 +40,13 @@ def test_where_it_begins_does_not_matter():
     near = fit(x_nd, hit_n, weight_n, penalty=2.0).w_d
     begun = fit(x_nd, hit_n, weight_n, penalty=0.5, start_d=near)
     np.testing.assert_allclose(begun.w_d, fit(x_nd, hit_n, weight_n, penalty=0.5).w_d, atol=1e-4)
+
+
+def test_of_fewer_rows_than_features_it_finds_what_another_solver_finds():
+    x_nd, hit_n, weight_n = sample(rows=40, features=150)
+    x_nd[5] = x_nd[4]  # rows that are the same span less
+    fitted = fit(x_nd, hit_n, weight_n, penalty=0.5)
+    other = LogisticRegression(C=2.0, tol=1e-10, max_iter=10_000).fit(x_nd, hit_n, sample_weight=weight_n)
+    new_nd = sample(seed=1, rows=20, features=150)[0]
+    expected = new_nd @ other.coef_[0] + other.intercept_[0]
+    np.testing.assert_allclose(new_nd @ fitted.w_d[:-1] + fitted.w_d[-1], expected, atol=1e-4)

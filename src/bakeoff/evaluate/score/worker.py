@@ -20,6 +20,7 @@ from bakeoff.core.types import Json, Predictions, Schema, Task
 from bakeoff.evaluate.findings.findings import findings
 from bakeoff.evaluate.findings.memorisation import memorised
 from bakeoff.evaluate.findings.safety import Probe, Safety, safety
+from bakeoff.evaluate.score.alone import Alone, beside_others
 from bakeoff.evaluate.score.evaluated_rows import EvaluatedRows
 from bakeoff.evaluate.score.out_of_fold import FOLD, OutOfFold, by_fold
 from bakeoff.evaluate.score.paid_models import (
@@ -118,8 +119,12 @@ def evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
     Inputs: the model, the prepared table and its row numbers; models of folds, metrics of the project's own, a JSON
     schema and prompts that should not be followed, where there are any.
     """
-    with using(context.inputs.get(METRICS), argument.costs), remote_calls(allowed=argument.remote):
-        return _evaluate(argument, context)
+    with (
+        using(context.inputs.get(METRICS), argument.costs),
+        remote_calls(allowed=argument.remote),
+        beside_others(context.cache) as alone,
+    ):
+        return _evaluate(argument, context, alone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +136,7 @@ class _Timed:
     alone: bool
 
 
-def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
+def _evaluate(argument: EvaluateArgument, context: JobContext, alone: Alone) -> EvaluateValue:
     rows = EvaluatedRows.of_job(context, argument.schema, folds=argument.folds)
     inputs, task, threads = rows.table.drop(argument.schema.target), argument.task, context.threads
     fold_dirs = [context.inputs[model_of_fold(fold)] for fold in range(argument.folds)]
@@ -173,7 +178,8 @@ def _evaluate(argument: EvaluateArgument, context: JobContext) -> EvaluateValue:
         named=argument.metrics,
     )
     context.progress("measuring latency")
-    timed = _timed(argument, context, model, inputs, spent)
+    with alone():
+        timed = _timed(argument, context, model, inputs, spent)
     probed = _probed(argument, context, model)
     card = replace(
         _card(argument, scores, timed, spent, rows=len(rows.rows_n)),

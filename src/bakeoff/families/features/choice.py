@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from math import isclose
 from typing import Any, TypeVar
 
 import numpy as np
@@ -89,6 +90,7 @@ def least_loss(
     beside = {min(losses): sorted(losses)[1], max(losses): sorted(losses)[-2]}.get(best)
     while beside is not None and best not in limits and not late():
         further = min(max(best * best / beside, limits[0]), limits[1])
+        further = next((limit for limit in limits if isclose(limit, further)), further)  # and not once more beside it
         if lost(further) >= losses[best]:
             break
         best, beside = further, best

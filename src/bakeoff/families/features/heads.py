@@ -2,7 +2,7 @@
 # scikit-learn and scipy.sparse come without complete types
 """Linear heads: logistic and ridge regression on top of any features, dense or sparse.
 
-A fitted head is a matrix and an intercept; scikit-learn is needed to fit one, not to use it.
+A fitted head is a matrix and an intercept; scikit-learn is needed to fit some, and to use none.
 """
 
 import warnings
@@ -126,10 +126,7 @@ class HeadSpec:
         One BLAS thread, so that the result does not depend on how many there are. Of many classes over sparse
         features, where a fit is long, it starts from the head `start` and ends at `tolerance`.
         """
-        from sklearn.exceptions import ConvergenceWarning
-
         with limited(1), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
             before = _unscaled(start, scale_d)
             head = self._fitted(_scaled(x_nd, scale_d), value_n, penalty, before, tolerance, weight_n=weight_n)
         if caught:
@@ -151,7 +148,7 @@ class HeadSpec:
         weight_n = both_weights(balanced_weights(value_n, self.balance) if self.balance else None, weight_n)
         present = np.unique(value_n).astype(np.int64)
         if len(present) == 2 or (isinstance(x_nd, np.ndarray) and len(present) <= FEW_CLASSES):  # noqa: PLR2004
-            if len(present) == 2 and _solver(x_nd, 2) == HESSIAN:  # noqa: PLR2004
+            if len(present) == 2 and isinstance(x_nd, np.ndarray) and min(x_nd.shape) <= MOST_FOR_HESSIAN:  # noqa: PLR2004
                 return self._by_hessian(x_nd, value_n, penalty, start, present, weight_n=weight_n)
             return self._logistic(x_nd, value_n, penalty, present, weight_n)
         return self._softmax(x_nd, value_n, penalty, start, tolerance, weight_n=weight_n)
@@ -196,7 +193,7 @@ class HeadSpec:
         *,
         weight_n: _Floats | None,
     ) -> LinearHead:
-        """Two classes over few dense features."""
+        """Two classes over few dense features, or of few rows."""
         from bakeoff.families.features import logistic
 
         begin = None
@@ -229,7 +226,7 @@ class HeadSpec:
             max_iter=300,
             random_state=self.seed,
         )
-        model.fit(x_nd, value_n, sample_weight=weight_n)
+        _fit(model, x_nd, value_n, weight_n)
         coef_dk, intercept_k = np.ascontiguousarray(model.coef_.T), np.asarray(model.intercept_)
         return self._of_all(coef_dk, intercept_k, present)
 
@@ -245,17 +242,47 @@ class HeadSpec:
         return LinearHead(coef_dk=all_dk, intercept_k=all_k, classes=self.classes)
 
     def _ridge(self, x_nd: Features, value_n: _Floats, penalty: float, weight_n: _Floats | None) -> LinearHead:
-        from sklearn.linear_model import Ridge
-
         center, spread = value_n.mean(), value_n.std() or 1.0
-        solver = "cholesky" if isinstance(x_nd, np.ndarray) else "sparse_cg"
-        model = Ridge(alpha=penalty, solver=solver, tol=1e-8, max_iter=2000)
-        model.fit(x_nd, (value_n - center) / spread, sample_weight=weight_n)
+        scaled_n = (value_n - center) / spread
+        if isinstance(x_nd, np.ndarray):
+            coef_d, intercept = _dense_ridge(x_nd, scaled_n, penalty, weight_n)
+        else:
+            from sklearn.linear_model import Ridge
+
+            model = Ridge(alpha=penalty, solver="sparse_cg", tol=1e-8, max_iter=2000)
+            _fit(model, x_nd, scaled_n, weight_n)
+            coef_d, intercept = np.asarray(model.coef_), model.intercept_
         return LinearHead(
-            coef_dk=np.ascontiguousarray(model.coef_.reshape(-1, 1)) * spread,
-            intercept_k=np.atleast_1d(model.intercept_ * spread + center),
+            coef_dk=np.ascontiguousarray(coef_d.reshape(-1, 1)) * spread,
+            intercept_k=np.atleast_1d(intercept * spread + center),
             classes=(),
         )
+
+
+def _fit(model: Any, x_nd: Features, value_n: _Floats, weight_n: _Floats | None) -> None:
+    """Fit an estimator of scikit-learn, which warns where it did not converge."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.simplefilter("always", ConvergenceWarning)
+    model.fit(x_nd, value_n, sample_weight=weight_n)
+
+
+def _dense_ridge(x_nd: _Floats, value_n: _Floats, penalty: float, weight_n: _Floats | None) -> tuple[_Floats, float]:
+    """Coefficients (d,) and the intercept, by normal equations of the features, or of the rows where these are fewer.
+
+    Source: C. Saunders et al. (1998), "Ridge Regression Learning Algorithm in Dual Variables".
+    """
+    weight_n = np.ones(len(x_nd)) if weight_n is None else weight_n
+    middle_d, middle = np.average(x_nd, axis=0, weights=weight_n), float(np.average(value_n, weights=weight_n))
+    root_n = np.sqrt(weight_n)
+    x_nd, value_n = (x_nd - middle_d) * root_n[:, None], (value_n - middle) * root_n
+    n, d = x_nd.shape
+    coef_d: Any
+    if d > n:
+        coef_d = x_nd.T @ np.linalg.solve(x_nd @ x_nd.T + penalty * np.eye(n), value_n)
+    else:
+        coef_d = np.linalg.solve(x_nd.T @ x_nd + penalty * np.eye(d), x_nd.T @ value_n)
+    return coef_d, middle - float(middle_d @ coef_d)
 
 
 def best_penalty(

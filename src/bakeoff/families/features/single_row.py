@@ -27,9 +27,9 @@ class SingleRow:
     """Predicts single rows; safe to call from many threads."""
 
     def __init__(self, booster: "lgb.Booster") -> None:
-        from lightgbm.basic import _safe_call
-        from lightgbm.libpath import _LIB
+        from bakeoff.families.features.lightgbm_library import lgb
 
+        _safe_call, _LIB = lgb.basic._safe_call, lgb.libpath._LIB  # noqa: N806, SLF001
         self._booster = booster  # its trees are what the handle below stands for
         self._call, self._check = _LIB.LGBM_BoosterPredictForMatSingleRowFast, _safe_call
         self._width, self._outputs = booster.num_feature(), booster.num_model_per_iteration()

@@ -91,7 +91,7 @@ class Trials:
         return trend.removed(self.value_n, level_n), level_n, trend.weights(level_n[: self.training])
 
     def _boosted(self, x_nd: _Floats, trend: Trend | None, table: "pl.DataFrame | None") -> tuple[_Floats, _Floats]:
-        import lightgbm as lgb
+        from bakeoff.families.features.lightgbm_library import lgb
 
         value_n, level_n, weight_n = self._levels(trend, table)
         cut = self.training

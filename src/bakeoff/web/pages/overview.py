@@ -124,13 +124,14 @@ def _stages(status: "Status", endpoint: "EndpointStatus | None", seen: TrafficSu
             )
         )
         failed = f", {len(last.failed)} failed" if last.failed else ""
+        late = f", {len(last.left_out)} left out" if last.left_out else ""
         made.append(
             StageState(
                 name="Candidates",
-                word=f"{len(last.fine)} fitted{failed}",
+                word=f"{len(last.fine)} fitted{failed}{late}",
                 line=", ".join(each.name for each in last.ranked[:3]),
                 url=f"/runs/{last.run_id}",
-                mood="bad" if last.failed else "good",
+                mood="bad" if last.failed else "warn" if last.left_out else "good",
             )
         )
         made.append(
