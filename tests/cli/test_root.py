@@ -1,11 +1,13 @@
 """What all commands have alike: help, global options, the nearest project, completion, documents with schemas."""
 
+import ast
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 
 import jsonschema
 import pytest
@@ -13,7 +15,7 @@ import typer
 
 import bakeoff as package
 from bakeoff.cli.documents import COMMANDS, schema_of
-from bakeoff.cli.main import app
+from bakeoff.cli.main import MODULES, app
 from bakeoff.cli.root import GROUPS, arranged
 from bakeoff.cli.tables import table
 
@@ -38,6 +40,37 @@ def test_each_command_stands_in_one_group_of_the_help(bakeoff):
         out = bakeoff(*call).out
         assert out.index("Begin:") < out.index("  init ") < out.index("The loop:") < out.index("  run ")
         assert "..." not in out.replace("[ARGS]...", "")
+
+
+def test_each_module_has_the_commands_that_it_is_imported_for():
+    for module, names in MODULES.items():
+        alone = typer.Typer()
+        alone.callback()(lambda: None)
+        import_module(f"bakeoff.cli.{module}").add_to(alone)
+        assert sorted(typer.main.get_command(alone).commands) == sorted(names), module
+    assert sorted(name for names in MODULES.values() for name in names) == sorted(ROOT.commands)
+
+
+@pytest.mark.parametrize(
+    ("call", "modules"),
+    [
+        (["data", "status", "-h"], ["data"]),
+        (["-q", "-C", "films", "--json", "plan", "-h"], ["planning"]),
+        (["-h", "data"], sorted(MODULES)),
+        (["dota"], sorted(MODULES)),
+    ],
+)
+def test_of_one_command_only_its_module_is_imported(call, modules):
+    look = f"""
+import atexit, sys
+names = {sorted(MODULES)!r}
+atexit.register(lambda: print([name for name in names if "bakeoff.cli." + name in sys.modules], file=sys.stderr))
+sys.argv[1:] = {call!r}
+from bakeoff.cli.main import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False)
+    assert ast.literal_eval(done.stderr.splitlines()[-1]) == modules
 
 
 @pytest.mark.parametrize("words", EVERY, ids=" ".join)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ import pytest
 from bakeoff import Project
 from bakeoff.cli.data_pages import difference_page
 from bakeoff.core.errors import DataError, NotFoundError, UsageError
-from bakeoff.project import snapshots
+from bakeoff.project import snapshots, wiring
 from bakeoff.registry.table_difference import table_difference
 from bakeoff.stores import folder_index
 
@@ -349,3 +351,68 @@ def noted(real, paths):
         return real(self, path, *rest)
 
     return put_file
+
+
+def test_records_that_nobody_wrote_to_are_not_opened(project, images, monkeypatch):
+    made = project.snapshots.take(images, tags=["first"])
+    project.close()
+    known = project.folder / ".bakeoff" / "cache" / "snapshots" / "known"
+    opened, real = [], wiring.open_audited
+    monkeypatch.setattr(wiring, "open_audited", lambda *args: opened.append(args) or real(*args))
+
+    def asked(look):
+        """What a new process answers, and whether it opened the records."""
+        old(images)
+        opened.clear()
+        with Project(project.folder) as again:
+            return look(again.snapshots), bool(opened)
+
+    assert asked(lambda snapshots: snapshots.list()) == ([made], True)
+    assert asked(lambda snapshots: snapshots.list()) == ([made], False)
+    assert asked(lambda snapshots: [snapshots.get(each) for each in ("images/1", "images/first", "images")]) == (
+        [made] * 3,
+        False,
+    )
+    assert asked(lambda snapshots: bool(snapshots.status(images))) == (False, False)
+    assert asked(lambda snapshots: snapshots.list("others")) == ([], False)
+    with pytest.raises(NotFoundError, match="images"):
+        asked(lambda snapshots: snapshots.get("images/2"))
+    known.write_bytes(known.read_bytes()[:-1] + b"?")
+    assert asked(lambda snapshots: snapshots.list()) == ([made], True)
+    with Project(project.folder) as other, Project(project.folder) as server:
+        assert server.records.versions.get("snapshot", "images", 1) == made  # it stays open, so that the log stays
+        other.snapshots.tag("images/1", "second")
+        assert asked(lambda snapshots: snapshots.get("images/second").aliases) == (("first", "second"), True)
+        assert asked(lambda snapshots: snapshots.get("images/second").aliases) == (("first", "second"), False)
+        other.snapshots.tag("images/1", "third")
+        assert asked(lambda snapshots: snapshots.get("images").aliases) == (("first", "second", "third"), True)
+    (images / "a.txt").write_text("A.txt")
+    with Project(project.folder) as other:
+        other.snapshots.take(images)
+    (images / "a.txt").write_text("a.txt")
+    assert asked(lambda snapshots: kinds(snapshots.status(images))) == ({"a.txt": "changed"}, True)
+
+
+def test_after_a_write_within_a_tick_the_records_are_asked(project, images, monkeypatch):
+    project.snapshots.take(images)
+    monkeypatch.setattr(folder_index, "_TICK_NS", 10**12)
+    assert [each.number for each in project.snapshots.list()] == [1]
+    assert not (project.folder / ".bakeoff" / "cache" / "snapshots" / "known").exists()
+
+
+def test_a_look_at_what_did_not_change_imports_nothing_heavy(project, images):
+    project.snapshots.take(images)
+    project.close()
+    old(images)
+    look = """
+import sys
+from bakeoff import Project
+with Project(sys.argv[1]) as project:
+    changed = bool(project.snapshots.status(sys.argv[2]))
+print(changed, [name for name in ("sqlalchemy", "numpy", "polars", "asyncio") if name in sys.modules])
+"""
+    answers = [
+        subprocess.run([sys.executable, "-c", look, project.folder, images], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert [each.stdout for each in answers] == ["False ['sqlalchemy', 'asyncio']\n", "False []\n"]

@@ -12,7 +12,7 @@ import pytest
 
 from bakeoff.core.errors import CorruptError, StoreError, UsageError
 from bakeoff.core.events import FailureEvent, FeedbackEvent, PredictionEvent
-from bakeoff.stores import archive, segments, writer
+from bakeoff.stores import archive, ids, segments, writer
 from bakeoff.stores.encryption import Keyring, new_key
 from bakeoff.stores.events import open_events
 from bakeoff.stores.marks import Mark
@@ -517,6 +517,31 @@ def test_a_lookup_reads_the_archives_that_have_the_id_alone(opened, root, monkey
     monkeypatch.setattr(archive, "events", counted)
     assert [int(each.id) for each in log.get(FeedbackEvent, ["3"])] == [3]
     assert read == [min(path.name for path in root.glob("*.parquet"))]
+
+
+def test_an_id_is_found_by_the_first_questions_and_by_all_after_them(opened, monkeypatch):
+    names = ["plain-1", "plain-10", 'quo"te', "ü", "tab\t", "back\\slash"]
+    writer, log = opened(), opened()
+    for name in names:
+        writer.append([FeedbackEvent(id=name, comment="plain-100"), FeedbackEvent(id=f"other {name}"), other()])
+    for count in range(ids._FEW + 3):
+        assert [[each.id for each in log.get(FeedbackEvent, [name])] for name in names] == [[name] for name in names]
+        assert log.get(FeedbackEvent, ["plain-100"]) == log.get(PredictionEvent, ["plain-1"]) == []
+        assert [each.id for each in log.get(FeedbackEvent, names)] == names
+        writer.append([FeedbackEvent(id=f"new-{count}")])
+        assert len(log.get(FeedbackEvent, [f"new-{count}"])) == 1
+    decoded, items = [], ids.items
+    monkeypatch.setattr(ids, "items", lambda frame, keyring: decoded.append(frame.first_seq) or items(frame, keyring))
+    assert len(opened().get(FeedbackEvent, ["new-2"])) == 1
+    assert decoded == [len(names) * 3 + 3]
+
+
+def test_of_a_frame_the_events_with_the_id_alone_are_decoded(opened, monkeypatch):
+    opened().append([event(index) for index in range(50)])
+    read, real = [], segments.EventQuery.read
+    monkeypatch.setattr(segments.EventQuery, "read", lambda *given: read.append(given[1]) or real(*given))
+    assert [each.id for each in opened().get(FeedbackEvent, ["7"])] == ["7"]
+    assert read == [8]
 
 
 def test_a_lookup_follows_a_segment_that_was_repaired(opened, root):

@@ -87,8 +87,16 @@ def examine_installation() -> Diagnosis:
     return Diagnosis(checks=tuple(checks))
 
 
-def examine(project: "Project", candidates: Callable[[], Iterable[str]]) -> Diagnosis:
-    """Installation, disk, stores, candidates and the live release; `candidates` gives their names, or raises."""
+def examine(
+    project: "Project", candidates: Callable[[], Iterable[str]], step_cache: Callable[[], str | None]
+) -> Diagnosis:
+    """Installation, disk, stores, candidates and the live release.
+
+    Args:
+        project: what is looked at.
+        candidates: gives their names, or raises.
+        step_cache: tries the step cache and says what it can, or raises; None where there is none.
+    """
     free = shutil.disk_usage(project.folder).free
     disk = HealthCheck(name="free disk", ok=free > LEAST_FREE_BYTES, message=f"{free / 1e9:.1f} GB")
     checks = [*examine_installation().checks, disk]
@@ -97,6 +105,8 @@ def examine(project: "Project", candidates: Callable[[], Iterable[str]]) -> Diag
     checks.append(_tried("encryption", lambda: _encryption(project)))
     checks.append(_tried("blobs", lambda: _blobs(project)))
     checks.append(_tried("events", lambda: _events(project)))
+    if project.config.store.step_cache is not None:
+        checks.append(_tried("step cache", lambda: step_cache() or ""))
     return Diagnosis(checks=tuple(checks))
 
 

@@ -3,63 +3,92 @@
 Exit codes: 0 done, 1 error, 2 usage (also a wrong project file), 3 a gate failed; 130 interrupted.
 """
 
+import atexit
 import contextlib
+import gc
 import json
 import logging
 import os
 import signal
 import sys
+from collections.abc import Collection, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 import bakeoff
-from bakeoff.cli import (
-    access,
-    checking,
-    data,
-    endpoints,
-    environments,
-    feedback,
-    fine_tuning,
-    for_programs,
-    lifecycle,
-    lineage,
-    looping,
-    models,
-    monitoring,
-    moving,
-    packaging,
-    pipelines,
-    planning,
-    questions,
-    records,
-    replaying,
-    reviewing,
-    serving,
-    together,
-    tracking,
-    versions,
-    watching,
-)
 from bakeoff.cli.failures import INTERRUPTED, described
 from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress
-from bakeoff.cli.root import Root
+from bakeoff.cli.root import FIRST, Root, arranged
 from bakeoff.cli.terminal import terminal
 from bakeoff.core.children import PARENT, end_with_parent
 
-__all__ = ["app", "main"]
+__all__ = ["MODULES", "app", "main"]
 
-app = typer.Typer(
-    name="bakeoff",
-    cls=Root,
-    help="Build classical and language-model candidates on your own data, ship the winner, keep it winning.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "lifecycle": ("init", "run", "status", "demo", "report"),
+    "looping": ("loop",),
+    "serving": ("serve", "predict"),
+    "feedback": ("feedback",),
+    "reviewing": ("review",),
+    "monitoring": ("monitor",),
+    "together": ("up",),
+    "endpoints": ("endpoints",),
+    "replaying": ("replay",),
+    "packaging": ("package",),
+    "planning": ("plan",),
+    "tracking": ("ui",),
+    "watching": ("top", "mcp"),
+    "moving": ("move", "import-mlflow", "export-mlflow"),
+    "records": ("explain", "config", "doctor", "verify", "gc", "expire", "runs"),
+    "questions": ("compare", "sql"),
+    "data": ("data",),
+    "models": ("models",),
+    "lineage": ("lineage", "reproduce"),
+    "versions": ("diff", "prompts", "hook"),
+    "fine_tuning": ("fine-tune",),
+    "environments": ("env",),
+    "checking": ("check", "advise"),
+    "pipelines": ("ci",),
+    "access": ("tokens", "people", "audit", "keys", "certs", "forget"),
+    "for_programs": ("completion", "schema"),
+}
+"""The modules of `bakeoff.cli` that have commands, and which: of one that is called, only its own is imported."""
+
+app: typer.Typer
+"""The whole command line; made when it is first looked at."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"] = _application(MODULES)
+    return globals()["app"]
+
+
+def _application(modules: Collection[str]) -> typer.Typer:
+    """The command line with the commands of these modules."""
+    made = typer.Typer(
+        name="bakeoff",
+        cls=Root,
+        help="Build classical and language-model candidates on your own data, ship the winner, keep it winning.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(_root)
+    for module in modules:
+        import_module(f"bakeoff.cli.{module}").add_to(made)
+    return made
+
+
+def _needed(args: Sequence[str]) -> Collection[str]:
+    """The module of the command that is called; all of them for help, completion, and what is no command."""
+    command = next((each for each in arranged([*args]) if each not in FIRST), "")
+    return [module for module, commands in MODULES.items() if command in commands] or MODULES
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the shape that typer calls
@@ -68,8 +97,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the shape that typer
         raise typer.Exit
 
 
-@app.callback()
-def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
+def _root(
     *,
     folder: Folder = Path(),
     as_json: AsJson = False,
@@ -89,27 +117,13 @@ def _root(  # pyright: ignore[reportUnusedFunction] - typer calls it
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-for _module in (
-    lifecycle,
-    looping,
-    serving,
-    feedback,
-    reviewing,
-    monitoring,
-    together,
-    endpoints,
-    replaying,
-    packaging,
-    planning,
-    tracking,
-    watching,
-    moving,
-    records,
-    questions,
-):
-    _module.add_to(app)
-for _module in (data, models, lineage, versions, fine_tuning, environments, checking, pipelines, access, for_programs):
-    _module.add_to(app)
+def _command(args: Sequence[str]) -> Any:
+    """What parses arguments and runs."""
+    gc.disable()  # what is imported stays: looking through it takes a tenth of the time
+    try:
+        return typer.main.get_command(_application(_needed(args)))
+    finally:
+        gc.enable()
 
 
 def main() -> NoReturn:
@@ -123,8 +137,13 @@ def main() -> NoReturn:
 
 def _main(*, as_json: bool) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is as clean as Ctrl-C
+    atexit.unregister(gc.freeze)
+    atexit.register(
+        gc.freeze
+    )  # the process ends: to look through all that it had would take a fifth of a short command
     try:
-        code = app(sys.argv[1:] or ["--help"], prog_name="bakeoff", standalone_mode=False) or 0
+        args = sys.argv[1:] or ["--help"]
+        code = _command(args)(args, prog_name="bakeoff", standalone_mode=False) or 0
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, when it was closed
             sys.stdout.flush()
         if code == INTERRUPTED:

@@ -3,14 +3,16 @@
 import logging
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
-__all__ = ["at_once", "known_libraries", "limited", "repeatedly"]
+__all__ = ["as_they_come", "at_once", "known_libraries", "limited", "repeatedly"]
 
 _AT_ONCE = 8
+_WRITERS = 2
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
 
@@ -31,6 +33,32 @@ def at_once(work: Callable[[_Item], _Made], items: Iterable[_Item]) -> list[_Mad
 
     with ThreadPoolExecutor(min(_AT_ONCE, len(listed))) as pool:
         return list(pool.map(work, listed))
+
+
+def as_they_come(work: Callable[[_Item], object], items: Iterable[_Item]) -> None:
+    """Do something with each item by threads while the next ones are made, of which few wait.
+
+    After an error no more are made; the first is raised when what was begun has ended.
+
+    >>> done = []
+    >>> as_they_come(done.append, iter("ab"))
+    >>> sorted(done)
+    ['a', 'b']
+    """
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        begun = deque[Future[object]]()
+        try:
+            for item in items:
+                begun.append(pool.submit(work, item))
+                if len(begun) > 2 * _WRITERS:
+                    begun.popleft().result()
+            while begun:
+                begun.popleft().result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 entries/STEP/HASH.json  the result of a step, as JSON after a line with its hash; sealed, where blobs are
 blobs/                  what results name
+tried.json              what `bakeoff doctor` wrote to see that it can
 
 An entry is data that others wrote: it is held against its hash, and so is each blob; folders hold no code. Looking
 there must never make a run fail, nor wait for long.
@@ -29,10 +30,10 @@ from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.patience import LostError
 from bakeoff.stores.remotes import Remote
 
-__all__ = ["SharedSteps"]
+__all__ = ["SharedSteps", "try_out"]
 
 FORMAT = 1
-ENTRIES = "entries"
+ENTRIES, TRIED = "entries", "tried.json"
 MEASURED = frozenset({"evaluate"})
 """Steps that measure the machine: they are shared among machines of one kind."""
 DAMAGED = (CorruptError, NotFoundError, SecurityError)
@@ -84,7 +85,7 @@ class SharedSteps:
         if self._lost:
             return None
         try:
-            entry = _within(self._wait_s, lambda: self._fetched(key))
+            entry = _within(self._wait_s, lambda: self._fetched(key), "a step did not come")
         except MissingKeyError as error:
             self._lose(error)
         except DAMAGED as error:
@@ -177,6 +178,21 @@ class SharedSteps:
             self.sent += 1
 
 
+def try_out(remote: Remote, *, writes: bool, wait_s: float) -> None:
+    """Read from a step cache, and write there if runs do: a small file of its own.
+
+    Raises:
+        BakeoffError: it cannot be, or does not answer in time.
+    """
+
+    def work() -> None:
+        there = remote.get(TRIED)
+        if writes:
+            remote.put(TRIED, b"{}\n", None if there is None else there.revision)
+
+    _within(wait_s, work, f"{remote.where()} did not answer")
+
+
 def _path(key: str) -> str:
     """Where the entry of a step is."""
     kind = f"-{machine_kind()}" if key.partition("/")[0] in MEASURED else ""
@@ -222,7 +238,7 @@ def _copied(source: BlobStore, target: BlobStore, blob: str, scratch: Path) -> i
     return size
 
 
-def _within(seconds: float, work: Callable[[], _Value]) -> _Value:
+def _within(seconds: float, work: Callable[[], _Value], complaint: str) -> _Value:
     """What work gives, if it ends in time; else it is left alone.
 
     Raises:
@@ -240,7 +256,7 @@ def _within(seconds: float, work: Callable[[], _Value]) -> _Value:
     try:
         value, error = ended.get(timeout=seconds)
     except Empty:
-        raise LostError(f"a step did not come within {seconds:g} s ([store.step_cache] wait sets more)") from None
+        raise LostError(f"{complaint} within {seconds:g} s ([store.step_cache] wait sets more)") from None
     if error is not None:
         raise error
     return value  # pyright: ignore[reportReturnType] - work gave it

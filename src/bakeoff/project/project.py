@@ -2597,7 +2597,11 @@ class Project:
         """
         from bakeoff.actions.doctor import examine
 
-        return examine(self, lambda: [each.name for each in wiring.contenders(self.loaded)])
+        return examine(
+            self,
+            lambda: [each.name for each in wiring.contenders(self.loaded)],
+            lambda: wiring.try_step_cache(self.loaded, self.keyring, self._clock),
+        )
 
 
 def _opened(folder: Path, frames: str) -> Project:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["SharedSnapshot", "SharedSnapshots", "checked_name", "checked_tags"]
 
 RECORDS, TAGS = "snapshots", "tags"
+LONGEST_BYTES = 255 - len(".json")
+"""Of a name: file systems take 255 bytes for a file."""
 TRIES = 100
 """Writers at once that one push outlasts."""
 
@@ -149,6 +151,12 @@ def checked_name(name: str) -> str:
     """
     if not name or "/" in name or "\0" in name or name.startswith("."):
         raise UsageError(f"expected a name without '/' that begins with no '.', received {name!r}: use --name")
+    size_bytes = len(name.encode(errors="surrogateescape"))
+    if size_bytes > LONGEST_BYTES:
+        raise UsageError(
+            f"expected a name of at most {LONGEST_BYTES} bytes, as a remote's files are called so, received {name!r}, "
+            f"which has {size_bytes}: use --name"
+        )
     return name
 
 

@@ -18,6 +18,7 @@ from bakeoff.core.lineage import SnapshotOrigin
 from bakeoff.core.protocols import Clock, FileTrees
 from bakeoff.core.records import RegisteredChange, Version
 from bakeoff.core.types import Json
+from bakeoff.project.known_snapshots import KnownSnapshots
 from bakeoff.project.shared_snapshots import SharedSnapshots, checked_name, checked_tags
 from bakeoff.registry.lineage import NUMBER, label
 from bakeoff.registry.register import all_versions
@@ -102,6 +103,7 @@ class ProjectSnapshots:
 
     def __init__(self, project: "Project", clock: Clock) -> None:
         self._project, self._clock = project, clock
+        self._known = KnownSnapshots(self._cache / "known", project.config.store.records, project.folder)
 
     def __repr__(self) -> str:
         return f"ProjectSnapshots({len(self.list())})"
@@ -146,7 +148,8 @@ class ProjectSnapshots:
             >>> [version.name for version in project.snapshots.list()]
             ['films.csv']
         """
-        return all_versions(self._project.records.versions, "snapshot", name)
+        versions = self._known.versions(lambda: all_versions(self._project.records.versions, "snapshot"))
+        return [each for each in versions if name in {None, each.name}]
 
     def get(self, which: str) -> Version:
         """The snapshot of a name.
@@ -160,7 +163,8 @@ class ProjectSnapshots:
         """
         owner, _, tail = which.rpartition("/")
         if owner and NUMBER.match(tail):
-            return self._project.records.versions.get("snapshot", owner, int(tail))
+            numbered = (each for each in self.list(owner) if each.number == int(tail))
+            return next(numbered, None) or self._project.records.versions.get("snapshot", owner, int(tail))
         for version in self.list():
             if version.name == which or (owner == version.name and tail in version.aliases):
                 return version
@@ -418,7 +422,11 @@ class ProjectSnapshots:
         return blobs
 
     def _index(self, name: str, source: Path) -> Path:
-        return self._project.folder / ".bakeoff" / "cache" / "snapshots" / digest(f"{name}\0{source}".encode())[:32]
+        return self._cache / digest(f"{name}\0{source}".encode())[:32]
+
+    @property
+    def _cache(self) -> Path:
+        return self._project.folder / ".bakeoff" / "cache" / "snapshots"
 
     def _remote(self, remote: str) -> SharedSnapshots:
         from bakeoff.stores.remotes import open_remote

@@ -16,7 +16,15 @@ from bakeoff.compute.fork_server import modules_of
 from bakeoff.config.duration import seconds
 from bakeoff.config.file import Loaded
 from bakeoff.config.search import Choices, Range, Search, space
-from bakeoff.config.sections import AuthConfig, Config, OpenIdConfig, SearchConfig, StoreConfig, TlsConfig
+from bakeoff.config.sections import (
+    AuthConfig,
+    Config,
+    OpenIdConfig,
+    SearchConfig,
+    StepCacheConfig,
+    StoreConfig,
+    TlsConfig,
+)
 from bakeoff.core import plugins
 from bakeoff.core.addresses import is_local_url
 from bakeoff.core.errors import BakeoffError, ConfigError, Problem, UsageError
@@ -43,11 +51,12 @@ if TYPE_CHECKING:
     from bakeoff.security.openid import OpenId
     from bakeoff.security.tokens import AccessTokens
     from bakeoff.stores.encryption import Keyring
+    from bakeoff.stores.remotes import Remote
 
 __all__ = ["combiner", "compute", "contender", "contenders", "new_id", "open_blobs", "open_events"]
 __all__ += ["authenticator", "certificate", "open_audited", "open_sessions", "open_tokens", "people", "provider"]
 __all__ += ["now_ms", "open_keyring", "open_records", "open_stores", "opened_stores", "others"]
-__all__ += ["shared_steps", "sqlite_file"]
+__all__ += ["shared_steps", "sqlite_file", "try_step_cache"]
 
 PREPARED = "prepared"
 
@@ -105,10 +114,9 @@ def shared_steps(
         yield None
         return
     from bakeoff.loop.shared_steps import SharedSteps
-    from bakeoff.stores.remotes import open_remote
 
     shared = SharedSteps(
-        open_remote(wanted.url, below="steps", folder=loaded.folder, clock=clock, keyring=keyring),
+        _step_cache(wanted, loaded, keyring, clock),
         blobs,
         keyring=keyring,
         scratch=scratch,
@@ -122,6 +130,28 @@ def shared_steps(
         shared.close(wait=isinstance(error, Exception))
         raise
     shared.close()
+
+
+def try_step_cache(loaded: Loaded, keyring: "Keyring", clock: Clock) -> str | None:
+    """Use the step cache of the team as a run does, and say what can be done there; None where there is none.
+
+    Raises:
+        BakeoffError: it cannot be used.
+    """
+    wanted = loaded.config.store.step_cache
+    if wanted is None:
+        return None
+    from bakeoff.loop.shared_steps import try_out
+
+    remote = _step_cache(wanted, loaded, keyring, clock)
+    try_out(remote, writes=wanted.write, wait_s=seconds(wanted.wait))
+    return f"{remote.where()} can be read{' and written' if wanted.write else '; write = false'}"
+
+
+def _step_cache(wanted: StepCacheConfig, loaded: Loaded, keyring: "Keyring", clock: Clock) -> "Remote":
+    from bakeoff.stores.remotes import open_remote
+
+    return open_remote(wanted.url, below="steps", folder=loaded.folder, clock=clock, keyring=keyring)
 
 
 def now_ms() -> int:

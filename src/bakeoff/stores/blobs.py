@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 from blake3 import blake3
@@ -29,7 +29,7 @@ from bakeoff.core.erasure import Rewritten
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock, FileTree
-from bakeoff.core.threads import at_once
+from bakeoff.core.threads import as_they_come, at_once
 from bakeoff.stores.encrypted_objects import EncryptedObjects
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import file_url, storage, temporary, whole_write
@@ -40,8 +40,11 @@ __all__ = ["Blobs", "Sending", "open_blobs"]
 
 _SMALL = 1 << 20  # blobs below this size are stored whole
 _AT_ONCE = 1024  # objects that are looked up together when they are sent
+_TOGETHER, _WRITTEN = 4 << 20, 256  # bytes and files that a thread writes together
 _LOOSE = 16  # of a folder with fewer small files, each is a file of its own
 _ID = re.compile("[0-9a-f]{64}")
+_Unwritten: TypeAlias = tuple[str, int, Iterable[bytes]]
+"""A file: its path, its mode, what it will hold."""
 LISTED: tuple[Kind, Kind] = ("lists", "trees")
 """Kinds of objects that name others."""
 
@@ -444,20 +447,7 @@ class Blobs:
         try:
             staging.mkdir()
             folders = {str(staging)}
-            small = [name for name, file in tree.files.items() if file.size < _SMALL]
-            wholes = self._wholes([tree.files[name].id for name in small])
-            pieces = chain(
-                zip(small, ([whole] for whole in wholes), strict=True),
-                ((name, self._pieces(file.id)) for name, file in tree.files.items() if file.size >= _SMALL),
-            )
-            for name, content in pieces:
-                path = _place(staging, name, folders)
-                mode = 0o777 if name in tree.executable else 0o666  # less what the user's umask takes away
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-                try:
-                    _write(descriptor, content)
-                finally:
-                    os.close(descriptor)
+            as_they_come(_write_files, self._unwritten(tree, staging, folders))
             for name, to in links_inside(tree.links).items():
                 Path(_place(staging, name, folders)).symlink_to(to)
             if inside:
@@ -469,6 +459,26 @@ class Blobs:
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
+
+    def _unwritten(self, tree: "_Manifest", staging: Path, folders: set[str]) -> "Iterator[list[_Unwritten]]":
+        """The files of a tree, verified, small ones together; the folders that they go to are made."""
+        small = [name for name, file in tree.files.items() if file.size < _SMALL]
+        wholes = self._wholes([tree.files[name].id for name in small])
+        pieces = chain(
+            zip(small, ([whole] for whole in wholes), strict=True),
+            ((name, self._pieces(file.id)) for name, file in tree.files.items() if file.size >= _SMALL),
+        )
+        waiting, size, folder = list[_Unwritten](), 0, ""
+        for name, content in pieces:
+            before, folder = folder, name.rpartition("/")[0]
+            # Threads that make files in the same folder wait for each other: each gets all of one, or of several.
+            if size > _TOGETHER or (len(waiting) >= _WRITTEN and folder != before):
+                yield waiting
+                waiting, size = [], 0
+            mode = 0o777 if name in tree.executable else 0o666  # less what the user's umask takes away
+            waiting.append((_place(staging, name, folders), mode, content))
+            size += tree.files[name].size
+        yield waiting
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -609,6 +619,15 @@ def _write(descriptor: int, pieces: Iterable[bytes]) -> None:
         written = os.write(descriptor, piece)
         while written < len(piece):
             written += os.write(descriptor, memoryview(piece)[written:])
+
+
+def _write_files(files: "list[_Unwritten]") -> None:
+    for path, mode, content in files:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            _write(descriptor, content)
+        finally:
+            os.close(descriptor)
 
 
 def _stays(folder: Path) -> bool:

@@ -10,9 +10,10 @@ from urllib.parse import unquote
 from bakeoff.core.disk import sync
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
+from bakeoff.core.hashing import digest
 
-__all__ = ["durable_folder", "durable_write", "file_url", "private_folder", "storage", "sync_folder", "temporary"]
-__all__ += ["whole_write"]
+__all__ = ["durable_folder", "durable_write", "file_url", "private_folder", "read_cached", "storage", "sync_folder"]
+__all__ += ["temporary", "whole_write", "write_cached"]
 
 
 @contextmanager
@@ -118,3 +119,18 @@ def whole_write(
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def write_cached(path: Path, body: bytes) -> None:
+    """Write what can be made again, and need not survive a loss of power, with its hash before it."""
+    durable_folder(path.parent)
+    whole_write(path, [digest(body).encode() + b"\n", body], staging=path.parent)
+
+
+def read_cached(path: Path) -> bytes | None:
+    """What `write_cached` wrote; None when it is not there, or damaged."""
+    try:
+        known, _, body = path.read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        return None
+    return body if known == digest(body).encode() else None

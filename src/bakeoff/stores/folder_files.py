@@ -3,7 +3,7 @@
 import os
 import stat
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
@@ -29,6 +29,10 @@ class Stamp(NamedTuple):
 
 
 STAMP = len(Stamp._fields)
+_AT_ONCE = 4096
+"""Entries of a folder that are looked at together: what the system says of each takes a kilobyte."""
+_LOOKED_AT = 0o170000 | stat.S_IXUSR
+"""Of a file's mode: what kind it is, and whether its owner may execute it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ def _look(files: FolderFiles, prefix: str, links: bool, without: frozenset[str])
     try:  # by the descriptor of the folder, the system need not walk its path for each file
         with os.scandir(descriptor) as listed:
             entries = sorted(listed, key=attrgetter("name"))
-        return _add(files, prefix, entries, links, without)
+        parts = [entries[start : start + _AT_ONCE] for start in range(0, len(entries), _AT_ONCE)]
+        return [below for part in parts for below in _add(files, prefix, part, links, without)]
     finally:
         os.close(descriptor)
 
@@ -114,28 +119,35 @@ def _look(files: FolderFiles, prefix: str, links: bool, without: frozenset[str])
 def _add(
     files: FolderFiles,
     prefix: str,
-    entries: Iterable["os.DirEntry[str]"],
+    entries: Sequence["os.DirEntry[str]"],
     links: bool,  # noqa: FBT001
     without: frozenset[str],
 ) -> list[str]:
-    folders, names, stamps = list[str](), files.names, files.stamps
-    for entry in entries:
-        name = prefix + entry.name
-        if entry.is_dir(follow_symlinks=False):
-            if entry.name not in without:
+    """Add entries of one folder, column by column, which takes half the time of file by file; the folders in it."""
+    folders = list[str]()
+    states = [entry.stat(follow_symlinks=False) for entry in entries]
+    odd = [at for at, state in enumerate(states) if state.st_mode & _LOOKED_AT != stat.S_IFREG]
+    for at in odd:
+        name, mode = prefix + entries[at].name, states[at].st_mode
+        if stat.S_ISDIR(mode):
+            if entries[at].name not in without:
                 folders.append(f"{name}/")
-            continue
-        state = entry.stat(follow_symlinks=False)
-        mode = state.st_mode
-        if stat.S_ISREG(mode):
-            if mode & stat.S_IXUSR:
-                files.executable.add(name)
+        elif stat.S_ISREG(mode):
+            files.executable.add(name)
         elif stat.S_ISLNK(mode) and links:
             files.links[name] = link_inside(name, Path(files.path(name)).readlink().as_posix())
         else:
             raise UsageError(f"expected regular files only, received {files.path(name)!r}: copy its content instead")
-        names.append(name)
-        stamps.extend((state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
+    if any(stat.S_ISDIR(states[at].st_mode) for at in odd):
+        pairs = [pair for pair in zip(entries, states, strict=True) if not stat.S_ISDIR(pair[1].st_mode)]
+        entries, states = [entry for entry, _ in pairs], [state for _, state in pairs]
+    stamps = array("q", bytes(8 * STAMP * len(states)))
+    stamps[0::STAMP] = array("q", [state.st_size for state in states])
+    stamps[1::STAMP] = array("q", [state.st_mtime_ns for state in states])
+    stamps[2::STAMP] = array("q", [state.st_ctime_ns for state in states])
+    stamps[3::STAMP] = array("q", [state.st_ino for state in states])
+    files.stamps.extend(stamps)
+    files.names.extend([prefix + entry.name for entry in entries])
     return folders
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from bakeoff.core.hashing import digest
-from bakeoff.stores.files import durable_folder, whole_write
+from bakeoff.stores.files import read_cached, write_cached
 from bakeoff.stores.folder_files import STAMP, FolderFiles
 
-__all__ = ["FolderIndex"]
+__all__ = ["FolderIndex", "is_settled"]
 
 _TICK_NS = 20_000_000
 _COARSE_NS = 2_000_000_000
 """Of a file system that stamps whole seconds."""
 _SECOND_NS = 1_000_000_000
+
 _RACY = -1
 _HASH = 32
 
@@ -31,6 +31,12 @@ class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     hashes: bytes
     links: dict[str, str]
     executable: set[str]
+
+
+def is_settled(modified_ns: int, changed_ns: int, looked_ns: int) -> bool:
+    """Whether a file with these times gets others when it changes after `looked_ns`."""
+    tick_ns = _TICK_NS if modified_ns % _SECOND_NS else _COARSE_NS
+    return max(modified_ns, changed_ns) <= looked_ns - tick_ns
 
 
 class FolderIndex:
@@ -55,10 +61,8 @@ class FolderIndex:
         times = zip(stamps[1::STAMP], stamps[2::STAMP], strict=True)
         for at, (modified_ns, changed_ns) in enumerate(times):
             newest_ns = max(changed_ns, modified_ns)
-            if newest_ns > looked_ns - _COARSE_NS:
-                tick_ns = _TICK_NS if modified_ns % _SECOND_NS else _COARSE_NS
-                if newest_ns > looked_ns - tick_ns:
-                    stamps[STAMP * at + STAMP - 1] = _RACY
+            if newest_ns > looked_ns - _COARSE_NS and not is_settled(modified_ns, changed_ns, looked_ns):
+                stamps[STAMP * at + STAMP - 1] = _RACY
         hashes = bytes.fromhex("".join([ids[name][0] for name in files.names]))
         then = FolderFiles(files.root, files.names, stamps, files.links, files.executable)
         return cls(content, then, hashes)
@@ -66,12 +70,12 @@ class FolderIndex:
     @classmethod
     def read(cls, path: Path) -> "FolderIndex | None":
         """The index in a file; None when there is none, or it is damaged."""
+        body = read_cached(path)
+        if body is None:
+            return None
         try:
-            known, _, body = path.read_bytes().partition(b"\n")
-            if known.decode("ascii") != digest(body):
-                return None
             stored = msgspec.msgpack.decode(body, type=_Stored)
-        except (FileNotFoundError, UnicodeDecodeError, msgspec.MsgspecError):
+        except msgspec.MsgspecError:
             return None
         files = FolderFiles("", stored.names, array("q", stored.stamps), stored.links, stored.executable)
         return cls(stored.content, files, stored.hashes)
@@ -83,8 +87,7 @@ class FolderIndex:
         body = msgspec.msgpack.encode(
             _Stored(self.content, files.names, stamps, self._hashes, files.links, files.executable)
         )
-        durable_folder(path.parent)
-        whole_write(path, [digest(body).encode() + b"\n", body], staging=path.parent)
+        write_cached(path, body)
 
     def is_as(self, files: FolderFiles) -> bool:
         """Whether these are all of its files, each with the stamp that it had."""

@@ -6,12 +6,14 @@ Bytes: magic (4), digest of the archive that they are of (32), the keys in ascen
 answer: the archive is asked then.
 """
 
+import re
 import struct
 import threading
 import zlib
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -25,7 +27,7 @@ from bakeoff.core.hashing import digest
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.files import whole_write
 from bakeoff.stores.marks import read_mark
-from bakeoff.stores.segments import EventQuery, Numbered, frame_at, frames, gone, items, places, stems
+from bakeoff.stores.segments import EventQuery, Numbered, content_of, frame_at, frames, gone, items, places, stems
 
 __all__ = ["Index", "Packed", "encode", "id_of", "ids_path", "key", "keys_of", "packed", "read"]
 
@@ -34,6 +36,9 @@ Keys: TypeAlias = NDArray[np.uint32]
 _MAGIC = b"bki2"
 _HEAD = struct.Struct("<4s32s")
 _CRC = struct.Struct("<I")
+_PLAIN = re.compile("[0-9A-Za-z_-]+")
+_FEW = 4
+"""Questions that are answered without keys, each for as few ids as one asks for by hand."""
 _LARGEST_SEGMENT = 1 << 32
 """Where a frame starts is written with 32 bits."""
 
@@ -45,7 +50,12 @@ def ids_path(archive: Path) -> Path:
 
 def key(kind: str, name: str) -> int:
     """What an id is known by."""
-    return zlib.crc32(name.encode(), zlib.crc32(kind.encode()))
+    return zlib.crc32(name.encode(), _start(kind))
+
+
+@cache
+def _start(kind: str) -> int:
+    return zlib.crc32(kind.encode())
 
 
 class _Id(msgspec.Struct, frozen=True, gc=False):
@@ -137,7 +147,7 @@ class _Written:
 
     def __init__(self, inode: int, keyring: Keyring) -> None:
         self.inode, self._keyring = inode, keyring
-        self._end = 0
+        self._end, self._questions = 0, 0
         self._keys, self._starts = array("L"), array("Q")
 
     def packed(self, path: Path) -> Packed:
@@ -147,18 +157,35 @@ class _Written:
         order = np.argsort(keys, kind="stable")
         return Packed(keys[order], starts[order])
 
-    def starts(self, path: Path, wanted: Keys) -> list[int]:
-        """Where the frames start that may hold one of the keys, after a look at what was added."""
+    def starts(self, path: Path, wanted: Keys, names: Collection[str]) -> list[int]:
+        """Where the frames start that may hold one of the keys, which are of these ids; in what was added, too.
+
+        The keys of all events are made for who asks again and again; the first questions look through the bytes, which
+        takes a fifth of the time. There an id stands as it is, if no encoder has to escape it.
+        """
+        if self._questions < _FEW and len(names) <= _FEW and all(map(_PLAIN.fullmatch, names)):
+            self._questions += 1
+            return self._with(path, [name.encode() for name in names])
         self._look(path)
-        hit_n = np.isin(np.array(self._keys), wanted)
-        return np.unique(np.array(self._starts)[hit_n]).tolist()
+        hit_n = np.flatnonzero(np.isin(np.array(self._keys), wanted))
+        return sorted({self._starts[at] for at in hit_n.tolist()})
+
+    def _with(self, path: Path, names: Sequence[bytes]) -> list[int]:
+        """Where the frames start that hold one of these texts."""
+        starts, start = list[int](), 0
+        for frame in frames(path):
+            content = content_of(frame, self._keyring)
+            if any(name in content for name in names):
+                starts.append(start)
+            start = frame.end
+        return starts
 
     def _look(self, path: Path) -> None:
         for frame in frames(path, self._end):
-            for each in keys_of((item.kind, item.payload) for item in items(frame, self._keyring)):
-                if each is not None:
-                    self._keys.append(each)
-                    self._starts.append(self._end)
+            stored = items(frame, self._keyring)
+            keys = [each for each in keys_of((item.kind, item.payload) for item in stored) if each is not None]
+            self._keys.extend(keys)
+            self._starts.extend([self._end] * len(keys))
             self._end = frame.end
 
 
@@ -219,9 +246,11 @@ class Index:
             written = self._written.get(path.stem)
             if written is None or written.inode != inode:
                 written = self._written[path.stem] = _Written(inode, self._keyring)
-            starts = written.starts(path, keys)
+            starts = written.starts(path, keys, wanted.ids or ())
         for start in starts:
             frame = frame_at(path, start)
             for seq, item in enumerate(items(frame, self._keyring), frame.first_seq) if frame else ():
-                if (row := wanted.read(seq, item)) is not None:
-                    yield row
+                # To read the id alone takes a tenth of the time, and a frame may have thousands of events.
+                if item.kind in wanted.names and id_of(item.payload) in (wanted.ids or ()):
+                    row = wanted.read(seq, item)
+                    yield from [] if row is None else [row]

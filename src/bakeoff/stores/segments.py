@@ -34,6 +34,7 @@ __all__ = [
     "Frame",
     "Numbered",
     "StoredEvent",
+    "content_of",
     "encode",
     "encode_frame",
     "frame_at",
@@ -218,7 +219,12 @@ def items(frame: Frame, keyring: Keyring) -> list[StoredEvent]:
         MissingKeyError: they are encrypted with a key that is not here.
         CorruptError: what is encrypted is not what was written there.
     """
-    return _decoder.decode(keyring.open(_place(frame.stem, frame.first_seq, frame.count), frame.payload))
+    return _decoder.decode(content_of(frame, keyring))
+
+
+def content_of(frame: Frame, keyring: Keyring) -> bytes:
+    """The events of a frame as MessagePack; see `items` for what it raises."""
+    return keyring.open(_place(frame.stem, frame.first_seq, frame.count), frame.payload)
 
 
 def valid_end(path: Path) -> tuple[int, int]:
