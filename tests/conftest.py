@@ -192,6 +192,15 @@ def films_project(tmp_path, third_party) -> Path:
     return _films_into(tmp_path)
 
 
+@pytest.fixture
+def few_fits(monkeypatch) -> None:
+    """Runs, those in processes of their own too, fit each candidate once, and nothing for what is told beside it."""
+    monkeypatch.setenv("BAKEOFF_SPLIT__FOLDS", "0")
+    monkeypatch.setenv("BAKEOFF_COMBINE__BLENDS", "false")
+    monkeypatch.setenv("BAKEOFF_COMBINE__CASCADES", "false")
+    monkeypatch.setenv("BAKEOFF_DECIDE__EXPLAIN", "none")
+
+
 @pytest.fixture(scope="session")
 def new_films(tmp_path_factory):
     """A function that makes such a folder, for fixtures of a module."""
