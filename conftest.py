@@ -1,5 +1,6 @@
 """For all tests, those in docstrings included: how much Hypothesis tries, and cheap runs of projects."""
 
+import atexit
 import gc
 import importlib.util
 import os
@@ -36,6 +37,7 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.collect()
         gc.freeze()
         gc.enable()
+        atexit.register(gc.unfreeze)  # libraries look at the end for what was left
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from uvicorn import server as uvicorn
+from uvicorn import server as uvicorn_server
 
 from bakeoff.actions import doctor
 from bakeoff.chat import cache
@@ -101,7 +101,7 @@ AS_IT_IS = {
     (wiring, "compute"): wiring.compute,
     (worker, "measure"): worker.measure,
     (lifecycle, "capture"): lifecycle.capture,
-    (uvicorn, "asyncio"): asyncio,
+    (uvicorn_server, "asyncio"): asyncio,
     (os, "fsync"): os.fsync,
     (os, "fdatasync"): os.fdatasync,
     (SQLite, "pragmas"): SQLite.pragmas,
@@ -125,7 +125,7 @@ def hurried(replace: Callable[[Any, str, Any], None]) -> None:
     replace(wiring, "compute", _compute)
     replace(worker, "measure", _few_timings)
     replace(lifecycle, "capture", lambda: ENVIRONMENT)
-    replace(uvicorn, "asyncio", _Hasty())
+    replace(uvicorn_server, "asyncio", _Hasty())
     replace(os, "fsync", lambda _: None)
     replace(os, "fdatasync", lambda _: None)
     replace(SQLite, "pragmas", property(lambda self: (AS_IT_IS[SQLite, "pragmas"].fget(self)[0], "OFF")))
