@@ -52,7 +52,9 @@ def call(url: str, body: bytes, counts: Counts, stop: threading.Event) -> None:
     with contextlib.closing(connection):
         while not stop.is_set():
             try:
-                connection.request("POST", "/predict", body, {"content-type": "application/json"})
+                connection.request(
+                    "POST", "/predict", body, {"content-type": "application/json", "x-deadline-ms": "30000"}
+                )
                 answer = connection.getresponse()
                 content = answer.read()
                 problem = None if answer.status == 200 else f"{answer.status} {content[:200]!r}"

@@ -1,5 +1,7 @@
 """Quality from labels: the same classes and the same chance on both sides; and what is expected before labels come."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -216,6 +218,30 @@ def test_the_part_that_became_worse_is_named():
     signal = quality.slices(look_of(reference, BINARY, labels))
     assert signal.alert
     assert next(iter(signal.detail["over"])) == "city = kiel"
+
+
+def test_days_that_vary_by_themselves_are_no_loss_of_a_part():
+    """Without the days one week in three raises an alarm; a part that became worse is still named."""
+    rng = np.random.default_rng(12)
+    alerts = {"with": 0, "without": 0, "worse": 0}
+    for _ in range(20):
+        truth, said, days = of_days(rng, 30, wrong=0.25, spread=0.12)
+        rows = pl.DataFrame({"x": np.zeros(len(truth)), "city": rng.choice(["ulm", "kiel"], len(truth))})
+        reference = make(rows, X, said, task="classification", metric="accuracy", value=0.75, truth=truth, days=days)
+        truth, said, days = of_days(rng, 7, wrong=0.25, spread=0.12)
+        fresh = [{"x": 0.0, "city": str(each)} for each in rng.choice(["ulm", "kiel"], len(truth))]
+        labels = LabelledRows(truth=truth, predicted=said, rows=fresh, days=days)
+        alerts["with"] += quality.slices(look_of(reference, BINARY, labels, slice_drop=0.05)).alert
+        alerts["without"] += quality.slices(look_of(reference, BINARY, replace(labels, days=()), slice_drop=0.05)).alert
+        turned = [
+            {"yes": "no", "no": "yes"}[each] if row["city"] == "kiel" else each
+            for each, row in zip(truth, fresh, strict=True)
+        ]
+        signal = quality.slices(look_of(reference, BINARY, replace(labels, truth=turned)))
+        alerts["worse"] += signal.alert and next(iter(signal.detail["over"])) == "city = kiel"
+    assert alerts["with"] == 0
+    assert alerts["without"] >= 5
+    assert alerts["worse"] == 20
 
 
 def test_levels_of_looks_add_up_to_the_rate_of_the_week():

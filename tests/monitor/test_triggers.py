@@ -23,7 +23,7 @@ def report(*alerts: str) -> MonitorReport:
             until_ms=1,
             detail={"reason": f"{name} says so"},
         )
-        for name in ("volume", "latency", "errors", "drift", "quality")
+        for name in ("volume", "latency", "errors", "drift", "quality", "slices")
     )
     return MonitorReport(endpoint="e", release_id=None, since_ms=0, until_ms=1, signals=made)
 
@@ -37,6 +37,13 @@ def test_calm_starts_nothing():
 def test_an_alert_starts_the_loop_and_says_why(name):
     (trigger,) = due(report(name), ALL, **CALM)
     assert (trigger.kind, trigger.reason) == (name, f"{name} says so")
+
+
+def test_a_part_of_the_data_that_became_worse_is_a_loss_of_quality():
+    (trigger,) = due(report("slices"), ALL, **CALM)
+    assert (trigger.kind, trigger.reason) == ("quality", "slices says so")
+    (trigger,) = due(report("quality", "slices"), ALL, **CALM)
+    assert trigger.reason == "quality says so; slices says so"
 
 
 def test_latency_and_errors_are_no_reason_to_train_again():

@@ -19,6 +19,7 @@ import numpy as np
 
 from bakeoff.actions.load import Load, ask_at_once, ask_when_due
 from bakeoff.actions.packages.check import example_rows, module_command, started
+from bakeoff.core import machine
 from bakeoff.core.errors import DataError, NotFoundError, UsageError
 from bakeoff.evaluate.score.prices import HOURS
 from bakeoff.metrics.intervals import Interval
@@ -279,7 +280,7 @@ def _saturated(replica: _Replica, last: LoadStep, seconds: float) -> Saturated:
     """What is used up with the most callers."""
     if replica.busy > FULL:
         return "load generator"
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = machine.cores()
     cores = last.cores or 0.0
     if cores >= FULL * available and available > 1:
         return "processor"

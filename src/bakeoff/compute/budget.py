@@ -1,18 +1,13 @@
 """What of this machine running jobs hold, so that no more of them run at once than it can bear."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bakeoff.core.jobs import Resources
+from bakeoff.core.machine import memory_bytes
 
-__all__ = ["Budget", "cores"]
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+__all__ = ["Budget"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +22,8 @@ class Budget:
     @classmethod
     def of_machine(cls, *, threads: int, share: int) -> "Budget":
         """All of this machine's memory and GPUs."""
-        memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
         gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
-        return cls(threads=threads, share=share, memory_bytes=memory_bytes, gpus=gpus)
+        return cls(threads=threads, share=share, memory_bytes=memory_bytes(), gpus=gpus)
 
     def granted(self, wanted: Resources) -> Resources:
         """What a job gets: threads as it names them, as far as there are so many, or its share."""

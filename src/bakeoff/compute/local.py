@@ -20,11 +20,12 @@ from typing import IO, Any, cast
 
 import msgspec
 
-from bakeoff.compute.budget import Budget, cores
+from bakeoff.compute.budget import Budget
 from bakeoff.compute.fork_server import THREADED, WAIT_S, ForkedWorker, WorkerKind, possible
 from bakeoff.compute.job_files import JobFiles
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.jobs import Job, JobResult, Resources, ignore_checkpoint, module_of
+from bakeoff.core.machine import cores
 from bakeoff.core.protocols import BlobStore
 
 __all__ = ["THREAD_VARIABLES", "LocalCompute", "begin_imports"]

@@ -30,7 +30,6 @@ from typing import Any
 
 import msgspec
 
-from bakeoff.compute.budget import cores
 from bakeoff.compute.job_files import JobFiles
 from bakeoff.compute.local import THREAD_VARIABLES, LocalCompute
 from bakeoff.compute.ray_desk import CheckpointFile, Checkpoints, Desk
@@ -39,6 +38,7 @@ from bakeoff.compute.worker import result_of
 from bakeoff.core.errors import BakeoffError, CandidateError, MissingExtraError, StoreError, UsageError
 from bakeoff.core.hashing import digest, digest_json
 from bakeoff.core.jobs import Job, JobResult, Progress, Resources, key_fields
+from bakeoff.core.machine import cores
 from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.protocols import BlobStore
 from bakeoff.core.refs import BlobRef

@@ -718,6 +718,9 @@ class AlertsConfig(_Section):
 class LoopConfig(_Section):
     """`[loop]`: the policy: what starts the loop again, what it may do by itself, and whether feedback joins the data.
 
+    The trigger "quality" is an alert of the signal `quality` or of `slices`: a part of the data may become worse while
+    all together hardly does.
+
     `schedule` is a trigger beside those listed: "every 7d", or five cron fields in UTC ("0 3 * * 1"). `feedback_rows`
     new labels are a trigger, if that is listed; with fewer than `min_new_labels` no run begins, unless the source
     changed. After a run none begins for `cool_down` ("12h", or "none"). In a window of `freeze` no run begins and

@@ -1,10 +1,11 @@
 """What this machine has to compute with."""
 
-import os
 import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
+
+from bakeoff.core.machine import cores, memory_bytes
 
 __all__ = ["Hardware", "hardware"]
 
@@ -24,9 +25,7 @@ class Hardware:
 
 def hardware() -> Hardware:
     """Look at this machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Hardware(machine=platform.machine(), cores=cores, memory_bytes=memory_bytes, gpus=_gpus())
+    return Hardware(machine=platform.machine(), cores=cores(), memory_bytes=memory_bytes(), gpus=_gpus())
 
 
 def _gpus() -> tuple[str, ...]:

@@ -160,6 +160,8 @@ class Past:
         return self._reports[key]
 
     def _observed(self, model: int, period: int, config: "MonitorConfig") -> "MonitorReport":
+        import polars as pl
+
         from bakeoff.monitor.observe import observe
         from bakeoff.monitor.reference import from_bytes
 
@@ -168,14 +170,17 @@ class Past:
         end_ms = self.periods[period].end_ms
         rows, predictions = self._rows.rows_of(period), self._predictions(model, period)
         reference = monitoring_reference(cut.stage, self._steps, cut.gathered, cut.winner, cut.value)
+        signature = self._model(model).signature
+        given = rows.select(column.name for column in signature.inputs if column.name in rows.columns)
         return observe(
             _Answered(rows, predictions, end_ms - 1),  # pyright: ignore[reportArgumentType] - only `read` is called
             ENDPOINT,
-            signature=self._model(model).signature,
+            signature=signature,
             reference=from_bytes(cut.stage.blobs.get(reference)),
             config=config,
             truth=self._rows.truth_of(rows, self._rows.data.target),
             said=predictions,
+            rows=given.with_columns(pl.selectors.temporal().cast(pl.String)).to_dicts(),
             days=self._days(rows),
             release_id=RELEASE,
             since_ms=0,

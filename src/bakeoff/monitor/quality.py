@@ -119,7 +119,7 @@ def _compared(measure: Measure, labels: LabelledRows, look: MonitorLook) -> _Com
     window = outcome(labels.truth, labels.predicted, task, positive=_positive(look.signature))
     if not measure.fits(window):
         return None
-    spread = max(_spread(labels, window), _daily_spread(labels, look.reference.within_day))
+    spread = max(_spread(labels, window), _days_count(labels.days, labels, look) ** 0.5)
     before = None
     if known is not None:
         before = outcome(look.reference.outcomes["truth"], known, task, positive=_positive(look.signature))
@@ -208,15 +208,16 @@ def _value(
     return np.asarray(measure.finish(sums), dtype=np.float64)
 
 
-def _daily_spread(labels: LabelledRows, within_day: float) -> float:
-    """By how much more a mean deviates where rows of a day are as alike as those of the reference: 1 or more.
+def _days_count(days: Sequence[int] | NDArray[Any], labels: LabelledRows, look: MonitorLook) -> float:
+    """How many rows of these days are worth one, where those of a day are as alike as the reference's: 1 or more.
 
     That the window's own days differ is no measure: they do where it became worse within the window.
     """
-    if not within_day or len(labels.days) != len(labels.truth) or not len(labels.days):
+    within_day = look.reference.within_day
+    if not within_day or len(labels.days) != len(labels.truth) or not len(days):
         return 1.0
-    rows_d = np.unique(np.asarray(labels.days), return_counts=True)[1]
-    return max(1.0, 1.0 + (float((rows_d**2).sum() / rows_d.sum()) - 1.0) * within_day) ** 0.5
+    rows_d = np.unique(np.asarray(days), return_counts=True)[1]
+    return max(1.0, 1.0 + (float((rows_d**2).sum() / rows_d.sum()) - 1.0) * within_day)
 
 
 def _spread(labels: LabelledRows, window: Outcome) -> float:
@@ -375,7 +376,10 @@ def calibration(look: MonitorLook) -> Signal:
 
 
 def slices(look: MonitorLook) -> Signal:
-    """The part of the data that has become worse most: an alert when surely, and by more than `slice_drop`."""
+    """The part of the data that has become worse most: an alert when surely, and by more than `slice_drop`.
+
+    Rows of a day are worth as many as the reference's days show (those of its part are taken to be as many a day).
+    """
     from scipy.stats import hypergeom
 
     labels, limit, known = look.labels, look.config.slice_drop, look.reference.slices
@@ -383,15 +387,19 @@ def slices(look: MonitorLook) -> Signal:
         return look.signal("slices", None, limit=limit, rows=0, detail={"reason": "no labelled rows to compare"})
     wrong_n = labels.predicted.values_n.astype(np.str_) != np.asarray(labels.truth, dtype=np.str_)
     tested: list[tuple[float, float, str, int]] = []
+    day_n = np.asarray(labels.days if len(labels.days) == len(labels.truth) else ())
     for name, before in known.items():
         profiled = narrow.json_object(look.reference.inputs[name])
         of_rows = np.asarray(slice_names(profiled, [row.get(name) for row in labels.rows]), dtype=object)
         for part, (rows, wrong) in before.items():
-            here = wrong_n[of_rows == part]
+            is_here = of_rows == part
+            here = wrong_n[is_here]
             if min(len(here), rows) < LEAST_SLICE:
                 continue
             rise = float(here.mean()) - wrong / rows
-            p = float(hypergeom.sf(int(here.sum()) - 1, rows + len(here), wrong + int(here.sum()), len(here)))
+            one = _days_count(day_n[is_here] if len(day_n) else (), labels, look)
+            n, hits, of, were = (round(each / one) for each in (len(here), int(here.sum()), rows, wrong))
+            p = float(hypergeom.sf(hits - 1, of + n, were + hits, n))
             tested.append((rise, p, f"{name} = {part}", len(here)))
     if not tested:
         reason = f"no part of the data has {LEAST_SLICE} labelled rows"

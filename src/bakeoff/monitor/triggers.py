@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from bakeoff.config.schedule import Schedule
 from bakeoff.config.sections import LoopConfig
 from bakeoff.core.moments import moment
-from bakeoff.monitor.signals import MonitorReport, Signal
+from bakeoff.monitor.signals import MonitorReport, Signal, SignalName
 
 __all__ = ["Trigger", "TriggerKind", "due", "schedule_due_ms"]
 
@@ -34,6 +34,8 @@ def due(
 ) -> list[Trigger]:
     """The allowed triggers that fire, in the order of the configuration, and then `[loop] schedule`.
 
+    Quality is that of all rows, or of a part of them that became worse while all together hardly did.
+
     Args:
         report: what monitoring saw, or None when it has not looked.
         config: `[loop]`.
@@ -43,8 +45,8 @@ def due(
         data_changed: whether the data's source holds something new.
     """
     reasons: dict[TriggerKind, str | None] = {
-        "quality": _of_signal(report, "quality"),
-        "drift": _of_signal(report, "drift"),
+        "quality": _of_signals(report, "quality", "slices"),
+        "drift": _of_signals(report, "drift"),
         "feedback": _of_feedback(new_feedback, config.feedback_rows),
         "data": "the data source changed" if data_changed else None,
         "schedule": _of_schedule(config, last_run_ms, now_ms),
@@ -72,11 +74,10 @@ def schedule_due_ms(config: LoopConfig, *, last_run_ms: int, now_ms: int) -> int
     return now_ms if last_run_ms >= schedule.due_ms(now_ms) else schedule.due_ms(last_run_ms)
 
 
-def _of_signal(report: MonitorReport | None, name: Literal["quality", "drift"]) -> str | None:
-    for signal in report.alerts if report else ():
-        if signal.name == name:
-            return _sentence(signal)
-    return None
+def _of_signals(report: MonitorReport | None, *names: SignalName) -> str | None:
+    """What those of these that are alerts say."""
+    alerts = report.alerts if report else ()
+    return "; ".join(_sentence(each) for name in names for each in alerts if each.name == name) or None
 
 
 def _sentence(signal: Signal) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from bakeoff.config.file import secret
 from bakeoff.config.sections import EncryptionConfig
+from bakeoff.core.disk import sync
 from bakeoff.core.errors import UsageError
 from bakeoff.stores.encryption import Keyring, new_key, parse_keys
 from bakeoff.stores.files import durable_write, storage, sync_folder, whole_write
@@ -109,7 +110,7 @@ def rotate_file(config: EncryptionConfig, folder: Path) -> Path:
             with suppress(PermissionError):  # then it is ours alone
                 os.fchown(unfinished, state.st_uid, state.st_gid)
                 os.fchmod(unfinished, stat.S_IMODE(state.st_mode))
-            os.fsync(unfinished)
+            sync(unfinished)
 
         # Servers read it, too, as other users, perhaps: who rotates must not lock them out.
         content = f"{new_key()}\n{before.rstrip()}\n".encode()

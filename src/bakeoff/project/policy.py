@@ -15,6 +15,7 @@ from bakeoff.config.file import Loaded, load, loads
 from bakeoff.config.sections import LoopConfig, MonitorConfig
 from bakeoff.config.toml_edit import edited
 from bakeoff.core import narrow
+from bakeoff.core.disk import sync
 from bakeoff.core.errors import ConflictError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.types import Json
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PolicyChange", "PolicyField", "ProjectPolicy", "SettingKind"]
 
 SettingKind: TypeAlias = Literal["flag", "number", "text", "choices", "lines"]
-OF_MONITOR = ("quality_drop", "drift_psi")
+OF_MONITOR = ("quality_drop", "slice_drop", "drift_psi")
 """Limits of `[monitor]` by which a replay's triggers fire: they are part of the policy."""
 
 
@@ -161,7 +162,7 @@ class ProjectPolicy:
 def _with_mode(mode: int) -> Any:
     def before(unfinished: int) -> None:
         os.fchmod(unfinished, mode & 0o7777)
-        os.fsync(unfinished)
+        sync(unfinished)
 
     return before
 

@@ -225,7 +225,8 @@ def _sqlite_engine(url: URL, driver: SQLite) -> Engine:
         cursor = raw.cursor()
         journal, synchronous = driver.pragmas
         _use_journal(cursor, journal, busy=driver.module.OperationalError)
-        for pragma in (f"synchronous = {synchronous}", "foreign_keys = ON"):
+        # On macOS a sync leaves what was written in the drive; a full one does not. Elsewhere this is nothing.
+        for pragma in (f"synchronous = {synchronous}", "fullfsync = ON", "foreign_keys = ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

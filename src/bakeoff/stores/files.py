@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
+from bakeoff.core.disk import sync
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
 
@@ -43,7 +44,7 @@ def sync_folder(folder: Path) -> None:
     """Make the folder's entries durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -83,7 +84,7 @@ def durable_write(
     def before(unfinished: int) -> None:
         if time_ms is not None:
             os.utime(unfinished, ns=(time_ms * 1_000_000, time_ms * 1_000_000))
-        os.fsync(unfinished)
+        sync(unfinished)
         durable_folder(target.parent, private=private)
 
     whole_write(target, pieces, staging=staging, before=before, private=private)

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bakeoff.core.disk import sync
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.hashing import digest
 from bakeoff.core.protocols import Clock
@@ -313,7 +314,7 @@ class PackWriter:
         self._file.flush()
         time_ns = self._clock() * 1_000_000
         os.utime(self._file.fileno(), ns=(time_ns, time_ns))
-        os.fsync(self._file.fileno())
+        sync(self._file.fileno())
         durable_folder(self._folder, private=self._private)
         target = self._folder / f"{digest(content)}.pack"
         self._path.replace(target)

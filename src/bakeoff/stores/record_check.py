@@ -5,7 +5,6 @@ whole copy take the database's place. What is replaced is kept in `damaged/`.
 """
 
 import json
-import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.core.damage import Damage
+from bakeoff.core.disk import sync
 from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.core.explain import database_advice
 from bakeoff.stores import history, sums
@@ -46,7 +46,7 @@ def back_up(path: Path) -> None:
                 connection.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
             with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
+                sync(file.fileno())
             unfinished.chmod(0o600)
             unfinished.replace(backup_of(path))
             sync_folder(path.parent)

@@ -14,6 +14,7 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from bakeoff.core.disk import sync, sync_data
 from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.expired import dropped, seal_path
@@ -115,8 +116,8 @@ class Writer:
     def _roll(self) -> None:
         assert self._path is not None
         with self._sequence() as sequence:
-            os.fsync(sequence)
-        os.fsync(self._mark)
+            sync(sequence)
+        sync(self._mark)
         self._path.rename(self._path.with_suffix(".log"))
         seal_path(self._path).unlink(missing_ok=True)
         self.close()
@@ -145,7 +146,7 @@ class Writer:
                     self._descriptor, self._path, self._size, self._mark = descriptor, path, size, mark
                     self._asked = str(seal_path(path))
                 elif size >= self._segment_bytes // 8:  # so that the next start has little to recover
-                    os.fsync(mark)
+                    sync(mark)
                     path.rename(path.with_suffix(".log"))
         return last
 
@@ -162,7 +163,7 @@ class Writer:
                 os.ftruncate(self._descriptor, self._size)
                 whole = True
                 raise
-            os.fdatasync(self._descriptor)
+            sync_data(self._descriptor)
             whole = True
         finally:
             self._broken = not whole
@@ -180,7 +181,7 @@ def seal_idle(root: Path, paths: Sequence[Path] | None = None) -> int:
         try:
             size, last_seq = _recover(path, descriptor)
             mark = _set_mark(path, Mark(end=size, last_seq=last_seq))
-            os.fsync(mark)
+            sync(mark)
             os.close(mark)
             path.rename(path.with_suffix(".log"))
             count += 1
@@ -267,5 +268,5 @@ def _recover(path: Path, descriptor: int) -> tuple[int, int]:
     if torn:
         _logger.warning("cut a torn tail of %d bytes at byte %d of %s", torn, size, path)
         os.ftruncate(descriptor, size)
-    os.fsync(descriptor)
+    sync(descriptor)
     return size, last_seq

@@ -215,7 +215,8 @@ def test_a_body_without_a_length_is_cut_too(shared):
     connection = http.client.HTTPConnection("127.0.0.1", shared.server.port, timeout=10)
     with contextlib.closing(connection):
         connection.request("POST", "/predict", endless(), encode_chunked=True, headers={"transfer-encoding": "chunked"})
-        assert connection.getresponse().status == 413
+        with connection.getresponse() as answer:
+            assert answer.status == 413
 
 
 @pytest.mark.parametrize(

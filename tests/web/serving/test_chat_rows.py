@@ -12,7 +12,8 @@ ROW = {"role": "user", "content": '{"x": 3, "note": "n"}'}
 
 @pytest.fixture
 def client(row_world):
-    return openai.OpenAI(base_url=f"{row_world.server.url}/v1", api_key="none", max_retries=0, timeout=10)
+    with openai.OpenAI(base_url=f"{row_world.server.url}/v1", api_key="none", max_retries=0, timeout=10) as made:
+        yield made
 
 
 def test_a_row_is_answered_with_its_label(client, row_world) -> None:
@@ -46,8 +47,8 @@ def test_numbers_by_every_api(client, row_world) -> None:
     assert client.completions.create(model="sums", prompt=row).choices[0].text == "4.5"
     assert client.responses.create(model="sums", input=row).output_text == "4.5"
     anthropic = pytest.importorskip("anthropic")
-    other = anthropic.Anthropic(base_url=row_world.server.url, api_key="none", max_retries=0)
-    message = other.messages.create(model="sums", max_tokens=10, messages=[{"role": "user", "content": row}])
+    with anthropic.Anthropic(base_url=row_world.server.url, api_key="none", max_retries=0) as other:
+        message = other.messages.create(model="sums", max_tokens=10, messages=[{"role": "user", "content": row}])
     assert (message.content[0].text, message.stop_reason) == ("4.5", "end_turn")
 
 

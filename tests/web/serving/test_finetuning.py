@@ -38,8 +38,11 @@ def project(folder):
 @pytest.fixture(scope="module")
 def client(project):
     app = create_app(project.plane(), project.feedback, hosts=local_hosts("127.0.0.1"), fine_tuning=project.fine_tuning)
-    with Server(app) as server:
-        yield openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=20)
+    with (
+        Server(app) as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=20) as made,
+    ):
+        yield made
 
 
 def upload(client, content=None):

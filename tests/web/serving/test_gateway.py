@@ -139,8 +139,7 @@ def test_a_stream_goes_through_piece_by_piece_and_is_counted():
 
     with serving(lambda _: (200, parts(), {})) as service:
         world = World({"url": service.url, "price_in": 1.0, "price_out": 1.0})
-        with world.server:
-            client = world.openai()
+        with world.server, world.openai() as client:
             chunks = list(client.chat.completions.create(**HELLO, stream=True))
             counted = list(client.chat.completions.create(**HELLO, stream=True, stream_options={"include_usage": True}))
             until = time.monotonic() + 5  # what a stream used is counted when its last piece has gone
@@ -187,8 +186,7 @@ def test_every_protocol_reaches_a_service_of_chat_completions():
 
     with serving(answer) as service:
         world = World({"url": service.url, "model": "large"})
-        with world.server:
-            client = world.openai()
+        with world.server, world.openai() as client:
             names = [model.id for model in client.models.list()]
             assert client.chat.completions.create(**HELLO).choices[0].message.content == "Hi!"
             assert client.completions.create(model="far", prompt="Well?").choices[0].text == "Yes"
@@ -196,8 +194,8 @@ def test_every_protocol_reaches_a_service_of_chat_completions():
             response = client.responses.create(model="far", input="Hello?")
             events = list(client.responses.create(model="far", input="Hello?", stream=True))
             anthropic = pytest.importorskip("anthropic")
-            claude = anthropic.Anthropic(base_url=world.server.url, api_key="none", max_retries=0, timeout=10)
-            message = claude.messages.create(model="far", max_tokens=9, messages=HELLO["messages"])
+            with anthropic.Anthropic(base_url=world.server.url, api_key="none", max_retries=0, timeout=10) as claude:
+                message = claude.messages.create(model="far", max_tokens=9, messages=HELLO["messages"])
     assert names == ["own", "far"]
     assert vectors.data[0].embedding == [0.5, 0.25]
     assert (response.output_text, response.usage.input_tokens, response.usage.output_tokens) == ("Hi!", 5, 3)
@@ -214,8 +212,8 @@ def test_every_protocol_reaches_a_service_of_chat_completions():
 def test_chat_reaches_anthropics_api_which_messages_go_through_to_as_they_are():
     with serving(lambda _: dict(ANTHROPIC)) as service:
         world = World({"url": service.url + "/messages", "model": "claude"})
-        with world.server:
-            answer = world.openai().chat.completions.create(**HELLO, max_tokens=9)
+        with world.server, world.openai() as client:
+            answer = client.chat.completions.create(**HELLO, max_tokens=9)
             body = {"model": "far", "max_tokens": 9, "messages": HELLO["messages"], "thinking": {"type": "disabled"}}
             status, _, message = world.post("/v1/messages", body)
             refused = world.post("/v1/embeddings", {"model": "far", "input": "a"})
@@ -458,8 +456,8 @@ def test_what_the_caller_breaks_off_ends_at_the_service_and_is_logged_as_far_as_
 
     with serving(lambda _: (200, endless(), {})) as service:
         world = World({"url": service.url})
-        with world.server:
-            stream = world.openai().chat.completions.create(**HELLO, stream=True)
+        with world.server, world.openai() as client:
+            stream = client.chat.completions.create(**HELLO, stream=True)
             next(iter(stream))
             stream.close()
             until = time.monotonic() + 5
@@ -657,7 +655,8 @@ def test_a_request_that_no_service_could_read_reaches_none(content):
         ):
             body = b'{"model": "far", "messages": [{"role": "user", "content": ' + content + b"}]}"
             connection.request("POST", "/v1/chat/completions", body)
-            status = connection.getresponse().status
+            with connection.getresponse() as answer:
+                status = answer.status
     assert (status, service.asked) == (400, [])
 
 
@@ -773,7 +772,8 @@ def test_a_body_is_not_read_before_it_is_known_who_calls():
             connection.putrequest("POST", "/v1/chat/completions")
             connection.putheader("content-length", "1000000")
             connection.endheaders()  # and no byte of the body
-            assert connection.getresponse().status == 401
+            with connection.getresponse() as answer:
+                assert answer.status == 401
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])

@@ -10,13 +10,13 @@ J. Ba (2015), "Adam" (moments); V. Korthikanti et al. (2022), "Reducing Activati
 Models", section 4 (activations, 34 · hidden bytes for each token and layer in 16 bits).
 """
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from bakeoff.core.machine import cores
 from bakeoff.core.memory import peak_memory_bytes
 from bakeoff.families.language.catalogue import Entry
 
@@ -83,8 +83,8 @@ def machine() -> Machine:
     from bakeoff.families.language.network import free_memory_bytes
 
     device = device_of()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(cores)
+    threads = cores()
+    torch.set_num_threads(threads)
     dtype = torch.bfloat16 if fastest_precision() == "bf16" else torch.float32
     size = 512 if device == "cpu" else 4096
     one, other = (torch.ones((size, size), dtype=dtype, device=device) for _ in range(2))
@@ -95,7 +95,7 @@ def machine() -> Machine:
         (one @ other).sum().item()
         best_s = min(best_s, time.perf_counter() - started)
     memory = free_memory_bytes() if device == "cpu" else int(torch.cuda.mem_get_info()[0])
-    return Machine(memory_bytes=memory, flops=2 * size**3 / best_s, cores=cores, device=device)
+    return Machine(memory_bytes=memory, flops=2 * size**3 / best_s, cores=threads, device=device)
 
 
 EFFICIENCY: Mapping[Use, float] = {"prompt": 0.35, "lora": 0.25, "full": 0.2, "serve": 0.35}

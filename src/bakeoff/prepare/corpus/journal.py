@@ -1,11 +1,11 @@
 """What a run over a corpus has finished, block by block, so that one that was killed goes on after the last."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from bakeoff.core.disk import sync_data
 from bakeoff.prepare.corpus.report import CorpusDuplicates
 from bakeoff.prepare.corpus.work import Done
 from bakeoff.prepare.corpus.writing import placed
@@ -71,7 +71,7 @@ class Journal:
         with self._file.open("ab") as out:
             out.write(msgspec.json.encode(entry) + b"\n")
             out.flush()
-            os.fdatasync(out.fileno())
+            sync_data(out.fileno())
 
 
 def _entries(file: Path) -> Iterator[Entry]:

@@ -1,6 +1,5 @@
 """A chain over a corpus, from files to files: whole or not at all, the same for any number of workers."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -12,6 +11,7 @@ import msgspec
 from bakeoff.core.errors import DataError, UsageError
 from bakeoff.core.hashing import canonical_json
 from bakeoff.core.ledger import Loss
+from bakeoff.core.machine import cores
 from bakeoff.core.memory import peak_resident_bytes
 from bakeoff.core.protocols import Progress
 from bakeoff.core.types import Json
@@ -140,7 +140,7 @@ def _pool(
     plan: Plan, workers: int, compute: CorpusCompute | None, requires: Sequence[str], stages: int
 ) -> Pool | ShardPool:
     if compute is None:
-        return Pool(plan, workers or _cores())
+        return Pool(plan, workers or cores())
     return ShardPool(plan, compute, requires, stages)
 
 
@@ -170,10 +170,6 @@ def _resumed(scratch: Path, plan: bytes) -> Journal:
 
 class _GoneError(Exception):
     """What a killed run had finished is not all there any more, and neither is what it was made of."""
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(slots=True)

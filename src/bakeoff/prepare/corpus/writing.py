@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from bakeoff.core import disk
 from bakeoff.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def sync(path: Path) -> None:
     """Bring a file's or folder's content to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        disk.sync(handle)
     finally:
         os.close(handle)
 

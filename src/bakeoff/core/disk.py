@@ -1,0 +1,38 @@
+"""What was written to a file is brought to the disk, so that it survives a loss of power."""
+
+import errno
+import fcntl
+import os
+
+__all__ = ["sync", "sync_data"]
+
+_NO_SUCH_CALL = {errno.ENOTSUP, errno.ENOTTY, errno.EINVAL}
+
+
+def sync(descriptor: int) -> None:
+    """All of a file or folder is on the disk when this returns.
+
+    On macOS by F_FULLFSYNC, as fsync leaves it in the drive's own cache there (its manual page of fsync), and by fsync
+    where the file system has no such call.
+
+    Raises:
+        OSError: it is not.
+    """
+    full: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        try:
+            fcntl.fcntl(descriptor, full)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_CALL:
+                raise
+        else:
+            return
+    os.fsync(descriptor)
+
+
+def sync_data(descriptor: int) -> None:
+    """As `sync`; what nobody needs to read the content, such as the time of the change, may be left behind."""
+    if hasattr(os, "fdatasync"):  # macOS has none
+        os.fdatasync(descriptor)
+    else:
+        sync(descriptor)
