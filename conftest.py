@@ -1,5 +1,7 @@
 """For all tests, those in docstrings included: how much Hypothesis tries, and cheap runs of projects."""
 
+import atexit
+import gc
 import importlib.util
 import os
 import random
@@ -23,6 +25,19 @@ assert _spec is not None
 assert _spec.loader is not None
 in_process = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(in_process)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays: the collector of garbage would look through it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        atexit.register(gc.unfreeze)  # libraries look at the end for what was left
 
 
 @pytest.hookimpl(wrapper=True)

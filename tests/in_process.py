@@ -3,6 +3,7 @@
 Everything else is real. Tests of processes, of timings and of the disk have the mark `processes`.
 """
 
+import asyncio
 import os
 import resource
 import tempfile
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from uvicorn import server as uvicorn_server
 
 from bakeoff.actions import doctor
+from bakeoff.chat import cache
 from bakeoff.compute.job_files import JobFiles
 from bakeoff.compute.worker import result_of
 from bakeoff.config.sections import Config
@@ -98,9 +101,11 @@ AS_IT_IS = {
     (wiring, "compute"): wiring.compute,
     (worker, "measure"): worker.measure,
     (lifecycle, "capture"): lifecycle.capture,
+    (uvicorn_server, "asyncio"): asyncio,
     (os, "fsync"): os.fsync,
     (os, "fdatasync"): os.fdatasync,
     (SQLite, "pragmas"): SQLite.pragmas,
+    (cache, "SYNCHRONOUS"): cache.SYNCHRONOUS,
     (doctor, "_imported"): doctor._imported,
     (train, "ended_after"): train.ended_after,
     (trial, "ended_after"): trial.ended_after,
@@ -120,14 +125,27 @@ def hurried(replace: Callable[[Any, str, Any], None]) -> None:
     replace(wiring, "compute", _compute)
     replace(worker, "measure", _few_timings)
     replace(lifecycle, "capture", lambda: ENVIRONMENT)
+    replace(uvicorn_server, "asyncio", _Hasty())
     replace(os, "fsync", lambda _: None)
     replace(os, "fdatasync", lambda _: None)
     replace(SQLite, "pragmas", property(lambda self: (AS_IT_IS[SQLite, "pragmas"].fget(self)[0], "OFF")))
+    replace(cache, "SYNCHRONOUS", "OFF")
     fine = partial(doctor.HealthCheck, ok=True, message="not imported here")
     replace(doctor, "_imported", lambda name, _: fine(name=name))
     for module in (train, trial):  # the alarm of a job would end the tests
         replace(module, "ended_after", lambda _: nullcontext())
     replace(splits, "FEW_ROWS", 0)  # one test part, as large projects have it: folds are as many fits
+
+
+class _Hasty:
+    """`asyncio` for uvicorn, whose servers look every tenth of a second whether to end, and then wait for as long."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for a tenth of it."""
+        await asyncio.sleep(seconds / 10)
 
 
 def _compute(config: Config, blobs: BlobStore, *, work: Path, cache: Path, jobs: int) -> Compute:

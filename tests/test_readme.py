@@ -83,7 +83,9 @@ def test_the_project_file_is_valid(tmp_path):
     assert set(loaded.config.candidates) == known
 
 
-def test_the_workflow_of_the_readme_passes_fails_and_errs_as_it_should(films_project, tmp_path_factory, workflow):
+def test_the_workflow_of_the_readme_passes_fails_and_errs_as_it_should(
+    films_project, tmp_path_factory, workflow, few_fits
+):
     place, toml = tmp_path_factory.mktemp("server"), films_project / "bakeoff.toml"
     server, text = workflow(place, films_project, block("Your own data", "yaml")), toml.read_text()
 

@@ -129,7 +129,7 @@ def test_a_password_in_the_location_of_data_is_in_nothing_that_others_read(films
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         toml = (films_project / "bakeoff.toml").read_text()
         location = f"http://me:sesame@127.0.0.1:{server.server_port}/films.csv?sig=sesame"
         assert 'source = "films.csv"' in toml

@@ -104,7 +104,7 @@ def test_settings_say_what_they_need():
     assert needs(**base | {"store": records}) == [("records on PostgreSQL", "postgres")]
 
 
-def test_a_pull_request_passes_fails_and_fails_with_its_comment(repository, tmp_path, workflow):
+def test_a_pull_request_passes_fails_and_fails_with_its_comment(repository, tmp_path, workflow, few_fits):
     with Project(repository) as project:
         project.write_contract()
     toml = repository / "bakeoff.toml"

@@ -4,11 +4,13 @@ import json
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
 
-from bakeoff.chat.cache import ReplyCache
+from bakeoff.chat.cache import REPLIES, ReplyCache
 from bakeoff.chat.client import BudgetError, CostBudget, Refusal, Reply, Service, ServiceClient, ServiceError
 from bakeoff.chat.meter import Meter, Prices, since, together
 from bakeoff.chat.privacy import remote_calls
@@ -183,6 +185,13 @@ def test_replies_of_before_have_no_checksum_and_are_still_read(tmp_path):
     with sqlite3.connect(tmp_path / "replies.sqlite") as connection:
         connection.execute("INSERT INTO replies VALUES ('key', 1.5, ?)", (b'{"text": "old"}',))
     assert kept.find(["key"]) == {"key": (1.5, {"text": "old"})}
+
+
+def test_a_file_of_before_gets_the_tables_that_it_lacks_also_from_several_at_once(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "replies.sqlite")) as connection:
+        connection.execute(REPLIES)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: ReplyCache(tmp_path).run_paid(), range(8))) == {(0.0, None)}
 
 
 def test_other_machines_are_not_called_until_that_is_allowed():

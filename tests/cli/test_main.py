@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from bakeoff import Project
 from bakeoff.cli import main as entry
 
 BAKEOFF = [sys.executable, "-m", "bakeoff"]
@@ -76,13 +77,15 @@ def test_an_interrupt_ends_a_fit_at_once_and_the_next_run_goes_on(films_project,
     assert run.returncode == entry.INTERRUPTED
     assert json.loads(out)["error"]["type"] == "Interrupted"
     assert "Traceback" not in err
-    runs = subprocess.run([*BAKEOFF, "runs", "-C", str(films_project), "--json"], capture_output=True, check=True)
-    assert [run["status"] for run in json.loads(runs.stdout)["runs"]] == ["KILLED"]
+    with Project(films_project) as project:
+        assert [run.status for run in project.runs()] == ["KILLED"]
 
     toml.write_text(slow.replace("sleep_s = 60.0", "smooth = 5.0"))
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(again.stdout)["verdict"]["winner"]
-    assert "first: counting" not in again.stderr.partition("second: fitted")[0]  # it was fitted before the interrupt
+    lines = []
+    with Project(films_project, progress=lines.append) as project:
+        assert project.run().verdict.winner
+    fitted = next(at for at, line in enumerate(lines) if line.startswith("second: fitted"))
+    assert "first: counting" not in lines[:fitted]  # it was fitted before the interrupt
 
 
 def test_a_reader_that_leaves_is_no_error(films_project):

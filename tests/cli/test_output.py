@@ -13,7 +13,6 @@ import pytest
 
 from bakeoff.cli.main import main
 
-BAKEOFF = [sys.executable, "-m", "bakeoff"]
 YES, NO = "ja – 日本 \x1b]0;owned\x07", "né \x9b31m≥"
 COLUMN = "größe \x1b[2J"
 TOML = f"""
@@ -46,8 +45,23 @@ COMMANDS = (
 )
 
 
+def called(*args: str, encoding: str = "utf-8") -> tuple[int, str, str]:
+    """Call a command with streams of an encoding; how it ended, and what it printed."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
+    usual = sys.stdout, sys.stderr, sys.argv
+    sys.stdout, sys.stderr, sys.argv = *streams, ["bakeoff", *args]
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        sys.stdout, sys.stderr, sys.argv = usual
+    for stream in streams:
+        stream.flush()
+    return ended.value.code or 0, *(stream.buffer.getvalue().decode(encoding) for stream in streams)
+
+
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory, third_party_path) -> Path:
+def hostile(tmp_path_factory, family_installed) -> Path:
     """A project with a finished run whose labels, columns and files have characters of every kind."""
     folder = tmp_path_factory.mktemp("hostile – é")
     lines = [f"review,{COLUMN},liked"]
@@ -56,10 +70,10 @@ def hostile(tmp_path_factory, third_party_path) -> Path:
     ]
     (folder / "films – é.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "bakeoff.toml").write_text(TOML, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(third_party_path)}
-    ended = subprocess.run([*BAKEOFF, "run", "-C", str(folder)], capture_output=True, env=environment, check=False)
-    assert ended.returncode == 0, ended.stderr.decode()
-    assert not steering(ended.stdout.decode() + ended.stderr.decode())
+    with family_installed():
+        code, out, err = called("run", "-C", str(folder))
+    assert code == 0, err
+    assert not steering(out + err)
     return folder
 
 
@@ -69,22 +83,8 @@ def steering(text: str) -> list[str]:
 
 @pytest.fixture
 def printed(hostile, third_party):
-    """Call a command with streams of an encoding; what it printed."""
-
-    def call(*args, encoding: str = "utf-8") -> tuple[int, str, str]:
-        streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
-        usual = sys.stdout, sys.stderr, sys.argv
-        sys.stdout, sys.stderr, sys.argv = *streams, ["bakeoff", *args, "-C", str(hostile)]
-        try:
-            with pytest.raises(SystemExit) as ended:
-                main()
-        finally:
-            sys.stdout, sys.stderr, sys.argv = usual
-        for stream in streams:
-            stream.flush()
-        return ended.value.code or 0, *(stream.buffer.getvalue().decode(encoding) for stream in streams)
-
-    return call
+    """Call a command on that project."""
+    return lambda *args, encoding="utf-8": called(*args, "-C", str(hostile), encoding=encoding)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -64,7 +64,7 @@ def serving():
     def serve(files, *, knows=True):
         sent = []
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Ranges, files, sent, knows))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}", sent
 

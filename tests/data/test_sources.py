@@ -230,7 +230,7 @@ class Server(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     Server.asked = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

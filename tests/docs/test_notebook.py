@@ -35,8 +35,10 @@ def size_of(picture):
 @pytest.mark.slow
 @pytest.mark.processes
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_the_whole_loop_in_a_notebook(library, tmp_path):
+def test_the_whole_loop_in_a_notebook(library, tmp_path, monkeypatch):
     pytest.importorskip(library)
+    monkeypatch.setenv("BAKEOFF_SPLIT__FOLDS", "0")  # a sixth of the fits is enough to see that the cells run
+    monkeypatch.setenv("BAKEOFF_DECIDE__RESAMPLES", "200")
     book = notebook(library)
     client = nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
@@ -48,9 +50,9 @@ def test_the_whole_loop_in_a_notebook(library, tmp_path):
     data = [output.data for output in every if "data" in output]
 
     pictures = [each for each in data if "application/vnd.vegalite.v5+json" in each]
-    assert len(pictures) == 11  # leaderboard, front, differences, power, calibration, confusion; what explains it
+    assert len(pictures) == 12  # leaderboard, front, differences, power, calibration, confusion; what explains it
     assert all(min(size_of(each["image/png"])) > SMALLEST for each in pictures)
-    assert len({each["image/png"] for each in pictures}) == 11
+    assert len({each["image/png"] for each in pictures}) == 12
 
     pages = [each["text/html"] for each in data if 'class="bakeoff"' in each.get("text/html", "")]
     titles = [re.search(r"<h4>(.*?)</h4>", page)[1] for page in pages]

@@ -24,16 +24,16 @@ from bakeoff.testing.memory import MemoryRecords
 pytestmark = pytest.mark.slow
 
 HOST = """
-    import json, random, sys, time
+    import json, random, sys
     from bakeoff import Project
     from bakeoff.core.errors import ConflictError
     from bakeoff.project.wiring import now_ms
 
-    folder, number, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    draw, until = random.Random(number), time.monotonic() + seconds
+    folder, number, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    draw = random.Random(number)
     done = {"predictions": [], "labels": 0, "runs": [], "conflicts": 0}
     with Project(folder, clock=lambda: now_ms() + number * 3_600_000) as project:  # an hour apart each
-        while time.monotonic() < until:
+        for _ in range(rounds):
             words = draw.choice(["good", "great", "awful", "dull"])
             answers = project.predict([{"review": f"{words} film {draw.random()}", "year": 1990}] * 3)
             done["predictions"] += [each.id for each in answers]
@@ -47,6 +47,7 @@ HOST = """
                     done["conflicts"] += 1
     print(json.dumps(done))
 """
+ROUNDS = 15
 
 
 @pytest.fixture
@@ -63,13 +64,13 @@ def hosts(films_project, empty_postgresql, bucket, tmp_path):
     return folders
 
 
-def test_four_hosts_run_serve_and_label_together(hosts):
+def test_four_hosts_run_serve_and_label_together(hosts, few_fits):
     with Project(hosts[0]) as project:
         first = project.run()
     code = textwrap.dedent(HOST)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(folder), str(number), "12"], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, str(folder), str(number), str(ROUNDS)], stdout=subprocess.PIPE, text=True
         )
         for number, folder in enumerate(hosts)
     ]
@@ -161,7 +162,6 @@ def test_who_was_asleep_for_too_long_stops(quick, tmp_path):
 # --- SIGTERM ------------------------------------------------------------------------------------
 
 
-@pytest.mark.processes
 def test_sigterm_is_obeyed_while_the_database_is_stopped(hosts, empty_postgresql):
     from pathlib import Path
 

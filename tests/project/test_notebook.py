@@ -423,7 +423,7 @@ def test_threads_share_a_project(of_pandas):
 
 
 @pytest.mark.processes
-def test_coroutines_run_it_in_a_thread(of_pandas):
+def test_coroutines_run_it_in_a_thread(of_pandas, few_fits):
     async def program():
         ran = asyncio.create_task(asyncio.to_thread(of_pandas.run, pandas_frame(seed=6)))
         beats = 0

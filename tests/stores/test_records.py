@@ -443,7 +443,8 @@ def left_by_a_killed_process(folder, copied):
 
 @pytest.mark.parametrize("place", [0.0, 0.0001, 0.3, 0.7, 0.999])
 @pytest.mark.parametrize("copied", [False, True])
-def test_a_damaged_log_is_named_before_what_it_held_is_lost(tmp_path, place, copied):
+def test_a_damaged_log_is_named_before_what_it_held_is_lost(tmp_path, place, copied, monkeypatch):
+    monkeypatch.setattr(write_ahead_log, "STILL_S", 0.2)  # nobody writes any more
     path = left_by_a_killed_process(tmp_path, copied)
     log = path.with_name("records.db-wal")
     content = log.read_bytes()

@@ -132,7 +132,13 @@ def seconds(call, error):
     return time.monotonic() - began
 
 
-def test_a_stopped_database_is_told_and_comes_back(empty_postgresql, postmaster, tmp_path, stopped):
+@pytest.fixture
+def impatient(monkeypatch):
+    """A server of PostgreSQL that says nothing is asked sooner than outside of tests whether it is there."""
+    monkeypatch.setattr("bakeoff.stores.postgresql.SILENCE_S", 0.5)
+
+
+def test_a_stopped_database_is_told_and_comes_back(empty_postgresql, postmaster, tmp_path, stopped, impatient):
     with (
         closing(open_records(empty_postgresql, folder=tmp_path, clock=FakeClock())) as records,
         closing(open_events(empty_postgresql, folder=tmp_path, clock=FakeClock())) as events,
@@ -163,11 +169,11 @@ def test_a_stopped_database_is_told_and_comes_back(empty_postgresql, postmaster,
         assert ids[-1] == "after"
 
 
-def test_a_slow_statement_is_no_lost_database(empty_postgresql, tmp_path):
+def test_a_slow_statement_is_no_lost_database(empty_postgresql, tmp_path, impatient):
     from bakeoff.stores.database import connect
 
     with closing(connect(empty_postgresql, tmp_path)) as database, database.read() as connection:
-        assert connection.exec_driver_sql("SELECT 1 FROM pg_sleep(4)").scalar() == 1
+        assert connection.exec_driver_sql("SELECT 1 FROM pg_sleep(1)").scalar() == 1
 
 
 def test_a_stopped_bucket_is_told_and_comes_back(bucket, s3_server, stopped):

@@ -13,16 +13,26 @@ import pytest
 from bakeoff import Project
 from bakeoff.core.events import PredictionEvent
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes]
+pytestmark = pytest.mark.slow
 
 ROW = {"row": {"review": "good film", "year": 1990}}
+
+
+COMMAND = """
+from bakeoff.cli.main import main
+from bakeoff.stores import postgresql
+
+postgresql.SILENCE_S = 0.5
+main()
+"""
+"""The command line; it has waited long enough for a database sooner than outside of tests."""
 
 
 class Server:
     """`bakeoff serve` or `bakeoff ui` on a folder."""
 
     def __init__(self, folder, *command):
-        words = [sys.executable, "-m", "bakeoff", *command, "--port", "0", "--json", "-C", str(folder)]
+        words = [sys.executable, "-c", COMMAND, *command, "--port", "0", "--json", "-C", str(folder)]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         self.url = json.loads(self.process.stdout.readline())["url"]
 

@@ -24,6 +24,8 @@ DIALECTS = "CREATE TABLE IF NOT EXISTS dialects (service TEXT PRIMARY KEY, diale
 SPENT = "CREATE TABLE IF NOT EXISTS spent (payer TEXT PRIMARY KEY, usd REAL NOT NULL)"
 LIMIT = "CREATE TABLE IF NOT EXISTS run (id TEXT PRIMARY KEY, budget_usd REAL, before_usd REAL NOT NULL)"
 TABLES = (REPLIES, DIALECTS, SPENT, LIMIT)
+MADE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('replies', 'dialects', 'spent', 'run')"
+SYNCHRONOUS = "FULL"
 CHUNK = 500
 WAIT_S = 60.0
 CHECKED, CHECK_BYTES = b"\x01", 8
@@ -100,12 +102,12 @@ class ReplyCache:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with closing(sqlite3.connect(self._path, timeout=WAIT_S)) as connection:
-                known = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()
-                if known[0] < len(TABLES):
-                    with connection:  # all in one transaction: the disk is waited for once
-                        connection.execute("BEGIN IMMEDIATE")
-                        for table in TABLES:
-                            connection.execute(table)
+                connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+                if connection.execute(MADE).fetchone()[0] < len(TABLES):
+                    connection.execute("BEGIN IMMEDIATE")  # the disk is waited for once, and not for each table
+                    for table in TABLES:
+                        connection.execute(table)
+                    connection.commit()
                 yield connection
         except sqlite3.DatabaseError as error:
             damaged = (

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -117,11 +118,12 @@ def _root(
     logging.basicConfig(level=level, stream=sys.stderr, format=shape)
 
 
-def _command(args: Sequence[str]) -> Any:
-    """What parses arguments and runs."""
+@cache
+def _command(modules: tuple[str, ...]) -> Any:
+    """What parses arguments and runs; made once, for who calls `main` again in the same process."""
     gc.disable()  # what is imported stays: looking through it takes a tenth of the time
     try:
-        return typer.main.get_command(_application(_needed(args)))
+        return typer.main.get_command(_application(modules))
     finally:
         gc.enable()
 
@@ -138,12 +140,11 @@ def main() -> NoReturn:
 def _main(*, as_json: bool) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is as clean as Ctrl-C
     atexit.unregister(gc.freeze)
-    atexit.register(
-        gc.freeze
-    )  # the process ends: to look through all that it had would take a fifth of a short command
+    # The process ends: to look through all that it had would take a fifth of a short command.
+    atexit.register(gc.freeze)
     try:
         args = sys.argv[1:] or ["--help"]
-        code = _command(args)(args, prog_name="bakeoff", standalone_mode=False) or 0
+        code = _command(tuple(_needed(args)))(args, prog_name="bakeoff", standalone_mode=False) or 0
         if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it is, when it was closed
             sys.stdout.flush()
         if code == INTERRUPTED:

@@ -42,6 +42,7 @@ def back_up(path: Path) -> None:
         unfinished = temporary(path.parent)
         try:
             with _opened(path) as connection, closing(_driver().connect(unfinished)) as copy:
+                copy.execute("PRAGMA synchronous = OFF")  # it is synced as a whole
                 connection.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
             with unfinished.open("rb") as file:

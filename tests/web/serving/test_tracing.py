@@ -84,7 +84,7 @@ def collector():
             pass
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", received
     server.shutdown()
@@ -190,7 +190,7 @@ def test_whatever_a_collector_answers_the_next_spans_are_tried(monkeypatch, answ
             self.wfile.write(answer)
 
     with socketserver.TCPServer(("127.0.0.1", 0), Collector) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/v1/traces"
         url = "collector/v1/traces" if answer is None else url
         exporter = SpanExporter(url, service="shop", headers={}, newest=True)

@@ -8,6 +8,7 @@ from bakeoff.web.server import Server, local_hosts
 from bakeoff.web.tracking.app import create_tracking_app
 
 N = 40
+TRACES = 20
 
 
 @pytest.fixture
@@ -54,21 +55,21 @@ def test_traces_with_feedback(mlflow, tracking):
     def answer(question):
         return question.upper()
 
-    for name, threshold in (("first", 4), ("second", 24)):
+    for name, threshold in (("first", 2), ("second", 12)):
         with mlflow.start_run(run_name=name):
-            for at in range(N):
-                answer(f"question {at * 7 % N}" if name == "first" else f"question {at}")
-                place = at * 7 % N if name == "first" else at
+            for at in range(TRACES):
+                answer(f"question {at * 7 % TRACES}" if name == "first" else f"question {at}")
+                place = at * 7 % TRACES if name == "first" else at
                 trace_id = mlflow.get_last_active_trace_id()
-                mlflow.log_feedback(trace_id=trace_id, name="correct", value=place * 11 % N >= threshold)
+                mlflow.log_feedback(trace_id=trace_id, name="correct", value=place * 11 % TRACES >= threshold)
                 mlflow.log_feedback(trace_id=trace_id, name="tone", value=1.0)
                 mlflow.log_feedback(trace_id=trace_id, name="tone", value=0.0)
     judged = judge_runs(tracking.records, tracking.blobs, ["second", "first"], metric="correct")
-    assert (judged.key, judged.rows, judged.left_out) == ("request_inputs", N, ())
+    assert (judged.key, judged.rows, judged.left_out) == ("request_inputs", TRACES, ())
     values = {each.name: each.values["correct"].value for each in judged.runs}
     assert values["second"] == pytest.approx(0.4)
     assert judged.verdict.winner == "first"
-    assert judged.verdict.comparisons[0].p_value == pytest.approx(2 * 0.5**20)  # 20 questions that one alone has right
+    assert judged.verdict.comparisons[0].p_value == pytest.approx(2 * 0.5**10)  # ten questions that one alone has right
     tone = judge_runs(tracking.records, tracking.blobs, ["second", "first"], metric="tone")
     assert {each.values["tone"].value for each in tone.runs} == {0.5}
 
@@ -81,15 +82,15 @@ def test_a_trace_that_a_scorer_left_open_is_missing_and_told(mlflow, tracking):
     def answer(question):
         return question.upper()
 
-    for name, judged in (("whole", N), ("open", N - 15)):
+    for name, judged in (("whole", TRACES), ("open", TRACES - 8)):
         with mlflow.start_run(run_name=name):
-            for at in range(N):
+            for at in range(TRACES):
                 answer(f"question {at}")
                 if at < judged:
                     mlflow.log_feedback(
-                        trace_id=mlflow.get_last_active_trace_id(), name="correct", value=at * 11 % N >= 4
+                        trace_id=mlflow.get_last_active_trace_id(), name="correct", value=at * 11 % TRACES >= 2
                     )
-    with pytest.raises(DataError, match=f"open has none in 15 of {N} paired rows"):
+    with pytest.raises(DataError, match=f"open has none in 8 of {TRACES} paired rows"):
         judge_runs(tracking.records, tracking.blobs, ["whole", "open"], metric="correct")
     dropped = judge_runs(tracking.records, tracking.blobs, ["whole", "open"], metric="correct", missing="drop")
-    assert (dropped.rows, dropped.left_out[0].count) == (N - 15, 15)
+    assert (dropped.rows, dropped.left_out[0].count) == (TRACES - 8, 8)
