@@ -8,8 +8,9 @@ bytes were inserted at 100 places: the snapshot, and the bytes that it adds. (d)
 one row in a hundred, side by side, changed: likewise. (e) `status` of 200,000 files that did not change.
 
 Each command is a process of its own, as a user calls it: start-up is in its time, with modules that are compiled, as an
-installation has them, for each system. Memory is what its process had at
-most (resident). Oxen's command is no package of PyPI: its Python library does the same in a script of three lines.
+installation has them, for each system. Memory is what its process had at most (resident): a small process calls it, as
+the system counts what the caller had, too. Oxen's command is no package of PyPI: its Python library does the same in a
+script of three lines.
 `floor` is what this machine can do: BLAKE3 of the file by one core, and a copy with one sync.
 """
 
@@ -49,6 +50,13 @@ OXEN = {
     "checkout": "repo.restore('data')",
     "status": "print(repo.status())",
 }
+MEASURE = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([time.perf_counter() - began, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]))
+"""
 
 
 def python(name: str) -> Path:
@@ -95,18 +103,12 @@ class Workplace:
     def call(self, what: str) -> dict[str, float]:
         """Seconds of a command, and the most megabytes that it held."""
         environ = os.environ | {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "HOME": str(CACHE / "home")}
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            self.command(what), cwd=self.folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        assert process.stderr is not None
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(f"{self.system} {what}: {errors.decode()[-2000:]}")
-        return {"s": round(seconds, 3), "MB": round(usage.ru_maxrss / 1000)}
+        measured = [sys.executable, "-S", "-c", MEASURE, *self.command(what)]
+        done = subprocess.run(measured, cwd=self.folder, env=environ, capture_output=True, text=True, check=True)
+        seconds, kilobytes, code = json.loads(done.stdout)
+        if code:
+            raise RuntimeError(f"{self.system} {what}: {done.stderr[-2000:]}")
+        return {"s": round(seconds, 3), "MB": round(kilobytes / 1000)}
 
     def checkout(self) -> dict[str, float]:
         """Make the data again where there is none."""

@@ -1,5 +1,6 @@
 """Snapshots of files and folders: taken, looked at, compared, checked out, shared."""
 
+import errno
 import json
 import os
 import subprocess
@@ -12,10 +13,10 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.cli.data_pages import difference_page
-from bakeoff.core.errors import DataError, NotFoundError, UsageError
+from bakeoff.core.errors import CorruptError, DataError, NotFoundError, StoreError, UsageError
 from bakeoff.project import snapshots, wiring
 from bakeoff.registry.table_difference import table_difference
-from bakeoff.stores import folder_index
+from bakeoff.stores import blobs, folder_index
 
 TOML = '[project]\nname = "films"\n[data]\nsource = "films.csv"\ntarget = "liked"\n[candidates.linear]\n'
 NAMES = ["a.txt", "ü/b c.txt", "ü/日本.txt", "new\nline", "e\u0301.txt", "\u00e9.txt"]
@@ -416,3 +417,30 @@ print(changed, [name for name in ("sqlalchemy", "numpy", "polars", "asyncio") if
         for _ in range(2)
     ]
     assert [each.stdout for each in answers] == ["False ['sqlalchemy', 'asyncio']\n", "False []\n"]
+
+
+@pytest.mark.parametrize("wrong", ["damaged", "full"])
+def test_a_checkout_that_fails_leaves_nothing(project, tmp_path, monkeypatch, wrong):
+    """Files are written by threads while the next ones are read."""
+    folder = tmp_path / "many"
+    for number in range(900):
+        (folder / f"{number % 3}").mkdir(parents=True, exist_ok=True)
+        (folder / f"{number % 3}" / f"{number}").write_text(f"file {number}")
+    project.snapshots.take(folder)
+    assert tree(project.snapshots.checkout("many", tmp_path / "whole")) == tree(folder)
+    if wrong == "damaged":
+        (pack,) = (project.folder / ".bakeoff" / "blobs" / "packs").iterdir()
+        pack.write_bytes(pack.read_bytes().replace(b"file 700", b"file 7O0"))
+    else:
+        real = blobs._write
+
+        def full(descriptor, pieces):
+            pieces = list(pieces)
+            if pieces == [b"file 700"]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(descriptor, pieces)
+
+        monkeypatch.setattr(blobs, "_write", full)
+    with pytest.raises(CorruptError if wrong == "damaged" else StoreError, match=r"hash|No space left"):
+        project.snapshots.checkout("many", tmp_path / "again")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["many", "project", "whole"]

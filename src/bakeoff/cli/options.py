@@ -1,10 +1,12 @@
 """Options and small pieces that commands share."""
 
+import gc
 import json
 import logging
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +33,7 @@ __all__ = [
     "project_folder",
     "quiet_progress",
     "show_progress",
+    "uncollected",
 ]
 
 FORMAT = 1
@@ -59,9 +62,22 @@ Folder = Annotated[
 
 def open_project(folder: Path, progress: "Progress | None" = None) -> "Project":
     """The project in a folder, with progress on stderr."""
-    from bakeoff.project.project import Project
+    with uncollected():
+        from bakeoff.project.project import Project
 
     return Project(project_folder(folder), progress=progress or show_progress)
+
+
+@contextmanager
+def uncollected() -> Generator[None]:
+    """Within it no garbage is looked for: what is imported stays, and looking through it takes a tenth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def project_folder(folder: Path) -> Path:

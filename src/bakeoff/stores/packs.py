@@ -355,7 +355,8 @@ def _read(places: Sequence[PackPlace | None]) -> Iterator[bytes | None]:
 
 
 def _follows(place: PackPlace | None, first: PackPlace, length: int) -> bool:
-    return place is not None and place.start == first.start + length and place.path == first.path
+    # Of places that were looked up together, the paths are the same objects.
+    return place is not None and place.path is first.path and place.start == first.start + length
 
 
 def _index(path: Path) -> NDArray[Any]:
