@@ -268,8 +268,8 @@ def try_it(call: PageCall) -> Shown:
             continue
         row[column.name] = number_of(column.name, text) if column.kind == "numeric" else _value(text)
         if column.format.form == "conversation":
-            said = row[column.name]
-            turns = said if isinstance(said, list) else [*_turns(call), {"role": "user", "content": text}]
+            given = row[column.name]
+            turns = given if isinstance(given, list) else [*_turns(call), {"role": "user", "content": text}]
             row[column.name] = turns
     answer = project.predict([row])[0]
     if turns:
