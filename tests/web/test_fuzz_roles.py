@@ -17,11 +17,11 @@ def world(tmp_path_factory):
 
 
 def test_no_role_gets_a_5xx_or_what_it_may_not_have(world):
-    faults = fuzz_roles.fuzzed(world, 16, number=1)
+    faults = fuzz_roles.fuzzed(world, 8, number=1)
     assert (faults.errors, faults.leaks) == ([], [])
     assert {*faults.statuses} == {*fuzz_roles.ROLES, fuzz_roles.NOBODY}
-    assert faults.statuses["viewer"][403] > 5
-    assert faults.statuses[fuzz_roles.NOBODY][401] > 10
+    assert faults.statuses["viewer"][403] > 2
+    assert faults.statuses[fuzz_roles.NOBODY][401] > 4
     assert faults.statuses["admin"][403] == 0
 
 
