@@ -52,9 +52,7 @@ class KnownSnapshots:
         known = self._read(state)
         if known is None:
             known = ask()
-            with suppress(
-                OSError
-            ):  # a full disk, or one that cannot be written: then they are asked the next time, too
+            with suppress(OSError):  # the disk is full, or read-only: then they are asked the next time, too
                 write_cached(self._cache, msgspec.msgpack.encode(_Stored(state, [asdict(each) for each in known])))
         return known
 

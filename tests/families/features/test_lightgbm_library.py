@@ -30,6 +30,25 @@ def test_trees_come_without_scikit_learn_and_leave_the_library_whole_for_others(
     assert same == "True"
 
 
+def test_one_that_is_arranged_otherwise_is_taken_whole(monkeypatch):
+    from bakeoff.families.features import lightgbm_library
+
+    def other(_init):
+        sys.modules[f"{lightgbm_library.NAME}.compat"] = sys
+        raise ImportError("no such module")
+
+    whole = sys.modules.pop("lightgbm", None)
+    kept = {name: each for name, each in sys.modules.items() if name.partition(".")[0] == lightgbm_library.NAME}
+    try:
+        monkeypatch.setattr(lightgbm_library, "_alone", other)
+        assert lightgbm_library._library().__name__ == "lightgbm"
+        assert not any(name.startswith(lightgbm_library.NAME) for name in sys.modules)
+    finally:
+        sys.modules.update(kept)
+        if whole is not None:
+            sys.modules["lightgbm"] = whole
+
+
 def test_who_has_imported_it_has_the_same():
     import lightgbm
 

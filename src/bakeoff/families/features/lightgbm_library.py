@@ -30,7 +30,16 @@ def _library() -> Any:
     alone = sys.platform == "linux" and platform.machine() == "x86_64"
     if spec is None or spec.origin is None or not alone:
         return importlib.import_module(WHOLE)
-    init = Path(spec.origin)
+    try:
+        return _alone(Path(spec.origin))
+    except Exception:  # one that is arranged otherwise is taken as it is
+        for name in [each for each in sys.modules if each.partition(".")[0] == NAME]:
+            del sys.modules[name]
+        return importlib.import_module(WHOLE)
+
+
+def _alone(init: Path) -> ModuleType:
+    """The package of this `__init__.py`, under the name of its own."""
     package = _module(NAME, init, [str(init.parent)])
     compat = _module(f"{NAME}.compat", init.with_name("compat.py"))
     compat.__dict__["__builtins__"] = {**vars(builtins), "__import__": _import_seen}
