@@ -32,7 +32,7 @@ def _library() -> Any:
         return importlib.import_module(WHOLE)
     try:
         return _alone(Path(spec.origin))
-    except Exception:  # one that is arranged otherwise is taken as it is
+    except Exception:  # noqa: BLE001 - one that is arranged otherwise, in whatever way, is taken as it is
         for name in [each for each in sys.modules if each.partition(".")[0] == NAME]:
             del sys.modules[name]
         return importlib.import_module(WHOLE)
