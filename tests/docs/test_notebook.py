@@ -50,9 +50,9 @@ def test_the_whole_loop_in_a_notebook(library, tmp_path, monkeypatch):
     data = [output.data for output in every if "data" in output]
 
     pictures = [each for each in data if "application/vnd.vegalite.v5+json" in each]
-    assert len(pictures) == 12  # leaderboard, front, differences, power, calibration, confusion; what explains it
+    assert len(pictures) == 11  # leaderboard, front, differences, power, calibration, confusion; what explains it
     assert all(min(size_of(each["image/png"])) > SMALLEST for each in pictures)
-    assert len({each["image/png"] for each in pictures}) == 12
+    assert len({each["image/png"] for each in pictures}) == 11
 
     pages = [each["text/html"] for each in data if 'class="bakeoff"' in each.get("text/html", "")]
     titles = [re.search(r"<h4>(.*?)</h4>", page)[1] for page in pages]
