@@ -59,7 +59,11 @@ _DATABASE: tuple[tuple[str, type[StoreError], str], ...] = (
     ("disk is full", StoreError, "free space on its disk, then try again"),
     ("disk i/o error", StoreError, "the disk failed or is full: free space or check it, then try again"),
     ("readonly", StoreError, "it is read-only: give this user the right to write the file and its folder"),
-    ("unable to open", StoreError, "the path must be a file that this user may read and write"),
+    (
+        "unable to open",
+        StoreError,
+        "the path must be a file that this user may read and write, and not too many may be open (ulimit -n)",
+    ),
     ("malformed", CorruptError, "the file is damaged: run 'bakeoff verify --repair', or restore it from a backup"),
     ("not a database", CorruptError, "it is not a database: run 'bakeoff verify --repair', or name another in [store]"),
     ("no space left", StoreError, "free space on the disk, then try again"),
