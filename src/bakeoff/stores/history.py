@@ -52,15 +52,20 @@ def pack(metrics: Sequence[Metric]) -> Block:
     return keys, _sum(keys, values) + values
 
 
-def values_of(blocks: Iterable[Block], key: str) -> Iterator[Metric]:
+def values_of(blocks: Iterable[Block], key: str, first: int = 0, last: int | None = None) -> tuple[list[Metric], int]:
     """The values of one key in these blocks, in the order of (step, time_ms, value), none of them twice.
+
+    Those from `first` to before `last`, as a page of very many takes no longer than its own; and how many there are.
 
     Raises:
         CorruptError: a block is not what was written.
     """
     of_what, columns = _in_order(blocks, key)
-    for place, step, time_ms, value in zip(*(each.tolist() for each in columns), strict=True):
-        yield Metric(key=key, value=value, step=step, time_ms=time_ms, series=of_what[place])
+    values = [
+        Metric(key=key, value=value, step=step, time_ms=time_ms, series=of_what[place])
+        for place, step, time_ms, value in zip(*(each[first:last].tolist() for each in columns), strict=True)
+    ]
+    return values, len(columns[0])
 
 
 def curve_of(blocks: Iterable[Block], key: str) -> MetricCurve:

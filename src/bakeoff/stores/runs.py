@@ -5,7 +5,7 @@ import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from itertools import groupby, islice
+from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
@@ -187,10 +187,10 @@ class Runs:
         with self._database.read() as connection:
             self._require(connection, run_id)
             known = connection.execute(blocks.order_by(metric_blocks.c.number))
-            values = values_of(((row.series, row.points) for row in known), key)
-            items = tuple(islice(values, offset, None if limit is None else offset + limit))
-            more = next(values, None) is not None
-        return Page(items=items, following=f"0.{offset + len(items)}" if more else None)
+            last = None if limit is None else offset + limit
+            items, count = values_of(((row.series, row.points) for row in known), key, offset, last)
+        end = offset + len(items)
+        return Page(items=tuple(items), following=f"0.{end}" if end < count else None)
 
     def curves(self, run_ids: Sequence[str], key: str) -> Mapping[str, MetricCurve]:
         """The histories of one metric of several runs as arrays; a run that never had it is left out."""
