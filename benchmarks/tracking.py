@@ -569,6 +569,7 @@ def main() -> None:
     asked.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
     asked.add_argument("--report", action="store_true")
     given = asked.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # who ends it from outside ends its servers, too
     data.CACHE.mkdir(parents=True, exist_ok=True)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in [] if given.report else given.parts:
