@@ -76,7 +76,7 @@ test-thorough: $(INSTALLED)  ## Run the tests, those of properties with twenty t
 	HYPOTHESIS_PROFILE=thorough $(TEST)
 
 test-cluster: $(INSTALLED)  ## Two nodes of Ray, of which one is killed: a bake-off, a corpus, a fine-tuning
-	for each in bake_off corpus fine_tuning together not_there; do \
+	for each in bake_off corpus fine_tuning together not_there desk; do \
 		BAKEOFF_CLUSTER=1 $(BIN)/pytest -q tests/compute/test_ray_nodes.py -k $$each || exit 1; done
 
 check: $(INSTALLED) lint types layers collected test  ## All that CI checks
