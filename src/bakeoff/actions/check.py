@@ -199,11 +199,12 @@ def _fine(checks: Sequence[Check]) -> bool:
 
 
 def _without_model(competition: Competition) -> list[str]:
-    entries = [entry for entry in competition.judged if entry.scorecard is None]
-    late = {entry.name: entry.fitted.out_of_time for entry in entries}
     return [
-        f"{entry.name} failed: {entry.error}" if (why := late[entry.name]) is None else f"{entry.name}: {why.sentence}"
-        for entry in entries
+        f"{entry.name}: {late.sentence}"
+        if (late := entry.fitted.out_of_time)
+        else f"{entry.name} failed: {entry.error}"
+        for entry in competition.judged
+        if entry.scorecard is None
     ]
 
 

@@ -3,8 +3,9 @@
 import errno
 import fcntl
 import os
+from pathlib import Path
 
-__all__ = ["sync", "sync_data"]
+__all__ = ["sync", "sync_data", "sync_path"]
 
 _NO_SUCH_CALL = {errno.ENOTSUP, errno.ENOTTY, errno.EINVAL}
 
@@ -28,6 +29,15 @@ def sync(descriptor: int) -> None:
         else:
             return
     os.fsync(descriptor)
+
+
+def sync_path(path: Path, must_be: int = 0) -> None:
+    """As `sync`, of what is at a path: a file, or a folder's entries; `must_be` os.O_DIRECTORY refuses a file."""
+    descriptor = os.open(path, os.O_RDONLY | must_be)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_data(descriptor: int) -> None:

@@ -119,7 +119,7 @@ def _compared(measure: Measure, labels: LabelledRows, look: MonitorLook) -> _Com
     window = outcome(labels.truth, labels.predicted, task, positive=_positive(look.signature))
     if not measure.fits(window):
         return None
-    spread = max(_spread(labels, window), _days_count(labels.days, labels, look) ** 0.5)
+    spread = max(_spread(labels, window), _rows_worth_one(_days(labels), look) ** 0.5)
     before = None
     if known is not None:
         before = outcome(look.reference.outcomes["truth"], known, task, positive=_positive(look.signature))
@@ -208,16 +208,20 @@ def _value(
     return np.asarray(measure.finish(sums), dtype=np.float64)
 
 
-def _days_count(days: Sequence[int] | NDArray[Any], labels: LabelledRows, look: MonitorLook) -> float:
+def _days(labels: LabelledRows) -> NDArray[Any] | None:
+    """On which day each row happened, where that is known of all."""
+    return np.asarray(labels.days) if len(labels.days) == len(labels.truth) > 0 else None
+
+
+def _rows_worth_one(day_n: NDArray[Any] | None, look: MonitorLook) -> float:
     """How many rows of these days are worth one, where those of a day are as alike as the reference's: 1 or more.
 
     That the window's own days differ is no measure: they do where it became worse within the window.
     """
-    within_day = look.reference.within_day
-    if not within_day or len(labels.days) != len(labels.truth) or not len(days):
+    if day_n is None:
         return 1.0
-    rows_d = np.unique(np.asarray(days), return_counts=True)[1]
-    return max(1.0, 1.0 + (float((rows_d**2).sum() / rows_d.sum()) - 1.0) * within_day)
+    rows_d = np.unique(day_n, return_counts=True)[1]
+    return max(1.0, 1.0 + (float((rows_d**2).sum() / rows_d.sum()) - 1.0) * look.reference.within_day)
 
 
 def _spread(labels: LabelledRows, window: Outcome) -> float:
@@ -387,7 +391,7 @@ def slices(look: MonitorLook) -> Signal:
         return look.signal("slices", None, limit=limit, rows=0, detail={"reason": "no labelled rows to compare"})
     wrong_n = labels.predicted.values_n.astype(np.str_) != np.asarray(labels.truth, dtype=np.str_)
     tested: list[tuple[float, float, str, int]] = []
-    day_n = np.asarray(labels.days if len(labels.days) == len(labels.truth) else ())
+    day_n = _days(labels)
     for name, before in known.items():
         profiled = narrow.json_object(look.reference.inputs[name])
         of_rows = np.asarray(slice_names(profiled, [row.get(name) for row in labels.rows]), dtype=object)
@@ -397,7 +401,7 @@ def slices(look: MonitorLook) -> Signal:
             if min(len(here), rows) < LEAST_SLICE:
                 continue
             rise = float(here.mean()) - wrong / rows
-            one = _days_count(day_n[is_here] if len(day_n) else (), labels, look)
+            one = _rows_worth_one(None if day_n is None else day_n[is_here], look)
             n, hits, of, were = (round(each / one) for each in (len(here), int(here.sum()), rows, wrong))
             p = float(hypergeom.sf(hits - 1, of + n, were + hits, n))
             tested.append((rise, p, f"{name} = {part}", len(here)))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
-from bakeoff.core.disk import sync
+from bakeoff.core.disk import sync, sync_path
 from bakeoff.core.errors import BakeoffError, StoreError, UsageError
 from bakeoff.core.explain import file_advice
 from bakeoff.core.hashing import digest
@@ -43,11 +43,7 @@ def file_url(url: str, folder: Path) -> Path:
 
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_path(folder, os.O_DIRECTORY)
 
 
 def durable_folder(folder: Path, *, private: bool = True) -> None:

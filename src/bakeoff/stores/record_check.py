@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.core.damage import Damage
-from bakeoff.core.disk import sync
+from bakeoff.core.disk import sync_path
 from bakeoff.core.errors import CorruptError, StoreError
 from bakeoff.core.explain import database_advice
 from bakeoff.stores import history, sums
@@ -45,8 +45,7 @@ def back_up(path: Path) -> None:
                 copy.execute("PRAGMA synchronous = OFF")  # it is synced as a whole
                 connection.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
-            with unfinished.open("rb") as file:
-                sync(file.fileno())
+            sync_path(unfinished)
             unfinished.chmod(0o600)
             unfinished.replace(backup_of(path))
             sync_folder(path.parent)

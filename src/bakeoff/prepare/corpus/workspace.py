@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from bakeoff.core.disk import sync_path
 from bakeoff.core.errors import ConflictError, UsageError
 from bakeoff.prepare.corpus.stages import part_file, parts_folder
-from bakeoff.prepare.corpus.writing import join_parts, lack_of_room, sync
+from bakeoff.prepare.corpus.writing import join_parts, lack_of_room
 
 __all__ = ["check_free", "clear", "publish", "workspace"]
 
@@ -83,9 +84,9 @@ def publish(folder: Path, out: Path, parts: int, suffix: str | None) -> None:
         join_parts(files, made)
     else:
         for file in files:
-            sync(file)
-    sync(made)
+            sync_path(file)
+    sync_path(made)
     if out.is_dir() or (out.exists() and made.is_dir()):
         out.rename(folder / "old")
     made.replace(out)
-    sync(out.parent)
+    sync_path(out.parent)

@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from bakeoff.core import disk
+from bakeoff.core.disk import sync_path
 from bakeoff.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["join_parts", "lack_of_room", "placed", "suffix_of", "sync", "write_part"]
+__all__ = ["join_parts", "lack_of_room", "placed", "suffix_of", "write_part"]
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst")
 ROW_GROUP_ROWS = 16_384
@@ -73,15 +73,6 @@ def join_parts(parts: Sequence[Path], target: Path) -> None:
                 shutil.copyfileobj(source, out, 1 << 20)
 
 
-def sync(path: Path) -> None:
-    """Bring a file's or folder's content to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        disk.sync(handle)
-    finally:
-        os.close(handle)
-
-
 def placed(path: Path, write: Callable[[Path], object]) -> int:
     """A file that is there whole or not at all, also after the power has failed; gives its size.
 
@@ -91,7 +82,7 @@ def placed(path: Path, write: Callable[[Path], object]) -> int:
     made = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         write(made)
-        sync(made)
+        sync_path(made)
         size = made.stat().st_size
         made.replace(path)
     except Exception as error:
