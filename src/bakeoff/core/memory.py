@@ -35,10 +35,26 @@ def _peak_of(process: str) -> int:
 
 def _children() -> Iterator[int]:
     """The most that each child has held; one that ends meanwhile, or has ended, has none."""
+    listed = _listed()
+    for process in _looked_for() if listed is None else listed:
+        with suppress(OSError, StopIteration, ValueError):
+            yield _peak_of(process)
+
+
+def _listed() -> list[str] | None:
+    """The children of each thread, as Linux lists them; None where it was built without that, or a thread has ended."""
+    with suppress(OSError):
+        tasks = (PROCESSES / "self" / "task").iterdir()
+        return [process for task in tasks for process in (task / "children").read_text(encoding="ascii").split()]
+    return None
+
+
+def _looked_for() -> Iterator[str]:
+    """The children among all processes; on a busy machine that takes ten milliseconds."""
     for folder in PROCESSES.iterdir():
-        with suppress(OSError, StopIteration, ValueError, IndexError):
+        with suppress(OSError, ValueError, IndexError):
             if folder.name.isdecimal() and _parent_of(folder) == os.getpid():
-                yield _peak_of(folder.name)
+                yield folder.name
 
 
 def _parent_of(folder: Path) -> int:

@@ -15,8 +15,8 @@ __all__ = ["LATER", "OURS", "dear", "expect", "expect_of_rows", "meanwhile", "qu
 LATER = ("bakeoff.evaluate.score.worker", "bakeoff.evaluate.combine.combinations")
 """Modules of the jobs that follow fits; named and not imported, as a run that does nothing does not need them."""
 
-OURS = ("scipy.special", "bakeoff.evaluate.combine.pareto", "bakeoff.evaluate.findings.findings", "scipy.optimize")
-"""What this process imports when its candidates are evaluated; the last for what monitoring will compare with."""
+OURS = ("scipy.special", "bakeoff.evaluate.combine.pareto", "bakeoff.evaluate.findings.findings")
+"""What this process imports when its candidates are evaluated."""
 
 
 DEAR = frozenset({"torch", "transformers", "xllamacpp", "vllm"})

@@ -1,5 +1,6 @@
 """Fit candidates by folds: once without each fold, for scores on rows that were not seen, then on all rows."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -28,6 +29,9 @@ from bakeoff.loop.fit import (
 from bakeoff.train.worker import FIT_FOLDS, FitArgument, FoldsArgument, FoldsValue, model_without
 
 __all__ = ["fit_all", "middle"]
+
+BATCHES = 2
+"""Jobs for each core: a candidate whose fits take longer than those of others leaves no core idle for long."""
 
 
 def fit_all(stage: Stage, steps: Steps, gathered: Gathered) -> list[Fitted]:
@@ -73,7 +77,7 @@ def _fit_folds(
     results: dict[str, Result | JobResult] = {
         ask.name: result for ask in every if (result := made_before(stage, steps, ask)) is not None
     }
-    share = max(1, stage.compute.cores // max(1, len(asks)))
+    share = min(stage.compute.cores, math.ceil(BATCHES * stage.compute.cores / max(1, len(asks))))
     batches = {
         _batch_name(batch): batch
         for each in asks.values()

@@ -30,6 +30,8 @@ BINS, ODDS = 160, 10.0
 BINARY = 2
 MOST_CLASSES = 200
 LEAST_ROWS = 50
+STEPS, NEAR = 50, 1e-6
+"""Of Newton's method for a scale, and a step that is short enough to be the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,28 +44,52 @@ class ConfidenceScale:
     @classmethod
     def of(cls, truth_n: NDArray[np.int64], probabilities_nk: Floats) -> "ConfidenceScale":
         """The likeliest one, held to 1 and 0 as by one row of doubt; as it is with few rows."""
-        from scipy.optimize import minimize
-
         if len(truth_n) < LEAST_ROWS:
             return cls()
-        rows = np.arange(len(truth_n))
+        rows, logs_nk = np.arange(len(truth_n)), _logs(probabilities_nk)
+        binary, second_nk = logs_nk.shape[1] == BINARY, np.zeros_like(logs_nk)
+        second_nk[:, 1] = 1.0
+
+        def made(at: Floats) -> "ConfidenceScale":
+            return cls(slope=float(np.exp(at[0])), intercept=float(at[1]) if binary else 0.0)
 
         def loss(at: Floats) -> float:
-            made = cls(slope=float(np.exp(at[0])), intercept=float(at[1]) if len(at) > 1 else 0.0)
-            likelihood = np.log(np.maximum(made(probabilities_nk)[rows, truth_n], 1e-12)).sum()
-            return float(-likelihood + (at**2).sum())
+            likely_n = made(at)(probabilities_nk)[rows, truth_n]
+            return float((at**2).sum() - np.log(np.maximum(likely_n, 1e-12)).sum())
 
-        start = np.zeros(2 if probabilities_nk.shape[1] == BINARY else 1)
-        best = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 200, "xatol": 1e-3, "fatol": 1e-3}).x
-        return cls(slope=float(np.exp(best[0])), intercept=float(best[1]) if len(best) > 1 else 0.0)
+        at = np.zeros(2 if binary else 1)
+        value = loss(at)
+        for _ in range(STEPS):
+            known_nk, slope = made(at)(probabilities_nk), float(np.exp(at[0]))
+            # How each class's score moves with the two, less the mean over what is believed: what curves the loss.
+            moves = [slope * logs_nk, second_nk][: len(at)]
+            means = [(known_nk * each).sum(axis=1) for each in moves]
+            uphill = (
+                np.asarray([(m - each[rows, truth_n]).sum() for m, each in zip(means, moves, strict=True)]) + 2 * at
+            )
+            apart = [each - m[:, None] for m, each in zip(means, moves, strict=True)]
+            curve = np.asarray([[(known_nk * a * b).sum() for a in apart] for b in apart]) + 2 * np.eye(len(at))
+            step = np.linalg.solve(curve, uphill)
+            while (lower := loss(at - step)) > value and np.abs(step).max() > NEAR:
+                step = step / 2
+            if lower > value:
+                break
+            at, value = at - step, lower
+            if np.abs(step).max() <= NEAR:
+                break
+        return made(at)
 
     def __call__(self, probabilities_nk: Floats) -> Floats:
         """Calibrated probabilities (n, k)."""
-        logs = self.slope * np.log(np.clip(probabilities_nk, 1e-9, 1.0))
+        logs = self.slope * _logs(probabilities_nk)
         if logs.shape[1] == BINARY:
             logs[:, 1] += self.intercept
         shares = np.exp(logs - logs.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _logs(probabilities_nk: Floats) -> Floats:
+    return np.log(np.clip(probabilities_nk, 1e-9, 1.0))
 
 
 def beliefs_of(labels: Sequence[str], probabilities_nk: Floats, calibration: ConfidenceScale) -> Beliefs:

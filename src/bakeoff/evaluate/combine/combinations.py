@@ -31,7 +31,15 @@ from bakeoff.evaluate.combine.cascade import (
     settings,
 )
 from bakeoff.evaluate.combine.ensemble import find_stack
-from bakeoff.evaluate.combine.router import ROUTING_S, FoldedFeatures, Routed, RoutedRows, RowInputs, find_router
+from bakeoff.evaluate.combine.router import (
+    ROUTING_S,
+    FoldedFeatures,
+    Routed,
+    RoutedRows,
+    RowInputs,
+    find_router,
+    learnable,
+)
 from bakeoff.evaluate.score.out_of_fold import in_order
 from bakeoff.evaluate.score.prices import CHEAPER, clearly_cheaper
 from bakeoff.evaluate.score.scoring import score
@@ -441,8 +449,9 @@ class _Search:
             return self._router(inputs, routing_usd_per_1k)
 
     def _router(self, inputs: RowInputs, routing_usd_per_1k: float) -> tuple[Combination, Predictions | None]:
-        if next(self._chains(2), None) is None:
-            return self._none("router", 2, [])
+        chains = list(self._chains(2))
+        if not any(learnable(truth_n, parts) for truth_n, parts, _ in map(self._searched, chains)):
+            return self._no_router(chains)
         features = RowFeatures.of(inputs.columns, inputs.validation)
         held_nd, test_nd = features.matrix(inputs.validation), features.matrix(inputs.test)
 
@@ -459,10 +468,7 @@ class _Search:
 
         chosen = best_of()
         if chosen is None:
-            reasons = [
-                f"no row says of itself that {' or '.join(chain[1:])} would be right" for chain in self._chains(2)
-            ]
-            return self._none("router", 2, reasons)
+            return self._no_router(chains)
         # Where the rows of other folds gain nothing, the first model answers all.
         alone = replace(chosen.found, router=replace(chosen.found.router, threshold=NEVER))
         turns = self._turns(chosen, lambda rows: best_of(rows) or replace(chosen, found=alone))
@@ -484,6 +490,10 @@ class _Search:
             more_usd_per_1k=routing_usd_per_1k,
         )
         return self._with_folds(routed, turns, _router_params), predictions
+
+    def _no_router(self, chains: Sequence[tuple[str, ...]]) -> tuple[Combination, None]:
+        reasons = [f"no row says of itself that {' or '.join(chain[1:])} would be right" for chain in chains]
+        return self._none("router", 2, reasons)
 
     # --- scorecards -------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from bakeoff.metrics.registry import Measure
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["ROUTING_S", "FoldedFeatures", "Routed", "RoutedRows", "RowInputs", "find_router"]
+__all__ = ["ROUTING_S", "FoldedFeatures", "Routed", "RoutedRows", "RowInputs", "find_router", "learnable"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -106,9 +106,8 @@ class RoutedRows:
 def find_router(features: RowFeatures, rows: RoutedRows, measure: Measure) -> Routed | None:
     """The cheapest router that keeps nine tenths of what routing gains over the first model; None for no gain."""
     truth_n, parts, costs = rows.truth_n, rows.parts, rows.costs
-    right_n, other_n = (part.values_n.astype(np.str_) == truth_n for part in parts)
-    gain_n = other_n.astype(np.float64) - right_n
-    if (gain_n > 0).sum() < FEWEST:
+    gain_n = _gains(truth_n, parts)
+    if not learnable(truth_n, parts):
         return None
     unseen = {ridge: rows.features.unseen_scores(gain_n, ridge) for ridge in RIDGES}
     ridge = min(RIDGES, key=lambda each: float(((unseen[each] - gain_n) ** 2).mean()))
@@ -124,6 +123,16 @@ def find_router(features: RowFeatures, rows: RoutedRows, measure: Measure) -> Ro
         cost = costs[0] * (1 - part) + costs[1] * part
         tried.append(Routed(router=router, value=value, cost=cost, share=part))
     return cheapest(tried, measure(outcome(truth_n, parts[0], "classification")), measure)
+
+
+def learnable(truth_n: NDArray[np.str_], parts: Sequence[Predictions]) -> bool:
+    """Whether the second model is right and the first is not on enough rows that anything can be learned of when."""
+    return bool((_gains(truth_n, parts) > 0).sum() >= FEWEST)
+
+
+def _gains(truth_n: NDArray[np.str_], parts: Sequence[Predictions]) -> Floats:
+    right_n, other_n = (part.values_n.astype(np.str_) == truth_n for part in parts)
+    return other_n.astype(np.float64) - right_n
 
 
 def _joint(parts: Sequence[Predictions], second_n: NDArray[np.bool_]) -> Predictions:

@@ -49,8 +49,11 @@ class OutOfFold:
         for fold, folder in enumerate(self._folders):
             of_fold = np.flatnonzero(fold_n == fold)
             if len(of_fold):
-                model = self._models.get(folder) or self._load(folder)
                 rows.append(of_fold)
+                if folder in self._models:  # it uses nothing
+                    predictions.append(self._models[folder].predict(table[of_fold]))
+                    continue
+                model = self._load(folder)
                 predictions.append(model.predict(table[of_fold]))
                 spent = self._spent(folder, model)
                 self._used += [] if spent is None else [spent]

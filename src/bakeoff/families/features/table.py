@@ -133,13 +133,14 @@ class PiecewiseLinear:
     def _fitted(cls, value_nd: _Floats, bins: int) -> "PiecewiseLinear":
         moments: list[tuple[float, float]] = []
         pieces: list[tuple[int, float, float]] = []
+        places = np.linspace(0, 1, bins + 1)
         for number, value_n in enumerate(value_nd.T):
             present = value_n[~np.isnan(value_n)]
             if not len(present):
                 moments.append((0.0, 1.0))
                 continue
             moments.append((float(present.mean()), float(present.std()) or 1.0))
-            edges = np.unique(np.quantile(present, np.linspace(0, 1, bins + 1)))
+            edges = np.unique(np.quantile(present, places))
             pieces += [(number, low, high - low) for low, high in pairwise(edges.tolist())]
         centers, spreads = np.array(moments, dtype=np.float64).reshape(-1, 2).T
         number_b, low_b, width_b = np.array(pieces, dtype=np.float64).reshape(-1, 3).T
