@@ -23,7 +23,7 @@ from bakeoff.chat import cache
 from bakeoff.compute.job_files import JobFiles
 from bakeoff.compute.worker import result_of
 from bakeoff.config.sections import Config
-from bakeoff.core.errors import BakeoffError
+from bakeoff.core.errors import BakeoffError, OutOfBudget
 from bakeoff.core.jobs import Compute, Job, JobResult
 from bakeoff.core.protocols import BlobStore
 from bakeoff.data import splits
@@ -81,7 +81,7 @@ class InProcess:
             raise raised[0]
         result = JobResult(
             name=job.name,
-            **message,
+            **message | {"out_of_budget": msgspec.convert(message.get("out_of_budget"), OutOfBudget | None)},
             seconds=time.monotonic() - started,
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )

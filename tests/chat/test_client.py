@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from bakeoff.chat.cache import REPLIES, ReplyCache
-from bakeoff.chat.client import BudgetError, CostBudget, Refusal, Reply, Service, ServiceClient, ServiceError
+from bakeoff.chat.client import CostBudget, Refusal, Reply, Service, ServiceClient, ServiceError
 from bakeoff.chat.meter import Meter, Prices, since, together
 from bakeoff.chat.privacy import remote_calls
 from bakeoff.chat.streaming import Heard
-from bakeoff.core.errors import ConfigError, CorruptError, SecurityError, UsageError
+from bakeoff.core.errors import BudgetError, ConfigError, CorruptError, SecurityError, UsageError
 from bakeoff.testing.service import completion, serving
 
 

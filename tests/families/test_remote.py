@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bakeoff.chat.client import BudgetError, RefusedError, Reply, ServiceError
+from bakeoff.chat.client import RefusedError, Reply, ServiceError
 from bakeoff.chat.meter import since
-from bakeoff.core.errors import CandidateError, ContextLengthError, OptionError, SecurityError
+from bakeoff.core.errors import BudgetError, CandidateError, ContextLengthError, OptionError, SecurityError
 from bakeoff.core.generation import Sampling
 from bakeoff.families.remote import RemoteFamily, RemoteParams, label_shares
 from bakeoff.testing.families import FamilyConformance

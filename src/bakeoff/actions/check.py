@@ -200,9 +200,7 @@ def _fine(checks: Sequence[Check]) -> bool:
 
 def _without_model(competition: Competition) -> list[str]:
     return [
-        f"{entry.name}: {late.sentence}"
-        if (late := entry.fitted.out_of_time)
-        else f"{entry.name} failed: {entry.error}"
+        f"{entry.name}: {late.sentence}" if (late := entry.left_out) else f"{entry.name} failed: {entry.error}"
         for entry in competition.judged
         if entry.scorecard is None
     ]

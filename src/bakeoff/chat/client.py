@@ -23,7 +23,14 @@ from bakeoff.chat.privacy import may_call
 from bakeoff.chat.streaming import chunk_of, events, text_of, tokens_of
 from bakeoff.config.file import secret
 from bakeoff.core import narrow
-from bakeoff.core.errors import CandidateError, ContextLengthError, MissingExtraError, UsageError
+from bakeoff.core.errors import (
+    BudgetError,
+    CandidateError,
+    ContextLengthError,
+    MissingExtraError,
+    OutOfBudget,
+    UsageError,
+)
 from bakeoff.core.generation import Token
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.types import Json
@@ -34,7 +41,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "BudgetError",
     "CostBudget",
     "Refusal",
     "RefusedError",
@@ -73,10 +79,6 @@ logger = logging.getLogger(__name__)
 
 class ServiceError(CandidateError):
     """A service that does not answer, or with something that is no answer."""
-
-
-class BudgetError(ServiceError):
-    """What may be spent is spent; what was answered is kept."""
 
 
 class RefusedError(ServiceError):
@@ -380,7 +382,8 @@ class ServiceClient:
                 raise BudgetError(
                     f"expected to pay services at most ${self._run_usd:g} in this run ([cost] budget_usd), paid "
                     f"${paid_usd:.4f} (and about ${more_usd:.4f} for calls under way and the next one) before "
-                    f"{self._url} (model {self.service.model!r}) was done; the answers are kept: run again to go on"
+                    f"{self._url} (model {self.service.model!r}) was done; the answers are kept: run again to go on",
+                    OutOfBudget(setting="[cost] budget_usd", limit_usd=self._run_usd, paid_usd=paid_usd),
                 )
         if self._budget is None or self._budget.usd is None:
             return
@@ -388,7 +391,8 @@ class ServiceClient:
         if spent_usd >= self._budget.usd or spent_usd + more_usd > self._budget.usd:
             raise BudgetError(
                 f"expected to spend at most ${self._budget.usd:g} on {self._url} (model {self.service.model!r}), spent "
-                f"${spent_usd:.4f}; the answers are kept: raise budget_usd and run again to go on"
+                f"${spent_usd:.4f}; the answers are kept: raise budget_usd and run again to go on",
+                OutOfBudget(setting="its budget_usd", limit_usd=self._budget.usd, paid_usd=spent_usd),
             )
 
     def _insisting(self, attempt: "Callable[[], _T | _Again]") -> _T:

@@ -171,11 +171,11 @@ def status(
 def end_of_run(outcome: "RunOutcome", *, allow_missing: bool) -> None:
     """Exit with 1 when a candidate failed that may not, or no one has a model; with 3 when none won.
 
-    One that the budget of time left out has not failed: the run did what it was asked to do.
+    One that a budget of time or money left out has not failed: the run did what it was asked to do.
     """
     failed = [each.name for each in outcome.failed]
     if not outcome.fine:
-        why = "failed or had too little time" if outcome.left_out else "failed"
+        why = "failed or had too little time or money" if outcome.left_out else "failed"
         typer.echo(f"error: CandidateError: every candidate {why}; 'bakeoff report' tells why", err=True)
         raise typer.Exit(1)
     if failed and not allow_missing:

@@ -58,7 +58,7 @@ def leaderboard(run: RunOutcome, *, unchanged: bool = False) -> str:
     if run.positive:
         parts.append(run.positive.sentence)
     parts += [f"warning: {told}" for told in _memory_warnings(run)]
-    short = [(each.name, each.cut or each.out_of_time) for each in run.candidates]
+    short = [(each.name, each.cut or each.left_out) for each in run.candidates]
     parts += [f"warning: {name}: {each.sentence}" for name, each in short if each]
     if verdict.contest:
         waits = run.release is not None and run.release.status in {"canary", "shadow"}
@@ -160,8 +160,8 @@ def _by_fold(candidates: Sequence[Candidate], metric: str) -> list[str]:
 
 def _candidate_row(candidate: Candidate, verdict: Verdict, metric: str) -> list[str]:
     mark = "*" if candidate.name == verdict.winner else ""
-    if candidate.out_of_time is not None:
-        return [mark, candidate.name, "left out", "out of time", *[""] * 6]
+    if candidate.left_out is not None:
+        return [mark, candidate.name, "left out", candidate.status.replace("_", " "), *[""] * 6]
     if candidate.status != "ok":
         return [mark, candidate.name, "failed", candidate.error or "", *[""] * 6]
     score, latency = candidate.metrics[metric], candidate.latency_ms

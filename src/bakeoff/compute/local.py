@@ -23,7 +23,7 @@ import msgspec
 from bakeoff.compute.budget import Budget
 from bakeoff.compute.fork_server import THREADED, WAIT_S, ForkedWorker, WorkerKind, possible
 from bakeoff.compute.job_files import JobFiles
-from bakeoff.core.errors import BakeoffError
+from bakeoff.core.errors import BakeoffError, OutOfBudget
 from bakeoff.core.jobs import Job, JobResult, Resources, ignore_checkpoint, module_of
 from bakeoff.core.machine import cores
 from bakeoff.core.protocols import BlobStore
@@ -258,6 +258,7 @@ def _result(worker: _Worker, message: dict[str, Any] | None, files: JobFiles) ->
         value=message.get("value"),
         error=message.get("error"),
         traceback=message.get("traceback"),
+        out_of_budget=msgspec.convert(message.get("out_of_budget"), OutOfBudget | None),
         seconds=seconds,
         peak_memory_bytes=message["peak_memory_bytes"],
     )

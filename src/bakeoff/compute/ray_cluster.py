@@ -35,7 +35,7 @@ from bakeoff.compute.local import THREAD_VARIABLES, LocalCompute
 from bakeoff.compute.ray_desk import CheckpointFile, Checkpoints, Desk
 from bakeoff.compute.ray_train import RayTraining, node_cache, require_train
 from bakeoff.compute.worker import result_of
-from bakeoff.core.errors import BakeoffError, CandidateError, MissingExtraError, StoreError, UsageError
+from bakeoff.core.errors import BakeoffError, CandidateError, MissingExtraError, OutOfBudget, StoreError, UsageError
 from bakeoff.core.hashing import digest, digest_json
 from bakeoff.core.jobs import Job, JobResult, Progress, Resources, key_fields
 from bakeoff.core.machine import cores
@@ -90,6 +90,7 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
     outputs: dict[str, str] = {}
     error: str | None = None
     traceback: str | None = None
+    out_of_budget: OutOfBudget | None = None
     seconds: float = 0.0
     peak_memory_bytes: int = 0
 
@@ -322,6 +323,7 @@ def _in_task(wanted: _Request, blobs: BlobStore, desk: Any, folder: Path, progre
         outputs=files.stored(job) if "value" in message else {},
         error=message.get("error"),
         traceback=message.get("traceback"),
+        out_of_budget=msgspec.convert(message.get("out_of_budget"), OutOfBudget | None),
         seconds=time.monotonic() - started,
         peak_memory_bytes=peak_resident_bytes(),
     )
@@ -476,6 +478,7 @@ def _result(name: str, task: Any) -> JobResult:
         outputs={key: BlobRef(blob) for key, blob in answer.outputs.items()},
         error=answer.error,
         traceback=answer.traceback,
+        out_of_budget=answer.out_of_budget,
         seconds=answer.seconds,
         peak_memory_bytes=answer.peak_memory_bytes,
     )

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+import msgspec
+
 from bakeoff.compute.fork_server import shareable
 from bakeoff.core.children import end_with_parent
-from bakeoff.core.errors import BakeoffError
+from bakeoff.core.errors import BakeoffError, BudgetError
 from bakeoff.core.explain import explained
 from bakeoff.core.jobs import JobContext, call
 from bakeoff.core.memory import peak_resident_bytes
@@ -39,9 +41,14 @@ def _run(request: dict[str, Any], out: TextIO) -> dict[str, Any]:
 
 
 def result_of(function: str, argument: Json, context: JobContext) -> dict[str, Any]:
-    """The `value` of a job, or its `error` in one line, with the `traceback` where it is not one of ours."""
+    """The `value` of a job, or its `error` in one line, with the `traceback` where it is not one of ours.
+
+    Where a budget of money ended it, `out_of_budget` has the figures.
+    """
     try:
         return {"value": call(function, argument, context)}
+    except BudgetError as error:
+        return {"error": str(error), "out_of_budget": msgspec.to_builtins(error.why)}
     except BakeoffError as error:
         return {"error": str(error)}
     except (KeyboardInterrupt, GeneratorExit):

@@ -10,6 +10,7 @@
     ├── NotFoundError     (LookupError)      a name, id or version that does not exist
     ├── ConflictError     (RuntimeError)     somebody else changed or holds it
     ├── CandidateError    (RuntimeError)     a candidate cannot be fitted or used
+    │   └── BudgetError                      what may be paid for answers is paid
     ├── StoreError        (OSError)          storage failed or lacks room
     │   ├── CorruptError                     stored bytes do not match their checksum
     │   └── MissingKeyError                  stored bytes are encrypted with a key that is not here
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "BakeoffError",
+    "BudgetError",
     "CandidateError",
     "ConfigError",
     "ConflictError",
@@ -37,6 +39,7 @@ __all__ = [
     "MissingKeyError",
     "NotFoundError",
     "OptionError",
+    "OutOfBudget",
     "Problem",
     "SecurityError",
     "StoreError",
@@ -135,6 +138,32 @@ class ConflictError(BakeoffError, RuntimeError):
 
 class CandidateError(BakeoffError, RuntimeError):
     """A candidate that cannot be fitted or used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfBudget:
+    """Why answers end: of what the budget in `setting` allows, so much was paid."""
+
+    setting: str
+    limit_usd: float
+    paid_usd: float
+
+    @property
+    def sentence(self) -> str:
+        """What happened to the candidate, and what to do about it."""
+        more = "" if self.setting.startswith("[cost]") else "raise it and "  # that of a run begins anew with each
+        return (
+            f"left out, as its answers may cost no more: ${self.paid_usd:.4f} of ${self.limit_usd:g} are paid "
+            f"({self.setting}); the answers are kept: {more}run again to go on"
+        )
+
+
+class BudgetError(CandidateError):
+    """What may be paid for answers is paid; what was answered is kept. `why` has the figures."""
+
+    def __init__(self, message: str, why: OutOfBudget | None = None) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class StoreError(BakeoffError, OSError):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Protocol, TypeAlias, TypeVar, get_args, get_o
 import msgspec
 
 from bakeoff.core.closure import code_of
-from bakeoff.core.errors import UsageError
+from bakeoff.core.errors import OutOfBudget, UsageError
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json
@@ -162,13 +162,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """What became of a job: its `value` and `outputs`, or an `error` in one line with the `traceback`, if any."""
+    """What became of a job: its `value` and `outputs`, or an `error` in one line with the `traceback`, if any.
+
+    `out_of_budget`: the error is that a budget of money was used up.
+    """
 
     name: str
     value: Mapping[str, Json] | None = None
     outputs: Mapping[str, BlobRef] = field(default_factory=dict[str, BlobRef])
     error: str | None = None
     traceback: str | None = None
+    out_of_budget: OutOfBudget | None = None
     seconds: float = 0.0
     peak_memory_bytes: int = 0
 

@@ -3,10 +3,11 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from bakeoff.core.errors import OutOfBudget
 from bakeoff.core.families import families_code
 from bakeoff.core.hashing import digest_json
 from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job
@@ -35,6 +36,7 @@ from bakeoff.loop.fit import Fitted, run_jobs
 from bakeoff.loop.looks import GATES, Look, next_look, record
 from bakeoff.loop.safety import probes
 from bakeoff.results.scorecard import Scorecard
+from bakeoff.results.search import OutOfTime
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,6 +75,12 @@ class Judged:
     fold_metrics: Mapping[str, Sequence[float | None]] | None = None
     error: str | None = None
     traceback: str | None = None
+    out_of_budget: OutOfBudget | None = None
+
+    @property
+    def left_out(self) -> OutOfTime | OutOfBudget | None:
+        """Which budget ended it before it had a scorecard, if one has; then nothing failed."""
+        return self.fitted.left_out or self.out_of_budget
 
     @property
     def name(self) -> str:
@@ -87,8 +95,8 @@ def evaluate(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
     beside each other, and wait while one of them measures.
     """
     jobs = {fit.contender.name: _job(stage, gathered, fit) for fit in fitted if fit.tree_blob is not None}
-    errors: dict[str, tuple[str, str | None]] = {
-        fit.contender.name: (fit.error or "not fitted", fit.traceback) for fit in fitted if fit.tree_blob is None
+    errors = {
+        fit.contender.name: _Error(fit.error or "not fitted", fit.traceback) for fit in fitted if fit.tree_blob is None
     }
     keys = {
         fit.contender.name: step_key("evaluate", jobs[fit.contender.name], fit.contender.code, *_encoder_code(stage))
@@ -99,8 +107,10 @@ def evaluate(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
     exclusive = gathered.test_rows >= FEW_ROWS or dear(stage)
     for result in run_jobs(stage, [job for name, job in jobs.items() if done[name] is None], exclusive=exclusive):
         if result.value is None:
-            stage.progress(f"{result.name}: could not be evaluated: {result.error}")
-            errors[result.name] = (result.error or "", result.traceback)
+            why = result.out_of_budget
+            told = f"could not be evaluated: {result.error}" if why is None else why.sentence
+            stage.progress(f"{result.name}: {told}")
+            errors[result.name] = _Error(result.error or "", result.traceback, why)
         else:
             kept = dict(result.value) | {"outcomes_blob": result.outputs[OUTCOMES]}
             done[result.name] = steps.publish(keys[result.name], kept)
@@ -163,10 +173,18 @@ def _job(stage: Stage, gathered: Gathered, fit: Fitted) -> Job:
     )
 
 
-def _judged(fit: Fitted, key: str, result: Result | None, errors: Mapping[str, tuple[str, str | None]]) -> Judged:
+class _Error(NamedTuple):
+    """What ended a candidate before it had a scorecard."""
+
+    error: str
+    traceback: str | None = None
+    out_of_budget: OutOfBudget | None = None
+
+
+def _judged(fit: Fitted, key: str, result: Result | None, errors: Mapping[str, _Error]) -> Judged:
     if result is None:
-        error, traceback = errors[fit.contender.name]
-        return Judged(fitted=fit, error=error, traceback=traceback)
+        error = errors[fit.contender.name]
+        return Judged(fitted=fit, error=error.error, traceback=error.traceback, out_of_budget=error.out_of_budget)
     value = msgspec.convert(result, EvaluateValue)
     return Judged(
         fitted=fit,

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bakeoff.core.errors import OutOfBudget
 from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job, JobResult
 from bakeoff.core.ledger import Loss
 from bakeoff.core.refs import BlobRef
@@ -29,6 +30,7 @@ __all__ = [
     "hold_out",
     "job_of",
     "killed",
+    "left_out",
     "made_before",
     "on_all_rows",
     "refit",
@@ -51,7 +53,7 @@ class Fitted:
     `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
     rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds); `again` are those
     of folds that were dealt anew, in turn. `losses` are what this model alone goes without; `cut` is what the limit of
-    its fit cut short, and `out_of_time` why it ended before there was a model. `held_blob` is what `hold_out` would
+    its fit cut short, and `left_out` why it ended before there was a model. `held_blob` is what `hold_out` would
     find, where the fit has found it on its way. `seen_blob` is what one that was fitted on all rows says of test rows.
     `resumed` is where its fit went on from a checkpoint.
     """
@@ -71,7 +73,7 @@ class Fitted:
     again: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
     cut: Cut | None = None
-    out_of_time: OutOfTime | None = None
+    left_out: OutOfTime | OutOfBudget | None = None
     held_blob: str | None = None
     seen_blob: str | None = None
     resumed: tuple[str, ...] = ()
@@ -225,9 +227,13 @@ def _in_time(stage: Stage, result: JobResult, limit_s: float | None, done: float
 
 def without_model(result: JobResult) -> str:
     """A fit that came to no model, in a line."""
-    if isinstance(result, LateFit):
-        return f"{result.name}: {result.out_of_time.sentence}"
-    return f"{result.name}: failed: {result.error}"
+    why = left_out(result)
+    return f"{result.name}: failed: {result.error}" if why is None else f"{result.name}: {why.sentence}"
+
+
+def left_out(result: JobResult) -> OutOfTime | OutOfBudget | None:
+    """Which budget ended a job, if one has; then nothing failed."""
+    return result.out_of_time if isinstance(result, LateFit) else result.out_of_budget
 
 
 def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fitted:
@@ -235,7 +241,7 @@ def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fit
     ask = on_all_rows(stage, gathered, fitted.contender, fitted.chosen or {}, outputs=(MODEL, SEEN))
     made = fitted_of(ask, fit_each(stage, steps, [ask])[ask.name])
     if made.tree_blob is None:
-        return replace(fitted, error=made.error, traceback=made.traceback, tree_blob=None)
+        return replace(fitted, error=made.error, traceback=made.traceback, left_out=made.left_out, tree_blob=None)
     return replace(made, members=fitted.members, chosen=fitted.chosen)
 
 
@@ -319,7 +325,7 @@ def fitted_of(ask: FitRequest, result: Result | JobResult) -> Fitted:
             key=ask.key,
             error=result.error,
             traceback=result.traceback,
-            out_of_time=result.out_of_time if isinstance(result, LateFit) else None,
+            left_out=left_out(result),
         )
     value = msgspec.convert(result, FitValue)
     return Fitted(

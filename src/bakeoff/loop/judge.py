@@ -18,7 +18,7 @@ from bakeoff.config.sections import LIVE_JUDGE, JudgeConfig
 from bakeoff.core import narrow
 from bakeoff.core.closure import code_of
 from bakeoff.core.conversation import conversation_columns, lines_of
-from bakeoff.core.errors import DataError
+from bakeoff.core.errors import BudgetError, DataError
 from bakeoff.core.hashing import digest_file, digest_json
 from bakeoff.core.records import Version
 from bakeoff.core.types import Column, Json, Schema
@@ -61,7 +61,7 @@ def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
     A judge that fails does not end the pass, unless it is the one to decide.
 
     Raises:
-        ServiceError: the judge cannot be asked, and `[decide] metric` is one of its own.
+        ServiceError, BudgetError: the judge cannot be asked, and `[decide] metric` is one of its own.
     """
     config = stage.config.judge
     fine = [entry for entry in judged if entry.scorecard is not None]
@@ -71,7 +71,7 @@ def referee(stage: Stage, steps: Steps, gathered: Gathered, judged: Sequence[Jud
     try:
         with remote_calls(allowed=stage.config.privacy.remote):
             result = steps.once(key, lambda: _Bench(stage, gathered, config, fine).result())
-    except ServiceError as error:
+    except (ServiceError, BudgetError) as error:
         if stage.metric in {JUDGE, FAITHFUL}:
             raise
         stage.progress(f"judge: {error}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bakeoff.core.errors import OutOfBudget
 from bakeoff.core.ledger import Ledger
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Json
@@ -26,7 +27,7 @@ from bakeoff.results.data import Warned
 from bakeoff.results.explanation import Explanation
 from bakeoff.results.judge import JudgeOutcome
 from bakeoff.results.outcome import NextStep, Paid, RunOutcome
-from bakeoff.results.search import SearchBudget
+from bakeoff.results.search import OutOfTime, SearchBudget
 from bakeoff.results.shipped import Shipped
 from bakeoff.results.verdict import Verdict
 
@@ -165,16 +166,19 @@ def _combination(each: "Combination", metric: str) -> CombinationOutcome:
 def _candidate(stage: Stage, run_id: str, entry: Judged, version: str | None) -> Candidate:
     from bakeoff.evaluate.score.prices import monthly
 
-    contender, card, late = entry.fitted.contender, entry.scorecard, entry.fitted.out_of_time
+    contender, card, why = entry.fitted.contender, entry.scorecard, entry.left_out
+    late = why if isinstance(why, OutOfTime) else None
+    paid = why if isinstance(why, OutOfBudget) else None
     candidate = Candidate(
         name=contender.name,
         family=contender.shown.family_name,
-        status="ok" if card is not None else "failed" if late is None else "out_of_time",
+        status="ok" if card is not None else "out_of_time" if late else "out_of_budget" if paid else "failed",
         run_id=child_id(run_id, contender.name),
         model_version=version,
         error=entry.error if card is None else None,
         traceback=entry.traceback if card is None else None,
         out_of_time=late,
+        out_of_budget=paid,
     )
     if card is None:
         return candidate

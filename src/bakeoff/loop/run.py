@@ -70,7 +70,7 @@ def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> RunOutco
     """The outcome of a finished pass that leaves nothing to do: what it made is still stored, and no candidate failed.
 
     A candidate may have failed for want of memory, or of a package that is there now: it is tried again, and so is one
-    that was cut short or left out for want of time, where there is more now. A winner
+    that was cut short or left out for want of time, where there is more now, or for want of money. A winner
     that waited for a person's word is released by the next pass that has it, and so are inputs that were held back.
     """
     blobs = {*blobs_of({key: value for key, value in last.items() if key != "document"})}
@@ -80,6 +80,8 @@ def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> RunOutco
     assert finished is not None, "it was just read"
     held_back = finished.verdict.blocked or narrow.json_object(last.get("gathered") or {}).get("inherited")
     if (held_back and (not unasked or stage.config.loop.accept_changed_inputs)) or finished.failed:
+        return None
+    if any(each.out_of_budget for each in finished.candidates):  # the budget of a run begins anew
         return None
     short = (each.cut or each.out_of_time for each in finished.candidates)
     if any(each and stage.time.allows_more_than(each.budget_s) for each in short):

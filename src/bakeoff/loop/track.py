@@ -123,9 +123,9 @@ class Tracker:
         chosen = {f"chosen.{key}": value for key, value in (entry.fitted.chosen or {}).items()}
         params = {key: _text(value) for key, value in (given | chosen | {"seed": self._stage.seed}).items()}
         if entry.scorecard is None:
-            late = entry.fitted.out_of_time
-            tags = {"bakeoff.error": entry.error or ""} if late is None else {"bakeoff.out_of_time": late.sentence}
-            ended = "FAILED" if late is None else "KILLED"
+            why = entry.left_out
+            tags = {"bakeoff.error": entry.error or ""} if why is None else {"bakeoff.left_out": why.sentence}
+            ended = "FAILED" if why is None else "KILLED"
             runs.apply([RunChange(run_id=run.run_id, params=params, tags=tags, status=ended)])
             return
         figures = {name: interval.value for name, interval in entry.scorecard.metrics.items()}

@@ -50,9 +50,9 @@ def markdown(report: Report) -> str:
         parts.append(_by_fold(report))
     parts += [f"**{safe(each.name)} failed:** {safe(each.error or '')}" for each in report.failed]
     parts += [
-        f"**{safe(each.name)}:** {safe(each.out_of_time.sentence, longest=500)}"
+        f"**{safe(each.name)}:** {safe(each.left_out.sentence, longest=500)}"
         for each in report.left_out
-        if each.out_of_time
+        if each.left_out
     ]
     if verdict.comparisons:
         parts.append(_differences(report))

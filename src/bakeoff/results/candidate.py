@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bakeoff.core.errors import OutOfBudget
 from bakeoff.core.ledger import Loss
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.latency import Ends
@@ -179,7 +180,8 @@ class Monthly:
 class Candidate:
     """A candidate with what it scored, takes and costs; one that failed has an `error` instead.
 
-    One that a budget of time left out has not failed: its `status` and `out_of_time` say so.
+    One that a budget of time or money left out has not failed: its `status` says so, and `out_of_time` or
+    `out_of_budget` why.
 
     `fold_metrics` are the values of each metric on the rows of each fold, if there are folds; `chosen` is what fitting
     chose, `cut` what the limit of the fit cut short. For latencies and prices see
@@ -189,7 +191,7 @@ class Candidate:
 
     name: str
     family: str
-    status: Literal["ok", "failed", "out_of_time"]
+    status: Literal["ok", "failed", "out_of_time", "out_of_budget"]
     run_id: str
     model_version: str | None = None
     error: str | None = None
@@ -222,3 +224,9 @@ class Candidate:
     monthly: Monthly | None = None
     cut: Cut | None = None
     out_of_time: OutOfTime | None = None
+    out_of_budget: OutOfBudget | None = None
+
+    @property
+    def left_out(self) -> OutOfTime | OutOfBudget | None:
+        """Which budget left it out, if one has."""
+        return self.out_of_time or self.out_of_budget

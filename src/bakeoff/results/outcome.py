@@ -36,6 +36,7 @@ FORMAT = 1
 OPTIONAL = ("usage", "safety", "losses", "memorisation", "monthly", "cut")
 FINDINGS = ("slices", "weak_slices", "slices_tested", "robustness", "calibration")
 IDENTITY = ("name", "family", "status", "run_id", "model_version")
+BUDGETS = ("out_of_time", "out_of_budget")
 PARAMS = ("weights", "biases", "log", "thresholds", "pooled", "doubted")
 
 
@@ -109,13 +110,13 @@ class RunOutcome:
 
     @property
     def failed(self) -> tuple[Candidate, ...]:
-        """Those that were not, for another reason than the run's budget of time."""
+        """Those that were not, for another reason than a budget of time or money."""
         return tuple(each for each in self.candidates if each.status == "failed")
 
     @property
     def left_out(self) -> tuple[Candidate, ...]:
-        """Those that the run's budget of time left out, each with its `out_of_time`."""
-        return tuple(each for each in self.candidates if each.out_of_time is not None)
+        """Those that a budget of time or money left out, each with why (`Candidate.left_out`)."""
+        return tuple(each for each in self.candidates if each.left_out is not None)
 
     @property
     def won(self) -> bool:
@@ -180,7 +181,7 @@ class RunOutcome:
             f"{self.verdict.winner} wins" if self.verdict.winner else self.headline.capitalize(),
             table(("candidate", "family", metric, "95% interval", "", "p95", "price of a million", "model"), rows),
             *(paragraph(f"{each.name} failed: {each.error}", "bad") for each in self.failed),
-            *(paragraph(f"{each.name}: {each.out_of_time.sentence}") for each in self.left_out if each.out_of_time),
+            *(paragraph(f"{each.name}: {each.left_out.sentence}") for each in self.left_out if each.left_out),
             self.verdict.reason,
             paragraph(f"{self.project}, run {self.run_id[:8]}: {tested} (split: {data.split})", "muted"),
             *(paragraph(each.told, "bad") for each in data.warnings),
@@ -248,9 +249,9 @@ def _dataset(body: dict[str, Any]) -> dict[str, Any]:
 
 def _candidate(body: dict[str, Any]) -> dict[str, Any]:
     if body["status"] != "ok":
-        late = {"out_of_time": body["out_of_time"]} if body["out_of_time"] else {}
-        return {key: body[key] for key in (*IDENTITY, "error", "traceback")} | late
-    left_out = {"error", "traceback", "out_of_time", *(FINDINGS if body["slices_tested"] is None else ())}
+        why = {name: body[name] for name in BUDGETS if body[name]}
+        return {key: body[key] for key in (*IDENTITY, "error", "traceback")} | why
+    left_out = {"error", "traceback", *BUDGETS, *(FINDINGS if body["slices_tested"] is None else ())}
     for name in ("slices", "weak_slices", "robustness"):
         body[name] = [_known(each) for each in body[name]]
     if body["calibration"] is not None:
