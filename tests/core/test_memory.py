@@ -32,7 +32,11 @@ assert peak_memory_bytes() < before + 100_000_000
 """
 
 
+WITHOUT_LISTS = "from bakeoff.core import memory\nmemory._listed = lambda: None\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only ended children are counted")
-def test_a_child_that_runs_counts_and_one_that_has_ended_does_not():
+@pytest.mark.parametrize("kernel", ["", WITHOUT_LISTS], ids=["listed", "looked for"])
+def test_a_child_that_runs_counts_and_one_that_has_ended_does_not(kernel):
     # In a process of its own: children of other tests may end meanwhile.
-    subprocess.run([sys.executable, "-c", COUNTING], check=True)
+    subprocess.run([sys.executable, "-c", kernel + COUNTING], check=True)
