@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
 
 from bakeoff.core.errors import ConflictError, StoreError, UsageError
 from bakeoff.core.hashing import canonical_json
@@ -52,17 +52,36 @@ class Documents:
 
     def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
         self._database, self._grouped, self._clock = database, grouped, clock
+        names, columns = ["of_collection", "of_key"], [each.name for each in documents.c]
+        at = [documents.c[name] == bindparam(f"of_{name}") for name in ("collection", "key")]
+        revision, insert = documents.c.revision, database.insert(documents)
+        new: dict[str, Any] = {name: insert.excluded[name] for name in ("body", "updated_ms")}
+        new["revision"] = revision + literal_column("1")
+        upsert = insert.on_conflict_do_update(index_elements=["collection", "key"], set_=new)
+        swap = update(documents).where(*at, revision == bindparam("expected")).returning(revision)
+        self._select = database.statement(select(documents).where(*at), names)
+        self._revision = database.statement(select(revision).where(*at), names)
+        self._create = database.statement(insert.on_conflict_do_nothing().returning(revision), columns)
+        self._overwrite = database.statement(upsert.returning(revision), columns)
+        self._swap = database.statement(swap, ["revision", "body", "updated_ms", *names, "expected"])
+        self._remove = database.statement(delete(documents).where(*at).returning(revision), names)
+        of = [document_fields.c[name] == bindparam(f"of_{key}") for name, key in _FIELDS.items()]
+        self._remove_fields = database.statement(delete(document_fields).where(*of), names)
+        self._insert_field = database.statement(
+            database.insert(document_fields), [each.name for each in document_fields.c]
+        )
 
     def get(self, collection: str, key: str) -> Document | None:
         """The document, or None."""
         with self._database.read() as connection:
-            row = connection.execute(select(documents).where(*_at(collection, key))).one_or_none()
-        return None if row is None else _document(row)
+            rows = self._select.rows(connection, collection, key)
+        return _document(rows[0]) if rows else None
 
     def put(self, collection: str, key: str, body: Mapping[str, Json], *, expected: int | None = None) -> Document:
         """Write; with `expected`, compare-and-swap."""
         with self._database.write() as connection:
-            return _document(self._put(connection, collection, key, body, expected))
+            self._put(connection, collection, key, body, expected)
+            return _document(self._select.rows(connection, collection, key)[0])
 
     def apply(self, changes: Sequence[DocumentChange]) -> None:
         """All of them or none, with one commit for all calls that come at once."""
@@ -101,75 +120,41 @@ class Documents:
 
     def _change(self, connection: Connection, change: DocumentChange) -> None:
         collection, key = change.collection, change.key
-        of_document = (document_fields.c.collection == collection, document_fields.c.document == key)
-        connection.execute(delete(document_fields).where(*of_document))
         if change.body is None:
-            self._remove(connection, collection, key, change.expected)
+            removed = self._remove.rows(connection, collection, key)
+            revision = removed[0][0] if removed else 0
+            if change.expected not in {None, revision}:
+                raise _conflict(collection, key, change.expected, revision)
+            self._remove_fields.change(connection, collection, key)
             return
-        self._put(connection, collection, key, change.body, change.expected)
-        if change.fields:
-            fields = [
-                {
-                    "collection": collection,
-                    "document": key,
-                    "kind": at.kind,
-                    "key": at.key,
-                    "text": value if isinstance(value, str) else None,
-                    "number": None if isinstance(value, str) else value,
-                }
-                for at, value in change.fields.items()
-            ]
-            connection.execute(document_fields.insert(), fields)
-
-    def _remove(self, connection: Connection, collection: str, key: str, expected: int | None) -> None:
-        where = _at(collection, key)
-        if expected is not None:
-            revision = connection.scalar(delete(documents).where(*where).returning(documents.c.revision)) or 0
-            if revision != expected:
-                raise _conflict(collection, key, expected, revision)
-            return
-        connection.execute(delete(documents).where(*where))
+        if self._put(connection, collection, key, change.body, change.expected) != 1:  # what is new has no fields yet
+            self._remove_fields.change(connection, collection, key)
+        fields = [
+            (collection, key, at.kind, at.key, *((value, None) if isinstance(value, str) else (None, value)))
+            for at, value in change.fields.items()
+        ]
+        self._insert_field.change_each(connection, fields)
 
     def _put(
         self, connection: Connection, collection: str, key: str, body: Mapping[str, Json], expected: int | None
-    ) -> Any:
-        row = {"collection": collection, "key": key, "body": as_json(body), "updated_ms": self._clock()}
-        if expected is None:
-            written = self._overwrite(connection, row)
-        elif expected == 0:
-            written = self._create(connection, row)
+    ) -> int:
+        """Write; the revision that it is then."""
+        text, now_ms = as_json(body), self._clock()
+        if expected:
+            rows = self._swap.rows(connection, expected + 1, text, now_ms, collection, key, expected)
         else:
-            written = _swap(connection, row, expected)
-        if written is None:
-            found = connection.scalar(select(documents.c.revision).where(*_at(collection, key))) or 0
-            raise _conflict(collection, key, expected, found)
-        return written
-
-    def _overwrite(self, connection: Connection, row: dict[str, Any]) -> Any:
-        insert = self._database.insert(documents).values(**row, created_ms=row["updated_ms"], revision=1)
-        changes = {"body": row["body"], "updated_ms": row["updated_ms"], "revision": documents.c.revision + 1}
-        statement = insert.on_conflict_do_update(index_elements=["collection", "key"], set_=changes)
-        return connection.execute(statement.returning(documents)).one()
-
-    def _create(self, connection: Connection, row: dict[str, Any]) -> Any:
-        insert = self._database.insert(documents).values(**row, created_ms=row["updated_ms"], revision=1)
-        return connection.execute(insert.on_conflict_do_nothing().returning(documents)).one_or_none()
+            write = self._overwrite if expected is None else self._create
+            rows = write.rows(connection, collection, key, 1, text, now_ms, now_ms)
+        if not rows:
+            known = self._revision.rows(connection, collection, key)
+            raise _conflict(collection, key, expected, known[0][0] if known else 0)
+        return rows[0][0]
 
 
 def _conflict(collection: str, key: str, expected: int | None, revision: int) -> ConflictError:
     return ConflictError(
         f"expected revision {expected} of {collection}/{key}, found {revision}: read it again and retry"
     )
-
-
-def _swap(connection: Connection, row: dict[str, Any], expected: int) -> Any:
-    where = (*_at(row["collection"], row["key"]), documents.c.revision == expected)
-    changes = {"body": row["body"], "updated_ms": row["updated_ms"], "revision": expected + 1}
-    return connection.execute(update(documents).where(*where).values(**changes).returning(documents)).one_or_none()
-
-
-def _at(collection: str, key: str) -> Any:
-    return documents.c.collection == collection, documents.c.key == key
 
 
 def _decoded(text: str) -> Any:
@@ -180,19 +165,16 @@ def _decoded(text: str) -> Any:
         return json.loads(text)
 
 
-def _document(row: Any) -> Document:
+def _document(row: Sequence[Any]) -> Document:
+    """Of a row, in the order of its columns."""
+    collection, key, revision, text, updated_ms, created_ms = row
     try:
-        body = _decoded(row.body)
+        body = _decoded(text)
     except ValueError as error:
         raise StoreError(
-            f"expected JSON in the record {row.collection}/{row.key}, received something else ({error}): it was "
+            f"expected JSON in the record {collection}/{key}, received something else ({error}): it was "
             "edited, or the disk damaged it; restore the database"
         ) from error
     return Document(
-        collection=row.collection,
-        key=row.key,
-        revision=row.revision,
-        body=body,
-        updated_ms=row.updated_ms,
-        created_ms=row.created_ms,
+        collection=collection, key=key, revision=revision, body=body, updated_ms=updated_ms, created_ms=created_ms
     )

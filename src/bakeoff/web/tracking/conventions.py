@@ -280,8 +280,8 @@ def _kind(attributes: Attributes) -> str | None:
 
 def _value(attributes: Attributes, names: Sequence[str]) -> Any:
     for name in names:
-        value = decoded(attributes.get(name))
-        if value not in (None, "", {}, [], "null"):
+        value = attributes.get(name)
+        if value is not None and (value := decoded(value)) not in (None, "", {}, [], "null"):
             return value
     return None
 

@@ -12,7 +12,7 @@ from bakeoff.core.tracked import SPANS
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.conventions import ModelCall, call_of, translated
-from bakeoff.web.tracking.documents import Fields, fields
+from bakeoff.web.tracking.documents import fields
 from bakeoff.web.tracking.otlp import OtlpSpan, attributes_of, with_attributes
 
 __all__ = [
@@ -79,30 +79,26 @@ def priced(tracking: Tracking, span: OtlpSpan) -> ModelCall:
     return replace(call, cost=tracking.prices.cost(call))
 
 
-def change_of(trace_id: str, span: OtlpSpan, call: ModelCall) -> DocumentChange:
-    """How a span is written: as it came, with the attributes that MLflow's clients read."""
+def change_of(trace_id: str, span: OtlpSpan, call: ModelCall, text: str) -> DocumentChange:
+    """How a span is written: as it came, with the attributes that MLflow's clients read; `text`: see `text_of`."""
     more = translated(span.attributes, call)
+    texts = {key: _as_text(value) for key, value in {**span.attributes, **more}.items()}
     return DocumentChange(
         collection=SPANS,
         key=f"{trace_id}/{span.id}",
         body={"trace_id": trace_id, "span": with_attributes(span.body, more)},
-        fields=_fields(trace_id, span, call, {**span.attributes, **more}),
-    )
-
-
-def _fields(trace_id: str, span: OtlpSpan, call: ModelCall, attributes: Mapping[str, Any]) -> Fields:
-    texts = {key: _as_text(value) for key, value in attributes.items()}
-    return fields(
-        {
-            "trace_id": trace_id,
-            "name": span.name,
-            "type": call.kind,
-            "status": status_of(span.status),
-            "content": text_of(span)[:MOST_TEXT],
-            "model": call.model,
-            "provider": call.provider,
-            **{f"attributes.{key}": text for key, text in texts.items() if len(text) <= PREVIEW},
-        }
+        fields=fields(
+            {
+                "trace_id": trace_id,
+                "name": span.name,
+                "type": call.kind,
+                "status": status_of(span.status),
+                "content": text[:MOST_TEXT],
+                "model": call.model,
+                "provider": call.provider,
+                **{f"attributes.{key}": each for key, each in texts.items() if len(each) <= PREVIEW},
+            }
+        ),
     )
 
 

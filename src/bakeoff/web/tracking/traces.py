@@ -272,11 +272,12 @@ def _written(
     known = tracking.records.documents.get(TRACES, trace_id)
     start_ms = min(span.start_ns for span in spans) // 1_000_000
     body = _new(trace_id, experiment_id, start_ms, {} if known is None else known.body)
-    fresh = [span for span in spans if span.id not in body["calls"]]
+    texts = {span.id: text_of(span) for span in spans}
+    fresh = [text for span, text in texts.items() if span not in body["calls"]]
     calls = {span.id: priced(tracking, span) for span in spans}
     body["calls"] = {**body["calls"], **{span.id: summary(span, calls[span.id]).stored() for span in spans}}
     body["spans"] = len(body["calls"])
-    body["text"] = "\n".join(filter(None, [body["text"], *map(text_of, fresh)]))[:MOST_TEXT]
+    body["text"] = "\n".join(filter(None, [body["text"], *fresh]))[:MOST_TEXT]
     _count(body, calls.values())
     if not body["said"]:
         ends = [span.end_ns // 1_000_000 for span in spans if span.end_ns]
@@ -288,7 +289,7 @@ def _written(
     revision = 0 if known is None else known.revision
     yield DocumentChange(collection=TRACES, key=trace_id, body=body, fields=_fields(body), expected=revision)
     for span in spans:
-        yield change_of(trace_id, span, calls[span.id])
+        yield change_of(trace_id, span, calls[span.id], texts[span.id])
 
 
 def _rooted(body: Body, root: OtlpSpan, call: ModelCall) -> None:
