@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+import uvloop
 from sqlalchemy import insert
 
 import data
@@ -235,7 +236,9 @@ def load(port: int, streams: list[Iterator[bytes]], seconds: float) -> dict:
         await asyncio.gather(*(one(stream, began + seconds) for stream in streams))
         return time.perf_counter() - began
 
-    wall, took = asyncio.run(all_of()), sorted(took)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # what the client takes is no server's
+        wall = runner.run(all_of())
+    took.sort()
     return {
         "count": len(took),
         "per_s": len(took) / wall,
@@ -372,10 +375,13 @@ def traces(server: Server) -> dict:
     count = max(TRACES_A_REQUEST, scaled(TRACES))
     bodies = [spans(at, TRACES_A_REQUEST) for at in range(0, count, TRACES_A_REQUEST)]
     sent = [message("/v1/traces", each, "application/x-protobuf", x_mlflow_experiment_id="0") for each in bodies]
-    began = time.perf_counter()
+    began, before = time.perf_counter(), server.processor_s()
     load(server.port, [iter(sent[half::2]) for half in range(2)], 3600)
     wrote = time.perf_counter() - began
-    result = {f"{count:,} traces of {SPANS} spans written: s": wrote}
+    result = {
+        f"{count:,} traces of {SPANS} spans written: s": wrote,
+        "server's own ms for a trace": 1000 * (server.processor_s() - before) / count,
+    }
     where = {"locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}]}
     for name, asked in {
         "newest first": {},

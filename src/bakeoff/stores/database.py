@@ -119,7 +119,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        if self.path is None or self._idle:  # a server may go away meanwhile: the pool asks whether it is there
+        if self.dialect != "sqlite" or self._idle:  # a server may go away meanwhile: the pool asks whether it is there
             connection.close()
         else:
             self._idle.append(connection)

@@ -761,3 +761,8 @@ class RecordStoreConformance:
         assert documents.get("k", "a") is not None
         documents.apply([DocumentChange(collection="k", key="a", body=None)])
         assert [each.key for each in documents.search("k", Query(where=red)).items] == ["b"]
+        green = DocumentChange(collection="k", key="b", body={}, fields=fields("green", 4.0), expected=1)
+        documents.apply([green])  # its fields are these alone
+        assert [documents.count("k", where) for where in (red, larger)] == [0, 2]
+        documents.apply([replace(green, fields={}, expected=None)])
+        assert documents.count("k", larger) == 1
