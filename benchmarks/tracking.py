@@ -117,6 +117,7 @@ class Server:
             )
         while not self._answers():
             if self.process.poll() is not None or time.perf_counter() - began > 120:
+                self.__exit__()
                 sys.exit(f"{self.system} did not start: {self.folder / 'server.log'}")
             time.sleep(0.01)
         self.start_s = time.perf_counter() - began
@@ -125,7 +126,8 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        os.killpg(self.process.pid, signal.SIGTERM)
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
