@@ -223,6 +223,15 @@ def test_history_of_several_runs_is_thinned_out_for_plots(client):
     assert [each["step"] for each in [*paged["metrics"], *rest["metrics"]]] == list(range(100))
 
 
+def test_histories_for_a_plot_come_in_the_order_in_which_their_runs_are_named(client):
+    runs = [client.run(), client.run()]
+    for run in runs:
+        client("POST", f"{RUNS}/log-metric", run_id=run, key="m", value=1.0, timestamp=1, step=0)
+    for order in (runs, runs[::-1]):
+        found = client("GET", f"{METRICS}/get-history-bulk-interval", run_ids=order, metric_key="m")
+        assert [each["run_id"] for each in found["metrics"]] == order
+
+
 def test_a_body_that_is_no_object_is_refused(client):
     for body in (b"[1]", b"{", b'"x"', b"\xff"):
         status, answer, _ = client.raw("POST", "/api/2.0/mlflow/runs/create", body, content_type="application/json")

@@ -72,7 +72,7 @@ def interval(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         raise invalid("If either start step or end step are specified, both must be specified.")
     if first is not None and first > last:
         raise invalid(f"end_step must be greater than start_step. Found start_step={first} and end_step={last}.")
-    known = {run_id: _values(tracking, run_id, given["metric_key"]) for run_id in sorted(runs)}
+    known = {run_id: _values(tracking, run_id, given["metric_key"]) for run_id in runs}
     for values in known.values():
         values.sort(key=lambda each: (each.step, each.time_ms, each.value))
     steps = sorted(
