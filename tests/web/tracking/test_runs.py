@@ -232,6 +232,17 @@ def test_histories_for_a_plot_come_in_the_order_in_which_their_runs_are_named(cl
         assert [each["run_id"] for each in found["metrics"]] == order
 
 
+def test_values_that_share_a_step_are_thinned_out_for_plots(client):
+    """As all do that are logged without one: a plot got as many as there are."""
+    run = client.run()
+    for first in range(0, 26_000, 1000):
+        values = [{"key": "m", "value": at, "timestamp": at, "step": 0} for at in range(first, first + 1000)]
+        client("POST", f"{RUNS}/log-batch", run_id=run, metrics=values)
+    found = client("GET", f"{METRICS}/get-history-bulk-interval", run_ids=[run], metric_key="m")["metrics"]
+    assert len(found) == 25_001
+    assert [found[at]["value"] for at in (0, -1)] == [0, 25_999]
+
+
 def test_a_body_that_is_no_object_is_refused(client):
     for body in (b"[1]", b"{", b'"x"', b"\xff"):
         status, answer, _ = client.raw("POST", "/api/2.0/mlflow/runs/create", body, content_type="application/json")

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bakeoff.core.errors import NotFoundError, UsageError
-from bakeoff.core.records import Metric
+from bakeoff.core.records import Metric, MetricCurve
 from bakeoff.core.types import Json
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.models import metric_shown
-from bakeoff.web.tracking.wire import SEE, invalid, paged, unknown
+from bakeoff.web.tracking.wire import SEE, invalid, number, paged, unknown
 
 __all__ = ["bulk", "history", "interval"]
 
@@ -72,22 +72,37 @@ def interval(tracking: Tracking, given: Mapping[str, Any]) -> Json:
         raise invalid("If either start step or end step are specified, both must be specified.")
     if first is not None and first > last:
         raise invalid(f"end_step must be greater than start_step. Found start_step={first} and end_step={last}.")
-    known = {run_id: _values(tracking, run_id, given["metric_key"]) for run_id in runs}
-    for values in known.values():
-        values.sort(key=lambda each: (each.step, each.time_ms, each.value))
-    steps = sorted(
-        {each.step for values in known.values() for each in values if first is None or first <= each.step <= last}
-    )
-    ends = {each for values in known.values() if values for each in (values[0].step, values[-1].step)}
-    wanted = {*_sampled(steps, most), *(ends if first is None else ())}
+    key = given["metric_key"]
+    curves = {run_id: curve for run_id in runs if (curve := _curve(tracking, run_id, key)) is not None}
+    steps = {
+        step for curve in curves.values() for step in curve.step_n.tolist() if first is None or first <= step <= last
+    }
+    ends = {int(curve.step_n[at]) for curve in curves.values() for at in (0, -1)}
+    wanted = {*_sampled(sorted(steps), most), *(ends if first is None else ())}
     return {
         "metrics": [
-            {**metric_shown(each), "run_id": run_id}
-            for run_id, values in known.items()
-            for each in values
-            if each.step in wanted
+            {"key": key, "value": number(value), "timestamp": time_ms, "step": step, "run_id": run_id}
+            for run_id, curve in curves.items()
+            for step, time_ms, value in _at(curve, sorted(wanted))
         ]
     }
+
+
+def _curve(tracking: Tracking, run_id: str, key: str) -> MetricCurve | None:
+    try:
+        return tracking.records.runs.curves([run_id], key).get(run_id)
+    except NotFoundError:
+        return None
+
+
+def _at(curve: MetricCurve, steps: Sequence[int]) -> Iterable[tuple[int, int, float]]:
+    """Step, time and value at some steps; of very many values, which share a step, some."""
+    import numpy as np
+
+    known = np.flatnonzero(np.isin(curve.step_n, np.array(steps, np.int64)))
+    known = known[np.fromiter(_sampled(range(len(known)), MOST_VALUES), np.int64)]
+    columns = (curve.step_n, curve.time_ms_n, curve.value_n)
+    return zip(*(each[known].tolist() for each in columns), strict=True)
 
 
 def _values(tracking: Tracking, run_id: str, key: str) -> list[Metric]:
