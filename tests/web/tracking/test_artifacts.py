@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import json
 from contextlib import closing
+from urllib.parse import quote
 
 import pytest
 
@@ -144,6 +145,26 @@ def test_a_wrong_upload_in_parts_is_refused(client, tracking, path, given):
     status, _, _ = client.raw("POST", f"/api/2.0/mlflow-artifacts/mpu/{path}", body, content_type="application/json")
     assert status in {400, 404}
     assert not list(tracking.scratch.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "named"),
+    [
+        ("a.txt", "text/plain", "filename=a.txt"),
+        ("MLmodel", "text/plain", "filename=MLmodel"),
+        ("c.png", "image/png", "filename=c.png"),
+        ("page.html", "text/plain", "filename=page.html"),  # else a page of this server's would be the artifact's
+        ("code.js", "text/plain", "filename=code.js"),
+        ("drawn.svg", "application/octet-stream", "filename=drawn.svg"),
+        ("b.pkl", "application/octet-stream", "filename=b.pkl"),
+        ('"ü.png', "image/png", "filename*=utf-8''%22%C3%BC.png"),
+    ],
+)
+def test_a_file_has_its_name_and_a_type_that_no_browser_runs(client, name, kind, named):
+    client.raw("PUT", f"{PROXY}/{quote(name)}", b"x")
+    _, _, headers = client.raw("GET", f"{PROXY}/{quote(name)}")
+    assert (headers["content-type"], headers["content-disposition"]) == (kind, f"attachment; {named}")
+    assert headers["x-content-type-options"] == "nosniff"
 
 
 def test_double_slashes_lead_to_the_path_with_one(client):

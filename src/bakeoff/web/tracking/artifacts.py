@@ -4,7 +4,9 @@ A file that a client sends here becomes a blob. Those of a run stand among the r
 """
 
 import json
+import mimetypes
 import os
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -46,6 +48,11 @@ __all__ = [
 MOST_SMALL = 10 * 2**20
 LONGEST_NAME, LONGEST_PATH = 255, 2048
 """What file systems take of one name, and clients' databases of a path."""
+
+BYTES = "application/octet-stream"
+HARMLESS = frozenset({"application/json", "application/pdf", "image/gif", "image/jpeg", "image/png", "image/webp"})
+TEXTS = frozenset({"MLmodel", "mlproject"})
+PLAIN_NAME = re.compile(r"[\w.+~-]+", re.ASCII)
 
 
 def relative(path: str | None) -> str:
@@ -202,19 +209,32 @@ async def _file(tracking: Tracking, place: Callable[[], _Place], name: str) -> R
     if result.folder is not None:
         if not result.folder.is_file():
             raise unknown(f"No such artifact: {name}")
-        return FileResponse(result.folder, media_type="application/octet-stream", headers=_headers(name))
+        return FileResponse(result.folder, headers=_headers(name))
     blob = result.files.get("")
     if blob is None:
         raise unknown(f"No such artifact: {name}")
     target = tracking.scratch / f"out-{uuid.uuid4().hex}"
     await run_in_threadpool(tracking.blobs.fetch, blob, target)
     gone = BackgroundTask(target.unlink, missing_ok=True)
-    return FileResponse(target, media_type="application/octet-stream", headers=_headers(name), background=gone)
+    return FileResponse(target, headers=_headers(name), background=gone)
 
 
 def _headers(name: str) -> dict[str, str]:
-    file = quote(PurePosixPath(name).name)
-    return {"X-Content-Type-Options": "nosniff", "Content-Disposition": f"attachment; filename*=utf-8''{file}"}
+    file = PurePosixPath(name).name
+    named = f"filename={file}" if PLAIN_NAME.fullmatch(file) else f"filename*=utf-8''{quote(file)}"
+    return {
+        "Content-Type": _media_type(file),
+        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": f"attachment; {named}",
+    }
+
+
+def _media_type(file: str) -> str:
+    """As MLflow's server names it, but never one that a browser runs or draws as a page: those are bytes or text."""
+    kind, encoding = mimetypes.guess_type(file)
+    if kind is None or encoding is not None:
+        return "text/plain" if file in TEXTS else BYTES
+    return "text/plain" if kind.startswith("text/") else kind if kind in HARMLESS else BYTES
 
 
 async def run_file(tracking: Tracking, request: Request) -> Response:
