@@ -235,6 +235,14 @@ def test_a_trace_is_fetched_as_a_file(client, send, span):
     assert client.raw("GET", "/ajax-api/2.0/mlflow/get-trace-artifact")[0] == 400
 
 
+def test_the_first_span_is_given_back_with_the_name_of_its_service(client, span):
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    export = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span(1), span(2, parent=1)]}]}]}
+    client.raw("POST", "/v1/traces", json.dumps(export).encode(), content_type="application/json")
+    spans = client("GET", f"{TRACES}/get", trace_id=f"tr-{1:032x}")["trace"]["spans"]
+    assert ["service.name" in [each["key"] for each in one.get("attributes", [])] for one in spans] == [True, False]
+
+
 def test_foreign_spans_are_given_back_as_mlflow_reads_them(client, send, span):
     call = {"openinference__span__kind": "LLM", "input__value": '{"q": 1}', "output__value": "4"}
     tokens = {"llm__token_count__prompt": 1_000_000, "llm__token_count__completion": 0, "llm__model_name": "gpt-4o"}

@@ -129,7 +129,8 @@ def _span(body: dict[str, Any], resource: Mapping[str, Any]) -> OtlpSpan:
     attributes, of_resource = attributes_of(body), attributes_of(resource)
     service = of_resource.get("service.name")
     if service and not body.get("parent_span_id") and not str(service).startswith("unknown_service"):
-        attributes.setdefault("service.name", service)
+        attributes = {"service.name": service, **attributes}
+        body = with_attributes(body, {"service.name": attributes["service.name"]})
     status: Any = (body.get("status") or {}).get("code", 0)
     codes = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": 2}
     return OtlpSpan(
