@@ -716,3 +716,15 @@ def test_opening_and_reading_make_nothing(opened, tmp_path):
     assert list(opened().read(FeedbackEvent)) == []
     assert opened().compact() == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_events_that_nobody_waits_for_are_written_together_with_one_future(opened):
+    log = opened()
+    first, second = (log.submit([event(at)], urgent=False) for at in (1, 2))
+    urgent = log.submit([event(3)])
+    third = log.submit([event(4)], urgent=False)
+    for each in (first, second, urgent, third):
+        each.result(10)
+    assert first is second
+    assert len({first, urgent, third}) == 3
+    assert indices(log) == [1, 2, 3, 4]

@@ -23,7 +23,7 @@ from bakeoff.core.generation import (
     Warming,
 )
 from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import Likely, Losing, Metered, Recalling, RowWise, Usage
+from bakeoff.core.protocols import Likely, Losing, Metered, NumberWise, Recalling, RowWise, Usage
 from bakeoff.core.types import Predictions
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Abilities:
     """What a model can do beside predicting; None for what it cannot. Each is called as its protocol says."""
 
     predict_rows: Callable[[Sequence[Mapping[str, Any]]], Predictions | None] | None = None
+    predict_numbers: "Callable[[NDArray[Any]], Predictions | None] | None" = None
     usage: Callable[[], Usage] | None = None
     losses: Callable[[], tuple[Loss, ...]] | None = None
     log_likelihood: "Likelihood | None" = None
@@ -61,6 +62,7 @@ def abilities_of(model: object) -> Abilities:
         return own
     return Abilities(
         predict_rows=model.predict_rows if isinstance(model, RowWise) else None,
+        predict_numbers=model.predict_numbers if isinstance(model, NumberWise) else None,
         usage=(lambda: model.usage) if isinstance(model, Metered) else None,
         losses=model.losses if isinstance(model, Losing) else None,
         log_likelihood=model.log_likelihood if isinstance(model, Likely) else None,

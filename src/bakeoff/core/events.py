@@ -66,7 +66,8 @@ class PredictionEvent(
     Attributes:
         id: of the prediction; feedback names it.
         endpoint, release_id, model_version: who answered.
-        row: the inputs, as they were sent (what the project redacts, redacted).
+        row: the inputs, as they were sent (what the project redacts, redacted). While it is appended, it may be JSON
+            (`msgspec.Raw`), which `encode` writes as it is.
         label: what was predicted, for classification.
         value: what was predicted else: a number, or a text.
         probabilities: by class.

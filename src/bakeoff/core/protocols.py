@@ -34,6 +34,7 @@ from bakeoff.core.records import (
 from bakeoff.core.types import Column, Json, Predictions, Schema, Signature, Task
 
 if TYPE_CHECKING:
+    import numpy as np
     import polars as pl
     from numpy.typing import NDArray
 
@@ -56,6 +57,7 @@ __all__ = [
     "Losing",
     "Metered",
     "Model",
+    "NumberWise",
     "Progress",
     "Recalling",
     "RecordStore",
@@ -206,6 +208,18 @@ class RowWise(Protocol):
 
         The keys of a row are in the order of the inputs. None where a value is of another type, an input is absent, or
         the rows are too many for the short way: `predict` then tells what is wrong, or answers.
+        """
+        ...
+
+
+@runtime_checkable
+class NumberWise(Protocol):
+    """A model with a short way for few rows of numbers."""
+
+    def predict_numbers(self, x_nd: "NDArray[np.float64]") -> Predictions | None:
+        """What `predict` says of rows whose inputs, in their order, store these numbers (NaN: none), to the last bit.
+
+        None where an input is no number, or the rows are too many for the short way.
         """
         ...
 

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 from bakeoff.core.errors import ContractError
 from bakeoff.core.types import CANONICAL, Column
@@ -19,11 +21,16 @@ from bakeoff.data.contract_check import expected_allowed, expected_length, expec
 from bakeoff.data.values import Convert, absent_values, converter, expected
 from bakeoff.data.violation import RuleName, Severity
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = ["Broken", "RowCheck", "compiled"]
 
 TOLD = 10
 """Violations that an error's message names; all are in its `violations`, up to MOST_TOLD."""
 MOST_TOLD = 100
+EXACT = 2.0**53 - 1
+"""Up to here no other whole number has the same float."""
 MOST = sys.float_info.max
 """No number that is not finite lies within."""
 
@@ -104,6 +111,20 @@ class RowCheck:
                     shown = reprlib.repr(value)
                     found += [Broken(row=number, rule=rule, received=shown) for rule in broken]
         return found
+
+    def within(self, names: Sequence[str]) -> "Callable[[NDArray[np.float64]], bool] | None":
+        """What says that numbers of rows (n, d), d in the order of these names, surely keep all rules.
+
+        Whatever it does not say is to be looked at value by value; None where all is.
+        """
+        if any(column.plain is None or name not in names for name, column in self._columns):
+            return None
+        ends = {name: column.plain for name, column in self._columns if column.plain is not None}
+        low_d, high_d = (
+            np.array([min(max(ends[name][end], -EXACT), EXACT) if name in ends else sign * np.inf for name in names])
+            for end, sign in ((0, -1.0), (1, 1.0))
+        )
+        return lambda x_nd: bool(((x_nd >= low_d) & (x_nd <= high_d)).all())
 
     @staticmethod
     def error(broken: Sequence[Broken]) -> ContractError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from bakeoff.config.params import only_for
@@ -115,17 +116,23 @@ class BoostingModel:
 
     @cached_property
     def _numbers(self) -> NumberReader | None:
-        plain_numbers = not self.table.codes and not self.table.means and not self.table.terms
-        return NumberReader(self.signature) if plain_numbers else None
+        other_features = self.table.codes or self.table.means or self.table.terms or self.derived or self.trend
+        return None if other_features else NumberReader(self.signature)
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Predictions | None:
         """See `bakeoff.core.protocols.RowWise`."""
-        if self.derived is not None or self.trend is not None:
-            return None
         x_nd = None if self._numbers is None else self._numbers(rows)
-        if x_nd is None:
-            return self._of(self._reader(rows[0])) if len(rows) == 1 else None
-        output = self._single(x_nd) if len(rows) == 1 else np.asarray(self._booster.predict(x_nd, num_threads=1))
+        if x_nd is not None:
+            return self.predict_numbers(x_nd)
+        return self._of(self._reader(rows[0])) if len(rows) == 1 else None
+
+    def predict_numbers(self, x_nd: NDArray[np.float64]) -> Predictions | None:
+        """See `bakeoff.core.protocols.NumberWise`."""
+        filled_nd = None if self._numbers is None else self._numbers.filled(x_nd)
+        if filled_nd is None:
+            return None
+        alone = len(filled_nd) == 1
+        output = self._single(filled_nd) if alone else np.asarray(self._booster.predict(filled_nd, num_threads=1))
         return _predictions(output, self.signature.classes)
 
     def _of(self, row: Row | None) -> Predictions | None:

@@ -113,8 +113,13 @@ class LinearModel:
         """See `bakeoff.core.protocols.RowWise`."""
         x_nd = None if self._numbers is None else self._numbers(rows)
         if x_nd is not None:
-            return self.head(self.table.of_numbers(x_nd))
+            return self.predict_numbers(x_nd)
         return self._of(self._reader(rows[0])) if len(rows) == 1 else None
+
+    def predict_numbers(self, x_nd: _Floats) -> Predictions | None:
+        """See `bakeoff.core.protocols.NumberWise`."""
+        filled_nd = None if self._numbers is None else self._numbers.filled(x_nd)
+        return None if filled_nd is None else self.head(self.table.of_numbers(filled_nd))
 
     def _of(self, row: Row | None) -> Predictions | None:
         return None if row is None else self.head(_encode_row(row, self.blocks, self.table))

@@ -7,6 +7,7 @@ instead. When that one answers, the failure is the canary's, and is logged as ev
 is of the call, and the live release's error is told.
 """
 
+import os
 import random
 import secrets
 import time
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Raw
 
 from bakeoff.core import tracing
 from bakeoff.core.abilities import abilities_of
@@ -37,6 +38,7 @@ __all__ = ["Call", "Engine", "Health"]
 
 A = TypeVar("A", bound="Answer | DataError")
 
+DRAWN = 256
 PATH_ROWS = 256
 """Of more rows a table costs less for each."""
 
@@ -69,8 +71,23 @@ class _Conversation:
     answer_id: str
 
 
-def _random_id() -> str:
-    return secrets.token_hex(16)
+class _RandomIds:
+    """128 random bits each, in hexadecimal; drawn many at a time, as of one the call to the system costs most."""
+
+    def __init__(self) -> None:
+        self._ready: list[str] = []
+        os.register_at_fork(after_in_child=self._ready.clear)  # the parent gives those away
+
+    def __call__(self) -> str:
+        try:
+            return self._ready.pop()
+        except IndexError:  # also where another thread took the last one
+            drawn = secrets.token_hex(16 * DRAWN)
+            self._ready += [drawn[at : at + 32] for at in range(32, len(drawn), 32)]
+            return drawn[:32]
+
+
+_random_id = _RandomIds()
 
 
 class Engine:
@@ -334,21 +351,24 @@ class Engine:
         return serving.live
 
     def predict_read(
-        self, runtime: Runtime, rows: Sequence[Struct]
+        self, runtime: Runtime, rows: Sequence[Raw]
     ) -> tuple[list[Answer], Sequence[PredictionEvent]] | None:
-        """Answer rows that were read as the runtime's row path wants them; and what its `recorder` is to submit.
+        """Answer rows of JSON by the runtime's row path; and what its `recorder` is to submit.
 
         None where they are left to `predict`.
         """
-        if runtime.row_path is None or not 0 < len(rows) <= self._max_rows:
+        path = runtime.row_path if 0 < len(rows) <= self._max_rows else None
+        read = None if path is None else path.read_json(rows)
+        if path is None or read is None:
             return None
         started = self._timer()
-        answer = runtime.row_path(rows)
+        answer = path(read)
         answers = None if answer is None else runtime.path_answers(answer, self._ids)
-        if answer is None or answers is None:
+        if answers is None:
             return None
         latency_ms, now_ms = self._since_ms(started), self._clock()
-        return answers, self.recorder.path_events(runtime.release, answer.logged, answers, latency_ms, now_ms)
+        logged = path.logged(rows, read)
+        return answers, self.recorder.path_events(runtime.release, logged, answers, latency_ms, now_ms)
 
     def _mirror(
         self, serving: LoadedRoutes, shadow: Release, rows: Sequence[Row], answers: "Sequence[Answer | DataError]"

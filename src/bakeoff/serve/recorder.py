@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, TypeAlias
 
+from msgspec import Raw
+
 from bakeoff.core import narrow
 from bakeoff.core.errors import ContractError, StoreError
 from bakeoff.core.events import LIVE, Event, FailureEvent, PredictionEvent
@@ -120,16 +122,17 @@ class Recorder:
     def path_events(
         self,
         release: Release,
-        logged: Sequence[Mapping[str, Any]],
+        logged: Sequence[Raw],
         answers: Sequence[Answer],
         latency_ms: float,
         time_ms: int,
     ) -> list[PredictionEvent]:
-        """What is to be logged of answers by the row path, whose rows are as they are logged; for `submit`."""
+        """What is to be logged of answers to rows of JSON, which are logged as they are; for `submit`."""
         self._count_gaps(answer.gaps for answer in answers)
         if not self._is_wanted(release):
             return []
         share_ms = latency_ms / len(answers)
+        rows: Any = logged  # the log writes JSON as it is; who reads it gets mappings
         return [
             PredictionEvent(
                 id=answer.id,
@@ -147,7 +150,7 @@ class Recorder:
                 trace_id=trace_id,
                 time_ms=time_ms,
             )
-            for answer, row, trace_id in zip(answers, logged, trace_ids(len(answers)), strict=True)
+            for answer, row, trace_id in zip(answers, rows, trace_ids(len(answers)), strict=True)
         ]
 
     def blocked(self) -> str | None:

@@ -195,25 +195,29 @@ class Runtime:
         if len(predictions) != rows:
             raise CandidateError(f"model {version}: expected {rows} predictions, received {len(predictions)}")
         numbers = predictions.probabilities_nk if predictions.probabilities_nk is not None else predictions.values_n
-        if numbers.dtype.kind == "f" and not np.isfinite(numbers).all():
+        if numbers.dtype.kind == "f" and not np.logical_and.reduce(np.isfinite(numbers), axis=None):
             raise CandidateError(f"model {version}: expected finite predictions, received NaN or infinity")
 
     def _answers(self, predictions: Predictions, gaps: Sequence[Gaps], ids: Callable[[], str]) -> list[Answer]:
-        release_id, model_version = self.release.release_id, self.release.model_version
+        release_id, model_version, classes = self.release.release_id, self.release.model_version, predictions.classes
         values: list[Any] = predictions.values_n.tolist()
-        shares = predictions.probabilities_nk.tolist() if predictions.probabilities_nk is not None else None
-        classification = self.model.signature.task == "classification"
+        if self.model.signature.task != "classification":
+            return [
+                Answer(id=ids(), value=value, release_id=release_id, model_version=model_version, gaps=gap)
+                for value, gap in zip(values, gaps, strict=True)
+            ]
+        shares_nk = predictions.probabilities_nk
+        shares = [None] * len(values) if shares_nk is None else shares_nk.tolist()
         return [
             Answer(
                 id=ids(),
-                label=str(value) if classification else None,
-                value=None if classification else value,
-                probabilities=dict(zip(predictions.classes, shares[i], strict=True)) if shares else None,
+                label=str(value),
+                probabilities=None if share_k is None else dict(zip(classes, share_k, strict=True)),
                 release_id=release_id,
                 model_version=model_version,
-                gaps=gaps[i],
+                gaps=gap,
             )
-            for i, value in enumerate(values)
+            for value, share_k, gap in zip(values, shares, gaps, strict=True)
         ]
 
     # --- conversing and embedding -----------------------------------------------------------------

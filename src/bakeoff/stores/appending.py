@@ -18,13 +18,16 @@ __all__ = ["Appender"]
 _logger = logging.getLogger(__name__)
 
 _GROUP_BYTES = 4 << 20  # a commit takes what waits, up to about this
-_GATHER_S = 0.02
+_GATHER_S = 0.1
+"""So long events wait for others that nobody waits for: each commit stops who answers for about a millisecond."""
 _WAITING_BYTES = 64 << 20  # more than this and `append` waits, durable or not
 _LARGEST_APPEND = 1 << 30
 _REST_S = 1.0
 
 
-class _Append(msgspec.Struct, frozen=True):
+class _Append(msgspec.Struct):
+    """Events that are written together, and of which all who added some are told by one future."""
+
     items: list[StoredEvent]
     size: int
     done: "Future[None]"
@@ -66,7 +69,7 @@ class Appender:
         """
         if not events:
             return
-        waiting = self._appending(events, durable=durable)
+        waiting = _Append(*self._stored(events), Future(), durable)
         with self._changed:
             while self._waiting_bytes > _WAITING_BYTES and not self._closed:
                 self._changed.wait()
@@ -77,32 +80,41 @@ class Appender:
     def submit(self, events: Sequence[Event], *, urgent: bool = True) -> "Future[None]":
         """Add events; the future ends when they are on disk, or says why they are not.
 
-        Those that are not urgent are gathered for some milliseconds, which leaves the processor to others.
+        Those that are not urgent are gathered for a tenth of a second, which leaves the processor to others.
 
         Raises:
             UsageError: an event that JSON cannot hold, or a closed log.
             StoreError: too much is waiting to be written.
         """
-        waiting = self._appending(events, durable=urgent)
+        items, size = self._stored(events)
         if not events:
-            waiting.done.set_result(None)
-            return waiting.done
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
         with self._changed:
             if self._waiting_bytes > _WAITING_BYTES:
                 raise StoreError(
                     f"expected at most {_WAITING_BYTES} bytes to wait for {self._place}, found "
                     f"{self._waiting_bytes}: the disk is too slow or stuck; try again in a second"
                 )
-            self._add(waiting)
-        return waiting.done
+            last = self._waiting[-1] if self._waiting and not urgent and not self._closed else None
+            if last is None or last.durable or last.size >= _GROUP_BYTES:
+                last = _Append(items, size, Future(), urgent)
+                self._add(last)
+                return last.done
+            last.items += items
+            last.size += size
+            self._waiting_bytes += size
+            return last.done
 
-    def _appending(self, events: Sequence[Event], *, durable: bool) -> _Append:
+    def _stored(self, events: Sequence[Event]) -> tuple[list[StoredEvent], int]:
+        """The events as they are written, and how many bytes they have."""
         now_ms = self._clock()
         items = [StoredEvent(KINDS[type(event)], *encode(event, now_ms)) for event in events]
         size = sum(len(item.payload) for item in items)
         if size > _LARGEST_APPEND:
             raise UsageError(f"expected at most {_LARGEST_APPEND} bytes of events at once, received {size}")
-        return _Append(items, size, Future(), durable)
+        return items, size
 
     def _add(self, waiting: _Append) -> None:
         """Have the thread write it; called with the lock."""

@@ -60,6 +60,9 @@ class Able(Plain):
     def predict_rows(self, rows):
         return Predictions.of_probabilities(np.array([[1.0, 0.0]]), self.signature.classes)
 
+    def predict_numbers(self, x_nd):
+        return self.predict_rows(x_nd)
+
     def attribute(self, table, *, words=False):
         raise NotImplementedError
 
@@ -87,7 +90,7 @@ def can(abilities):
 
 
 EVERYTHING = {field.name for field in dataclasses.fields(Abilities)}
-OF_ONE = EVERYTHING - {"predict_rows"}
+OF_ONE = EVERYTHING - {"predict_rows", "predict_numbers"}
 OF_OTHERS = OF_ONE - {"attribute"}
 """Of a model that is made of others: what these say of a row is not yet what it says."""
 

@@ -37,8 +37,6 @@ CHOICE_TOLERANCE = 3e-3
 LIMITS = (1e-4, 1e6)
 """The least and the largest penalty that is tried."""
 BLOCK_ROWS = 64
-FEW_ROWS = 8
-"""As many at once where each row has one sum: of a single row most of a larger block would be for nothing."""
 HESSIAN = "newton-cholesky"
 FEW_CLASSES = 20
 """Over dense features: of more classes scikit-learn's solver takes minutes, and knows no start."""
@@ -65,29 +63,35 @@ class LinearHead:
 def products(x_nd: Features, coef_dk: Array) -> _Floats:
     """X · coef, by blocks of one size: what a row gets does not depend on the rows beside it, to the last bit.
 
-    (BLAS adds up in another order for other shapes. Sparse rows are added up one by one anyway.)
+    (BLAS adds up in another order for other shapes. Sparse rows are added up one by one anyway; so are rows of one sum,
+    of which a block of several would be for nothing where one row is asked about.)
     """
     if not isinstance(x_nd, np.ndarray):
         return np.asarray(x_nd @ coef_dk)
     x_nd, coef_dk = np.ascontiguousarray(x_nd), np.ascontiguousarray(coef_dk)
-    out_nk = np.empty((len(x_nd), coef_dk.shape[1]))
-    rows = BLOCK_ROWS if coef_dk.shape[1] > 1 else FEW_ROWS
-    for start in range(0, len(x_nd), rows):
-        block_bd = x_nd[start : start + rows]
-        rest = len(block_bd)
-        if rest < rows:
-            whole_bd = np.zeros((rows, x_nd.shape[1]))
-            whole_bd[:rest] = block_bd
-            out_nk[start:] = (whole_bd @ coef_dk)[:rest]
-        else:
-            out_nk[start : start + rows] = block_bd @ coef_dk
+    (count, width), sums = x_nd.shape, coef_dk.shape[1]
+    if sums == 1:
+        return (x_nd[:, None, :] @ coef_dk)[:, 0]
+    rows = BLOCK_ROWS
+    blocks, rest = divmod(count, rows)
+    out_nk, whole = np.empty((count, sums)), count - rest
+    if blocks:
+        block_rd = x_nd[:whole].reshape(blocks, rows, width)
+        np.matmul(block_rd, coef_dk, out=out_nk[:whole].reshape(blocks, rows, sums))
+    if rest:
+        last_rd = np.zeros((rows, width))
+        last_rd[:rest] = x_nd[whole:]
+        out_nk[whole:] = (last_rd @ coef_dk)[:rest]
     return out_nk
 
 
 def probabilities(score_nk: _Floats) -> _Floats:
     """Logits to probabilities: one column means two classes (logistic), more are normalised (softmax)."""
-    if score_nk.shape[1] == 1:
-        score_nk = np.concatenate([np.zeros_like(score_nk), score_nk], axis=1)
+    if score_nk.shape[1] == 1:  # the same, class by class
+        score_kn = np.zeros((2, len(score_nk)))
+        score_kn[1] = score_nk[:, 0]
+        power_kn = np.exp(score_kn - np.maximum(0.0, score_kn[1]))
+        return np.ascontiguousarray((power_kn / (power_kn[0] + power_kn[1])).T)
     power_nk = np.exp(score_nk - np.maximum.reduce(score_nk, axis=1, keepdims=True, initial=-np.inf))
     return power_nk / np.add.reduce(power_nk, axis=1, keepdims=True)
 

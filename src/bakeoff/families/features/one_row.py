@@ -100,13 +100,13 @@ class NumberReader:
         return tuple(column.name for column in inputs), types, fills
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> _Floats | None:
-        """The numbers of the rows (n, d), NaN where missing; None where a row has other keys, or values of other types.
+        """The numbers of the rows (n, d), as they are; None where a row has other keys, or values of other types.
 
         The keys of each row must be in the order of the inputs.
         """
         if self._plan is None:
             return None
-        names, types, fills = self._plan
+        names, types, _ = self._plan
         values_n = [tuple(row.values()) for row in rows]
         for row, values in zip(rows, values_n, strict=True):
             if tuple(row) != names or not all(map(contains, types, map(type, values))):
@@ -115,8 +115,14 @@ class NumberReader:
             x_nd = np.array(values_n, dtype=np.float64).reshape(len(rows), len(names))  # None becomes NaN
         except OverflowError:  # a whole number of hundreds of digits
             return None
-        gap_nd = ~np.isfinite(x_nd)
-        return np.where(gap_nd, fills, x_nd) if gap_nd.any() else x_nd
+        return x_nd
+
+    def filled(self, x_nd: _Floats) -> _Floats | None:
+        """Numbers of rows in the order of the inputs (n, d), what is missing filled; None: no row is read here."""
+        if self._plan is None:
+            return None
+        known_nd = np.isfinite(x_nd)
+        return x_nd if np.logical_and.reduce(known_nd, axis=None) else np.where(known_nd, x_nd, self._plan[2])
 
 
 def _fill(column: Column) -> Any:

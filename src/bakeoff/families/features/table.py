@@ -102,7 +102,7 @@ def _shrunk_means(code_n: NDArray[np.int64], target_nk: _Floats, size: int, smoo
     return (sum_ck + smoothing * prior_k) / (count_c[:, None] + smoothing)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PiecewiseLinear:
     """Numbers → how far each reaches into its quantile bins, its standard score, and whether it is missing.
 
@@ -147,7 +147,7 @@ class PiecewiseLinear:
         fitted = cls(
             center_d=centers, spread_d=spreads, number_b=number_b.astype(np.int64), low_b=low_b, width_b=width_b
         )
-        reach_nb = fitted._reach(value_nd)
+        reach_nb = fitted._clipped(value_nd)[:, len(centers) :]
         present_nb = ~np.isnan(reach_nb)
         sum_b = np.where(present_nb, reach_nb, 0.0).sum(axis=0)
         return replace(fitted, mean_b=sum_b / np.maximum(present_nb.sum(axis=0), 1))
@@ -157,23 +157,40 @@ class PiecewiseLinear:
         """Columns of the encoding."""
         return 2 * len(self.center_d) + len(self.number_b)
 
+    @cached_property
+    def _ramps(self) -> tuple[NDArray[np.int64], _Floats, _Floats, _Floats, _Floats]:
+        """Of each score and bin: its number, what is taken off, what that is divided by, and the limits."""
+        numbers, bins = len(self.center_d), len(self.low_b)
+        return (
+            np.concatenate([np.arange(numbers), self.number_b]),
+            np.concatenate([self.center_d, self.low_b]),
+            np.concatenate([self.spread_d, self.width_b]),
+            np.repeat([-3.0, 0.0], [numbers, bins]),
+            np.repeat([3.0, 1.0], [numbers, bins]),
+        )
+
     def __call__(self, value_nd: _Floats) -> _Floats:
         """The encoding: flags, scores, bins."""
-        # Plain ufuncs: of single rows most time goes into what stands around them.
-        with np.errstate(over="ignore", invalid="ignore"):  # what is far too large is clipped
-            score_nd = np.minimum(np.maximum((value_nd - self.center_d) / self.spread_d, -3), 3)
-        reach_nb = self._reach(value_nd)
-        x_nd = np.concatenate([np.isnan(value_nd), score_nd, reach_nb], axis=1)
+        numbers = len(self.center_d)
+        x_nd = np.zeros((len(value_nd), self.width))
+        x_nd[:, numbers:] = ramp_nr = self._clipped(value_nd)
         # Not only of missing numbers: where the mean or a bin's width is infinite, there is no score or reach.
-        if not math.isnan(x_nd.max(initial=0.0)):
-            return x_nd
-        mean_b = np.zeros(reach_nb.shape[1]) if self.mean_b is None else self.mean_b
-        return np.where(np.isnan(x_nd), np.concatenate([np.zeros(2 * len(self.center_d)), mean_b]), x_nd)
+        if math.isnan(np.add.reduce(ramp_nr, axis=None)):
+            x_nd[:, :numbers] = np.isnan(value_nd)
+            mean_b = np.zeros(len(self.number_b)) if self.mean_b is None else self.mean_b
+            np.copyto(x_nd[:, numbers:], np.concatenate([np.zeros(numbers), mean_b]), where=np.isnan(ramp_nr))
+        return x_nd
 
-    def _reach(self, value_nd: _Floats) -> _Floats:
-        """How far each number reaches into its bins, from 0 to 1."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.minimum(np.maximum((value_nd[:, self.number_b] - self.low_b) / self.width_b, 0), 1)
+    def _clipped(self, value_nd: _Floats) -> _Floats:
+        """Scores, and how far each number reaches into its bins, from 0 to 1; NaN of what is missing."""
+        # Few calls, each for all of them: of single rows most time goes into what stands around them.
+        source_r, start_r, width_r, least_r, most_r = self._ramps
+        ramp_nr = value_nd.take(source_r, axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is far too large is clipped
+            ramp_nr -= start_r
+            ramp_nr /= width_r
+        np.maximum(ramp_nr, least_r, out=ramp_nr)
+        return np.minimum(ramp_nr, most_r, out=ramp_nr)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

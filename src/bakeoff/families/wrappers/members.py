@@ -193,7 +193,7 @@ def joint_abilities(models: Sequence[Model]) -> Abilities:
     """
     parts = [abilities_of(model) for model in models]
     if len(parts) == 1:
-        return replace(parts[0], predict_rows=None)
+        return replace(parts[0], predict_rows=None, predict_numbers=None)
 
     def first(name: str) -> Any:
         return next((ability for part in parts if (ability := getattr(part, name)) is not None), None)

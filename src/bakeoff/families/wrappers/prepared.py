@@ -184,6 +184,7 @@ class PreparedModel:
         return replace(
             within,
             predict_rows=self._predict_rows if within.predict_rows is not None and self.by_row is not None else None,
+            predict_numbers=None,
             recall=recall and (lambda table, texts, most: recall(self.features(table), texts, most)),
             log_likelihood=log_likelihood and (lambda table, texts: log_likelihood(self.features(table), texts)),
             attribute=attribute and (lambda table, **more: self._of_inputs(attribute(self.features(table), **more))),

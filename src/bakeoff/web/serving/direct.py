@@ -4,7 +4,6 @@ What is not for the row path of a release goes on to the ordinary handlers, with
 """
 
 import re
-from typing import Any
 
 import msgspec
 from starlette.datastructures import Headers
@@ -12,7 +11,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bakeoff.serve.engine import Engine
-from bakeoff.serve.row_path import RowPath
 from bakeoff.web.auth import Authenticator
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.rows import rendered
@@ -46,7 +44,6 @@ class Direct:
         self._app, self._serving, self._authenticator = app, serving, authenticator
         self._routes = {route.path: route for route in routes}
         self._places: dict[str, tuple[Engine, Route]] = {}
-        self._decoders: dict[str, tuple[RowPath, msgspec.json.Decoder[Any]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -76,7 +73,7 @@ class Direct:
         if runtime is None or (path := runtime.row_path) is None or len(body) > LARGEST:
             return None
         try:
-            rows = self._decoder(engine, path).decode(body).read()
+            rows = _BODY.decode(body).read()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if not rows or path.seconds(len(rows)) > (INLINE_S if len(rows) == 1 else BATCH_INLINE_S):
@@ -87,22 +84,6 @@ class Direct:
         answers, events = answered
         await self._serving.logged(engine.recorder, events)
         return msgspec.json.encode(rendered(answers))
-
-    def _decoder(self, engine: Engine, path: RowPath) -> "msgspec.json.Decoder[_Body]":
-        made = self._decoders.get(engine.endpoint)
-        if made is None or made[0] is not path:
-            body = msgspec.defstruct(
-                "Body",
-                [
-                    ("row", path.row_type | None, None),
-                    ("rows", list[path.row_type] | None, None),
-                    ("key", Any, None),
-                    ("keys", Any, None),
-                ],
-                bases=(_Body,),
-            )
-            made = self._decoders[engine.endpoint] = path, msgspec.json.Decoder(body)
-        return made[1]
 
     def _place(self, path: str) -> tuple[Engine, Route] | None:
         """The endpoint and the route that a path means; None where it is none of rows."""
@@ -119,18 +100,27 @@ class Direct:
         return place
 
 
-class _Body(msgspec.Struct):
-    """A request's body; `row` and `rows` are declared where the type of a row is known."""
+_NULL = msgspec.Raw(b"null")
 
-    def read(self) -> list[msgspec.Struct] | None:
+
+class _Body(msgspec.Struct):
+    """A request's body, its values as they came."""
+
+    row: msgspec.Raw = _NULL
+    rows: list[msgspec.Raw] | None = None
+    key: msgspec.Raw = _NULL
+    keys: msgspec.Raw = _NULL
+
+    def read(self) -> list[msgspec.Raw] | None:
         """Its rows, if it has either of them, and no keys, which the routes log."""
-        if getattr(self, "key", None) is not None or getattr(self, "keys", None) is not None:
+        if self.key != _NULL or self.keys != _NULL:
             return None
-        row: msgspec.Struct | None = getattr(self, "row", None)
-        rows: list[msgspec.Struct] | None = getattr(self, "rows", None)
-        if row is not None:
-            return [row] if rows is None else None
-        return rows
+        if self.row == _NULL:
+            return self.rows
+        return [self.row] if self.rows is None else None
+
+
+_BODY = msgspec.json.Decoder(_Body)
 
 
 async def whole_body(receive: Receive) -> tuple[bytes, Message | None]:
