@@ -84,6 +84,8 @@ SUITES = {
             "expires_after": "files are kept until they are deleted",
             "function_call": "replaced by tool_choice",
             "functions": "replaced by tools",
+            "dpo": "the method is supervised",
+            "hyperparameters": "they stand in the method, too",
             "integrations": "nothing is sent elsewhere",
             "logit_bias": "'foo' is no token, for OpenAI neither",
             "max_completion_tokens": "0 is refused by OpenAI too",
@@ -92,6 +94,7 @@ SUITES = {
             "personality": "there is none",
             "previous_response_id": "nothing is stored",
             "prompt": "nothing is stored",
+            "reinforcement": "the method is supervised",
             "suffix": "the prompt is a question",
             "truncation": "auto: nothing is cut silently",
             "verbosity": "low: models here have none",
@@ -147,7 +150,7 @@ class Adapted(ast.NodeTransformer):
             for key, value in zip(node.keys, node.values, strict=True)
             if not (
                 isinstance(key, ast.Constant)
-                and key.value in {"verbosity", "effort"}
+                and key.value in {"verbosity", "effort", "dpo", "reinforcement"}
                 and self._taken_out(key.value, value)
             )
         ]

@@ -85,6 +85,16 @@ def test_what_is_wrong_has_its_code(stock, asked, name, code, message) -> None:
     assert raised.value.status() == f"StatusCode.{code}"
 
 
+def test_what_is_no_message_is_the_callers_fault(row_world) -> None:
+    """Of gRPC's own accord it would be INTERNAL, as if the server had failed."""
+    grpc = pytest.importorskip("grpc")
+    with GrpcServer(row_world.plane) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError, match="expected a ModelInferRequest, received 10 bytes") as raised:
+            infer(b"\xff" * 10, timeout=10)
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_an_open_port_is_refused(row_world) -> None:
     with pytest.raises(SecurityError):
         GrpcServer(row_world.plane, "0.0.0.0")

@@ -202,7 +202,7 @@ class Serving:
         return (0, 0, 0) if turns is None else (*turns.depth, turns.refused)
 
     def submit(self, recorder: Recorder, events: Sequence[Event]) -> "asyncio.Future[None] | None":
-        """Log events with those of other calls that end now or soon; what to await before they are told, if anything."""
+        """Log events with those of other calls that end now or soon; what to await first, if anything."""
         gathering = self._gathering.get(recorder)
         if gathering is None:
             loop = asyncio.get_running_loop()

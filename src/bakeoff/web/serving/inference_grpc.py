@@ -192,29 +192,40 @@ class GrpcServer:
     def _handlers(self) -> dict[str, Any]:
         return {
             name: self._grpc.unary_unary_rpc_method_handler(
-                self._answering(permission, call, self._messages[f"{name}Response"]),
-                request_deserializer=self._messages[f"{name}Request"].FromString,
+                self._answering(permission, call, name),
                 response_serializer=lambda message: message.SerializeToString(),
             )
             for name, (permission, call) in self._calls().items()
         }
 
     def _answering(
-        self, permission: Permission, call: Callable[[Any, Caller], Any], response: Any
-    ) -> Callable[[Any, Any], Any]:
-        def answer(request: Any, context: Any) -> Any:
+        self, permission: Permission, call: Callable[[Any, Caller], Any], name: str
+    ) -> Callable[[bytes, Any], Any]:
+        response = self._messages[f"{name}Response"]
+
+        def answer(message: bytes, context: Any) -> Any:
             try:
                 metadata = {name: str(value) for name, value in context.invocation_metadata() or ()}
-                body = call(request, Caller(self._principal(permission, metadata), metadata.get(KEY)))
+                caller = Caller(self._principal(permission, metadata), metadata.get(KEY))
+                body = call(self._read(f"{name}Request", message), caller)
                 return response(**body) if isinstance(body, dict) else body
             except Exception as error:
                 code = getattr(self._grpc.StatusCode, STATUS.get(status_of(error), "INTERNAL"))
                 if code == self._grpc.StatusCode.INTERNAL:
                     logger.exception("unexpected error of gRPC")
-                message = error_body(error)["error"]["message"]
-            return context.abort(code, message)  # it raises
+                problem = error_body(error)["error"]["message"]
+            return context.abort(code, problem)  # it raises
 
         return answer
+
+    def _read(self, name: str, message: bytes) -> Any:
+        """The message; gRPC itself would tell a caller who sends another that the server has failed."""
+        from google.protobuf.message import DecodeError
+
+        try:
+            return self._messages[name].FromString(message)
+        except DecodeError:
+            raise HttpError(400, "BadRequest", f"expected a {name}, received {len(message)} bytes of another") from None
 
     def _principal(self, permission: Permission, metadata: Mapping[str, str]) -> Principal:
         if self._tokens is None or permission == "public":
