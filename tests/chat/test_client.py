@@ -161,6 +161,13 @@ def test_what_was_answered_before_a_failure_is_kept(tmp_path):
     assert len(service.asked) == 3
 
 
+@pytest.mark.processes
+def test_replies_survive_a_power_failure(tmp_path):
+    with ReplyCache(tmp_path)._open() as connection:
+        pragmas = [connection.execute(f"PRAGMA {name}").fetchone() for name in ("synchronous", "fullfsync")]
+    assert pragmas == [(2,), (1,)]
+
+
 def test_a_damaged_cache_is_named_and_not_paid_for_again(tmp_path):
     (tmp_path / "replies.sqlite").write_bytes(b"no database at all" * 100)
     with serving(lambda asked: "ok") as service, pytest.raises(CorruptError, match=r"replies\.sqlite.*verify --repair"):

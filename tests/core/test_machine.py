@@ -1,5 +1,7 @@
 import os
 
+import pytest
+
 from bakeoff.core import machine
 
 
@@ -14,3 +16,11 @@ def test_processors_and_memory_are_what_the_system_says(monkeypatch):
 def test_a_system_that_does_not_say_has_no_memory_to_plan_by(monkeypatch):
     monkeypatch.delattr(os, "sysconf", raising=False)
     assert machine.memory_bytes() == 0
+
+
+@pytest.mark.parametrize(("limit", "cores"), [("max 100000", 8), ("250000 100000", 3), ("5000 100000", 1), ("", 8)])
+def test_the_limit_of_a_container_counts(monkeypatch, tmp_path, limit, cores):
+    (tmp_path / "cpu.max").write_text(limit)
+    monkeypatch.setattr(machine, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert machine.cores() == cores

@@ -113,6 +113,31 @@ def test_what_was_guessed_is_told_at_once(tmp_path):
     assert any("'day'" in note and "date_order" in note for note in written.notes)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "task", "other"),
+    [
+        (range(1991, 2014), "regression", "classification"),  # 23 years
+        ((2011, 2012, 2013), "regression", "classification"),
+        ((3, 4, 5, 6, 8, 9, 10, 11, 12, 14, 17, 20), "regression", "classification"),  # counted things
+        ([step / 2 for step in range(2, 24)], "regression", "classification"),
+        (range(26), "classification", "regression"),  # numbered as classes are
+        (range(1, 6), "classification", "regression"),  # stars
+        ((0, 1), "classification", None),
+    ],
+)
+def test_few_different_numbers_are_years_amounts_or_classes_and_the_guess_is_told(tmp_path, numbers, task, other):
+    from bakeoff.actions.init import write_project
+
+    (tmp_path / "d.csv").write_text(rows(lambda number: list(numbers)[number % len(numbers)], count=120))
+    written = write_project(tmp_path, name=None, source="d.csv", target="y", task=None)
+    assert f'task = "{task}"' in written.file.read_text()
+    guess = [note for note in written.notes if note.startswith("target 'y': ")]
+    assert len(guess) == (other is not None)
+    assert all(f"--task {other} " in note for note in guess)
+    sure = write_project(tmp_path / "sure", name=None, source=str(tmp_path / "d.csv"), target="y", task=task)
+    assert not set(guess) & set(sure.notes)
+
+
 def test_bytes_that_are_no_text_cost_their_column_alone(tmp_path):
     from bakeoff.actions.init import write_project
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from bakeoff.config.file import FILE_NAME, loads
 from bakeoff.config.portfolio import advised
@@ -20,9 +20,16 @@ from bakeoff.core.types import Schema, Task
 from bakeoff.data.sources import SCHEME
 from bakeoff.metrics.registry import default
 
+if TYPE_CHECKING:
+    import polars as pl
+
 __all__ = ["FrameColumns", "WrittenProject", "write_project"]
 
-MANY_CLASSES = 30
+CLASSES: Task = "classification"
+QUANTITY: Task = "regression"
+FEW_CLASSES, MANY_CLASSES = 10, 30
+"""So many different numbers are hardly ever a quantity; of more, classes hardly ever come."""
+FIRST_YEAR, LAST_YEAR = 1800, 2100
 REMOTE_HINT = (
     "# [candidates.remote]                  # a language model behind an OpenAI-compatible API",
     '# url = "http://127.0.0.1:8000/v1"      # on another machine: [privacy] remote = true, price_in, price_out',
@@ -183,11 +190,10 @@ def _look(folder: Path, source: str, target: str | None, task: Task | None, fram
         table = reading.table
         if task is None and (reading.layout is not None or usual_target(table.columns) == target):
             task = "generation"
+        guess: tuple[str, ...] = ()
         if task is None:
             numeric = target in table.columns and table.schema[target].is_numeric()
-            distinct = table[target].n_unique() if numeric else 0
-            many = target not in frame.categorical and (distinct > MANY_CLASSES or distinct > table.height / 2)
-            task = "regression" if many else "classification"
+            task, guess = _guess(table[target]) if numeric and target not in frame.categorical else (CLASSES, ())
         named = name_classes(table, config, task, reading.formats)
         inferred = infer(named.table, config, task, named.formats)
         prepared = prepare_target(named.table, inferred.schema, task)  # tells what stands in the way of learning it
@@ -195,9 +201,24 @@ def _look(folder: Path, source: str, target: str | None, task: Task | None, fram
         classes = class_counts(prepared.table, inferred.schema)
         ledger = Ledger(rows_in=rows_read(reading), rows_used=prepared.table.height, classes=classes)
         ledger = ledger.with_losses([*losses, *gone_classes(losses, classes)])
-        notes = (*inferred.notes, *named.notes, *reading.notes)
+        notes = (*guess, *inferred.notes, *named.notes, *reading.notes)
         warnings = (*named.warnings, *prepared.warnings)
         return _Look(task=task, schema=inferred.schema, ledger=ledger, warnings=warnings, notes=notes)
+
+
+def _guess(target: "pl.Series") -> tuple[Task, tuple[str, ...]]:
+    """Whether the numbers of a target are a quantity or classes, and what is told where it may be otherwise."""
+    values = target.drop_nulls().unique().sort().to_list()
+    first, last, many = values[0] if values else 0, values[-1] if values else 0, len(values)
+    if many > MANY_CLASSES or many > len(target) / 2:
+        return QUANTITY, ()
+    whole = all(value % 1 == 0 for value in values)
+    years = whole and first >= FIRST_YEAR and last <= LAST_YEAR
+    codes = first in {0, 1} and last - first == many - 1  # numbered one after the other, as classes are
+    shown = f"target {target.name!r}: its {many} different numbers, from {first:g} to {last:g}, are taken as"
+    if many > 2 and (years or (many > FEW_CLASSES and not codes)):  # noqa: PLR2004 - two are a choice
+        return QUANTITY, (f"{shown} a quantity; --task {CLASSES} (task= in Python) takes them as classes",)
+    return CLASSES, (f"{shown} classes; --task {QUANTITY} (task= in Python) takes them as a quantity",) * (many > 2)  # noqa: PLR2004
 
 
 def _quiet(line: str) -> None:

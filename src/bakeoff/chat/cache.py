@@ -103,6 +103,7 @@ class ReplyCache:
         try:
             with closing(sqlite3.connect(self._path, timeout=WAIT_S)) as connection:
                 connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+                connection.execute("PRAGMA fullfsync = ON")  # on macOS, as `core.disk.sync` does
                 if connection.execute(MADE).fetchone()[0] < len(TABLES):
                     connection.execute("BEGIN IMMEDIATE")  # the disk is waited for once, and not for each table
                     for table in TABLES:

@@ -15,6 +15,7 @@ import typer
 
 from bakeoff.cli.options import AsJson, Folder, emit, open_project
 from bakeoff.core.errors import UsageError
+from bakeoff.core.machine import cores
 
 if TYPE_CHECKING:
     from bakeoff.project.project import Project
@@ -65,7 +66,7 @@ def serve(
             raise UsageError(
                 f"--grpc-port: expected --workers 1 beside it, received {workers}: one process listens there"
             )
-        _serve_by_workers(workers or os.cpu_count() or 1, host, port, folder, as_json=as_json)
+        _serve_by_workers(workers or cores(), host, port, folder, as_json=as_json)
         return
     from bakeoff.web.auth import TokenAuthenticator
     from bakeoff.web.server import Server, local_hosts

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-import os
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
@@ -18,6 +17,7 @@ from starlette.requests import Request
 
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.events import Event
+from bakeoff.core.machine import cores
 from bakeoff.core.types import Json
 from bakeoff.feedback.record import Recorded
 from bakeoff.serve.engine import Engine
@@ -40,7 +40,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 MAX_WAITING = 512
-SLOTS = max(os.cpu_count() or 1, 2)
+SLOTS = max(cores(), 2)
 KEY = "x-bakeoff-key"
 """The header with a key of the caller's choice: callers with one meet the same release, while a canary has a share."""
 REFRESH_S = 0.25
