@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,8 @@ AS_IT_IS = {
     (splits, "FEW_ROWS"): splits.FEW_ROWS,
 }
 ENVIRONMENT = lifecycle.capture()
+FEW_VARY = 20.0
+"""So many times apart may few timings of the same work be: of two alike, which one is cheaper must not be chance."""
 
 
 def as_it_is(replace: Callable[[Any, str, Any], None]) -> None:
@@ -155,4 +158,5 @@ def _compute(config: Config, blobs: BlobStore, *, work: Path, cache: Path, jobs:
 
 
 def _few_timings(model: Any, table: Any, *, seed: int, calls: int = 20) -> Speed:
-    return measure(model, table, seed=seed, calls=min(calls, 20), budget_s=0.02)
+    speed = measure(model, table, seed=seed, calls=min(calls, 20), budget_s=0.02)
+    return replace(speed, spread=FEW_VARY)
