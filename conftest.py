@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Of several processes each has one core or less: polars hands its work to more threads of its own in vain, which took a
+# fifth of a run's processor time. It reads this once, so it stands before what imports it.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
 pytest_plugins = ["pytester"]
 
 # No deadline: how long an example takes depends on what else runs.

@@ -24,7 +24,7 @@ from bakeoff.core.threads import limited
 from bakeoff.core.types import Predictions
 from bakeoff.data.prediction_arrays import arrays_of, predictions_in
 from bakeoff.data.row_numbers import FOLD, NEAR, rows_of_fold
-from bakeoff.data.splits import By, Rows, cutting
+from bakeoff.data.splits import By, Cut, Rows, cutting
 from bakeoff.train.params import check_params
 from bakeoff.train.worker import FitArgument, table_of
 
@@ -102,6 +102,7 @@ class _LearningRows:
         with np.load(context.inputs[ROWS], allow_pickle=False) as arrays:
             self._split: dict[str, NDArray[Any]] = dict(arrays)
         self.table = table_of(argument, context)
+        self._cuts: dict[int, Cut] = {}
 
     def part(self, share: float, repeat: int) -> tuple[Rows, Rows]:
         """About this share of the rows: those to fit on and those to choose on."""
@@ -109,16 +110,25 @@ class _LearningRows:
             train_n, validation_n = rows_of_fold(self._split, repeat % self._argument.folds)
         else:
             train_n, validation_n = self._split["train"], self._split["validation"]
-        argument, table = self._argument, self._with_marks
-        if argument.by_time:
-            cut = cutting(table, argument.schema, "time", argument.seed)
+        cut = self._cut(repeat)
+        if self._argument.by_time:
             latest_n = cut(np.union1d(train_n, validation_n), share)
             chosen_on_n = cut(latest_n, len(validation_n) / max(1, len(train_n) + len(validation_n)))
             return np.setdiff1d(latest_n, chosen_on_n), chosen_on_n
-        alone: By = "stratified" if argument.task == "classification" else "random"
-        by: By = alone if argument.schema.group is None else "group"
-        draw = cutting(table, argument.schema, by, argument.seed + 1 + repeat, near_n=self._split.get(NEAR))
-        return draw(train_n, share), draw(validation_n, share)
+        return cut(train_n, share), cut(validation_n, share)
+
+    def _cut(self, repeat: int) -> Cut:
+        """How rows are cut off, the same way for all shares: it takes hashes of all rows."""
+        if repeat not in self._cuts:
+            argument, near_n = self._argument, self._split.get(NEAR)
+            alone: By = "stratified" if argument.task == "classification" else "random"
+            by: By = alone if argument.schema.group is None else "group"
+            self._cuts[repeat] = (
+                cutting(self._with_marks, argument.schema, "time", argument.seed)
+                if argument.by_time
+                else cutting(self._with_marks, argument.schema, by, argument.seed + 1 + repeat, near_n=near_n)
+            )
+        return self._cuts[repeat]
 
     def asked(self, repeat: int) -> tuple[NDArray[np.int64], "pl.DataFrame"]:
         """The test rows that a fit is asked about: their places among all of them, and what is known of them."""
