@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := $(VENV)/.demo
-TEST = $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+# One process more than two cores have: tests wait a fifth of their time, for servers and for what they started.
+PROCESSES ?= 3
+TEST = $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 # What fits nothing large and starts no processes to speak of.
 FAST := $(addprefix tests/,chat compute config core data docs feedback metrics monitor project registry results security serve train web)
 SOURCES := src tests benchmarks conftest.py

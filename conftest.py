@@ -5,9 +5,11 @@ import gc
 import importlib.util
 import os
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     many = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path not in slow, -many[item.path]))
+
+
+FOLDERS = Counter[str]()
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As pytest's own, which looks through the folders of all tests before, for the next number."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    while True:
+        folder = tmp_path_factory.getbasetemp() / f"{name}{FOLDERS[name]}"
+        FOLDERS[name] += 1
+        with suppress(FileExistsError):  # "a1" of a test is "a" and "1" of another
+            folder.mkdir(mode=0o700)
+            return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -47,8 +47,9 @@ def parsed_imports(path):
             origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             yield origin
             yield from (f"{origin}.{each.name}" for each in node.names)
-        for each in () if isinstance(node, ast.expr) else ast.iter_child_nodes(node):  # nothing is imported in those
-            yield from walk(each)
+        for block in ("body", "orelse", "handlers", "finalbody", "cases"):  # where statements stand
+            for each in getattr(node, block, ()):
+                yield from walk(each)
 
     return {each for each in walk(ast.parse(path.read_text())) if each.split(".")[0] == "bakeoff"}
 
