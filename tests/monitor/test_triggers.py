@@ -23,7 +23,7 @@ def report(*alerts: str) -> MonitorReport:
             until_ms=1,
             detail={"reason": f"{name} says so"},
         )
-        for name in ("volume", "latency", "errors", "drift", "quality", "slices")
+        for name in ("volume", "latency", "errors", "drift", "joint", "language", "meaning", "quality", "slices")
     )
     return MonitorReport(endpoint="e", release_id=None, since_ms=0, until_ms=1, signals=made)
 
@@ -37,6 +37,18 @@ def test_calm_starts_nothing():
 def test_an_alert_starts_the_loop_and_says_why(name):
     (trigger,) = due(report(name), ALL, **CALM)
     assert (trigger.kind, trigger.reason) == (name, f"{name} says so")
+
+
+@pytest.mark.parametrize("name", ["joint", "meaning", "language"])
+def test_drift_that_no_single_column_shows_starts_the_loop_unless_others_are_named(name):
+    (trigger,) = due(report(name), ALL, **CALM)
+    assert (trigger.kind, trigger.reason) == ("drift", f"{name} says so")
+    assert due(report(name), ALL.model_copy(update={"drift_signals": ("drift",)}), **CALM) == []
+
+
+def test_drift_needs_a_signal():
+    with pytest.raises(ValueError, match="drift_signals"):
+        LoopConfig(drift_signals=())
 
 
 def test_a_part_of_the_data_that_became_worse_is_a_loss_of_quality():

@@ -659,6 +659,9 @@ SignalName: TypeAlias = Literal[
 ]
 SIGNAL_NAMES: tuple[SignalName, ...] = get_args(SignalName)
 """Signals of monitoring (docs/monitoring.md)."""
+DriftSignal: TypeAlias = Literal["drift", "joint", "meaning", "language"]
+DRIFT_SIGNALS: tuple[DriftSignal, ...] = get_args(DriftSignal)
+"""Those of inputs and predictions that moved."""
 
 
 Severity: TypeAlias = Literal["info", "warning", "critical"]
@@ -719,7 +722,8 @@ class LoopConfig(_Section):
     """`[loop]`: the policy: what starts the loop again, what it may do by itself, and whether feedback joins the data.
 
     The trigger "quality" is an alert of the signal `quality` or of `slices`: a part of the data may become worse while
-    all together hardly does.
+    all together hardly does. "drift" is an alert of any signal in `drift_signals`: of columns (`drift`), of what rows
+    show jointly (`joint`), of what texts mean (`meaning`) and of their language.
 
     `schedule` is a trigger beside those listed: "every 7d", or five cron fields in UTC ("0 3 * * 1"). `feedback_rows`
     new labels are a trigger, if that is listed; with fewer than `min_new_labels` no run begins, unless the source
@@ -740,6 +744,7 @@ class LoopConfig(_Section):
         "drift",
         "data",
     )
+    drift_signals: Annotated[tuple[DriftSignal, ...], Field(min_length=1)] = DRIFT_SIGNALS
     feedback_rows: int = Field(default=1000, ge=1)
     schedule_hours: float = Field(default=24 * 7, gt=0)
     schedule: Annotated[str, AfterValidator(_as_schedule)] | None = None

@@ -34,7 +34,8 @@ def due(
 ) -> list[Trigger]:
     """The allowed triggers that fire, in the order of the configuration, and then `[loop] schedule`.
 
-    Quality is that of all rows, or of a part of them that became worse while all together hardly did.
+    Quality is that of all rows, or of a part of them that became worse while all together hardly did. Drift is that of
+    the signals that `[loop] drift_signals` names.
 
     Args:
         report: what monitoring saw, or None when it has not looked.
@@ -46,7 +47,7 @@ def due(
     """
     reasons: dict[TriggerKind, str | None] = {
         "quality": _of_signals(report, "quality", "slices"),
-        "drift": _of_signals(report, "drift"),
+        "drift": _of_signals(report, *config.drift_signals),
         "feedback": _of_feedback(new_feedback, config.feedback_rows),
         "data": "the data source changed" if data_changed else None,
         "schedule": _of_schedule(config, last_run_ms, now_ms),
