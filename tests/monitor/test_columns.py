@@ -98,8 +98,11 @@ def test_rows_of_fitting_values_are_read_by_column(reference):
     columns = columns_of([*fitting, as_raw(prediction("b", row={}))], SIGNATURE)
     assert columns.known.tolist() == list(range(9))
     assert columns.shares_nk.tolist() == [[0.0, 1.0, 0.0]] * 9
+    assert columns.table.columns == ["x", "paid", "text"]
     assert columns.table.height == 10
-    assert columns.table.row(9) == (None, None, None, None)
+    assert columns.table.row(9) == (None, None, None)
+    assert sum(columns.levels["city name"].values()) == 10
+    assert columns.levels["city name"][None] >= 1
     assert columns_of([as_raw(prediction("a", row={"x": "12"}))], SIGNATURE) is None
     times = Signature(task="regression", inputs=(Column(name="at", kind="datetime", dtype="Datetime"),))
     assert columns_of([as_raw(prediction("a", row={"at": "2026-01-01"}))], times) is None

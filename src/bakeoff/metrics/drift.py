@@ -169,19 +169,28 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return Tally.total((self, other))
 
 
-def tally(reference: Mapping[str, Json], table: "pl.DataFrame") -> dict[str, Tally]:
-    """Counts the rows of a window, or of a part of one, by the bins of the reference; by column."""
+def tally(
+    reference: Mapping[str, Json], table: "pl.DataFrame", levels: Mapping[str, Mapping[str | None, int]] | None = None
+) -> dict[str, Tally]:
+    """Counts the rows of a window, or of a part of one, by the bins of the reference; by column.
+
+    `levels`: of columns that the table lacks, as their values were counted already (None: missing).
+    """
     import polars as pl
 
     tallies: dict[str, Tally] = {}
     for name, profiled in reference.items():
         known = narrow.json_object(profiled)
+        if levels is not None and name in levels:
+            tallies[name] = _level_tally(known, levels[name])
+            continue
         window = table if name in table.columns else table.with_columns(pl.lit(None, dtype=pl.String).alias(name))
         match known["kind"]:
             case "numeric":
                 tallies[name] = _numeric_tally(known, _numbers(window, name))
             case "levels":
-                tallies[name] = _level_tally(known, window, name)
+                counts, missing = _levels(window, name)
+                tallies[name] = _level_tally(known, {**counts, None: missing})
             case _:
                 tallies[name] = _text_tally(known, window, name)
     return tallies
@@ -396,10 +405,10 @@ def _level_profile(table: "pl.DataFrame", name: str) -> dict[str, Json]:
     return {"rows": table.height, "missing": missing, "levels": frequent, "rare": rare}
 
 
-def _level_tally(known: Mapping[str, Any], table: "pl.DataFrame", name: str) -> Tally:
-    counts, missing = _levels(table, name)
+def _level_tally(known: Mapping[str, Any], counts: Mapping[str | None, int]) -> Tally:
+    rows, missing = sum(counts.values()), counts.get(None, 0)
     frequent = [counts.get(level, 0) for level in known["levels"]]
-    return Tally(rows=table.height, missing=missing, bins=(*frequent, sum(counts.values()) - sum(frequent)))
+    return Tally(rows=rows, missing=missing, bins=(*frequent, rows - missing - sum(frequent)))
 
 
 def _level_bins(known: Mapping[str, Any], seen: Tally) -> tuple[list[int], list[int]]:

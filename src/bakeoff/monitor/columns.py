@@ -3,10 +3,10 @@
 All values must have the type of their column; else nothing is said, and who asks reads row by row.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bakeoff.core.events import RawPrediction
-from bakeoff.core.types import Signature
-from bakeoff.data.schema import conform
+from bakeoff.core.types import Column, Signature
+from bakeoff.data.cast import conform, stored_type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,22 +28,22 @@ _TYPES = {"numeric": float, "boolean": bool}
 
 
 _Types: TypeAlias = tuple[tuple[str, type], ...]
-MANY = 100
-"""From so many rows on they are scanned."""
-DOUBTFUL = tuple("0123456789-[{")
-"""What numbers, lists and objects begin with."""
+PART = 1000
+"""Rows that are decoded at once: their values are counted before they have left the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowColumns:
     """Rows by column: the `table` of a signature's inputs, which rows (`known`) have probabilities, and these.
 
+    `levels`: categorical inputs that are not in the table, as rows by their value (None: missing).
     `misfits`: rows with a value that does not fit its column; they count as all missing.
     """
 
     table: "pl.DataFrame"
     known: NDArray[np.intp]
     shares_nk: NDArray[np.float64]
+    levels: Mapping[str, Mapping[str | None, int]] = field(default_factory=dict[str, Mapping[str | None, int]])
     misfits: int = 0
 
 
@@ -57,58 +57,66 @@ def columns_of(events: Sequence[RawPrediction], signature: Signature) -> RowColu
     columns = signature.inputs
     if not columns or any(column.format.vector is not None or column.kind == "datetime" for column in columns):
         return None
-    types = tuple((column.name, _TYPES.get(column.kind, str)) for column in columns)
     decode = _decoder(tuple((name, float) for name in signature.classes), 0.0)
     try:
         shares = decode([event.probabilities for event in events]) if signature.classes else []
-        conformed = conform(_table([event.row for event in events], types), columns)
+        table, levels = _values([event.row for event in events], columns)
     except (msgspec.MsgspecError, UnicodeDecodeError, pl.exceptions.PolarsError, TypeError, OverflowError):
         return None
     known = [at for at, each in enumerate(shares) if each is not None]
     return RowColumns(
-        table=conformed,
+        table=table,
+        levels=levels,
         known=np.asarray(known, dtype=np.intp),
         shares_nk=_matrix([shares[at] for at in known], len(signature.classes)),
     )
 
 
-def _table(rows: Sequence[msgspec.Raw], types: _Types) -> "pl.DataFrame":
-    """JSON objects as a table; it raises where a value does not have its column's type."""
+def _values(
+    rows: Sequence[msgspec.Raw], columns: Sequence[Column]
+) -> "tuple[pl.DataFrame, dict[str, dict[str | None, int]]]":
+    """JSON objects as a table and counts of levels; it raises where a value does not have its column's type."""
     import polars as pl
 
-    dtypes = {float: pl.Float64, bool: pl.Boolean, str: pl.String}
-    schema = {name: dtypes[of] for name, of in types}
-    if len(rows) >= MANY and (table := _scanned(rows, schema)) is not None:
-        return table
-    structs = _decoder(types, None)(rows)
-    values = (list(map(attrgetter(_field(at)), structs)) for at in range(len(types)))
-    return pl.DataFrame([pl.Series(name, each, dtype=schema[name]) for name, each in zip(schema, values, strict=True)])
+    decode = _decoder(tuple((column.name, _TYPES.get(column.kind, str)) for column in columns), None)
+    parts: dict[str, list[Any]] = {column.name: [] for column in columns if column.kind != "categorical"}
+    counters = {column.name: Counter[str | None]() for column in columns if column.kind == "categorical"}
+    for start in range(0, len(rows), PART):
+        structs = decode(rows[start : start + PART])
+        for at, column in enumerate(columns):
+            values = map(attrgetter(_field(at)), structs)
+            if column.kind == "categorical":
+                counters[column.name].update(values)
+            elif column.kind == "numeric":
+                parts[column.name].append(np.array(list(values), dtype=np.float64))
+            else:
+                parts[column.name].extend(values)
+    whole = [column for column in columns if column.name in parts]
+    series: list[pl.Series] = []
+    for column in whole:
+        given: Any = np.concatenate(parts[column.name]) if column.kind == "numeric" else parts[column.name]
+        series.append(pl.Series(column.name, given, dtype=stored_type(column.kind)))
+    levels = {column.name: _levels(counters[column.name], column) for column in columns if column.name in counters}
+    return conform(pl.DataFrame(series), whole) if whole else pl.DataFrame(), levels
 
 
-def _scanned(rows: Sequence[msgspec.Raw], schema: Mapping[str, Any]) -> "pl.DataFrame | None":
-    """The same without a Python object for each value; None where it may not be the same.
-
-    Where a text should stand, Polars makes one of anything else: a column in which a text might have been something
-    else is not read so.
-    """
+def _levels(counts: Mapping[str | None, int], column: Column) -> dict[str | None, int]:
+    """Rows by the stored value: each value is converted once."""
     import polars as pl
 
-    try:
-        table = pl.read_ndjson(b"\n".join(rows), schema=dict(schema))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return None
-    texts = pl.selectors.string()
-    doubtful = texts.str.head(1).is_in(DOUBTFUL).any() | texts.is_in(["true", "false"]).any()
-    has_doubts = pl.String in schema.values() and any(table.select(doubtful).row(0))
-    return table if table.height == len(rows) and not has_doubts else None
+    values = pl.DataFrame([pl.Series(column.name, list(counts), dtype=pl.String)])
+    levels: dict[str | None, int] = {}
+    for level, rows in zip(conform(values, (column,))[column.name].to_list(), counts.values(), strict=True):
+        levels[level] = levels.get(level, 0) + rows
+    return levels
 
 
 def _matrix(shares: Sequence[Any], classes: int) -> NDArray[np.float64]:
     """Probabilities of all classes (n, k); of a single class they are 1."""
     if classes < 2:  # noqa: PLR2004
         return np.ones((len(shares), classes))
-    rows = map(attrgetter(*map(_field, range(classes))), shares)
-    return np.fromiter(chain.from_iterable(rows), np.float64, len(shares) * classes).reshape(len(shares), classes)
+    of_class = (map(attrgetter(_field(at)), shares) for at in range(classes))
+    return np.stack([np.fromiter(each, np.float64, len(shares)) for each in of_class], axis=1)
 
 
 def _field(at: int) -> str:

@@ -6,7 +6,7 @@ and one that is killed has counted nothing.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TypeAlias
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from bakeoff.core.errors import ConflictError, NotFoundError
-from bakeoff.core.events import LARGEST_MS, SHADOW, Cursor, FailureEvent, RawPrediction, Reading
+from bakeoff.core.events import LARGEST_MS, SHADOW, Cursor, FailureEvent, RawPrediction
 from bakeoff.core.protocols import DocumentRecords, EventLog
 from bakeoff.core.records import DocumentChange
 from bakeoff.core.types import Signature
@@ -74,21 +74,23 @@ class Watched:
     def between(self, events: EventLog) -> PredictionSums:
         """Of all there is with since_ms ≤ time < until_ms, read now."""
         reading = events.read(RawPrediction, FailureEvent, since_ms=self.since_ms, until_ms=self.until_ms)
-        sums, ours = PredictionSums(), self.ours(reading)
-        while part := list(islice(ours, ROWS)):
-            sums = (sums + self.sums(part)).shortened()
+        served, sums = iter(reading), PredictionSums()
+        while part := list(islice(served, ROWS)):
+            sums = (sums + self.sums(self.ours(part))).shortened()
         return sums
 
     def sums(self, part: Sequence[Served]) -> PredictionSums:
         """What some records add up to."""
         return PredictionSums.of(part, self.signature, self.reference)
 
-    def ours(self, reading: Reading[Served]) -> Iterator[Served]:
+    def ours(self, part: Sequence[Served]) -> list[Served]:
         """Those that count."""
         endpoint, release_id = self.endpoint, self.release_id
-        for event in reading:
-            if event.endpoint == endpoint and event.role != SHADOW and release_id in (None, event.release_id):
-                yield event
+        return [
+            event
+            for event in part
+            if event.endpoint == endpoint and event.role != SHADOW and release_id in (None, event.release_id)
+        ]
 
 
 class Hours:
@@ -165,17 +167,18 @@ class Hours:
         reading = self._events.read(
             RawPrediction, FailureEvent, after=None if state.cursor is None else Cursor(state.cursor)
         )
-        ours, total, news = self._watched.ours(reading), 0, labelled != state.labelled
+        served, total, news = iter(reading), 0, labelled != state.labelled
         state.labelled = labelled
         while True:
             by_hour: dict[int, PredictionSums] = {}
-            counted = 0
-            while counted < BATCH and (part := list(islice(ours, ROWS))):
-                counted += len(part)
-                self._add(part, state, by_hour)
-            total += counted
-            is_last = counted < BATCH
-            if is_last and not counted and state.cursor == reading.cursor and not news:
+            read = 0
+            while read < BATCH and (part := list(islice(served, ROWS))):
+                read += len(part)
+                if ours := self._watched.ours(part):
+                    total += len(ours)
+                    self._add(ours, state, by_hour)
+            is_last = read < BATCH
+            if is_last and not read and not total and state.cursor == reading.cursor and not news:
                 return state
             state.cursor = reading.cursor
             if is_last and (total or news):

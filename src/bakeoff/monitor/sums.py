@@ -7,7 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -168,9 +168,9 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
 
     def _count(self, events: Sequence[Answered]) -> None:
         self.rows = len(events)
-        self.latency_ms = _three_digits(np.asarray([event.latency_ms for event in events]))
-        self.by_call = dict(Counter([event.rows_in_call for event in events]))
-        self.versions = dict(Counter([event.model_version for event in events]))
+        self.latency_ms = _three_digits(np.fromiter(map(attrgetter("latency_ms"), events), np.float64, len(events)))
+        self.by_call = dict(Counter(map(attrgetter("rows_in_call"), events)))
+        self.versions = dict(Counter(map(attrgetter("model_version"), events)))
         metered = [event for event in events if event.tokens_in is not None or event.tokens_out is not None]
         self.metered = len(metered)
         self.tokens_in = sum(event.tokens_in or 0 for event in metered)
@@ -204,7 +204,7 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
         reference: MonitoringReference,
     ) -> None:
         table, known, shares_nk, self.misfits = columns.table, columns.known, columns.shares_nk, columns.misfits
-        self.inputs = tally(reference.inputs, table)
+        self.inputs = tally(reference.inputs, table, columns.levels)
         self.outlying = outlying(reference.inputs, table)
         sure = np.full(len(events), np.nan)
         sure[known] = shares_nk.max(axis=1, initial=0.0)
@@ -224,8 +224,11 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
         self._draw(events)
 
     def _draw(self, events: Sequence[Answered]) -> None:
-        draw_n = np.asarray([zlib.crc32(event.id.encode()) for event in events])
-        first = np.argsort(draw_n, kind="stable")[: SAMPLE + 1].tolist()
+        draws = map(zlib.crc32, map(str.encode, map(attrgetter("id"), events)))
+        draw_n = np.fromiter(draws, np.int64, len(events))
+        low = np.partition(draw_n, SAMPLE)[SAMPLE] if len(draw_n) > SAMPLE else draw_n.max()
+        near_n = np.flatnonzero(draw_n <= low)
+        first = near_n[np.argsort(draw_n[near_n], kind="stable")][: SAMPLE + 1].tolist()
         self.sample = [
             Sampled(draw=int(draw_n[at]), row=dict(event.row), id=event.id)
             for at in first[:SAMPLE]

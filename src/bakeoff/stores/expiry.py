@@ -189,7 +189,7 @@ def ask_to_seal(root: Path, selection: Selection, keyring: Keyring) -> None:
 
 def _written(path: Path, keyring: Keyring) -> Iterator[Dated]:
     """The events of a segment that is no archive yet."""
-    return (dated(*item) for frame in frames(path) for item in items(frame, keyring))
+    return (dated(item.kind, item.time_ms, item.payload) for frame in frames(path) for item in items(frame, keyring))
 
 
 def _has_writer(path: Path) -> bool:

@@ -8,6 +8,8 @@ has one writer at a time, they stand in order: so a cursor is a place in each se
 import heapq
 from collections import deque
 from collections.abc import Generator, Iterator
+from itertools import chain, islice
+from operator import length_hint
 from pathlib import Path
 
 from bakeoff.core.errors import NotFoundError, StoreError, UsageError
@@ -15,12 +17,14 @@ from bakeoff.core.events import Cursor, Readable
 from bakeoff.stores import segments
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.expired import dropped
-from bakeoff.stores.segments import EventQuery, Numbered
+from bakeoff.stores.segments import EventQuery, Run
 
 __all__ = ["Reader"]
 
 LARGEST = 2**63
 """No event has such a number."""
+ROWS = 1000
+"""Of an archive, that are read at once."""
 
 
 class Reader:
@@ -36,17 +40,32 @@ class Reader:
         self._first = min(self._places, default="")
         self._stems = sorted(self._places)
         self._finished: set[str] = set()
+        self._giving: tuple[str, Run, Iterator[Readable]] | None = None
 
     @property
     def cursor(self) -> Cursor:
         """The place after the last event that was given."""
+        if self._giving is not None:
+            stem, run, rest = self._giving
+            if given := len(run.seqs) - length_hint(rest):
+                self._places[stem] = run.seqs[given - 1]
         unread = [stem for stem in self._stems if stem not in self._finished]
         first = next(iter(unread), self._stems[-1] if self._stems else "")
         places = {stem: self._places.get(stem, 0) for stem in self._stems if stem == first or stem in self._places}
         return Cursor(",".join(f"{int(stem)}:{seq}" for stem, seq in places.items() if stem >= first))
 
     def events(self) -> Iterator[Readable]:
-        """The events of all segments in the order of their numbers; a segment is opened when its turn comes.
+        """The events of all segments in the order of their numbers; a segment is opened when its turn comes."""
+        return chain.from_iterable(self._given(stem, run) for stem, run in self._runs())
+
+    def _given(self, stem: str, run: Run) -> Iterator[Readable]:
+        """The events of a run; how many were given, the iterator says, which costs nothing for each of them."""
+        rest = iter(run.events)
+        self._giving = stem, run, rest
+        return rest
+
+    def _runs(self) -> Iterator[tuple[str, Run]]:
+        """Events that follow each other, with their segment.
 
         A segment's name is at most its first number, and numbers ascend within it.
         """
@@ -55,28 +74,29 @@ class Reader:
             raise _stale(self._root, min(lost))
         self._stems = sorted(stem for stem in there if stem >= self._first)
         later = deque(self._stems)
-        heap: list[tuple[int, str, Readable, Iterator[Numbered]]] = []
+        heap: list[tuple[int, str, Run, Iterator[Run]]] = []
         while later or heap:
             while later and (not heap or int(later[0]) <= heap[0][0]):
                 stem = later.popleft()
                 source = self._source(stem)
-                if (row := next(source, None)) is not None:
-                    heapq.heappush(heap, (row.seq, stem, row.event, source))
+                if (run := next(source, None)) is not None:
+                    heapq.heappush(heap, (run.seqs[0], stem, run, source))
             if not heap:
                 continue
-            seq, stem, event, source = heapq.heappop(heap)
+            _, stem, first, source = heapq.heappop(heap)
             # Until this number the events of this segment come one after the other.
             others = min(heap[0][0] if heap else LARGEST, int(later[0]) if later else LARGEST)
-            self._places[stem] = seq
-            yield event
-            for row in source:
-                if row.seq >= others:
-                    heapq.heappush(heap, (row.seq, stem, row.event, source))
+            for run in chain((first,), source):
+                before, rest = (run, None) if run.seqs[-1] < others else run.split(others)
+                if before.seqs:
+                    yield stem, before
+                    self._places[stem], self._giving = before.seqs[-1], None
+                if rest is not None:
+                    heapq.heappush(heap, (rest.seqs[0], stem, rest, source))
                     break
-                self._places[stem] = row.seq
-                yield row.event
 
-    def _source(self, stem: str) -> Iterator[Numbered]:
+    def _source(self, stem: str) -> Iterator[Run]:
+        """A segment's wanted events after its place."""
         after = self._places.get(stem, 0)
         for path in segments.places(self._root, stem):
             try:
@@ -98,18 +118,20 @@ class Reader:
             f"the events in {self._root / stem}.* have been moved while they were read: read again"
         )
 
-    def _written(self, path: Path, after: int) -> Generator[Numbered, None, int]:
+    def _written(self, path: Path, after: int) -> Generator[Run, None, int]:
         last = 0
         for frame in segments.frames(path):
             last = frame.first_seq + frame.count - 1
-            if last > after:
-                yield from self._wanted.read_frame(frame, after, self._keyring)
+            if last > after and (run := self._wanted.read_frame(frame, after, self._keyring)).seqs:
+                yield run
         return last
 
-    def _archived(self, path: Path, after: int) -> Generator[Numbered, None, int]:
+    def _archived(self, path: Path, after: int) -> Generator[Run, None, int]:
         from bakeoff.stores import archive  # polars takes a while to import
 
-        yield from archive.events(path, self._wanted, self._keyring, after=after)
+        rows = archive.events(path, self._wanted, self._keyring, after=after)
+        while part := list(islice(rows, ROWS)):
+            yield Run.of(part)
         return archive.last_seq(path, self._keyring)
 
 

@@ -15,10 +15,11 @@ crash only the last one can be torn.
 import os
 import struct
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import msgspec
 
@@ -33,6 +34,7 @@ __all__ = [
     "EventQuery",
     "Frame",
     "Numbered",
+    "Run",
     "StoredEvent",
     "content_of",
     "encode",
@@ -51,7 +53,7 @@ __all__ = [
 SUFFIXES = frozenset({".open", ".log", ".parquet", ".mark"})
 
 
-class StoredEvent(NamedTuple):
+class StoredEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An event as stored: its kind, its time and its JSON."""
 
     kind: str
@@ -68,6 +70,23 @@ class Numbered(msgspec.Struct, gc=False):
 
     seq: int
     event: Readable
+
+
+class Run(msgspec.Struct, frozen=True, gc=False):
+    """Events of a segment that follow each other, and their numbers, which ascend."""
+
+    seqs: Sequence[int]
+    events: Sequence[Readable]
+
+    @classmethod
+    def of(cls, rows: "Sequence[Numbered]") -> "Run":
+        """Those of these rows."""
+        return cls([row.seq for row in rows], [row.event for row in rows])
+
+    def split(self, seq: int) -> "tuple[Run, Run]":
+        """Those with smaller numbers than `seq`, and the others."""
+        at = bisect_left(self.seqs, seq)
+        return Run(self.seqs[:at], self.events[:at]), Run(self.seqs[at:], self.events[at:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,22 +110,30 @@ class EventQuery:
                 return Numbered(seq, event)
         return None
 
-    def read_frame(self, frame: "Frame", after: int, keyring: Keyring) -> list[Numbered]:
+    def read_frame(self, frame: "Frame", after: int, keyring: Keyring) -> Run:
         """The wanted events of a frame with numbers after this one."""
         since_ms, until_ms, kinds, ids = self.since_ms, self.until_ms, self.kinds, self.ids
         decoders = {name: decoder(name, kinds) for name in self.names}
         stored = items(frame, keyring)
+        seqs = range(frame.first_seq, frame.first_seq + len(stored))
+        past = max(0, after + 1 - frame.first_seq)
+        stored, seqs = stored[past:], seqs[past:]
         try:
-            return [
-                Numbered(seq, event)
-                for seq, (kind, time_ms, payload) in enumerate(stored, frame.first_seq)
-                if seq > after and kind in decoders and since_ms <= time_ms < until_ms
-                if isinstance(event := decoders[kind](payload), kinds)
-                if ids is None or getattr(event, "id", None) in ids
+            events = [
+                decoders[item.kind](item.payload)
+                if item.kind in decoders and since_ms <= item.time_ms < until_ms
+                else None
+                for item in stored
             ]
         except UNREADABLE:  # one by one, past what is no event
-            read = (self.read(seq, item) for seq, item in enumerate(stored, frame.first_seq) if seq > after)
-            return [row for row in read if row is not None]
+            read = (self.read(seq, item) for seq, item in zip(seqs, stored, strict=True))
+            return Run.of([row for row in read if row is not None])
+        wanted = [
+            at
+            for at, event in enumerate(events)
+            if isinstance(event, kinds) and (ids is None or getattr(event, "id", None) in ids)
+        ]
+        return Run([seqs[at] for at in wanted], [event for at in wanted if (event := events[at]) is not None])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

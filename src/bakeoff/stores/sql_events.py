@@ -279,7 +279,8 @@ class SqlEvents:
     def _dated(self, row: Any) -> "Dated":
         from bakeoff.stores.expiry import dated
 
-        return dated(*self._opened(row)[1])
+        _, item = self._opened(row)
+        return dated(item.kind, item.time_ms, item.payload)
 
     def _deleted(self, going: Mapping[int, Any], *, look: bool) -> Iterator[tuple[int, "Dated"]]:
         """Delete these rows, in one transaction with the counts; those that nobody else deleted meanwhile."""
