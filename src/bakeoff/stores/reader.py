@@ -17,7 +17,7 @@ from bakeoff.core.events import Cursor, Readable
 from bakeoff.stores import segments
 from bakeoff.stores.encryption import Keyring
 from bakeoff.stores.expired import dropped
-from bakeoff.stores.segments import EventQuery, Run
+from bakeoff.stores.segments import EventQuery, NumberedEvents
 
 __all__ = ["Reader"]
 
@@ -40,7 +40,7 @@ class Reader:
         self._first = min(self._places, default="")
         self._stems = sorted(self._places)
         self._finished: set[str] = set()
-        self._giving: tuple[str, Run, Iterator[Readable]] | None = None
+        self._giving: tuple[str, NumberedEvents, Iterator[Readable]] | None = None
 
     @property
     def cursor(self) -> Cursor:
@@ -58,13 +58,13 @@ class Reader:
         """The events of all segments in the order of their numbers; a segment is opened when its turn comes."""
         return chain.from_iterable(self._given(stem, run) for stem, run in self._runs())
 
-    def _given(self, stem: str, run: Run) -> Iterator[Readable]:
+    def _given(self, stem: str, run: NumberedEvents) -> Iterator[Readable]:
         """The events of a run; how many were given, the iterator says, which costs nothing for each of them."""
         rest = iter(run.events)
         self._giving = stem, run, rest
         return rest
 
-    def _runs(self) -> Iterator[tuple[str, Run]]:
+    def _runs(self) -> Iterator[tuple[str, NumberedEvents]]:
         """Events that follow each other, with their segment.
 
         A segment's name is at most its first number, and numbers ascend within it.
@@ -74,7 +74,7 @@ class Reader:
             raise _stale(self._root, min(lost))
         self._stems = sorted(stem for stem in there if stem >= self._first)
         later = deque(self._stems)
-        heap: list[tuple[int, str, Run, Iterator[Run]]] = []
+        heap: list[tuple[int, str, NumberedEvents, Iterator[NumberedEvents]]] = []
         while later or heap:
             while later and (not heap or int(later[0]) <= heap[0][0]):
                 stem = later.popleft()
@@ -95,7 +95,7 @@ class Reader:
                     heapq.heappush(heap, (rest.seqs[0], stem, rest, source))
                     break
 
-    def _source(self, stem: str) -> Iterator[Run]:
+    def _source(self, stem: str) -> Iterator[NumberedEvents]:
         """A segment's wanted events after its place."""
         after = self._places.get(stem, 0)
         for path in segments.places(self._root, stem):
@@ -118,7 +118,7 @@ class Reader:
             f"the events in {self._root / stem}.* have been moved while they were read: read again"
         )
 
-    def _written(self, path: Path, after: int) -> Generator[Run, None, int]:
+    def _written(self, path: Path, after: int) -> Generator[NumberedEvents, None, int]:
         last = 0
         for frame in segments.frames(path):
             last = frame.first_seq + frame.count - 1
@@ -126,12 +126,12 @@ class Reader:
                 yield run
         return last
 
-    def _archived(self, path: Path, after: int) -> Generator[Run, None, int]:
+    def _archived(self, path: Path, after: int) -> Generator[NumberedEvents, None, int]:
         from bakeoff.stores import archive  # polars takes a while to import
 
         rows = archive.events(path, self._wanted, self._keyring, after=after)
         while part := list(islice(rows, ROWS)):
-            yield Run.of(part)
+            yield NumberedEvents.of(part)
         return archive.last_seq(path, self._keyring)
 
 

@@ -34,7 +34,7 @@ __all__ = [
     "EventQuery",
     "Frame",
     "Numbered",
-    "Run",
+    "NumberedEvents",
     "StoredEvent",
     "content_of",
     "encode",
@@ -72,21 +72,21 @@ class Numbered(msgspec.Struct, gc=False):
     event: Readable
 
 
-class Run(msgspec.Struct, frozen=True, gc=False):
+class NumberedEvents(msgspec.Struct, frozen=True, gc=False):
     """Events of a segment that follow each other, and their numbers, which ascend."""
 
     seqs: Sequence[int]
     events: Sequence[Readable]
 
     @classmethod
-    def of(cls, rows: "Sequence[Numbered]") -> "Run":
+    def of(cls, rows: "Sequence[Numbered]") -> "NumberedEvents":
         """Those of these rows."""
         return cls([row.seq for row in rows], [row.event for row in rows])
 
-    def split(self, seq: int) -> "tuple[Run, Run]":
+    def split(self, seq: int) -> "tuple[NumberedEvents, NumberedEvents]":
         """Those with smaller numbers than `seq`, and the others."""
         at = bisect_left(self.seqs, seq)
-        return Run(self.seqs[:at], self.events[:at]), Run(self.seqs[at:], self.events[at:])
+        return NumberedEvents(self.seqs[:at], self.events[:at]), NumberedEvents(self.seqs[at:], self.events[at:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ class EventQuery:
                 return Numbered(seq, event)
         return None
 
-    def read_frame(self, frame: "Frame", after: int, keyring: Keyring) -> Run:
+    def read_frame(self, frame: "Frame", after: int, keyring: Keyring) -> NumberedEvents:
         """The wanted events of a frame with numbers after this one."""
         since_ms, until_ms, kinds, ids = self.since_ms, self.until_ms, self.kinds, self.ids
         decoders = {name: decoder(name, kinds) for name in self.names}
@@ -127,13 +127,15 @@ class EventQuery:
             ]
         except UNREADABLE:  # one by one, past what is no event
             read = (self.read(seq, item) for seq, item in zip(seqs, stored, strict=True))
-            return Run.of([row for row in read if row is not None])
+            return NumberedEvents.of([row for row in read if row is not None])
         wanted = [
             at
             for at, event in enumerate(events)
             if isinstance(event, kinds) and (ids is None or getattr(event, "id", None) in ids)
         ]
-        return Run([seqs[at] for at in wanted], [event for at in wanted if (event := events[at]) is not None])
+        return NumberedEvents(
+            [seqs[at] for at in wanted], [event for at in wanted if (event := events[at]) is not None]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
