@@ -115,10 +115,14 @@ bench-finetune: $(INSTALLED)  ## Fine-tuning against transformers' Trainer with 
 bench-resume: $(INSTALLED)  ## Fine-tuning killed at random moments, against the same left alone
 	$(BIN)/python benchmarks/resume.py
 
-bench-nodes: $(INSTALLED)  ## A bake-off on two nodes, one killed at ten random moments; a corpus on one and on two nodes, and by Ray Data
-	for each in 1 2 3 4 5 6 7 8 9 10; do BAKEOFF_CLUSTER=1 BAKEOFF_KILL_SEED=$$each BAKEOFF_KILL_S=8 \
+KILLS ?= 1 2 3 4 5 6 7 8 9 10
+bench-nodes: $(INSTALLED)  ## A bake-off on two nodes, one killed at ten random moments (KILLS="1 2"); fits on eight nodes; a corpus on one and on two, and by Ray Data (PARTS="schedule here one two stage data", DOCUMENTS=400000)
+	for each in $(KILLS); do BAKEOFF_CLUSTER=1 BAKEOFF_KILL_SEED=$$each BAKEOFF_KILL_S=8 \
 		$(BIN)/pytest -q tests/compute/test_ray_nodes.py -k bake_off || exit 1; done
-	$(BIN)/python benchmarks/nodes.py
+	$(BIN)/python benchmarks/nodes.py $(if $(PARTS),--parts $(PARTS)) $(if $(DOCUMENTS),--documents $(DOCUMENTS))
+
+bench-hosts: $(INSTALLED)  ## Four hosts run, serve, label and retrain in one project on PostgreSQL and S3 for ten minutes (SECONDS=60)
+	BAKEOFF_HOSTS_S=$(or $(SECONDS),600) $(BIN)/pytest -q tests/project/test_hosts_for_minutes.py
 
 bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own server and transformers
 	$(BIN)/python benchmarks/llm_serving.py

@@ -1,18 +1,24 @@
-"""A corpus prepared on one node and on two nodes of Ray of one processor each; and a stage of it by Ray Data.
+"""Fits scheduled on eight nodes of Ray; a corpus prepared on one node and on two; and a stage of it by Ray Data.
 
-    python benchmarks/nodes.py [--documents 100000] [--parts here one two stage data]
+    python benchmarks/nodes.py [--documents 100000] [--parts schedule here one two stage data]
 
 Nodes are processes with a home and a scratch folder each; they share an S3 server (moto, in a process of its own) and
 nothing else. The chain is that of `benchmarks/data.py`: clean, quality, near-duplicates, tokens; `here` is a process of
 this machine without a cluster. `stage` is the chain without what compares rows, on two nodes; `data` gives the blocks
 of that to `ray.data`'s `map_batches`, in order, with actors of our worker. CPU seconds are those of all processes, the
 servers among them.
+
+`schedule` has no documents: 40 fits that sleep for 10 to 30 s, as if nodes had processors of their own, on eight nodes
+of one "processor". Efficiency is their sum over eight times what all took, and `by_lengths` what order and lengths
+alone would leave. The overhead of a task is what a fit that does nothing takes, one after the other, and beside it the
+same by processes of this machine.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import random
 import runpy
 import secrets
 import shutil
@@ -20,7 +26,9 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 from corpus import build
@@ -28,7 +36,8 @@ from corpus import build
 from data import CACHE, CLEAN, MINHASH, QUALITY, tokenizer, watch
 
 ROOT = Path(__file__).parent.parent
-PARTS = ["here", "one", "two", "stage", "data"]
+PARTS = ["schedule", "here", "one", "two", "stage", "data"]
+NODES, FITS, FIT_S, EMPTY = 8, 40, (10.0, 30.0), 20
 
 
 def main():
@@ -42,11 +51,14 @@ def main():
         part(given.part, given.folder)
         return
     folder = Path(tempfile.mkdtemp(prefix="nodes-", dir=CACHE))
-    write_corpus(folder / "in.jsonl", given.documents)
+    if set(given.parts) != {"schedule"}:
+        write_corpus(folder / "in.jsonl", given.documents)
     figures = {}
     for name in given.parts:  # each in a process of its own: one that had a cluster is no good for another
-        process = subprocess.Popen([sys.executable, __file__, "--part", name, "--folder", str(folder)])
+        process = subprocess.Popen([sys.executable, __file__, "--part", name, "--folder", str(folder)], cwd=ROOT)
         _, cpu_s = watch(process)
+        if process.returncode:
+            sys.exit(f"{name} ended with {process.returncode}; what it left is in {folder}")
         figures[name] = json.loads((folder / f"{name}.json").read_text()) | {"cpu_s": round(cpu_s, 1)}
         print(name, figures[name], flush=True)
     chains = [(folder / f"{name}.parquet").read_bytes() for name in ("here", "one", "two") if name in figures]
@@ -69,6 +81,9 @@ def write_corpus(file, documents):
 
 def part(name, folder):
     """One part; its seconds do not have the start of the cluster in them."""
+    if name == "schedule":
+        (folder / f"{name}.json").write_text(json.dumps(schedule()))
+        return
     from bakeoff.prepare.corpus.run import Tokens, prepare_corpus
 
     whole = {"steps": [*CLEAN, QUALITY, MINHASH], "tokens": Tokens(tokenizer=tokenizer(), ids=True)}
@@ -104,12 +119,62 @@ def cluster(nodes):
         try:
             for _ in range(nodes):
                 made.start()
-            blobs = open_blobs(f"s3://{bucket}", folder=Path("/nowhere"), clock=FakeClock())
+            blobs = open_blobs(f"s3://{bucket}?timeout=60", folder=Path("/nowhere"), clock=FakeClock())
             where = {"address": f"ray:{made.address}", "work": Path(home) / "work", "cache": Path(home) / "cache"}
             yield CorpusCompute(compute=RayCompute(blobs=blobs, **where), blobs=blobs)
         finally:
             made.end()
             server.kill()
+
+
+def schedule():
+    """Efficiency of fits that sleep on eight nodes, and the overhead of one that does nothing, here and there."""
+    from bakeoff.compute.local import LocalCompute
+
+    lengths_s = [random.Random(at).uniform(*FIT_S) for at in range(FITS)]
+    with cluster(NODES) as over:
+        slept(over.compute, [0.0] * NODES)  # each node's first task starts a server of workers
+        wall_s, ends = slept(over.compute, lengths_s)
+        tasks_s = empty_s(over.compute)
+        with tempfile.TemporaryDirectory() as place:
+            where = {"work": Path(place) / "work", "cache": Path(place) / "cache"}
+            local_s = empty_s(LocalCompute(blobs=over.blobs, **where, workers=1, jobs=1))
+    free_s = [0.0] * NODES
+    for length_s in lengths_s:
+        free_s[free_s.index(min(free_s))] += length_s
+    return {
+        "efficiency": round(sum(lengths_s) / (NODES * wall_s), 3),
+        "by_lengths": round(sum(lengths_s) / (NODES * max(free_s)), 3),
+        "seconds": round(wall_s, 1),
+        "fits": len(ends),
+        "task_s": [round(each, 3) for each in tasks_s],
+        "task_local_s": [round(each, 3) for each in local_s],
+    }
+
+
+def slept(compute, lengths_s, **how):
+    """How long fits of these lengths took together, and when each had ended."""
+    sys.path.insert(0, str(ROOT))
+    from tests.compute.jobs import Number
+
+    from bakeoff.core.jobs import Job
+
+    jobs = [
+        Job(name=f"fit-{at}", function="tests.compute.jobs:sleep", argument=Number(x=at, s=length_s))
+        for at, length_s in enumerate(lengths_s)
+    ]
+    began, ends = perf_counter(), []
+    for result in compute.run(jobs, progress=lambda *_: None, **how):
+        assert result.error is None, result
+        ends.append(perf_counter() - began)
+    return ends[-1], ends
+
+
+def empty_s(compute):
+    """Least, median and greatest time of a fit that does nothing, one at a time, after a first one."""
+    _, ends = slept(compute, [0.0] * (EMPTY + 1), exclusive=True)
+    each_s = [after - before for before, after in pairwise(ends)]
+    return min(each_s), median(each_s), max(each_s)
 
 
 class Blocks:

@@ -1,7 +1,9 @@
 """Whether `bakeoff plan` is right: what it predicts, and what a separate load run then measures.
 
 For a linear and a boosting release (the 569 rows × 30 numbers that scikit-learn has) a plan is made; then the release
-is started anew and gets 30%, 60% and 90% of the planned capacity, and as many callers as the law says are best.
+is started anew and gets 30%, 60% and 90% of the planned capacity, and as many callers as the law says are best. A load
+lasts for five steps, and longer near the capacity, so that what is measured is not chance either. With --folder it is
+another project, such as one whose release is a language model under llama.cpp.
 """
 
 import argparse
@@ -16,9 +18,10 @@ from bakeoff.actions.load import ask_at_once, ask_when_due
 from bakeoff.actions.packages.check import module_command, started
 from bakeoff.actions.plan import _bodies
 from bakeoff.metrics.latency import percentiles
-from bakeoff.metrics.scalability import LoadCurve
+from bakeoff.metrics.scalability import LoadCurve, settling
 
 SHARES = (0.3, 0.6, 0.9)
+LASTS = 5
 OFF_THROUGHPUT, OFF_P99 = 0.15, 0.25
 TOML = """
 [project]
@@ -58,7 +61,7 @@ def compared(project: Project, seconds: float) -> list[tuple[str, float, float, 
         [(each.p99_low_ms, each.p99_high_ms) for each in made.loads],
         capacity,
     )
-    found: list[tuple[str, float, float, float]] = []
+    rows: list[tuple[str, float, float, float]] = []
     with tempfile.TemporaryDirectory(dir=project.folder / ".bakeoff") as scratch:
         command, environment = module_command(project, project.endpoint, None, Path(scratch))
         _, bodies = _bodies(project, project.endpoint)
@@ -66,15 +69,14 @@ def compared(project: Project, seconds: float) -> list[tuple[str, float, float, 
             url = f"{place}/predict"
             ask_at_once(url, bodies, callers=4, seconds=1)
             load = ask_at_once(url, bodies, callers=made.scaling.peak_callers, seconds=seconds)
-            found.append(("capacity", capacity, load.windows(1)[0], OFF_THROUGHPUT))
+            rows.append(("capacity", capacity, load.windows(1)[0], OFF_THROUGHPUT))
             for share in SHARES:
-                load = ask_when_due(
-                    url, bodies, per_second=share * capacity, seconds=2 * seconds, seed=int(1000 * share)
-                )
+                lasts_s = LASTS * seconds * settling(share)
+                load = ask_when_due(url, bodies, per_second=share * capacity, seconds=lasts_s, seed=int(1000 * share))
                 p99 = percentiles(load.latency_ms_n)["p99"]
-                found.append((f"throughput at {share:.0%}", share * capacity, load.windows(1)[0], OFF_THROUGHPUT))
-                found.append((f"p99 at {share:.0%}", curve.at(share * capacity).value, p99, OFF_P99))
-    return found
+                rows.append((f"throughput at {share:.0%}", share * capacity, load.windows(1)[0], OFF_THROUGHPUT))
+                rows.append((f"p99 at {share:.0%}", curve.at(share * capacity).value, p99, OFF_P99))
+    return rows
 
 
 def main() -> None:

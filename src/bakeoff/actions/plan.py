@@ -24,7 +24,7 @@ from bakeoff.core.errors import DataError, NotFoundError, UsageError
 from bakeoff.evaluate.score.prices import HOURS
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.latency import percentile_ends, percentiles
-from bakeoff.metrics.scalability import LoadCurve, Scalability, scalability
+from bakeoff.metrics.scalability import LoadCurve, Scalability, scalability, settling
 from bakeoff.results.capacity import Autoscaling, CapacityPlan, LoadStep, Saturated, TrainingForecast
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ SHARES = (0.1, 0.3, 0.5, 0.65, 0.78, 0.87, 0.93)
 """Of the capacity, at which latencies are measured; beyond, one replica is not to be planned for."""
 WINDOWS = 8
 LEAST_ANSWERS = 300
-"""A step lasts longer than asked for, up to so many times, until it has this many answers."""
-LONGEST = 4
+LONGEST = 6
+"""A step lasts longer than asked for, up to so many times, until it has so many answers and the queue has settled."""
 MOST_FAILED = 0.01
 ROWS = 500
 FULL = 0.85
@@ -85,9 +85,11 @@ class _Replica:
         self.busy, self.waits_for_disk = load.busy, _disk_wait_s(self._pid)
         return self._step(load, taken_s, callers=callers)
 
-    def at(self, per_second: float, seed: int) -> LoadStep:
-        """Requests at this rate."""
-        seconds = min(max(self._seconds, LEAST_ANSWERS / per_second), LONGEST * self._seconds)
+    def at(self, share: float, capacity_s: float, seed: int) -> LoadStep:
+        """Requests at this share of the capacity."""
+        per_second = share * capacity_s
+        times = max(1.0, LEAST_ANSWERS / per_second / self._seconds, settling(share))
+        seconds = min(times, LONGEST) * self._seconds
         taken_s = _cpu_s(self._pid)
         load = ask_when_due(self._url, self._bodies, per_second=per_second, seconds=seconds, seed=seed)
         return self._step(load, taken_s, offered_s=per_second)
@@ -145,7 +147,7 @@ def plan(
     seed: int = 0,
     progress: Callable[[str], None],
 ) -> CapacityPlan:
-    """Measure one replica of the endpoint's live release for about 14 × `seconds`, and plan for the goal.
+    """Measure one replica of the endpoint's live release for about 20 × `seconds`, and plan for the goal.
 
     Raises:
         NotFoundError: nothing is released there. UsageError: no such goal. CandidateError: the release does not serve.
@@ -163,7 +165,7 @@ def plan(
             law = scalability({each.callers or 0: replica.windows[each.callers or 0] for each in callers}, seed=seed)
             saturates = _saturated(replica, callers[-1], seconds)
             loads = tuple(
-                _reported(replica.at(share * law.peak_s.value, seed + at), progress) for at, share in enumerate(SHARES)
+                _reported(replica.at(share, law.peak_s.value, seed + at), progress) for at, share in enumerate(SHARES)
             )
             memory_mib, starved = replica.memory_mib, replica.starved
     sizing = _sizing(goal, law, loads)

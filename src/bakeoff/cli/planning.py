@@ -29,7 +29,12 @@ def plan(
         str, typer.Option(metavar="TIME", help="Within which time 99 of 100 are to be answered: 50ms, 1.5s.")
     ],
     step_s: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.5, help="How long each of some 14 steps of the load lasts.")
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.5,
+            help="How long each of some 14 steps of the load lasts; near the capacity up to six times that.",
+        ),
     ] = 4.0,
     folder: Folder = HERE,
     as_json: AsJson = False,

@@ -20,13 +20,14 @@ from bakeoff.core.errors import DataError
 from bakeoff.metrics.intervals import LEVEL, Interval
 from bakeoff.metrics.latency import Ends
 
-__all__ = ["LoadCurve", "Scalability", "scalability"]
+__all__ = ["LoadCurve", "Scalability", "scalability", "settling"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
 RESAMPLES = 400
 FEWEST_STEPS = 3
 HALVINGS = 60
+SETTLES = 0.04
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,19 @@ def _fitted(callers_n: Floats, per_second_n: Floats) -> Floats:
 def _law(law: Floats, callers_n: Floats) -> Floats:
     single, contention, coherency = law
     return single * callers_n / (1 + contention * (callers_n - 1) + coherency * callers_n * (callers_n - 1))
+
+
+def settling(share: float) -> float:
+    """How many times as long a load of this share of the capacity is to last as a low one, at least once.
+
+    A queue forgets what it was within some 1 / (1 - ρ)² times of service: seconds near the capacity, in which few loads
+    are seen that are apart from each other, and one that began with nobody waiting shows too little of it.
+    Source: Cohen, "The Single Server Queue" (1982), III.7.3, of the relaxation time.
+
+    >>> settling(0.5), round(settling(0.9), 6)
+    (1.0, 4.0)
+    """
+    return max(1.0, SETTLES / (1 - share) ** 2)
 
 
 class LoadCurve:
