@@ -1,4 +1,4 @@
-"""Servers whose database stops: calls are told so at once, readiness names it, and all is well when it goes on."""
+"""Servers whose database or bucket stops: calls are told at once, readiness names it, and all is well afterwards."""
 
 import json
 import subprocess
@@ -36,10 +36,15 @@ class Server:
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         self.url = json.loads(self.process.stdout.readline())["url"]
 
-    def call(self, path, body=None):
+    def put(self, path, data):
+        """Status, headers and how long it took."""
+        status, headers, _, seconds = self.call(path, data=data, method="PUT")
+        return status, headers, seconds
+
+    def call(self, path, body=None, *, data=None, method=None):
         """Status, headers, body and how long it took."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}{path}", data, {"content-type": "application/json"})
+        data = data if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data, {"content-type": "application/json"}, method=method)
         began = time.monotonic()
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
@@ -133,5 +138,31 @@ def test_tracking_whose_records_say_nothing(folder, database):
         server.until(search[0], 200, 5, search[1])
     finally:
         go_on()
+        server.process.kill()
+        server.process.communicate()
+
+
+def test_tracking_whose_bucket_says_nothing(films_project, bucket, s3_server, stopped):
+    toml = films_project / "bakeoff.toml"
+    toml.write_text(f'{toml.read_text()}[store]\nblobs = "{bucket}?timeout=1"\n')
+    server = Server(films_project, "ui")
+    path = "/api/2.0/mlflow-artifacts/artifacts/0"
+    try:
+        body = {"experiment_id": "0", "start_time": 1}
+        run = json.loads(server.call("/api/2.0/mlflow/runs/create", body)[2])["run"]["info"]["run_id"]
+        file = f"{path}/{run}/artifacts/notes.txt"
+        assert server.put(file, b"acknowledged")[0] == 200
+        with stopped(s3_server[0].pid):
+            status, headers, seconds = server.put(f"{path}/{run}/artifacts/other.txt", b"lost")
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert seconds < 15
+            status, _, body, _ = server.call("/health/ready")
+            assert (status, json.loads(body)) == (503, {"ready": False, "lost": ["blobs"]})
+            assert server.call("/health")[0] == 200
+        server.until(file, 200, 5)
+        assert server.until("/health/ready", 200, 5) < 5
+        assert server.call(file)[2] == "acknowledged"
+        assert server.put(f"{path}/{run}/artifacts/other.txt", b"again")[0] == 200
+    finally:
         server.process.kill()
         server.process.communicate()
