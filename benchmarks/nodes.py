@@ -104,28 +104,36 @@ def part(name, folder):
 @contextlib.contextmanager
 def cluster(nodes):
     """So many nodes of one processor, and what prepares a corpus on them."""
-    script = ROOT / "tests" / "s3_server.py"
-    server = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    url = server.stdout.readline().strip()
-    os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": url}
-    bucket = f"bucket-{secrets.token_hex(4)}"
-    urllib.request.urlopen(urllib.request.Request(f"{url}/{bucket}", method="PUT"), timeout=300).close()
-    from bakeoff.compute.ray_cluster import RayCompute
-    from bakeoff.prepare.corpus.shards import CorpusCompute
-    from bakeoff.stores.s3_blobs import open_blobs
-    from bakeoff.testing.clock import FakeClock
+    with bucket() as blobs_url, tempfile.TemporaryDirectory() as home:
+        from bakeoff.compute.ray_cluster import RayCompute
+        from bakeoff.prepare.corpus.shards import CorpusCompute
+        from bakeoff.stores.s3_blobs import open_blobs
+        from bakeoff.testing.clock import FakeClock
 
-    with tempfile.TemporaryDirectory() as home:
         made = runpy.run_path(str(ROOT / "tests" / "compute" / "test_ray_nodes.py"))["Nodes"](Path(home))
         try:
             for _ in range(nodes):
                 made.start()
-            blobs = open_blobs(f"s3://{bucket}?timeout=60", folder=Path("/nowhere"), clock=FakeClock())
+            blobs = open_blobs(blobs_url, folder=Path("/nowhere"), clock=FakeClock())
             where = {"address": f"ray:{made.address}", "work": Path(home) / "work", "cache": Path(home) / "cache"}
             yield CorpusCompute(compute=RayCompute(blobs=blobs, **where), blobs=blobs)
         finally:
             made.end()
-            server.kill()
+
+
+@contextlib.contextmanager
+def bucket():
+    """The URL of an empty bucket of a server of our own, which is patient where the machine has other work."""
+    script = ROOT / "tests" / "s3_server.py"
+    server = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        url = server.stdout.readline().strip()
+        os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": url}
+        name = f"bucket-{secrets.token_hex(4)}"
+        urllib.request.urlopen(urllib.request.Request(f"{url}/{name}", method="PUT"), timeout=300).close()
+        yield f"s3://{name}?timeout=60"
+    finally:
+        server.kill()
 
 
 def schedule():
