@@ -125,7 +125,12 @@ def cluster(nodes):
 def bucket():
     """The URL of an empty bucket of a server of our own, which is patient where the machine has other work."""
     script = ROOT / "tests" / "s3_server.py"
-    server = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipes = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.DEVNULL,
+    }  # it tells of each request
+    server = subprocess.Popen([sys.executable, str(script)], **pipes, text=True)
     try:
         url = server.stdout.readline().strip()
         os.environ |= {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": url}
