@@ -95,10 +95,11 @@ class Server:
         self.peak, self._ended = 0, threading.Event()
 
     def command(self) -> list[str]:
-        beside = Path(python()).parent
         at = ["--host", "127.0.0.1", "--port", str(self.port)]
+        if self.system == "bakeoff":
+            return [str(Path(sys.executable).parent / "bakeoff"), "ui", *at]
+        beside = Path(python()).parent
         return {
-            "bakeoff": [str(Path(sys.executable).parent / "bakeoff"), "ui", *at],
             "mlflow": [
                 *(str(beside / "mlflow"), "server", *at, "--backend-store-uri", "sqlite:///mlflow.db"),
                 *("--artifacts-destination", "./artifacts"),

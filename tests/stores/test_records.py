@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from bakeoff.core.errors import CorruptError, MissingExtraError, StoreError, UsageError
 from bakeoff.core.queries import Query
+from bakeoff.core.records import Metric, RunChange
 from bakeoff.stores import database, migrate, record_check, schema, sqlite_driver, sums, write_ahead_log
 from bakeoff.stores.records import open_records
 from bakeoff.testing.clock import FakeClock
@@ -253,6 +254,8 @@ def test_records_of_the_schema_before_are_read(url, tmp_path):
         rows = {
             "experiments (experiment_id, name, created_ms)": ["1, 'films', 5"],
             "runs (number, run_id, experiment_id, name, status, start_ms)": ["1, 'r', 1, 'x', 'FINISHED', 6"],
+            "metrics (run_id, key, step, time_ms, value, is_nan)": ["'r', 'loss', 3, 7, 0.5, false"],
+            "latest_metrics (run_id, key, step, time_ms, value, is_nan)": ["'r', 'loss', 3, 7, 0.5, false"],
             "names (kind, name, last_number)": ["'model', 'films', 2"],
             "versions (kind, name, number, content, created_ms, lineage)": [
                 "'model', 'films', 1, 'a', 7, '{}'",
@@ -269,7 +272,8 @@ def test_records_of_the_schema_before_are_read(url, tmp_path):
     (entry,) = store.versions.registered(Query()).items
     assert (experiment.name, experiment.updated_ms, experiment.lifecycle) == ("films", 5, "active")
     assert (entry.created_ms, entry.updated_ms, entry.last_number, entry.aliases) == (7, 9, 2, {"champion": 2})
-    assert [run.run_id for run in store.runs.search(Query()).items] == ["r"]
+    (run,) = store.runs.search(Query()).items
+    assert (run.run_id, run.metrics) == ("r", {"loss": Metric(key="loss", value=0.5, step=3, time_ms=7)})
     assert [version.number for version in store.versions.search(Query()).items] == [2, 1]
     store.close()
     if url.startswith("sqlite"):
@@ -297,6 +301,11 @@ def test_a_new_database_has_the_tables_that_the_migrations_make(url, tmp_path):
                 for name in look.get_table_names()
             }
             revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            if connection.dialect.name == "sqlite":
+                by_key = (
+                    "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%WITHOUT ROWID' ORDER BY name"
+                )
+                assert connection.execute(text(by_key)).scalars().all() == ["latest_metrics", "row_sums"]
             connection.rollback()
         connected.close()
         return tables, revision
@@ -412,6 +421,25 @@ def test_not_a_database(tmp_path):
     (tmp_path / ".bakeoff" / "records.db").write_bytes(b"this is no database at all" * 100)
     with pytest.raises(CorruptError, match="not a database"):
         opened(tmp_path)
+
+
+def test_a_damaged_latest_value_is_taken_from_the_copy(tmp_path):
+    path = tmp_path / ".bakeoff" / "records.db"
+    store = opened(tmp_path)
+    store.runs.start(store.experiments.create("e").experiment_id, "x", run_id="r")
+    store.runs.apply([RunChange(run_id="r", metrics=[Metric(key=key, value=1.5, step=2, time_ms=3) for key in "ab"])])
+    store.close()
+    record_check.back_up(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE latest_metrics SET value = 2.5 WHERE key = 'b'")
+    (damage,) = record_check.check(path)
+    assert damage.problem == "row r b of latest_metrics is not what was written"
+    (repaired,) = record_check.check(path, repair=True)
+    assert (repaired.repaired, repaired.remedy, repaired.lost) == (True, "taken from the copy", "")
+    assert list(record_check.check(path)) == []
+    store = opened(tmp_path)
+    assert {key: each.value for key, each in store.runs.get("r").metrics.items()} == {"a": 1.5, "b": 1.5}
+    store.close()
 
 
 def test_a_damaged_database(tmp_path):

@@ -83,8 +83,8 @@ def damaged(keys: str, packed: bytes) -> bool:
     return len(packed) < SUM_BYTES or _sum(keys, packed[SUM_BYTES:]) != packed[:SUM_BYTES]
 
 
-def wrong_latest(execute: Any) -> Iterator[int]:
-    """The numbers of rows of `latest_metrics` in an SQLite database that are not the latest of the history.
+def wrong_latest(execute: Any) -> Iterator[tuple[str, str]]:
+    """The runs and keys in `latest_metrics` of an SQLite database whose value is not the latest of the history.
 
     `execute` runs one statement of SQL.
     """
@@ -97,9 +97,9 @@ def wrong_latest(execute: Any) -> Iterator[int]:
             at, its = (run_id, names[place]), _rank(*point)
             if at not in latest or its > latest[at]:
                 latest[at] = its
-    for row, run_id, key, *stored in execute("SELECT rowid, run_id, key, step, time_ms, value FROM latest_metrics"):
+    for run_id, key, *stored in execute("SELECT run_id, key, step, time_ms, value FROM latest_metrics"):
         if latest.get((run_id, key)) != (*stored,):
-            yield row
+            yield run_id, key
 
 
 def rank(metric: Metric) -> tuple[int, int, float]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from bakeoff.core.damage import Damage
 from bakeoff.core.disk import sync_path
@@ -26,6 +26,10 @@ REMEDY = "run 'bakeoff verify --repair', or restore the file from a backup"
 SMALL_BYTES = 64 << 20
 """Up to this size, a database is looked at as a whole before each run."""
 SIDES = ("", "-wal", "-shm")
+BY_KEY = {"latest_metrics": ("run_id", "key")}
+"""Tables whose rows have no number, and by what they are known."""
+Place: TypeAlias = tuple[int | str, ...]
+"""Of a row in its table: its number, or its key."""
 LOG = "what was last written to its log (-wal) cannot be read"
 
 
@@ -107,7 +111,7 @@ def _problems(path: Path) -> list[str]:
             log = [LOG] if unread(path, connection) else []
             problems = log + [" ".join(line.split()) for line in lines if line != "ok"]
             if sums.TABLE in _names(connection):
-                problems += [f"row {row} of {table} is not what was written" for table, row in _wrong(connection)]
+                problems += [f"{_named(*at)} is not what was written" for at in _wrong(connection)]
     except (_driver().DatabaseError, UnicodeDecodeError) as error:
         if "disk i/o error" not in str(error).lower():  # which damage can cause, too
             _refuse_unreadable(path, str(error))
@@ -122,14 +126,20 @@ def _refuse_unreadable(path: Path, message: str) -> None:
         raise StoreError(f"cannot use the records at {path}: {message}; {known[1]}")
 
 
-def _wrong(connection: Any) -> list[tuple[str, int]]:
+def _wrong(connection: Any) -> list[tuple[str, Place]]:
     tables = sums.tables(connection.execute)
-    wrong = [(table, row) for table in tables for row in dict.fromkeys(sums.wrong_rows(connection.execute, table))]
+    wrong: list[tuple[str, Place]] = [
+        (table, (row,)) for table in tables for row in dict.fromkeys(sums.wrong_rows(connection.execute, table))
+    ]
     if "metric_blocks" not in _names(connection):
         return wrong
     blocks = connection.execute("SELECT number, series, points FROM metric_blocks")
-    wrong += [("metric_blocks", number) for number, keys, points in blocks if history.damaged(keys, points)]
-    return wrong + [("latest_metrics", row) for row in history.wrong_latest(connection.execute)]
+    wrong += [("metric_blocks", (number,)) for number, keys, points in blocks if history.damaged(keys, points)]
+    return wrong + [("latest_metrics", at) for at in history.wrong_latest(connection.execute)]
+
+
+def _named(table: str, at: Place) -> str:
+    return f"row {' '.join(map(str, at))} of {table}"
 
 
 def _names(connection: Any) -> set[str]:
@@ -172,24 +182,26 @@ def _mended(path: Path) -> list[Damage]:
         whole = copy.exists() and not _problems(copy)
         if whole:
             connection.execute("ATTACH ? AS copy", (str(copy),))
-        for table, row in wrong:
-            damages.append(_mend(connection, path, table, row, whole=whole))
+        damages += [_mend(connection, path, *each, whole=whole) for each in wrong]
         connection.commit()
         if connection.execute("PRAGMA foreign_key_check").fetchall():
             raise CorruptError("rows that others refer to are lost")
     return damages
 
 
-def _mend(connection: Any, path: Path, table: str, row: int, *, whole: bool) -> Damage:
-    place = f"{path}: row {row} of {table}"
-    present = connection.execute(f"SELECT * FROM {table} WHERE rowid = ?", (row,)).fetchone()  # noqa: S608
-    known = whole and connection.execute(f"SELECT 1 FROM copy.{table} WHERE rowid = ?", (row,)).fetchone()  # noqa: S608
-    connection.execute(f"DELETE FROM main.{table} WHERE rowid = ?", (row,))  # noqa: S608
-    connection.execute(f"DELETE FROM main.{sums.TABLE} WHERE of_table = ? AND of_row = ?", (table, row))  # noqa: S608
+def _mend(connection: Any, path: Path, table: str, at: Place, *, whole: bool) -> Damage:
+    place, numbered = f"{path}: {_named(table, at)}", table not in BY_KEY
+    here = " AND ".join(f"{column} = ?" for column in BY_KEY.get(table, ("rowid",)))
+    present = connection.execute(f"SELECT * FROM {table} WHERE {here}", at).fetchone()  # noqa: S608
+    known = whole and connection.execute(f"SELECT 1 FROM copy.{table} WHERE {here}", at).fetchone()  # noqa: S608
+    connection.execute(f"DELETE FROM main.{table} WHERE {here}", at)  # noqa: S608
+    if numbered:
+        connection.execute(f"DELETE FROM main.{sums.TABLE} WHERE of_table = ? AND of_row = ?", (table, *at))  # noqa: S608
     if known:
-        columns = ", ".join(name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall())
-        source = f"SELECT rowid, {columns} FROM copy.{table} WHERE rowid = ?"  # noqa: S608
-        connection.execute(f"INSERT INTO main.{table} (rowid, {columns}) {source}", (row,))
+        columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall()]
+        listed = ", ".join(["rowid", *columns] if numbered else columns)
+        source = f"SELECT {listed} FROM copy.{table} WHERE {here}"  # noqa: S608
+        connection.execute(f"INSERT INTO main.{table} ({listed}) {source}", at)
         return Damage(place=place, problem="is not what was written", remedy="taken from the copy", repaired=True)
     lost = json.dumps(present, default=str) if present is not None else "the row"
     return Damage(place=place, problem="is not what was written", repaired=True, lost=lost[:200])

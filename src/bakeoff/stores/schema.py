@@ -39,7 +39,7 @@ __all__ = [
     "versions",
 ]
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest step in `migrations/versions`."""
 
 metadata = MetaData(naming_convention={"ix": "ix_%(column_0_N_label)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"})
@@ -95,7 +95,8 @@ metric_blocks = Table(
     Index(None, "run_id"),
 )
 
-# A NaN is stored as is_nan with value 0, as MLflow does: SQLite would make it NULL.
+# A NaN is stored as is_nan with value 0, as MLflow does: SQLite would make it NULL. Rows lie in the order of their key
+# there: what is asked of a run is read in one place, and a value is written into one tree less.
 latest_metrics = Table(
     "latest_metrics",
     metadata,
@@ -106,6 +107,7 @@ latest_metrics = Table(
     Column("value", Double, nullable=False),
     Column("is_nan", Boolean, nullable=False),
     Index(None, "key", "value"),
+    sqlite_with_rowid=False,
 )
 
 
