@@ -1,4 +1,8 @@
-"""The outermost layer: foreign hosts and origins are refused, big bodies cut, every request measured."""
+"""The outermost layer: foreign hosts and origins are refused, big bodies cut, every request measured.
+
+Each answer tells browsers to take it for what it says it is; what was read, to show it to no other site and to keep no
+copy of it, unless the answer says otherwise.
+"""
 
 import logging
 import time
@@ -16,6 +20,9 @@ __all__ = ["Guard"]
 
 LOOKED_AT = frozenset({b"host", b"origin", b"content-length"})
 NO_HOST = frozenset("@/?#\\ \t")
+
+AS_IT_IS = ((b"x-content-type-options", b"nosniff"),)
+PRIVATE = (*AS_IT_IS, (b"cache-control", b"no-store"), (b"cross-origin-resource-policy", b"same-origin"))
 
 MOST_HOSTS = 100
 """Spellings of hosts that are remembered as good."""
@@ -58,7 +65,10 @@ class Guard:
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, headers = message["status"], message.get("headers", ())
+                known = {name for name, _ in headers}
+                usual = PRIVATE if scope["method"] in {"GET", "HEAD"} else AS_IT_IS
+                message["headers"] = [*headers, *(each for each in usual if each[0] not in known)]
             await send(message)
 
         try:

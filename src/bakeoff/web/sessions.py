@@ -15,7 +15,7 @@ from starlette.responses import Response
 from bakeoff.core.principals import Principal
 from bakeoff.web.problems import HttpError
 
-__all__ = ["PAGE_HEADERS", "SAFE_METHODS", "cookie_of", "form_of", "local_target", "require_form"]
+__all__ = ["FILE_HEADERS", "PAGE_HEADERS", "SAFE_METHODS", "cookie_of", "form_of", "local_target", "require_form"]
 __all__ += ["require_same_origin", "set_cookie"]
 
 NAME = "bakeoff_session"
@@ -28,9 +28,12 @@ PAGE_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
 """Of pages that hold no script."""
+FILE_HEADERS = {**PAGE_HEADERS, "Content-Security-Policy": "frame-ancestors 'none'"}
+"""Of a page that is one file with a policy of its own, which cannot say who may frame it."""
 
 
 def _named(name: str, *, secure: bool) -> str:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from bakeoff.core.records import Version
 from bakeoff.report.card_html import html
 from bakeoff.web.pages.calls import PageCall, Shown
+from bakeoff.web.pages.site import one_file
 
 __all__ = ["card", "listing"]
 
@@ -59,7 +60,6 @@ def _columns(version: Version) -> Mapping[str, str]:
 
 
 def card(call: PageCall) -> Response:
-    """The card of a version as one file, which brings its own policy."""
+    """The card of a version as one file."""
     project = call.project("experiment")
-    made = html(project.data_card(version=call.path["number"]))
-    return Response(made.encode("utf-8", "surrogatepass"), media_type="text/html; charset=utf-8")
+    return one_file(html(project.data_card(version=call.path["number"])))

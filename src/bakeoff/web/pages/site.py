@@ -16,9 +16,9 @@ from bakeoff.report.lineage_picture import telling
 from bakeoff.web.pages import drawing
 from bakeoff.web.pages.calls import PageCall, Shown, address
 from bakeoff.web.pages.runs import cell
-from bakeoff.web.sessions import PAGE_HEADERS
+from bakeoff.web.sessions import FILE_HEADERS, PAGE_HEADERS
 
-__all__ = ["POLICY", "Site"]
+__all__ = ["POLICY", "Site", "one_file"]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -119,6 +119,11 @@ class Site:
 
     def _hashed(self, name: str) -> str:
         return f"/pages/{name}?{hashlib.blake2b(self._assets[name], digest_size=6).hexdigest()}"
+
+
+def one_file(html: str) -> Response:
+    """A page that is whole in itself, which brings its own policy."""
+    return Response(html.encode("utf-8", "surrogatepass"), headers=FILE_HEADERS, media_type="text/html; charset=utf-8")
 
 
 def _csrf(call: PageCall) -> Markup | str:

@@ -12,6 +12,7 @@ from bakeoff.report.html import html
 from bakeoff.results.candidate import Slice
 from bakeoff.web.pages.calls import PageCall, Shown, number_of
 from bakeoff.web.pages.drawing import Dot, DrawnLine, dots, lines, span_of
+from bakeoff.web.pages.site import one_file
 
 __all__ = ["report", "verdict"]
 
@@ -127,8 +128,7 @@ def _calibration(by_rules: WhatIf, ranked: list[str], colours: Mapping[str, int]
 
 
 def report(call: PageCall) -> Response:
-    """The whole report of a run as one file, which brings its own policy."""
+    """The whole report of a run as one file."""
     project = call.project("experiment")
     run_id = call.path["run_id"]
-    page = html(project.report(None if run_id == "last" else run_id))
-    return Response(page.encode("utf-8", "surrogatepass"), media_type="text/html; charset=utf-8")
+    return one_file(html(project.report(None if run_id == "last" else run_id)))
