@@ -130,6 +130,9 @@ bench-llm-serving: $(INSTALLED)  ## Tokens a second against llama.cpp's own serv
 bench-serving: $(INSTALLED)  ## Requests a second and latencies beside mlflow, BentoML, LitServe, Ray Serve and the bare framework
 	$(BIN)/python benchmarks/serving.py
 
+bench-auth: $(INSTALLED)  ## Requests a second and latency with tokens and without, in turns
+	$(BIN)/python benchmarks/auth_cost.py
+
 bench-gateway: $(INSTALLED)  ## What a gateway adds to a call of a service, LiteLLM beside it
 	$(BIN)/python benchmarks/gateway.py
 

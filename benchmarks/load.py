@@ -8,7 +8,9 @@ import selectors
 import socket
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 __all__ = ["Load", "measure"]
@@ -62,14 +64,22 @@ class _Connection:
 
 
 def measure(
-    url: str, body: bytes, *, connections: int, seconds: float, warm_s: float = 0.5, pause_s: float = 0.0
+    url: str,
+    body: bytes,
+    *,
+    connections: int,
+    seconds: float,
+    warm_s: float = 0.5,
+    pause_s: float = 0.0,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Load:
     """Post a body over and over on so many connections; after an answer that is not 200, `pause_s` later."""
     parts = urlsplit(url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 80
+    more = "".join(f"{name}: {of}\r\n" for name, of in headers.items())
     request = (
         f"POST {parts.path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\n{more}\r\n"
     ).encode() + body
     selector = selectors.EpollSelector()
     made = [_Connection(host, port) for _ in range(connections)]

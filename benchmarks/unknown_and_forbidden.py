@@ -20,14 +20,31 @@ from starlette.testclient import TestClient
 from tests.web.test_auth import World as Apps
 from tests.web.test_unknown_and_forbidden import World, unknown
 
+from bakeoff import Project
 from bakeoff.core.events import PredictionEvent
 from bakeoff.core.records import Metric, RunChange
+from bakeoff.feedback.review import ReviewBatch, ReviewQueue, ReviewRow
+from bakeoff.project import wiring
+from bakeoff.security.roles import Roles
+from bakeoff.security.tokens import AccessTokens
 from bakeoff.stores.blobs import open_blobs
 from bakeoff.stores.events import open_events
 from bakeoff.web import auth
+from bakeoff.web.auth import TokenAuthenticator
+from bakeoff.web.pages.app import Pages
+from bakeoff.web.tracking.app import create_tracking_app
+from bakeoff.web.tracking.context import Tracking
 
 EACH, LEVEL = 300, 0.05
 METRICS = 2_000
+TOML = """[project]
+name = "mine"
+task = "classification"
+[data]
+source = "rows.csv"
+target = "label"
+[candidates.linear]
+"""
 API = "/api/2.0/mlflow"
 TRACKING = {
     "experiment by id": ("GET", f"{API}/experiments/get?experiment_id={{experiment_id}}", None),
@@ -55,6 +72,17 @@ SERVING = {
     "job": ("GET", "/v1/fine_tuning/jobs/{job}", None),
     "prediction": ("POST", "/feedback", {"items": [{"id": "{prediction}", "label": "yes"}]}),
 }
+PAGES = {
+    "page of an endpoint": ("GET", "/endpoints/{endpoint}", None),
+    "page of a prediction": ("GET", "/predictions/{prediction}", None),
+    "label on that page": ("FORM", "/predictions/{prediction}/feedback", {"label": "yes"}),
+    "lineage of it": ("GET", "/lineage?of=prediction:{prediction}", None),
+    "page of a row of review": ("GET", "/review/{batch}/0", None),
+    "row of review, to skip": ("FORM", "/review/{batch}/0", {"what": "skip"}),
+    "batch of review": ("FORM", "/review/take", {"batch": "{batch}"}),
+}
+PARTS = {"tracking": TRACKING, "serving": SERVING, "pages": PAGES}
+TESTS = sum(map(len, PARTS.values()))
 
 
 def filled_in(value, ids):
@@ -73,8 +101,9 @@ async def timed(app, headers, asked, hidden, nobodys) -> list[list[float]]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://testserver") as client:
         for turn in range(2 * EACH + 20):
             ids = (hidden, nobodys)[turn % 2]
-            more = {} if body is None else {"json": filled_in(body, ids)}
-            request = client.build_request(method, filled_in(path, ids), headers=headers, **more)
+            more = {} if body is None else {"data" if method == "FORM" else "json": filled_in(body, ids)}
+            sent = method.replace("FORM", "POST")
+            request = client.build_request(sent, filled_in(path, ids), headers=headers, **more)
             began = time.perf_counter()
             answer = await client.send(request)
             if turn >= 20:
@@ -85,13 +114,13 @@ async def timed(app, headers, asked, hidden, nobodys) -> list[list[float]]:
 
 async def measured(app, headers, table, hidden, nobodys) -> int:
     """Measure all requests to an app; how many of them tell the two apart."""
-    told, tests = 0, len(TRACKING) + len(SERVING)
+    told = 0
     async with app.router.lifespan_context(app):
         for name, asked in table.items():
             theirs, nothing = await timed(app, headers, asked, hidden, nobodys)
             p = mannwhitneyu(theirs, nothing).pvalue
-            told += p < LEVEL / tests
-            mark = "  DIFFERENT" if p < LEVEL / tests else ""
+            told += p < LEVEL / TESTS
+            mark = "  DIFFERENT" if p < LEVEL / TESTS else ""
             print(f"{name:22} {median(theirs):8.3f} ms {median(nothing):8.3f} ms   p {p:.2g}{mark}", flush=True)
     return told
 
@@ -122,19 +151,45 @@ def serving(folder: Path) -> int:
     return told
 
 
+def pages(folder: Path) -> int:
+    """A project with an endpoint, a prediction and a row of review of another team."""
+    (folder / "bakeoff.toml").write_text(TOML)
+    (folder / "scratch").mkdir()
+    with Project(folder) as project:
+        project.endpoints.create("taxis")
+        event = {"endpoint": "taxis", "release_id": "r", "model_version": "t/1", "row": {"a": "b"}}
+        project.events.append([PredictionEvent(id="p-taxis", **event)])
+        row = ReviewRow(batch="b-taxis", position=0, id="p-taxis", endpoint="taxis", model_version="t/1", row={})
+        batch = {"endpoint": "taxis", "created_by": "x", "rows": 1, "random": 0, "population": 1, "created_ms": 1}
+        queue = ReviewQueue(project.records.documents, wiring.now_ms, lease_ms=60_000)
+        queue.add(ReviewBatch(id="b-taxis", **batch), [row])
+        tracking = Tracking(
+            records=project.records, blobs=project.blobs, clock=wiring.now_ms, scratch=folder / "scratch"
+        )
+        tracking.prepare()
+        tokens = AccessTokens(project.records.documents, Roles({}), wiring.now_ms)
+        text = tokens.create("x", roles=["admin"], scopes=["endpoint:mine", "model:mine"])[1]
+        routes = Pages(tracking, project).routes()
+        app = create_tracking_app(tracking, authenticator=TokenAuthenticator(tokens), pages=routes)
+        hidden = {"endpoint": "taxis", "prediction": "p-taxis", "batch": "b-taxis"}
+        nobodys = {"endpoint": "ghost", "prediction": "p-ghost", "batch": "b-ghost"}
+        headers = {"authorization": f"Bearer {text}", "origin": "http://testserver"}
+        return asyncio.run(measured(app, headers, PAGES, hidden, nobodys))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--evened", choices=["yes", "no"], default="yes")
-    parser.add_argument("--part", choices=["tracking", "serving"])
+    parser.add_argument("--part", choices=list(PARTS))
     given = parser.parse_args()
     if given.evened == "no":
         auth.STEP_S = 1e-9
     print(f"{'of':22} {'another':>8}    {'nobody':>8}")
-    told = 0
-    for part in [{"tracking": tracking, "serving": serving}[given.part]] if given.part else [tracking, serving]:
+    told, parts = 0, {"tracking": tracking, "serving": serving, "pages": pages}
+    for part in [parts[given.part]] if given.part else parts.values():
         with tempfile.TemporaryDirectory() as folder:
             told += part(Path(folder))
-    print(f"{told} of {len(TRACKING) + len(SERVING)} kinds of names are told apart by time")
+    print(f"{told} of {len(PARTS[given.part]) if given.part else TESTS} kinds of names are told apart by time")
 
 
 if __name__ == "__main__":

@@ -278,6 +278,59 @@ def test_files_and_pages_say_the_same(world, monkeypatch):
     assert spans[0] == spans[1]
 
 
+PLANTED = "theirs, planted"
+
+
+def test_nothing_that_is_read_or_searched_holds_a_word_of_another_team(world, monkeypatch):
+    """Each call with ids of one's own, lists of ids with those of others: their names and texts are in no answer."""
+    monkeypatch.setattr(auth, "STEP_S", 0.0001)
+    told, count = [], 0
+    with TestClient(world.app, raise_server_exceptions=False, follow_redirects=False) as client:
+        theirs, mine = world.filled(client, PLANTED), world.filled(client, "mine")
+        for path, named in (
+            ("2.0/mlflow/runs/set-tag", {"run_id": theirs["run_id"], "key": PLANTED, "value": PLANTED}),
+            ("2.0/mlflow/runs/log-parameter", {"run_id": theirs["run_id"], "key": PLANTED, "value": PLANTED}),
+        ):
+            world.made(client, path, **named)
+        world.send(client, "every", "POST", "/v1/traces", {})
+        lists = {
+            name: [mine[one], theirs[one]] for name, one in (("experiment_ids", "experiment_id"), ("run_ids", "run_id"))
+        }
+        lists |= {name: [mine["trace_id"], theirs["trace_id"]] for name in ("trace_ids", "request_ids")}
+        secrets = {PLANTED, *(theirs[name] for name in ("run_id", "model_id", "dataset_id", "trace_id", "issue_id"))}
+        reads = [each for each in CALLS if each.needs == "read"]
+        answers = []
+        for call in reads:
+            path, body, query = asked(call, mine)
+            given = {name: each for name, each in lists.items() if name in call.takes}
+            answers.append(
+                (call.path, world.send(client, "mine", call.method, path, body | given, query=query | given))
+            )
+        pages = ["/", "/runs", f"/runs?group=tags.`{PLANTED}`", "/models", "/traces", "/endpoints", "/openapi.json"]
+        pages += ["/metrics", *(f"/{each}{mine['run_id']}" for each in ("runs/", "compare?run=", "lineage?of=run:"))]
+        answers += [(path, client.get(path, headers=world.headers["mine"])) for path in pages]
+        for path, answer in answers:
+            count += answer.status_code == 200
+            sent = f"{answer.request.url}{answer.request.content.decode()}"
+            told += [(path, word, answer.text[:300]) for word in secrets if word in answer.text and word not in sent]
+    assert told == []
+    assert count > 35
+
+
+def test_no_version_of_a_model_reads_a_file_of_the_server(world, tmp_path):
+    (tmp_path / "secret.txt").write_text("planted")
+    with TestClient(world.app, raise_server_exceptions=False, follow_redirects=False) as client:
+        world.made(client, "2.0/mlflow/registered-models/create", name="mine-read")
+        places = (str(tmp_path), f"file://{tmp_path}", f"file:{tmp_path}", f"mlflow-artifacts:/../..{tmp_path}")
+        for place in (*places, f"mlflow-artifacts://x{tmp_path}", f"models:/{tmp_path}"):
+            body = {"name": "mine-read", "source": place}
+            made = world.send(client, "mine", "POST", "2.0/mlflow/model-versions/create", body)
+            number = made.json().get("model_version", {}).get("version", "1")
+            query = {"name": "mine-read", "version": number, "path": "secret.txt"}
+            answer = client.get("/model-versions/get-artifact", params=query, headers=world.headers["mine"])
+            assert (answer.status_code in {400, 404}, "planted" in answer.text) == (True, False), (place, answer.text)
+
+
 def test_endpoints_files_jobs_and_predictions_say_the_same(tmp_path):
     apps = Apps(tmp_path, open_blobs("file://blobs", folder=tmp_path, clock=wiring.now_ms))
     file = apps.fine_tuning.files.put("secret.jsonl", b"x", purpose="fine-tune")

@@ -4,7 +4,7 @@ import inspect
 import re
 import sys
 from dataclasses import fields
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.testclient import TestClient
 from tests.web.scans import PAYLOADS, faults
@@ -53,6 +53,33 @@ def test_no_page_of_a_project_lacks_a_header(filled, addresses):
             assert (answer.status_code == 404) is (path == "/nothing-here"), path
             wrong += [(each, path) for each in faults(answer)]
     assert wrong == []
+
+
+def test_who_reaches_other_things_reads_nothing_of_these_on_any_page(filled, addresses):
+    tokens = AccessTokens(MemoryRecords(filled.tracking.clock).documents, Roles({}), filled.tracking.clock)
+    app = create_tracking_app(
+        filled.tracking,
+        authenticator=TokenAuthenticator(tokens),
+        pages=Pages(filled.tracking, filled.project).routes(),
+    )
+    text = tokens.create("x", roles=["admin"], scopes=["endpoint:mine", "experiment:mine", "model:mine"])[1]
+    words = {
+        filled.nasty_run,
+        filled.batch,
+        filled.prediction,
+        "good ",
+        "films",
+        "linear",
+        "firstword",
+        "onerror",
+        "loss",
+    }
+    told = []
+    with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
+        for path in (*addresses, "/report/last", "/data/1/card", "/runs/rows", "/runs/count", "/overview/live"):
+            answer = client.get(path, headers={"authorization": f"Bearer {text}"})
+            told += [(path, word) for word in words if word in answer.text and word not in unquote(path)]
+    assert told == []
 
 
 def test_attacks_in_each_field_of_each_page(client, filled):
