@@ -166,7 +166,7 @@ bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (ha
 screenshots: $(INSTALLED)  ## The screenshots of docs/pages.md again, of the demo's project (after make demo; some minutes)
 	$(BIN)/python tools/screenshots.py
 
-bench-pages: $(INSTALLED)  ## The pages of bakeoff ui on 100,000 runs, and beside MLflow's UI (ten minutes; SCALE=0.1 for a tenth; PARTS="runs traces" of runs, compare, traces, idle, beside)
+bench-pages: $(INSTALLED)  ## The pages of bakeoff ui on 100,000 runs, and beside MLflow's UI (ten minutes; SCALE=0.1 for a tenth; PARTS="runs traces" of runs, compare, traces, idle, look, beside)
 	$(BIN)/python benchmarks/pages.py $(if $(PARTS),--parts $(PARTS))
 
 bench-tracking-kills: $(INSTALLED)  ## bakeoff ui killed 50 times while 16 clients write: nothing acknowledged is missing (RECORDS=postgresql://... for another store)

@@ -2,13 +2,15 @@
 
     python benchmarks/pages.py                     # 100,000 runs, 1,000,000 points, 50,000 traces (ten minutes)
     SCALE=0.1 python benchmarks/pages.py           # a tenth of them
-    python benchmarks/pages.py --parts runs traces # of runs, compare, traces, idle, beside: each by itself
+    python benchmarks/pages.py --parts runs traces # of runs, compare, traces, idle, look, beside: each by itself
     python benchmarks/pages.py --peers FOLDER      # an environment that has mlflow already
 
 Runs, points and traces are written into the database directly, and kept for the next part (--anew writes them again).
 A page is asked for by one connection, and timed until its last byte; the first time (templates, modules) stands beside
 the median of the others. In the browser (Chromium by playwright, both on 10,000 runs) the time goes until the name of
-the newest run can be read, in a fresh profile.
+the newest run can be read, in a fresh profile. The part `look` opens each page of the large records on a phone and on
+a desktop: what its console says, what it asks elsewhere, what axe-core finds, what is wider than the screen; with
+pictures of all in the folder of the records.
 """
 
 import argparse
@@ -37,7 +39,7 @@ from bakeoff.project import wiring
 EXPERIMENT, FEW = "7", "8"
 RUNS, CURVES, POINTS, TRACES, BESIDE = scaled(100_000), 50, scaled(10_000), scaled(50_000), scaled(10_000)
 TIMES = 7
-PARTS = ("runs", "compare", "traces", "idle", "beside")
+PARTS = ("runs", "compare", "traces", "idle", "look", "beside")
 CHROMIUM = next((at for name in ("chromium", "google-chrome") if (at := shutil.which(name))), None)
 
 
@@ -118,11 +120,11 @@ def large(folder: Path, parts: Sequence[str]) -> None:
     """Each page of these parts on the large records, and what an open page costs that nobody touches."""
     with Server("bakeoff", folder) as server:
         seeded(folder, "runs", lambda: SEED["bakeoff"](folder, EXPERIMENT, RUNS))
-        if "compare" in parts:
+        if {"compare", "look"} & set(parts):
             for at in range(CURVES):
                 run_id = f"{EXPERIMENT}{at:028x}"
                 seeded(folder, run_id, lambda run_id=run_id: HISTORY["bakeoff"](folder, run_id, POINTS))
-        if "traces" in parts:
+        if {"traces", "look"} & set(parts):
             seeded(folder, "traces", lambda: seed_traces(folder, TRACES))
         print(f"{RUNS:,} runs, {CURVES * POINTS:,} points of curves, {TRACES:,} traces\n")
         print("| page | first, ms | median, ms | processor, ms | kB |\n|---|---|---|---|---|")
@@ -132,6 +134,8 @@ def large(folder: Path, parts: Sequence[str]) -> None:
                 print(f"| {name} | {first:.0f} | {median:.0f} | {spent:.0f} | {size / 1000:.0f} |", flush=True)
         if "idle" in parts:
             print(f"\nidle page of runs: {idle(server):.2%} of a core")
+        if "look" in parts:
+            print(f"{look(server, folder)} faults; pictures in {folder / 'pictures'}")
     script = files("bakeoff.web.pages").joinpath("pages.js").read_bytes()
     style = files("bakeoff.web.pages").joinpath("pages.css").read_bytes()
     print(
@@ -149,6 +153,43 @@ def idle(server: Server, seconds: int = 30) -> float:
         before = sum(process.cpu_times()[:2])
         time.sleep(seconds)
         return (sum(process.cpu_times()[:2]) - before) / seconds
+
+
+def look(server: Server, folder: Path) -> int:
+    """How many faults the pages of the large records have; each is printed, and each page is photographed."""
+    import axe_playwright_python
+
+    axe = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
+    run, trace = f"{EXPERIMENT}{5:028x}", f"tr-{TRACES - 1:032x}"
+    paths = [path for part in pages().values() for name, path in part.items() if name != "rows that changed"]
+    paths += ["/", "/runs/latest", f"/runs?experiment={EXPERIMENT}", f"/runs/{run}", f"/traces/{trace}"]
+    count, pictures = 0, folder / "pictures"
+    pictures.mkdir(exist_ok=True)
+    with browser() as (chromium, _):
+        for number, path in enumerate(paths):
+            for width, height, scheme in ((390, 780, "dark"), (1280, 900, "light")):
+                page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+                faults: list[object] = []
+                page.on("console", lambda message, to=faults: to.append(message.text))
+                page.on("pageerror", lambda error, to=faults: to.append(str(error)))
+                page.on(
+                    "request",
+                    lambda request, to=faults: (
+                        None if request.url.startswith((server.url, "data:")) else to.append(request.url)
+                    ),
+                )
+                page.goto(server.url + path)
+                page.wait_for_selector("[aria-busy=true]", state="detached")
+                if page.evaluate("document.documentElement.scrollWidth") > width:
+                    faults.append("wider than the screen")
+                page.evaluate(axe)
+                violations = page.evaluate("async () => (await axe.run({resultTypes: ['violations']})).violations")
+                faults += [(each["id"], [node["html"][:100] for node in each["nodes"][:2]]) for each in violations]
+                page.screenshot(path=pictures / f"{number:02}-{width}.png")
+                page.close()
+                count += len(faults)
+                print(f"{width} {path[:80]}: {faults or 'no fault'}", flush=True)
+    return count
 
 
 class browser:  # noqa: N801 - used as a context manager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bakeoff.web.pages.site import PAGES
 from bakeoff.web.server import Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -55,9 +56,10 @@ def violations(page):
     return [(each["id"], [node["html"][:120] for node in each["nodes"][:3]]) for each in found]
 
 
-def test_every_page_is_silent_accessible_and_fits_on_a_phone(page, url, addresses):
+def looked_at(page, url, addresses):
+    """Each address on a phone in the dark and on a desktop in the light: nothing said, nothing elsewhere, no fault."""
     page.emulate_media(color_scheme="dark")
-    for at in addresses[:-1]:
+    for at in addresses:
         page.set_viewport_size(PHONE)
         page.goto(url + at)
         page.wait_for_selector("[aria-busy=true]", state="detached")
@@ -69,6 +71,16 @@ def test_every_page_is_silent_accessible_and_fits_on_a_phone(page, url, addresse
         page.emulate_media(color_scheme="dark")
     assert page.said == []
     assert [each for each in page.asked if not each.startswith((url, "data:,"))] == []
+
+
+def test_every_page_is_silent_accessible_and_fits_on_a_phone(page, url, addresses):
+    looked_at(page, url, addresses[:-1])
+
+
+def test_every_page_of_an_empty_project_is_silent_accessible_and_fits_on_a_phone(page, empty):
+    pages = [each for _, _, each, _ in PAGES]
+    with Server(empty.app) as server:
+        looked_at(page, server.url, [*pages, "/loop/policy", "/runs?group=status", "/traces?filter=status+%3D+'ERROR'"])
 
 
 def test_two_runs_are_chosen_and_compared_by_keyboard(page, url):

@@ -107,6 +107,14 @@ def test_pages_of_an_empty_project_say_what_to_do(empty):
         assert "none yet" in client.get("/runs/latest").text
 
 
+def test_what_did_not_work_leads_back_to_its_page(empty):
+    with TestClient(empty.app, raise_server_exceptions=False) as client:
+        for path, url in (("/compare", "/runs"), ("/runs/latest", "/runs"), ("/lineage", "/models"), ("/loop/x", None)):
+            answer = client.get(path)
+            assert answer.status_code in {400, 404}
+            assert (f'<a class="button" href="{url}">' in answer.text) is (url is not None), path
+
+
 def test_a_stage_without_an_endpoint_leads_to_a_page_that_is_there(empty):
     with TestClient(empty.app) as client:
         stages = client.get("/").text.split('<ol class="stages"')[1].split("</ol>")[0]

@@ -18,7 +18,7 @@ from bakeoff.web.pages.calls import PageCall, Shown, address
 from bakeoff.web.pages.runs import cell
 from bakeoff.web.sessions import FILE_HEADERS, PAGE_HEADERS
 
-__all__ = ["POLICY", "Site", "one_file"]
+__all__ = ["PAGES", "POLICY", "Site", "one_file"]
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -29,7 +29,7 @@ ASSETS = {"pages.css": "text/css; charset=utf-8", "pages.js": "text/javascript; 
 YEAR_S = 31_536_000
 MOMENT = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC", re.ASCII)
 FILTERS = (
-    *("chance", "count", "cut", "dollars", "duration", "interval", "limits", "milliseconds", "number"),
+    *("chance", "count", "dollars", "duration", "interval", "limits", "milliseconds", "number"),
     *("moment", "share", "signed"),
 )
 PAGES = (
