@@ -56,7 +56,7 @@ def prepared(folder: Path) -> tuple[bytes, str]:
         file.write("[auth]\nrequired = true\n")
     command = [*BAKEOFF, "tokens", "create", "bench", "--role", "caller", "--json", "-C", str(asking)]
     made = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return json.dumps({"rows": rows[3:4]}).encode(), made["token"]
+    return json.dumps({"rows": rows[3:4]}).encode(), made["text"]
 
 
 @contextlib.contextmanager
