@@ -302,10 +302,8 @@ def test_a_new_database_has_the_tables_that_the_migrations_make(url, tmp_path):
             }
             revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
             if connection.dialect.name == "sqlite":
-                by_key = (
-                    "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%WITHOUT ROWID' ORDER BY name"
-                )
-                assert connection.execute(text(by_key)).scalars().all() == ["latest_metrics", "row_sums"]
+                made_by = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'latest_metrics'"
+                assert connection.execute(text(made_by)).scalar_one().strip().endswith("WITHOUT ROWID")
             connection.rollback()
         connected.close()
         return tables, revision
