@@ -105,6 +105,21 @@ def test_what_one_member_worked_out_is_there_for_another(member, bucket, steady)
     assert lines[0].endswith(" MB), 0 went to it")
 
 
+def test_a_step_that_is_taken_has_the_places_of_who_takes_it(ran):
+    """Entries once had the paths of their makers."""
+    (ran / "of bob").mkdir()
+    place = (ran / "films.csv").rename(ran / "of bob" / "movies.csv")
+    toml = ran / "bakeoff.toml"
+    toml.write_text(toml.read_text().replace('"films.csv"', json.dumps(str(place))))
+    with Project(ran) as project:
+        project.run()
+        results, steps = project.outcome().results, project.records.documents.find("steps", "")
+    assert [each["location"] for each in results.dataset.files] == [str(place)]
+    read = [json.dumps(each.body) for each in steps if each.key.startswith("read/")]
+    assert len(read) == 1  # it was taken
+    assert not any(place.name in each or "films.csv" in each for each in read)
+
+
 def test_what_differs_is_worked_out_and_sent(member, cache):
     more = '[candidates.third]\nfamily = "firstword"\nsmooth = 9.0\n'
     results, lines, jobs = member("ada", {"url": str(cache)}, more)

@@ -207,13 +207,23 @@ def _snapshot(stage: Stage, steps: Steps) -> ReadTable:
         columns = {"inputs": dict(stage.precedent.inputs), "aside": sorted(stage.precedent.aside)}
         inputs["precedent"] = columns
     key = steps.key("read", inputs)
-    snapshot = steps.made(key, ReadTable, lambda: _read(stage, files))
+    snapshot = _placed(steps.made(key, ReadTable, lambda: _read(stage, files)), files)
     feedback = ingested(stage)
     if feedback is None:
         return snapshot
     screens = [stage.config.loop.screen_labels, stage.seed]
     joined = steps.key("join", {"read": key, "feedback": [feedback["rows_blob"], feedback.get("losses"), screens]})
-    return steps.made(joined, ReadTable, lambda: _join(stage, snapshot, feedback))
+    return _placed(steps.made(joined, ReadTable, lambda: _join(stage, snapshot, feedback)), files)
+
+
+def _placed(made: ReadTable, files: Mapping[str, Sequence[SourceFile]]) -> ReadTable:
+    """With the places of the files that this run names: a step may come from another place, or another member."""
+    placed = [
+        {"table": name, "location": without_password(file.location), "digest": file.digest}
+        for name, listed in files.items()
+        for file in listed
+    ]
+    return replace(made, summary={**made.summary, "files": placed})
 
 
 def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> ReadTable:
@@ -254,11 +264,6 @@ def _read(stage: Stage, files: Mapping[str, Sequence[SourceFile]]) -> ReadTable:
             "rejected": len(reading.rejected),
             "from_feedback": 0,
             "schema_notes": [*inferred.notes, *named.notes, *reading.notes],
-            "files": [
-                {"table": name, "location": without_password(file.location), "digest": file.digest}
-                for name, listed in files.items()
-                for file in listed
-            ],
             "warnings": warnings,
         },
     )
@@ -295,7 +300,7 @@ def _join(stage: Stage, snapshot: ReadTable, feedback: Mapping[str, Json]) -> Re
         ledger=RowCount(rows=snapshot.ledger.rows + brought, losses=(*snapshot.ledger.losses, *losses)),
         set_aside=set_aside,
         summary={
-            **snapshot.summary,
+            **{name: each for name, each in snapshot.summary.items() if name != "files"},
             "rows": len(table),
             "from_feedback": len(rows),
             "feedback_until_ms": feedback.get("until_ms"),
