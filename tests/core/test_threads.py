@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bakeoff.core.threads import at_once, repeatedly
+from bakeoff.core.threads import ahead, at_once, repeatedly
 
 
 def test_results_are_in_the_order_of_the_items_and_all_wait_together():
@@ -65,3 +65,30 @@ def test_what_goes_wrong_again_and_again_is_logged_and_goes_on(caplog):
     assert not any(turns[:2])
     assert [each.getMessage() for each in caplog.records] == ["a turn was lost: no disk"]
     assert "turns" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_items_are_made_ahead_and_few_wait():
+    made = []
+
+    def items():
+        for number in range(100):
+            made.append(number)
+            yield number
+
+    taken = ahead(items(), 3)
+    assert [next(taken), next(taken)] == [0, 1]
+    taken.close()
+    assert len(made) <= 9  # those that are used, and two times three that wait
+    assert list(ahead(items(), 7)) == list(range(100))
+
+
+def test_an_error_of_what_is_made_ahead_comes_in_its_turn():
+    def items():
+        yield 1
+        yield 2
+        raise OSError("gone")
+
+    taken = ahead(items())
+    assert [next(taken), next(taken)] == [1, 2]
+    with pytest.raises(OSError, match="gone"):
+        next(taken)

@@ -432,7 +432,7 @@ def test_a_checkout_that_fails_leaves_nothing(project, tmp_path, monkeypatch, wr
         (pack,) = (project.folder / ".bakeoff" / "blobs" / "packs").iterdir()
         pack.write_bytes(pack.read_bytes().replace(b"file 700", b"file 7O0"))
     else:
-        real = blobs._write
+        real = blobs.write_pieces
 
         def full(descriptor, pieces):
             pieces = list(pieces)
@@ -440,7 +440,7 @@ def test_a_checkout_that_fails_leaves_nothing(project, tmp_path, monkeypatch, wr
                 raise OSError(errno.ENOSPC, "No space left on device")
             real(descriptor, pieces)
 
-        monkeypatch.setattr(blobs, "_write", full)
+        monkeypatch.setattr(blobs, "write_pieces", full)
     with pytest.raises(CorruptError if wrong == "damaged" else StoreError, match=r"hash|No space left"):
         project.snapshots.checkout("many", tmp_path / "again")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many", "project", "whole"]

@@ -54,11 +54,12 @@ class Stream:
     def __init__(self, pieces):
         self.pieces, self.rest = iter(pieces), b""
 
-    def read(self, size):
+    def readinto(self, buffer):
         while not self.rest and (piece := next(self.pieces, None)) is not None:
             self.rest = piece
-        given, self.rest = self.rest[:size], self.rest[size:]
-        return given
+        size = min(len(buffer), len(self.rest))
+        buffer[:size], self.rest = self.rest[:size], self.rest[size:]
+        return size
 
 
 def noise(size: int, seed: int = 0) -> bytes:

@@ -4,12 +4,13 @@ import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeVar
 
-__all__ = ["as_they_come", "at_once", "known_libraries", "limited", "repeatedly"]
+__all__ = ["ahead", "as_they_come", "at_once", "known_libraries", "limited", "repeatedly"]
 
 _AT_ONCE = 8
 _WRITERS = 2
@@ -59,6 +60,31 @@ def as_they_come(work: Callable[[_Item], object], items: Iterable[_Item]) -> Non
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def ahead(items: Iterable[_Item], together: int = 1) -> Iterator[_Item]:
+    """The items, made by a thread while those before them are used: so many `together`, two times of which may wait.
+
+    An error comes instead of those that were made together with it.
+
+    >>> list(ahead(iter("abc"), 2))
+    ['a', 'b', 'c']
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    iterator = iter(items)
+
+    def some() -> list[_Item]:
+        return list(islice(iterator, together))
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = deque([pool.submit(some), pool.submit(some)])
+        try:
+            while made := waiting.popleft().result():
+                waiting.append(pool.submit(some))
+                yield from made
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager

@@ -29,10 +29,10 @@ from bakeoff.core.erasure import Rewritten
 from bakeoff.core.errors import CorruptError, NotFoundError, SecurityError, UsageError
 from bakeoff.core.hashing import canonical_json, digest, tree_manifest
 from bakeoff.core.protocols import Clock, FileTree
-from bakeoff.core.threads import as_they_come, at_once
+from bakeoff.core.threads import ahead, as_they_come, at_once
 from bakeoff.stores.encrypted_objects import EncryptedObjects
 from bakeoff.stores.encryption import Keyring
-from bakeoff.stores.files import file_url, storage, temporary, whole_write
+from bakeoff.stores.files import file_url, storage, temporary, whole_write, write_pieces
 from bakeoff.stores.folder_files import folder_files, links_inside, require_unchanged
 from bakeoff.stores.objects import KINDS, Kind, Objects, Put, StoredObjects
 
@@ -41,6 +41,7 @@ __all__ = ["Blobs", "Sending", "open_blobs"]
 _SMALL = 1 << 20  # blobs below this size are stored whole
 _AT_ONCE = 1024  # objects that are looked up together when they are sent
 _TOGETHER, _WRITTEN = 4 << 20, 256  # bytes and files that a thread writes together
+_AHEAD = 64  # chunks, some 5 MiB, that go from one thread to the next together
 _LOOSE = 16  # of a folder with fewer small files, each is a file of its own
 _ID = re.compile("[0-9a-f]{64}")
 _Unwritten: TypeAlias = tuple[str, int, Iterable[bytes]]
@@ -127,7 +128,7 @@ class Blobs:
             tree = self._manifest(blob_id)
             target.parent.mkdir(parents=True, exist_ok=True)
             if tree is None:
-                whole_write(target, self._pieces(blob_id), staging=target.parent, private=False)
+                self._fetch_file(blob_id, target)
             else:
                 self._fetch_tree(tree, target)
         return target
@@ -395,8 +396,7 @@ class Blobs:
         from bakeoff.stores.chunking import chunks
 
         hasher, listed, size = blake3(), list[tuple[str, int]](), 0
-        for chunk in chunks(stream):
-            hasher.update(chunk)
+        for chunk in chunks(stream, hasher.update):
             listed.append((digest(chunk), len(chunk)))
             size += len(chunk)
             put("whole", listed[-1][0], chunk)
@@ -438,6 +438,13 @@ class Blobs:
         lacking = [odd] if odd is not None else self._objects.renew(names) if names else []
         if lacking:
             raise NotFoundError(f"expected the id of a blob stored in {self._place}, received {lacking[0]!r}")
+
+    def _fetch_file(self, blob_id: str, target: Path) -> None:
+        """The whole is verified as it is written; only if it is not what it was, chunk by chunk."""
+        try:
+            whole_write(target, self._pieces(blob_id, each=False), staging=target.parent, private=False)
+        except CorruptError:
+            whole_write(target, self._pieces(blob_id), staging=target.parent, private=False)
 
     def _fetch_tree(self, tree: "_Manifest", target: Path) -> None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -482,8 +489,13 @@ class Blobs:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def _pieces(self, blob_id: str) -> Iterator[bytes]:
-        """The content in pieces; the last one comes only after the whole has been verified."""
+    def _pieces(self, blob_id: str, *, each: bool = True) -> Iterator[bytes]:
+        """The content in pieces; the last one comes only after the whole has been verified.
+
+        Args:
+            blob_id: of a blob, or a tree.
+            each: verify each chunk, too: what is wrong is named, and read from another place if it is there twice.
+        """
         if _is_id(blob_id):  # looked for first: most blobs are small, and each look may be a call over the network
             with suppress(NotFoundError):
                 whole = self._whole(blob_id)
@@ -494,18 +506,21 @@ class Blobs:
             manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
             yield self._whole(blob_id) if manifest is None else self._verified("trees", blob_id, manifest)
             return
-        hasher, wholes = blake3(), self._wholes([chunk_id for chunk_id, _ in chunks])
-        for index, (chunk_id, _) in enumerate(chunks):
+        yield from ahead(self._chunks(blob_id, [chunk_id for chunk_id, _ in chunks], each=each), _AHEAD)
+
+    def _chunks(self, blob_id: str, ids: Sequence[str], *, each: bool) -> Iterator[bytes]:
+        hasher, wholes = blake3(), self._wholes(ids) if each else self._objects.wholes(ids)
+        for index, chunk_id in enumerate(ids):
             try:
                 chunk = next(wholes)
             except NotFoundError as error:
                 raise CorruptError(
                     f"blob {blob_id} lacks its chunk {chunk_id} ({self._objects.where('whole', chunk_id)}): {_RESTORE}"
                 ) from error
-            hasher.update(chunk)
-            if index == len(chunks) - 1 and hasher.hexdigest() != blob_id:
+            hasher.update(chunk or b"")
+            if index == len(ids) - 1 and hasher.hexdigest() != blob_id:
                 raise self._list_damaged(blob_id)
-            yield chunk
+            yield chunk or b""
 
     def _wholes(self, ids: Sequence[str]) -> Iterator[bytes]:
         """Many small blobs or chunks, verified, read together; damaged ones and those lacking one by one."""
@@ -614,18 +629,11 @@ def _is_id(blob_id: str) -> bool:
     return _ID.fullmatch(blob_id) is not None
 
 
-def _write(descriptor: int, pieces: Iterable[bytes]) -> None:
-    for piece in pieces:
-        written = os.write(descriptor, piece)
-        while written < len(piece):
-            written += os.write(descriptor, memoryview(piece)[written:])
-
-
 def _write_files(files: "list[_Unwritten]") -> None:
     for path, mode, content in files:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
-            _write(descriptor, content)
+            write_pieces(descriptor, content)
         finally:
             os.close(descriptor)
 

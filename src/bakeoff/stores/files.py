@@ -13,7 +13,10 @@ from bakeoff.core.explain import file_advice
 from bakeoff.core.hashing import digest
 
 __all__ = ["durable_folder", "durable_write", "file_url", "private_folder", "read_cached", "storage", "sync_folder"]
-__all__ += ["temporary", "whole_write", "write_cached"]
+__all__ += ["temporary", "whole_write", "write_cached", "write_pieces"]
+
+_TOGETHER, _MOST_TOGETHER = 4 << 20, 1024
+"""Bytes and pieces that are written by one call; no system takes more pieces."""
 
 
 @contextmanager
@@ -106,15 +109,31 @@ def whole_write(
         with unfinished.open("xb", buffering=0) as file:
             if private:
                 os.fchmod(file.fileno(), 0o600)
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[file.write(view) :]
+            write_pieces(file.fileno(), pieces)
             before(file.fileno())
         unfinished.replace(target)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def write_pieces(descriptor: int, pieces: Iterable[bytes]) -> None:
+    """Write all of them, many with one call."""
+    waiting, size = list[bytes](), 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size > _TOGETHER or len(waiting) == _MOST_TOGETHER:
+            _write_together(descriptor, waiting, size)
+            waiting, size = [], 0
+    _write_together(descriptor, waiting, size)
+
+
+def _write_together(descriptor: int, pieces: list[bytes], size: int) -> None:
+    written = os.writev(descriptor, pieces) if size else 0
+    rest = memoryview(b"".join(pieces) if written < size else b"")[written:]
+    while rest:  # a full disk takes a part, and says why with the next call
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def write_cached(path: Path, body: bytes) -> None:

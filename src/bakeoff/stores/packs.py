@@ -9,19 +9,24 @@ import os
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bakeoff.core.disk import sync
+from bakeoff.core.disk import begin_sync, sync
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.hashing import digest
 from bakeoff.core.protocols import Clock
-from bakeoff.stores.files import durable_folder, sync_folder, temporary
+from bakeoff.stores.files import durable_folder, sync_folder, temporary, write_pieces
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["PackPlace", "PackWriter", "Packs"]
 
@@ -31,7 +36,10 @@ _HASH = 32
 _ENTRY = np.dtype([("hash", "u1", (_HASH,)), ("start", "<u8"), ("length", "<u8")])
 _FULL = 128 << 20
 """A pack is closed when it is larger."""
-_BUFFER = 4 << 20
+_TOGETHER = 4 << 20
+"""So many bytes of a pack are written, and begin to go to the disk, while the next ones are made."""
+_WAITING = 2
+"""Writes that wait for the one before them."""
 _READ = 4 << 20
 """So many bytes of a pack are read at once, if what is wanted lies side by side."""
 _LOOKED_UP = 1024
@@ -107,12 +115,14 @@ class Packs:
         if not (names and len(self._firsts)):
             return [None] * len(names)
         wanted = np.frombuffer(bytes.fromhex("".join(names)), dtype=np.uint8).reshape(-1, _HASH)
-        first_n = np.minimum(self._firsts.searchsorted(_firsts(wanted)), len(self._firsts) - 1)
-        here_n = (self._hashes[first_n] == wanted).all(axis=1)
+        beginnings_n = _firsts(wanted)
+        first_n = np.minimum(self._firsts.searchsorted(beginnings_n), len(self._firsts) - 1)
+        begins_n = (self._firsts[first_n] == beginnings_n).tolist()
+        here_n = (self._hashes[first_n] == wanted).all(axis=1).tolist()
         return [
             # Two hashes that begin alike are hardly ever there: then one looks at each.
-            self._place(at) if here else next(iter(self._places(name)), None)
-            for name, at, here in zip(names, first_n.tolist(), here_n.tolist(), strict=True)
+            self._place(at) if here else next(iter(self._places(name)), None) if begins else None
+            for name, at, begins, here in zip(names, first_n.tolist(), begins_n, here_n, strict=True)
         ]
 
     def holding(self, names: Sequence[str]) -> tuple[set[Path], list[str]]:
@@ -261,9 +271,12 @@ class PackWriter:
         self._folder, self._staging, self._clock, self._private = folder, staging, clock, private
         self._names: set[str] = set()
         self._entries: list[tuple[str, int, int]] = []
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._path = Path()
-        self._size = 0
+        self._pieces: list[bytes] = []
+        self._size = self._written = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._begun: deque[Future[None]] = deque()
         self.written: list[Path] = []
 
     def __enter__(self) -> Self:
@@ -274,10 +287,11 @@ class PackWriter:
             if error is None:
                 self._close()
         finally:
+            if self._pool is not None:
+                self._pool.shutdown()
             if self._file is not None:
                 self._path.unlink(missing_ok=True)
-                with suppress(OSError):  # it would write what waits, which a full disk refuses again
-                    self._file.close()
+                self._file.close()
                 self._file = None
 
     def __contains__(self, name: str) -> bool:
@@ -289,15 +303,28 @@ class PackWriter:
             return
         if self._file is None:
             self._path = temporary(self._staging())
-            self._file = self._path.open("xb", buffering=_BUFFER)
+            self._file = self._path.open("xb", buffering=0)
             if self._private:
                 os.fchmod(self._file.fileno(), 0o600)
-        self._file.write(data)
+        self._pieces.append(data)
         self._entries.append((name, self._size, len(data)))
         self._names.add(name)
         self._size += len(data)
+        if self._size - self._written > _TOGETHER:
+            self._write(self._file.fileno())
         if self._size > _FULL:
             self._close()
+
+    def _write(self, descriptor: int) -> None:
+        """Have a thread write what waits."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._pool = self._pool or ThreadPoolExecutor(1)
+        while len(self._begun) > _WAITING:
+            self._begun.popleft().result()
+        args = descriptor, self._pieces, self._written, self._size - self._written
+        self._begun.append(self._pool.submit(_write, *args))
+        self._pieces, self._written = [], self._size
 
     def _close(self) -> None:
         """Write the index, make it durable, and give the pack its name."""
@@ -309,9 +336,9 @@ class PackWriter:
         index["hash"] = hashes.reshape(-1, 32)
         index["start"], index["length"] = ([each[at] for each in ordered] for at in (1, 2))
         content = index.tobytes()
-        self._file.write(content)
-        self._file.write(_TAIL.pack(len(index), _MAGIC))
-        self._file.flush()
+        while self._begun:
+            self._begun.popleft().result()
+        write_pieces(self._file.fileno(), [*self._pieces, content, _TAIL.pack(len(index), _MAGIC)])
         time_ns = self._clock() * 1_000_000
         os.utime(self._file.fileno(), ns=(time_ns, time_ns))
         sync(self._file.fileno())
@@ -320,8 +347,13 @@ class PackWriter:
         self._path.replace(target)
         sync_folder(self._folder)
         self._file.close()
-        self._file, self._entries, self._size = None, [], 0
+        self._file, self._entries, self._pieces, self._size, self._written = None, [], [], 0, 0
         self.written.append(target)
+
+
+def _write(descriptor: int, pieces: Sequence[bytes], start: int, length: int) -> None:
+    write_pieces(descriptor, pieces)
+    begin_sync(descriptor, start, length)
 
 
 def _firsts(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:
