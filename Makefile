@@ -184,6 +184,9 @@ bench-unknown-and-forbidden: $(INSTALLED)  ## Whether the time of an answer tell
 bench-versions: $(INSTALLED)  ## Snapshots, checkouts and status beside DVC and Oxen (twenty minutes; SCALE=0.1 for a tenth of all sizes)
 	$(BIN)/python benchmarks/versions.py
 
+bench-versions-damage: $(INSTALLED)  ## 1,000 flips and cuts in a store, each named and never served; 200 writers killed, and nothing acknowledged is lost
+	$(BIN)/python tests/stores/damage.py 1000 200
+
 bench-lineage: $(INSTALLED)  ## From a prediction to data, code and environment, with a million predictions in the log
 	$(BIN)/python benchmarks/lineage.py
 
