@@ -96,6 +96,7 @@ def test_what_differs_is_explained(ran, tmp_path):
     toml = toml.replace("[candidates.second]", "smooth = 30.0\n[candidates.second]")
     with Project(ran) as project:
         packages = dict(project.environment("champion").packages) | {"numpy": "2.0.0"}
+        del packages["blake3"]  # what is only here must not stand before what changed
         other = registered(project, toml, tmp_path, python="3.12.1", packages=packages)
         again = project.reproduce(other, into=tmp_path / "again", environment="here")
     assert again.result == "different"
@@ -103,6 +104,7 @@ def test_what_differs_is_explained(ran, tmp_path):
     differences = "\n".join(again.differences)
     assert "Python: 3.12.1 then, 3." in differences
     assert "1 packages: numpy 2.0.0 → " in differences
+    assert "1 packages that were not there then: blake3" in differences
     assert "parameters" in differences
     assert "metrics differ, such as" in again.reasons[0]
     assert "not the one that was recorded" in again.environment

@@ -307,10 +307,12 @@ def _of_environments(project: "Project", version: Version, around: EnvironmentOr
         yield f"Python: {differs.python[0]} then, {differs.python[1]} now"
     if differs.platform:
         yield f"platform: {differs.platform[0]} then, {differs.platform[1]} now"
-    changed = {name: pair for name, pair in differs.packages.items() if pair[1] is not None}
+    changed = [f"{name} {then} → {now}" for name, (then, now) in differs.packages.items() if then and now]
     if changed:
-        some = ", ".join(f"{name} {pair[0]} → {pair[1]}" for name, pair in list(changed.items())[:SHOWN])
-        yield f"{len(changed)} packages: {some}"
+        yield f"{len(changed)} packages: {', '.join(changed[:SHOWN])}"
+    new = [name for name, (then, _) in differs.packages.items() if then is None]
+    if new:
+        yield f"{len(new)} packages that were not there then: {', '.join(new[:SHOWN])}"
 
 
 def _changed(then: Mapping[str, Json], now: Mapping[str, Json]) -> str:
