@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,13 @@ def test_a_version_that_nobody_has_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match="uv could not make this environment"):
         build(origin(six="99.0"), tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+def test_a_python_that_nobody_has_is_named_with_what_to_do(tmp_path, monkeypatch):
+    pytest.importorskip("uv")
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    with pytest.raises(StoreError, match=r"have Python 3\.11\.99 on the PATH, or .* --environment here"):
+        build(replace(origin(), python="3.11.99"), tmp_path / "again")
 
 
 def test_without_uv_it_is_said(monkeypatch, tmp_path):

@@ -83,7 +83,7 @@ def build(environment: EnvironmentOrigin, folder: Path) -> Built:
         raise UsageError(f"expected a new or empty folder, received {folder}, which has files")
     made = not folder.exists()
     try:
-        _uv("venv", "--quiet", "--no-project", "--python", environment.python, str(folder))
+        _venv(environment.python, folder)
         python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
         _uv("pip", "install", "--quiet", "--no-deps", "--python", str(python), "-r", "-", given=pins(environment))
     except StoreError:
@@ -93,6 +93,15 @@ def build(environment: EnvironmentOrigin, folder: Path) -> Built:
         raise
     here = [name for name in environment.packages if name not in environment.local]
     return Built(folder=folder, packages=len(here), left_out=tuple(sorted(environment.local)))
+
+
+def _venv(python: str, folder: Path) -> None:
+    try:
+        _uv("venv", "--quiet", "--no-project", "--python", python, str(folder))
+    except StoreError as error:
+        raise StoreError(
+            f"{error}; have Python {python} on the PATH, or reproduce with the one that is here (--environment here)"
+        ) from error
 
 
 def _target(environment: EnvironmentOrigin) -> Sequence[str]:

@@ -3,11 +3,14 @@
 import os
 import stat
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+import msgspec
 
 from bakeoff.core.errors import DataError, UsageError
 
@@ -31,6 +34,9 @@ class Stamp(NamedTuple):
 STAMP = len(Stamp._fields)
 _AT_ONCE = 4096
 """Entries of a folder that are looked at together: what the system says of each takes a kilobyte."""
+_SHARED = 16
+"""Folders that are worth a second process."""
+_Columns: TypeAlias = tuple[list[str], bytes, dict[str, str], set[str]]
 _LOOKED_AT = 0o170000 | stat.S_IXUSR
 """Of a file's mode: what kind it is, and whether its owner may execute it."""
 
@@ -52,6 +58,13 @@ class FolderFiles:
     stamps: "array[int]" = field(default_factory=lambda: array("q"))
     links: dict[str, str] = field(default_factory=dict[str, str])
     executable: set[str] = field(default_factory=set[str])
+
+    def add(self, other: "FolderFiles") -> None:
+        """Add those of another part of the folder."""
+        self.names.extend(other.names)
+        self.stamps.extend(other.stamps)
+        self.links.update(other.links)
+        self.executable.update(other.executable)
 
     def path(self, name: str) -> str:
         """Where a file is."""
@@ -92,16 +105,84 @@ def folder_files(folder: Path, *, links: bool = False, without: frozenset[str] =
         UsageError: a name that is not UTF-8, something that is no file, a link that leads outside or is not wanted.
     """
     files = FolderFiles(str(folder))
-    waiting = [""]
-    while waiting:
-        below = _look(files, waiting.pop(), links, without)
-        waiting += reversed(below)
+    below = _look(files, "", links, without)
+    half = len(below) // 2 if len(below) >= _SHARED and _may_fork() else len(below)
+    with _looked_at_beside(str(folder), below[half:], links, without) as second:
+        _walk(files, below[:half], links, without)
+        files.add(second())
     try:
         "".join(files.names).encode()
     except UnicodeEncodeError as error:
         odd = next(name for name in files.names if not _is_utf8(name))
         raise UsageError(f"expected file names in UTF-8, received {files.path(odd)!r}: rename it") from error
     return files
+
+
+def _walk(files: FolderFiles, folders: Sequence[str], links: bool, without: frozenset[str]) -> None:  # noqa: FBT001
+    """Add the files of folders, one folder with all below it after the other."""
+    waiting = [*reversed(folders)]
+    while waiting:
+        below = _look(files, waiting.pop(), links, without)
+        waiting += reversed(below)
+
+
+def _may_fork() -> bool:
+    """Whether a copy of this process can go on alone: it has no other thread, which might hold a lock."""
+    try:
+        return len(os.sched_getaffinity(0)) > 1 and len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208
+    except (AttributeError, OSError):  # macOS
+        return False
+
+
+@contextmanager
+def _looked_at_beside(
+    root: str,
+    folders: Sequence[str],
+    links: bool,  # noqa: FBT001
+    without: frozenset[str],
+) -> Generator[Callable[[], FolderFiles]]:
+    """Have a copy of this process look at folders meanwhile: what a look makes of a file is slow, and Python's alone.
+
+    What fails there is done again here, and fails with its own error.
+    """
+
+    def here() -> FolderFiles:
+        files = FolderFiles(root)
+        _walk(files, folders, links, without)
+        return files
+
+    if not folders:
+        yield lambda: FolderFiles(root)
+        return
+    reads, writes = os.pipe()
+    other = os.fork()
+    if other == 0:
+        try:
+            os.close(reads)
+            with os.fdopen(writes, "wb") as pipe:
+                pipe.write(_packed(here()))
+        finally:
+            os._exit(0)  # nothing that was begun is this copy's to end
+    os.close(writes)
+    with os.fdopen(reads, "rb") as pipe:
+        try:
+            yield lambda: _unpacked(root, pipe.read()) or here()
+        finally:
+            pipe.close()
+            with suppress(ChildProcessError):  # a program that ignores its children's ends has none to wait for
+                os.waitpid(other, 0)
+
+
+def _packed(files: FolderFiles) -> bytes:
+    return msgspec.msgpack.encode([files.names, files.stamps.tobytes(), files.links, files.executable])
+
+
+def _unpacked(root: str, body: bytes) -> FolderFiles | None:
+    try:
+        names, stamps, links, executable = msgspec.msgpack.decode(body, type=_Columns)
+    except msgspec.MsgspecError:  # all of it, or nothing
+        return None
+    return FolderFiles(root, names, array("q", stamps), links, executable)
 
 
 def _look(files: FolderFiles, prefix: str, links: bool, without: frozenset[str]) -> list[str]:  # noqa: FBT001
