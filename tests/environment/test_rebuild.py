@@ -56,7 +56,7 @@ def test_a_version_that_nobody_has_leaves_nothing(tmp_path, monkeypatch):
 def test_a_python_that_nobody_has_is_named_with_what_to_do(tmp_path, monkeypatch):
     pytest.importorskip("uv")
     monkeypatch.setenv("UV_OFFLINE", "1")
-    with pytest.raises(StoreError, match=r"have Python 3\.11\.99 on the PATH, or .* --environment here"):
+    with pytest.raises(StoreError, match=r"have Python 3\.11\.99 on the PATH, or .* here"):
         build(replace(origin(), python="3.11.99"), tmp_path / "again")
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import random
 import time
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from bakeoff.core.errors import CorruptError, DataError, NotFoundError, StoreError, UsageError
-from bakeoff.core.hashing import digest
+from bakeoff.core.hashing import canonical_json, digest
 from bakeoff.stores import files as files_module
 from bakeoff.stores import folder_files
 from bakeoff.stores.blobs import open_blobs
@@ -156,6 +157,22 @@ def test_a_damaged_chunk_is_read_from_where_it_lies_a_second_time(store, tmp_pat
         store.fetch(blob, tmp_path / "never")
     store.put(next(chunks(io.BytesIO(data))))
     assert store.fetch(blob, tmp_path / "again").read_bytes() == data
+
+
+def test_a_wrong_size_in_a_list_of_chunks_is_damage(store, tmp_path):
+    """The chunks were right, so that nothing was named; the size that the store tells of the blob was wrong."""
+    blob = store.put(random.Random(5).randbytes(3 << 20))
+    (path,) = (each for each in (tmp_path / "blobs" / "lists").rglob("*") if each.is_file())
+    good = path.read_bytes()
+    chunks_of = json.loads(good)
+    chunks_of[1][1] += 1
+    path.write_bytes(canonical_json(chunks_of))
+    assert [each.place for each in store.check()] == [str(path)]
+    assert not store.intact(blob)
+    with pytest.raises(CorruptError, match="list of chunks"):
+        store.get(blob)
+    path.write_bytes(good)
+    assert store.intact(blob)
 
 
 def test_links_stay_links_and_never_lead_outside(store, tmp_path):

@@ -506,21 +506,24 @@ class Blobs:
             manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
             yield self._whole(blob_id) if manifest is None else self._verified("trees", blob_id, manifest)
             return
-        yield from ahead(self._chunks(blob_id, [chunk_id for chunk_id, _ in chunks], each=each), _AHEAD)
+        yield from ahead(self._chunks(blob_id, chunks, each=each), _AHEAD)
 
-    def _chunks(self, blob_id: str, ids: Sequence[str], *, each: bool) -> Iterator[bytes]:
+    def _chunks(self, blob_id: str, chunks: Sequence[tuple[str, int]], *, each: bool) -> Iterator[bytes]:
+        ids = [chunk_id for chunk_id, _ in chunks]
         hasher, wholes = blake3(), self._wholes(ids) if each else self._objects.wholes(ids)
-        for index, chunk_id in enumerate(ids):
+        for index, (chunk_id, size) in enumerate(chunks):
             try:
                 chunk = next(wholes)
             except NotFoundError as error:
                 raise CorruptError(
                     f"blob {blob_id} lacks its chunk {chunk_id} ({self._objects.where('whole', chunk_id)}): {_RESTORE}"
                 ) from error
-            hasher.update(chunk or b"")
-            if index == len(ids) - 1 and hasher.hexdigest() != blob_id:
+            chunk = chunk or b""
+            hasher.update(chunk)
+            # Of a list the name is no hash: a size in it is wrong if the chunk has another.
+            if len(chunk) != size or (index == len(chunks) - 1 and hasher.hexdigest() != blob_id):
                 raise self._list_damaged(blob_id)
-            yield chunk or b""
+            yield chunk
 
     def _wholes(self, ids: Sequence[str]) -> Iterator[bytes]:
         """Many small blobs or chunks, verified, read together; damaged ones and those lacking one by one."""
