@@ -484,3 +484,21 @@ def test_what_is_not_there_is_told_at_steps_of_time_to_who_has_scopes(world, mon
         caller = Tracked(world, client, "endpoint:reviews")
         feedback = {"json": {"items": [{"id": "p-nowhere", "label": "no"}]}}
         assert seconds(client, caller, "POST", "/feedback", **feedback) > 0.19
+
+
+def test_who_called_a_moment_ago_is_known_without_a_question(world):
+    authenticator = TokenAuthenticator(world.tokens)
+    token, secret = world.tokens.create("momentary", roles=["viewer"])
+    text = secret.encode()
+    assert authenticator.remembered([(b"authorization", b"Bearer " + text)]) is None  # not read yet
+    with TestClient(world.apps["serving"]) as client:
+        assert client.get("/v1/models", headers={"authorization": b"Bearer " + text}).status_code == 200
+    for value in (b"Bearer " + text, b"bEARER   " + text + b" "):
+        principal = authenticator.remembered([(b"host", b"here"), (b"authorization", value)])
+        assert principal is not None
+        assert principal.name == "token momentary"
+    for value in (b"Basic " + text, b"Bearer", b"Bearer\xe9" + text, text, b"Bearer " + text[:-1]):
+        assert authenticator.remembered([(b"authorization", value)]) is None
+    assert authenticator.remembered([(b"x-api-key", text)]) is None  # for these the long way is there
+    world.tokens.revoke(token.id)
+    assert authenticator.remembered([(b"authorization", b"Bearer " + text)]) is None

@@ -78,7 +78,7 @@ class ProjectCycles:
 
         Example:
             >>> [each.key for each in project.cycles.policy.fields()][:2]
-            ['loop.triggers', 'loop.feedback_rows']
+            ['loop.triggers', 'loop.drift_signals']
         """
         from bakeoff.project.policy import ProjectPolicy
 

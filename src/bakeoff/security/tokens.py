@@ -194,7 +194,7 @@ class AccessTokens:
 
     def is_fresh(self, text: str) -> bool:
         """Whether `principal` answers without asking the records."""
-        if self._remembered(text) is not None:
+        if self.remembered(text) is not None:
             return True
         shape = self._shape.fullmatch(text)
         if shape is None:
@@ -205,7 +205,7 @@ class AccessTokens:
 
     def principal(self, text: str) -> Principal | None:
         """Who calls with this text; None when no valid token has it."""
-        if (principal := self._remembered(text)) is not None:
+        if (principal := self.remembered(text)) is not None:
             return principal
         shape = self._shape.fullmatch(text)
         if shape is None:
@@ -226,7 +226,7 @@ class AccessTokens:
             self._principals[text] = read_ms, token.expires_ms, principal
         return principal
 
-    def _remembered(self, text: str) -> Principal | None:
+    def remembered(self, text: str) -> Principal | None:
         """Who called with this text a moment ago, if that was read of the records lately and has not ended."""
         known = self._principals.get(text)
         if known is None:

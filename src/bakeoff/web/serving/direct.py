@@ -6,12 +6,11 @@ What is not for the row path of a release goes on to the ordinary handlers, with
 import re
 
 import msgspec
-from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bakeoff.serve.engine import Engine
-from bakeoff.web.auth import Authenticator
+from bakeoff.web.auth import Authenticator, caller
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.rows import rendered
 
@@ -64,7 +63,7 @@ class Direct:
     async def _is_allowed(self, engine: Engine, scope: Scope) -> bool:
         if self._authenticator is None:
             return True
-        principal = await self._authenticator(Headers(scope=scope))
+        principal = await caller(self._authenticator, scope)
         return principal is not None and principal.may("predict") and principal.reaches("endpoint", engine.endpoint)
 
     async def _answer(self, engine: Engine, body: bytes) -> bytes | None:

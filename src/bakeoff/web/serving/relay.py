@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,7 +21,7 @@ from bakeoff.core.principals import ANONYMOUS, Principal
 from bakeoff.serve.gateway.gateway import PATHS, CachedReply, Gateway, GatewayCall
 from bakeoff.serve.gateway.replies import MOST_EVENT_BYTES, EventReader, Protocol, WholeReply, events_in, renamed
 from bakeoff.serve.gateway.upstream import EVENTS, Upstream, UpstreamError, UpstreamReply
-from bakeoff.web.auth import Authenticator
+from bakeoff.web.auth import Authenticator, caller
 from bakeoff.web.problems import anthropic_error, openai_error
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.conversing import sse
@@ -104,7 +103,7 @@ class Relay:
         """The caller, if it may call endpoints."""
         if self._authenticator is None:
             return ANONYMOUS
-        principal = await self._authenticator(Headers(scope=scope))
+        principal = await caller(self._authenticator, scope)
         return principal if principal is not None and principal.may("predict") else None
 
     @staticmethod
