@@ -1,6 +1,7 @@
 import errno
 import fcntl
 import os
+import sys
 
 import pytest
 
@@ -51,3 +52,16 @@ def test_a_full_disk_is_an_error(calls, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         disk.sync(0)
     assert calls == [51]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a call of Linux")
+def test_what_is_written_begins_to_go_to_the_disk_and_a_hint_that_fails_is_none(tmp_path):
+    call = disk._sync_file_range()
+    assert call is not None
+    with (tmp_path / "a").open("xb") as file:
+        file.write(b"a" * 10_000)
+        file.flush()
+        assert call(file.fileno(), 0, 10_000, disk._WRITE) == 0
+        disk.begin_sync(file.fileno(), 0, 10_000)
+    disk.begin_sync(-1, 0, 10_000)
+    assert (tmp_path / "a").read_bytes() == b"a" * 10_000

@@ -14,7 +14,7 @@ __all__ = ["LARGEST", "SMALLEST", "Readable", "chunks"]
 
 SMALLEST, LARGEST = 16 * 1024, 512 * 1024
 _AVERAGE = 64 * 1024  # beyond the smallest: chunks have 80 KiB on average
-_BLOCK = 4 << 20
+_BLOCK = 2 << 20
 """Bytes that are read at once."""
 
 

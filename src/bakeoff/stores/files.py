@@ -15,7 +15,7 @@ from bakeoff.core.hashing import digest
 __all__ = ["durable_folder", "durable_write", "file_url", "private_folder", "read_cached", "storage", "sync_folder"]
 __all__ += ["temporary", "whole_write", "write_cached", "write_pieces"]
 
-_TOGETHER, _MOST_TOGETHER = 4 << 20, 1024
+_TOGETHER, _MOST_TOGETHER = 2 << 20, 1024
 """Bytes and pieces that are written by one call; no system takes more pieces."""
 
 

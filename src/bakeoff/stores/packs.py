@@ -36,7 +36,7 @@ _HASH = 32
 _ENTRY = np.dtype([("hash", "u1", (_HASH,)), ("start", "<u8"), ("length", "<u8")])
 _FULL = 128 << 20
 """A pack is closed when it is larger."""
-_TOGETHER = 4 << 20
+_TOGETHER = 2 << 20
 """So many bytes of a pack are written, and begin to go to the disk, while the next ones are made."""
 _WAITING = 2
 """Writes that wait for the one before them."""
