@@ -28,6 +28,8 @@ __all__ = ["S3Objects", "open_blobs"]
 FRESH = timedelta(hours=1)
 """What was put less long ago is not put again, if it is the same: it is younger than every sensible grace period."""
 AT_ONCE = 8
+RESOLUTION_S = 1
+"""Services date objects by whole seconds (HTTP's Last-Modified), and the clock is of such a date."""
 
 
 def open_blobs(url: str, *, folder: Path, clock: Clock, keyring: Keyring | None = None) -> Blobs:
@@ -165,15 +167,18 @@ class S3Objects:
         return self._bucket.where(target)
 
     def sweep(self, doomed: Iterable[tuple[Kind, str]], grace_s: float, *, delete: bool = True) -> int:
-        """Delete those older than the grace period by the service's clock; bytes freed, or that would be."""
+        """Delete those older than the grace period by the service's clock, whose ages are right to a second.
+
+        Bytes freed, or that would be.
+        """
         import obstore
 
         freed, doomed_paths = 0, list[str]()
         with self._errors():
-            now = self._now()
+            youngest = self._now() - timedelta(seconds=grace_s - RESOLUTION_S)
             for kind, name in doomed:
                 there = self._head(self._key(kind, name))
-                if there is not None and (now - there["last_modified"]).total_seconds() >= grace_s:
+                if there is not None and there["last_modified"] <= youngest:
                     freed += there["size"]
                     doomed_paths.append(there["path"])
             if delete and doomed_paths:

@@ -173,7 +173,9 @@ class _Protected:
         began = time.monotonic()
         principal = await caller(self._authenticator, scope)
         if principal is not None and principal.form_token is not None and scope["method"] not in SAFE_METHODS:
-            require_same_origin(Headers(scope=scope), scope["scheme"])  # a cookie speaks for it, which browsers send unasked
+            require_same_origin(
+                Headers(scope=scope), scope["scheme"]
+            )  # a cookie speaks for it, which browsers send unasked
         if principal is None:
             raise HttpError(
                 401,

@@ -192,18 +192,23 @@ def test_callers_are_asked_who_they_are():
     bob = replace(ada, scopes=(("endpoint", "others"),))
     eve = replace(ada, permissions=ROLES["viewer"])
 
-    async def authenticator(headers):
-        return {"right": ada, "elsewhere": bob, "looks": eve}.get(headers.get("x-api-key", ""))
+    class ByKey:
+        async def __call__(self, headers):
+            return {"right": ada, "elsewhere": bob, "looks": eve}.get(headers.get("x-api-key", ""))
 
-    world = World(authenticator=authenticator)
+        def remembered(self, headers):
+            return ada if (b"x-api-key", b"remembered") in headers else None
+
+    world = World(authenticator=ByKey())
     body = {"row": {"x": 1, "y z": 2}}
     with world.server:
         assert world.sums(body)[0] == 401
         statuses = [world.sums(body, **{"x-api-key": key})[0] for key in ("wrong", "elsewhere", "looks")]
         assert statuses == [401, 404, 403]
-        assert world.sums(body, **{"x-api-key": "right"}) == [3.0]
+        for key in ("remembered", "right"):
+            assert world.sums(body, **{"x-api-key": key}) == [3.0]
     assert world.model.tables == 0
-    assert len(list(world.events.read(PredictionEvent))) == 1
+    assert len(list(world.events.read(PredictionEvent))) == 2
 
 
 def test_a_server_whose_answers_could_not_be_logged_is_not_ready():

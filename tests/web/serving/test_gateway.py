@@ -46,6 +46,9 @@ class ByToken:
         name = headers.get("authorization", "").removeprefix("Bearer ")
         return Principal(name=name, permissions=ROLES["caller"]) if name else None
 
+    def remembered(self, headers):
+        return None
+
 
 class World:
     """A server with an endpoint "far" of these services, and its parts in reach."""
