@@ -126,3 +126,12 @@ main()
     unchanged, names = imported()
     assert not unchanged
     assert set(sequence) <= set(ast.literal_eval(names))
+
+
+def test_a_question_in_sql_says_nothing_but_its_answer(tmp_path):
+    pytest.importorskip("duckdb")
+    (tmp_path / "bakeoff.toml").write_text('[project]\nname = "empty"\n[data]\nsource = "a.csv"\ntarget = "b"\n')
+    command = [sys.executable, "-m", "bakeoff", "sql", "SELECT count(*) n FROM runs", "-C", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split()[-1]) == (0, "0")
+    assert "leaked" not in done.stderr, "DuckDB's binding complains of what is not collected at the end"

@@ -134,11 +134,19 @@ def main() -> NoReturn:
         _main(as_json=as_json)
 
 
+def _spare_collection() -> None:
+    """The process ends: to look through all that it had would take a fifth of a short command.
+
+    DuckDB's binding (nanobind) complains on stderr of each object of its own that is not collected.
+    """
+    if "duckdb" not in sys.modules:
+        gc.freeze()
+
+
 def _main(*, as_json: bool) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is as clean as Ctrl-C
-    atexit.unregister(gc.freeze)
-    # The process ends: to look through all that it had would take a fifth of a short command.
-    atexit.register(gc.freeze)
+    atexit.unregister(_spare_collection)
+    atexit.register(_spare_collection)
     try:
         args = sys.argv[1:] or ["--help"]
         code = _command(tuple(_needed(args)))(args, prog_name="bakeoff", standalone_mode=False) or 0
