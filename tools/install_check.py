@@ -172,6 +172,7 @@ def lowest(folder: Path, made: Path) -> None:
         "-o",
         "addopts=",
         "--import-mode=importlib",
+        "--assert=plain",  # else pytest, for which bakeoff is a plugin, reads each of its modules as a tree
         "-p",
         "no:cacheprovider",
         "-m",

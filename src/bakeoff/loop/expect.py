@@ -51,11 +51,16 @@ def expect_of_rows(stage: Stage, schema: Schema, classes: int) -> None:
 
 @contextlib.contextmanager
 def meanwhile(modules: Sequence[str]) -> Generator[None]:
-    """Import what comes next while jobs run and this process would only wait for them."""
+    """Import what comes next while jobs run and this process would only wait for them.
+
+    What cannot be imported here is tried again, and told, where it is needed: in two threads at once even a sound
+    module may fail (pytest reads modules as trees, which Python 3.11 does in one thread at a time: CPython 106905).
+    """
 
     def load() -> None:
         for name in modules:
-            importlib.import_module(name)
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
 
     thread = threading.Thread(target=load, daemon=True)
     thread.start()
