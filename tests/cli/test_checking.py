@@ -1,8 +1,10 @@
 """`check` and `advise` on the command line."""
 
 import re
+import sys
 from xml.etree import ElementTree as ET
 
+from bakeoff.core import libraries
 from bakeoff.core.errors import CandidateError
 
 
@@ -109,6 +111,8 @@ url = "http://127.0.0.1:9/v1"
 model = "m"
 [candidates.lacking]
 family = "lacking"
+[candidates.slim]
+family = "slim"
 [candidates.picky]
 family = "picky"
 """
@@ -126,7 +130,11 @@ def test_what_a_candidate_lacks_is_told_before_anything_is_fitted(films_project,
         def require(self, params):
             raise CandidateError(f"expected a CUDA device for smooth = {params.smooth:g}, found none")
 
-    for name in (Lacking, Picky):
+    class Slim(firstword.FirstWordFamily):
+        name, requires = "slim", ("packaging",)
+
+    monkeypatch.setitem(libraries.NEEDED, "packaging", "libno-such-thing.so.7")
+    for name in (Lacking, Picky, Slim):
         monkeypatch.setattr(firstword, name.__name__, name, raising=False)
         register_family(name.name, f"firstword:{name.__name__}")
     with (films_project / "bakeoff.toml").open("a") as file:
@@ -137,6 +145,8 @@ def test_what_a_candidate_lacks_is_told_before_anything_is_fitted(films_project,
         message = ended.document["error"]["message"]
         assert ended.document["error"]["type"] == "MissingExtraError"
         assert "candidate 'lacking' needs no-such-thing: pip install \"bakeoff[embedding]\"" in message
+        if sys.platform == "linux":
+            assert "candidate 'slim' needs libno-such-thing.so.7 of the system: install" in message
         assert "candidate 'picky': expected a CUDA device for smooth = 1, found none" in message
         assert "candidate 'far' asks http://127.0.0.1:9/v1, where nothing answers (Connection refused)" in message
         assert "--allow-missing" in message

@@ -21,6 +21,7 @@ from bakeoff.actions.extras import UNTRIED, requirements_of
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.events import SHADOW, PredictionEvent
 from bakeoff.core.families import install_command, load_family, missing_distributions
+from bakeoff.core.libraries import library_advice, missing_libraries
 from bakeoff.core.markup import notebook, table
 from bakeoff.core.plugins import names
 from bakeoff.core.retention import past_retention
@@ -126,6 +127,8 @@ def _sqlite() -> str:
 def _family(name: str) -> str:
     family = load_family(name)
     missing = missing_distributions(family.requires)
+    if libraries := missing_libraries(family.requires):
+        return f"loads; to fit it: {'; '.join(libraries)} (cannot be loaded)"
     if not missing:
         return f"loads; for {', '.join(sorted(family.tasks))}"
     return f"loads; to fit it: {install_command(family, missing)} ({', '.join(missing)} not installed)"
@@ -174,7 +177,9 @@ def _imported(name: str, needed: Iterable[Requirement]) -> HealthCheck:
     if done.returncode == 0:
         return HealthCheck(name=name, ok=True, message=f"installed; {', '.join(modules)} can be imported")
     reason = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
-    return HealthCheck(name=name, ok=False, message=f"installed, but cannot be imported: {reason}")
+    library = library_advice(reason)
+    needed_too = "" if library is None else f"; it needs {library}"
+    return HealthCheck(name=name, ok=False, message=f"installed, but cannot be imported: {reason}{needed_too}")
 
 
 def _modules(name: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bakeoff.actions.cluster_files import cluster_files
 from bakeoff.actions.extras import extras_of
 from bakeoff.core.errors import UsageError
+from bakeoff.core.libraries import DEBIAN
 from bakeoff.core.plugins import suggestion
 
 if TYPE_CHECKING:
@@ -279,10 +280,12 @@ spec:
 
 
 def _container(facts: _Facts) -> Mapping[str, str]:
+    system = " ".join(DEBIAN.values())
     text = f"""\
 # The project and what it needs; what it learns stands in the store (BAKEOFF_STORE__RECORDS, …BLOBS, …EVENTS).
 # Build and run: podman build -t {facts.name} . && podman run --rm {facts.name} status
 FROM python:{facts.python}-slim
+RUN apt-get update && apt-get install -y --no-install-recommends {system} && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --create-home bakeoff && {facts.install.replace("pip install", "pip install --no-cache-dir")}
 COPY --chown=10001 . /project
 USER 10001

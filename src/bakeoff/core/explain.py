@@ -20,6 +20,7 @@ from bakeoff.core.errors import (
     NotFoundError,
     StoreError,
 )
+from bakeoff.core.libraries import library_advice
 
 __all__ = ["database_advice", "explained", "file_advice"]
 
@@ -223,6 +224,9 @@ def _by_rule(error: BaseException, rule: _Rule) -> BakeoffError:
 
 
 def _of_system(error: OSError) -> BakeoffError:
+    library = library_advice(str(error)) if error.errno is None else None
+    if library is not None:
+        return MissingExtraError(f"expected {library}; it cannot be loaded")
     where = " to ".join(repr(str(name)) for name in (error.filename, error.filename2) if name is not None)
     kind = NotFoundError if isinstance(error, FileNotFoundError) else StoreError
     subject = f"cannot use {where}" if where else "the system refused"

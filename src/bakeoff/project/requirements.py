@@ -9,6 +9,7 @@ from bakeoff.actions.extras import JUDGE, needs_of_settings
 from bakeoff.config.sections import Config
 from bakeoff.core.errors import BakeoffError, CandidateError, MissingExtraError
 from bakeoff.core.families import install_command, load_family, missing_distributions, require_here
+from bakeoff.core.libraries import missing_libraries
 from bakeoff.loop.context import Contender
 
 __all__ = ["require_all"]
@@ -39,6 +40,8 @@ def _of_candidates(candidates: Sequence[Contender]) -> Iterator[BakeoffError]:
             install = install_command(family, missing)
             yield MissingExtraError(f"candidate {each.name!r} needs {', '.join(missing)}: {install}")
             continue
+        for library in missing_libraries(family.requires):
+            yield MissingExtraError(f"candidate {each.name!r} needs {library}")
         try:
             require_here(family, each.params)
         except BakeoffError as error:

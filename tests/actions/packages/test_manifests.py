@@ -10,6 +10,7 @@ import yaml
 from bakeoff import Project
 from bakeoff.actions.packages import package as packaging
 from bakeoff.actions.packages.manifests import LOG_NOTE, yaml_of
+from bakeoff.core import libraries
 from bakeoff.core.errors import UsageError
 
 VERSIONS = ("1.29", "1.37")
@@ -89,3 +90,13 @@ def test_the_context_of_docker_is_whole(ran, tmp_path, few_packages):
     assert copied == {"lib": "/opt/bakeoff/lib", "app": "/opt/bakeoff/app"}
     assert (tmp_path / "out/lib/firstword.py").is_file()
     assert "USER 65532:65532" in lines
+    assert not any("apt-get" in line for line in lines)  # nothing of the system is needed
+
+
+def test_docker_installs_what_the_packages_need_of_the_system(ran, tmp_path, few_packages, monkeypatch):
+    monkeypatch.setitem(libraries.NEEDED, "firstword", "libgomp.so.1")
+    with Project(ran) as project:
+        project.package(tmp_path / "out", form="docker")
+    (line,) = (each for each in (tmp_path / "out/Dockerfile").read_text().splitlines() if "libgomp" in each)
+    assert line.startswith("RUN python3")
+    assert "apt-get install -y --no-install-recommends libgomp1" in line

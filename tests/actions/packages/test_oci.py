@@ -17,7 +17,9 @@ from bakeoff.actions.packages import package as packaging
 from bakeoff.actions.packages.oci import unpack
 from bakeoff.actions.packages.package import PYTHON
 from bakeoff.actions.packages.signing import ANNOTATION, signature_holds
+from bakeoff.core import libraries
 from bakeoff.core.errors import DataError, UsageError
+from bakeoff.core.libraries import path_of
 
 DIGEST = {"type": "string", "pattern": "^sha256:[a-f0-9]{64}$"}
 DESCRIPTOR = {
@@ -175,6 +177,29 @@ def test_the_layout_keeps_to_the_specification(ran, base, key, few_packages, tmp
     payload = _blob(layout, signed["layers"][0])
     assert json.loads(payload)["critical"]["image"] == {"docker-manifest-digest": made.digest}
     assert signature_holds(payload, signed["layers"][0]["annotations"][ANNOTATION], key)
+
+
+def test_an_image_brings_what_the_base_lacks_of_a_system(ran, base, few_packages, tmp_path, monkeypatch):
+    here = path_of("libgomp.so.1")
+    if here is None:
+        pytest.skip("needs a system with libgomp")
+    monkeypatch.setitem(libraries.NEEDED, "firstword", "libgomp.so.1")
+    with Project(ran) as project:
+        project.package(tmp_path / "first", form="oci", base=base)
+        (base / "lib/x86_64-linux-gnu").mkdir(parents=True)
+        (base / "lib/x86_64-linux-gnu/libgomp.so.1").write_text("the base's own")
+        project.package(tmp_path / "second", form="oci", base=base)
+    assert _files(tmp_path / "first")["usr/lib/libgomp.so.1"] == here.read_bytes()
+    assert "usr/lib/libgomp.so.1" not in _files(tmp_path / "second")
+
+
+def _files(layout):
+    image = json.loads((layout / "index.json").read_text())["manifests"][0]
+    found = {}
+    for each in json.loads(_blob(layout, image))["layers"]:
+        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(_blob(layout, each)))) as tar:
+            found |= {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
+    return found
 
 
 def test_the_same_release_gives_the_same_bytes(ran, base, key, few_packages, tmp_path):

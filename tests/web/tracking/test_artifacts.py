@@ -34,6 +34,18 @@ def test_files_of_a_run_come_back_as_they_were(client, tracking):
     assert not list(tracking.scratch.iterdir())
 
 
+def test_what_a_run_of_bakeoff_shows_stays_as_it_is(client, tracking):
+    run = tracking.records.runs.start("0", "a bake-off").run_id
+    root = f"{PROXY}/0/{run}/artifacts"
+    assert client.raw("PUT", f"{root}/report.html", b"as it was")[0] == 200
+    assert client.raw("PUT", f"{root}/report.html", b"as it was")[0] == 200  # sent again
+    status, answer, _ = client.raw("PUT", f"{root}/report.html", b"better")
+    assert (status, json.loads(answer)["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert client.raw("DELETE", f"{root}/report.html")[0] == 400
+    assert client.raw("GET", f"{root}/report.html")[1] == b"as it was"
+    assert client.raw("PUT", f"{root}/notes.txt", b"seen by me")[0] == 200
+
+
 def test_files_of_logged_models_are_kept_too(client):
     model = client("POST", "2.0/mlflow/logged-models", experiment_id="0")["model"]["info"]
     path = model["artifact_uri"].removeprefix("mlflow-artifacts:/")

@@ -20,6 +20,7 @@ from bakeoff.actions.packages import manifests
 from bakeoff.actions.packages.environment import copy_packages, needed, packages_of
 from bakeoff.actions.packages.module import PackagedModule, module_of, write_module
 from bakeoff.core.errors import UsageError
+from bakeoff.core.libraries import DEBIAN, libraries_of, path_of
 from bakeoff.core.lineage import EnvironmentOrigin
 from bakeoff.environment.capture import capture
 from bakeoff.environment.sbom import Material, sbom
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Form", "Package", "PackageOptions", "package"]
 
 Form: TypeAlias = Literal["oci", "docker", "k8s", "kserve", "systemd", "wheel"]
-LIBRARIES, APP = "opt/bakeoff/lib", "opt/bakeoff/app"
+LIBRARIES, APP, SYSTEM = "opt/bakeoff/lib", "opt/bakeoff/app", "usr/lib"
 SBOM_MEDIA = "application/vnd.cyclonedx+json"
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 BASES = ("usr/local/bin", "usr/bin", "bin", "opt/python/bin")
@@ -145,7 +146,8 @@ class _Making:
         layout = ImageLayout(self.folder, time_ms=self.module.release.created_ms)
         image = layout.base(self.options.base)
         python = _python_in(self.folder, image.layers)
-        image = layout.add_folders(image, [(LIBRARIES, libraries)], "packages")
+        system = self._system_libraries(packages, image.layers)
+        image = layout.add_folders(image, [(LIBRARIES, libraries), *system], "packages")
         owned = [manifests.STATE_FOLDER.strip("/")]
         image = layout.add_folders(image, [(APP, app)], self.module.title, owned=owned, user=manifests.USER)
         name = self.options.image or f"{_dns(self.module.endpoint)}:{self.module.release.number}"
@@ -180,13 +182,29 @@ class _Making:
         write_module(self.project, self.module, app)
         return libraries, app
 
-    def _bundle(self) -> None:
-        """Packages, module and bill of materials, as they lie beside each other without an image."""
+    def _system_libraries(
+        self, packages: "Mapping[str, Distribution]", layers: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[str, Path]]:
+        """A folder with what the packages need of a system and the base lacks, as it is on this one."""
+        place = self.scratch / "system"
+        for name in libraries_of(packages):
+            here = path_of(name)
+            if (
+                here is not None
+                and _in_layers(self.folder, layers, lambda path, name=name: path.endswith(f"/{name}")) is None
+            ):
+                place.mkdir(exist_ok=True)
+                shutil.copy(here, place / name)
+        return [(SYSTEM, place)] if place.exists() else []
+
+    def _bundle(self) -> "Mapping[str, Distribution]":
+        """Packages, module and bill of materials, as they lie beside each other without an image; the packages."""
         packages = packages_of(needed(self.module))
         libraries, app = self._filled(packages)
         shutil.move(libraries, self.folder / "lib")
         shutil.move(app, self.folder / "app")
         (self.folder / "sbom.cdx.json").write_bytes(self._bill(packages))
+        return packages
 
     def _bill(self, packages: "Mapping[str, Distribution]") -> bytes:
         here, release = capture(), self.module.release
@@ -201,12 +219,12 @@ class _Making:
         return json.dumps(document, indent=1, sort_keys=True).encode()
 
     def _docker(self) -> tuple[str | None, list[str]]:
-        self._bundle()
-        (self.folder / "Dockerfile").write_text(self._dockerfile(), encoding="utf-8")
+        packages = self._bundle()
+        (self.folder / "Dockerfile").write_text(self._dockerfile(packages), encoding="utf-8")
         (self.folder / ".dockerignore").write_text("**/__pycache__\n", encoding="utf-8")
         return None, [f"docker build -t {_dns(self.module.endpoint)} {self.folder}"]
 
-    def _dockerfile(self) -> str:
+    def _dockerfile(self, packages: "Mapping[str, Distribution]") -> str:
         environment = {"PYTHONPATH": f"/{LIBRARIES}:/{APP}", **manifests.container_environment()}
         command = json.dumps([PYTHON, "-m", self.module.name])
         asks = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{manifests.PORT}/health/ready', timeout=2)"
@@ -216,6 +234,7 @@ class _Making:
             "FROM ${BASE}",
             f"COPY lib /{LIBRARIES}",
             f"COPY app /{APP}",
+            *(f"RUN {_loads_or_installs(each)}" for each in libraries_of(packages)),
             f"RUN install -d -o {manifests.USER} -g {manifests.USER} {manifests.STATE_FOLDER}",
             *(f"ENV {key}={json.dumps(value)}" for key, value in environment.items()),
             f"USER {manifests.USER}:{manifests.USER}",
@@ -323,23 +342,38 @@ def _write_wheel(path: Path, files: Mapping[str, bytes], record: str) -> None:
             archive.writestr(entry, content)
 
 
+def _in_layers(layout: Path, layers: Sequence[Mapping[str, Any]], wanted: Callable[[str], bool]) -> str | None:
+    """The first file of an image that is wanted, by its path; of the newest layer that has one."""
+    import tarfile
+
+    from bakeoff.actions.packages.oci import opened
+
+    for each in reversed(layers):
+        path = layout / "blobs" / "sha256" / each["digest"].partition(":")[2]
+        with opened(path) as file, tarfile.open(fileobj=file, mode="r|") as tar:
+            for member in tar:
+                if wanted(name := member.name.removeprefix("./")):
+                    return name
+    return None
+
+
+def _loads_or_installs(library: str) -> str:
+    """A step of a Dockerfile: see that a library of the system can be loaded, or install it where Debian's tool is."""
+    fetch = (
+        f"apt-get update && apt-get install -y --no-install-recommends {DEBIAN[library]} && rm -rf /var/lib/apt/lists/*"
+    )
+    return f"""{PYTHON} -c 'import ctypes; ctypes.CDLL("{library}")' || ({fetch})"""
+
+
 def _python_in(layout: Path, layers: Sequence[Mapping[str, Any]]) -> str:
     """Where the Python of this version is in an image.
 
     Raises:
         UsageError: it is not there.
     """
-    import tarfile
-
-    from bakeoff.actions.packages.oci import opened
-
     wanted = {f"{place}/{PYTHON}" for place in BASES}
-    for each in reversed(layers):
-        path = layout / "blobs" / "sha256" / each["digest"].partition(":")[2]
-        with opened(path) as file, tarfile.open(fileobj=file, mode="r|") as tar:
-            for member in tar:
-                if (name := member.name.removeprefix("./")) in wanted:
-                    return name
+    if (place := _in_layers(layout, layers, wanted.__contains__)) is not None:
+        return place
     raise UsageError(
         f"expected a base with {PYTHON}, for which the packages are, in {' or '.join(f'/{each}' for each in BASES)}; "
         "found none; take a base with this Python, or make the package with that of the base"

@@ -301,9 +301,21 @@ def name_file(tracking: Tracking, path: str, blob: str) -> None:
         run, rest = known
         if not rest:
             raise invalid("Invalid path")
+        if run.artifacts.get(rest, blob) != blob:
+            _require_theirs(run, rest)
         tracking.records.runs.apply([RunChange(run_id=run.run_id, artifacts={rest: blob})])
         return
     tracking.records.documents.apply([DocumentChange(collection=FILES, key=path, body={"file_blob": blob})])
+
+
+def _require_theirs(run: Run, name: str) -> None:
+    """See that a file that there is may be changed: what a run of bakeoff shows is what it found.
+
+    Raises:
+        TrackingError: it is a file of a run that no client made.
+    """
+    if not run.location:
+        raise invalid(f"expected a new path: {name!r} is what bakeoff's run {run.run_id} shows, and stays as it is")
 
 
 def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
@@ -314,6 +326,8 @@ def delete(tracking: Tracking, given: Mapping[str, Any]) -> Json:
     if known is not None:
         run, rest = known
         gone: dict[str, str | None] = {"/".join(part for part in (rest, name) if part): None for name in names}
+        for name in gone:
+            _require_theirs(run, name)
         tracking.records.runs.apply([RunChange(run_id=run.run_id, artifacts=gone)])
         return {}
     keys = ["/".join(part for part in (path, name) if part) for name in names]
