@@ -4,6 +4,8 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bakeoff.core.events import as_raw
 from bakeoff.core.types import Column, Predictions, Signature
@@ -18,6 +20,7 @@ INPUTS = (
     Column(name="paid", kind="boolean", dtype="Boolean"),
     Column(name="text", kind="text", dtype="String"),
 )
+INPUTS_BY_NAME = [column.name for column in INPUTS]
 CLASSES = ("no", "yes", "a: b")
 SIGNATURE = Signature(task="classification", inputs=INPUTS, classes=CLASSES)
 ODD = {
@@ -106,6 +109,38 @@ def test_rows_of_fitting_values_are_read_by_column(reference):
     assert columns_of([as_raw(prediction("a", row={"x": "12"}))], SIGNATURE) is None
     times = Signature(task="regression", inputs=(Column(name="at", kind="datetime", dtype="Datetime"),))
     assert columns_of([as_raw(prediction("a", row={"at": "2026-01-01"}))], times) is None
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64) | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=3,
+)
+FITTING = {
+    "x": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63), 2**64) | st.none(),
+    "city name": st.sampled_from(["rome", "oslo", "bonn", " rome", "\u00e9\u0000", "NA"]) | st.none(),
+    "paid": st.booleans() | st.none(),
+    "text": st.text(max_size=20) | st.none(),
+}
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.fixed_dictionaries({}, optional=FITTING | {"more": ANY}), min_size=1, max_size=4),
+    st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(INPUTS_BY_NAME, ANY)), max_size=1),
+    st.sampled_from([1, 260]),
+)
+def test_whatever_rows_are_by_column_they_count_as_row_by_row(reference, fitting, odd, times):
+    events = [prediction(str(at), row=each, label="no") for at, each in enumerate([*fitting * times, *odd])]
+    by_event, by_column = (PredictionSums.of(each, SIGNATURE, reference) for each in (events, raw(events)))
+    assert msgspec.to_builtins(by_column) == msgspec.to_builtins(by_event)
+
+
+def test_a_level_that_comes_late_is_counted_as_one_that_was_expected(reference):
+    rows = [{"city name": "rome"}] * 600 + [{"city name": "lima"}, {"city name": None}] + [{"city name": "oslo"}] * 300
+    events = [as_raw(prediction(str(at), row=each)) for at, each in enumerate(rows)]
+    columns = columns_of(events, SIGNATURE, {"city name": ("rome", "oslo", "bonn")})
+    assert columns.levels["city name"] == {"rome": 600, "lima": 1, None: 1, "oslo": 300}
 
 
 def test_texts_that_are_generated_count_alike():

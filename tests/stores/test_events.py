@@ -439,6 +439,30 @@ def test_a_cursor_holds_for_every_writer_and_after_a_restart(opened):
     assert len(cursor) < 200  # a place for each writer and what stands between, not for each segment
 
 
+def test_whoever_reads_on_does_not_read_again_what_stands_before(opened, root):
+    fill(opened, 9)
+    reading = opened().read(FeedbackEvent)
+    assert [int(next(iter(reading)).id) for _ in range(7)] == list(range(7))
+    (path,) = root.glob("*.open")
+    data = bytearray(path.read_bytes())
+    data[60] ^= 1  # in the first frame: who reads it sees that it is damaged, and `check` does
+    path.write_bytes(data)
+    assert [int(each.id) for each in opened().read(FeedbackEvent, after=reading.cursor)] == [7, 8]
+    with pytest.raises(CorruptError):
+        list(opened().read(FeedbackEvent))
+
+
+@pytest.mark.parametrize("start", ["", "0:", "7:", "99999999:", "57:"])
+def test_a_cursor_holds_where_its_frame_does_not_start_where_it_says(opened, start):
+    fill(opened, 9)
+    reading = opened().read(FeedbackEvent)
+    assert [int(next(iter(reading)).id) for _ in range(4)] == list(range(4))
+    stem, _, seq = reading.cursor.split(":")
+    assert [int(each.id) for each in opened().read(FeedbackEvent, after=f"{stem}:{start}{seq}")] == [4, 5, 6, 7, 8]
+    with pytest.raises(UsageError, match="cursor"):
+        opened().read(FeedbackEvent, after=f"{stem}:1:2:{seq}")
+
+
 def test_what_was_numbered_earlier_and_written_later_is_read_on(opened, root, keyring):
     one, two = opened(), opened()
     one.append([event(0)])

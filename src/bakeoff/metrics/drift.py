@@ -17,6 +17,7 @@ Source: Massart, Annals of Probability 18 (1990), for two samples Wei and Dudley
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,6 +39,7 @@ __all__ = [
     "dispersion",
     "drifts",
     "expected_psi",
+    "frequent_levels",
     "profile",
     "psi",
     "rebased",
@@ -194,6 +196,12 @@ def tally(
             case _:
                 tallies[name] = _text_tally(known, window, name)
     return tallies
+
+
+def frequent_levels(reference: Mapping[str, Json]) -> dict[str, tuple[str, ...]]:
+    """The levels of columns that have few of them, and no others beside."""
+    profiles = {name: narrow.json_object(profiled) for name, profiled in reference.items()}
+    return {name: tuple(each["levels"]) for name, each in profiles.items() if each.get("levels") and not each["rare"]}
 
 
 def drifts(
@@ -362,7 +370,8 @@ def _numeric_profile(numbers_n: Floats) -> dict[str, Json]:
 
 def _binned(edges: Floats, given_n: Floats) -> list[int]:
     """Rows per bin; an edge belongs to the bin below it."""
-    return np.bincount(np.searchsorted(edges, given_n, side="left"), minlength=len(edges) + 1).tolist()
+    up_to = np.sort(given_n).searchsorted(edges, side="right").tolist()  # sorted once, the few edges are looked up
+    return [rows - before for before, rows in pairwise([0, *up_to, len(given_n)])]
 
 
 def _numeric_tally(known: Mapping[str, Any], numbers_n: Floats) -> Tally:

@@ -19,7 +19,7 @@ from bakeoff.core.events import FailureEvent, PredictionEvent, RawPrediction, wh
 from bakeoff.core.types import Json, Signature
 from bakeoff.data.schema import conform
 from bakeoff.metrics.answers import signs
-from bakeoff.metrics.drift import Tally, tally
+from bakeoff.metrics.drift import Tally, frequent_levels, tally
 from bakeoff.metrics.expected import Beliefs, added, beliefs_of
 from bakeoff.monitor.columns import RowColumns, columns_of
 from bakeoff.monitor.reference import CONFIDENCE, MonitoringReference, answers_table, outlying
@@ -151,14 +151,14 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
         """What these add up to, those that are raw by whole columns where their values allow it."""
         sums = cls(latency_ms={}, by_call={}, failed={}, unanswered={}, violated={}, lacked={}, versions={})
         kinds = set(map(type, events))
-        answered = [event for event in events if not isinstance(event, FailureEvent)]
+        answered: Sequence[Answered] = [event for event in events if not isinstance(event, FailureEvent)]
         for event in events if FailureEvent in kinds else ():
             if isinstance(event, FailureEvent):
                 sums.failed[event.error] = sums.failed.get(event.error, 0) + 1
                 sums.unanswered[event.error] = sums.unanswered.get(event.error, 0) + event.rows_in_call
                 sums.refused += event.violating_rows
         raw = [] if PredictionEvent in kinds else [event for event in answered if isinstance(event, RawPrediction)]
-        columns = columns_of(raw, signature) if raw else None
+        columns = columns_of(raw, signature, frequent_levels(reference.inputs)) if raw else None
         if columns is None:
             answered = [event for each in answered if (event := _whole(each)) is not None]
         if answered:

@@ -73,10 +73,11 @@ class Numbered(msgspec.Struct, gc=False):
 
 
 class NumberedEvents(msgspec.Struct, frozen=True, gc=False):
-    """Events of a segment that follow each other, and their numbers, which ascend."""
+    """Events of a segment that follow each other, their numbers, which ascend, and at which byte their frame starts."""
 
     seqs: Sequence[int]
     events: Sequence[Readable]
+    start: int = 0
 
     @classmethod
     def of(cls, rows: "Sequence[Numbered]") -> "NumberedEvents":
@@ -86,7 +87,9 @@ class NumberedEvents(msgspec.Struct, frozen=True, gc=False):
     def split(self, seq: int) -> "tuple[NumberedEvents, NumberedEvents]":
         """Those with smaller numbers than `seq`, and the others."""
         at = bisect_left(self.seqs, seq)
-        return NumberedEvents(self.seqs[:at], self.events[:at]), NumberedEvents(self.seqs[at:], self.events[at:])
+        parts = (slice(None, at), slice(at, None))
+        before, after = (NumberedEvents(self.seqs[part], self.events[part], self.start) for part in parts)
+        return before, after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,27 +118,26 @@ class EventQuery:
         since_ms, until_ms, kinds, ids = self.since_ms, self.until_ms, self.kinds, self.ids
         decoders = {name: decoder(name, kinds) for name in self.names}
         stored = items(frame, keyring)
-        seqs = range(frame.first_seq, frame.first_seq + len(stored))
+        seqs: Sequence[int] = range(frame.first_seq, frame.first_seq + len(stored))
         past = max(0, after + 1 - frame.first_seq)
         stored, seqs = stored[past:], seqs[past:]
+        if not all(item.kind in decoders and since_ms <= item.time_ms < until_ms for item in stored):
+            there = enumerate(stored)
+            at = [n for n, item in there if item.kind in decoders and since_ms <= item.time_ms < until_ms]
+            stored, seqs = [stored[n] for n in at], [seqs[n] for n in at]
         try:
-            events = [
-                decoders[item.kind](item.payload)
-                if item.kind in decoders and since_ms <= item.time_ms < until_ms
-                else None
-                for item in stored
-            ]
+            events = [decoders[item.kind](item.payload) for item in stored]
         except UNREADABLE:  # one by one, past what is no event
             read = (self.read(seq, item) for seq, item in zip(seqs, stored, strict=True))
             return NumberedEvents.of([row for row in read if row is not None])
+        if ids is None and set(map(type, events)) <= {*kinds}:
+            return NumberedEvents(seqs, events)
         wanted = [
-            at
-            for at, event in enumerate(events)
+            n
+            for n, event in enumerate(events)
             if isinstance(event, kinds) and (ids is None or getattr(event, "id", None) in ids)
         ]
-        return NumberedEvents(
-            [seqs[at] for at in wanted], [event for at in wanted if (event := events[at]) is not None]
-        )
+        return NumberedEvents([seqs[n] for n in wanted], [events[n] for n in wanted])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
