@@ -209,6 +209,9 @@ bench-monitor: $(INSTALLED)  ## A drift report beside Evidently's; what a look c
 bench-monitor-alarms: $(INSTALLED)  ## False alarms of drift in weeks without any, and how soon shifts are seen (EVIDENTLY=python, NANNYML=python beside)
 	$(BIN)/python benchmarks/monitor_alarms.py $(if $(EVIDENTLY),--evidently $(EVIDENTLY)) $(if $(NANNYML),--nannyml $(NANNYML))
 
+bench-monitor-daily-alarms: $(INSTALLED)  ## False alarms of what is worked out once a day: rows jointly, what texts are about, languages
+	$(BIN)/python benchmarks/monitor_daily_alarms.py
+
 bench-monitor-domains: $(INSTALLED)  ## A sentiment model of tweets serves films, products and news: is it seen, is quality foreseen?
 	$(BIN)/python benchmarks/monitor_domains.py
 

@@ -153,6 +153,50 @@ def test_what_no_column_shows_the_columns_show_together(look):
     assert not shift.joint(sums_of(of, together), of).alert
 
 
+def seen_by_day(tables) -> tuple[PredictionSums, list[PredictionSums]]:
+    """Sums of a week, and of its days."""
+    days = [
+        PredictionSums(
+            rows=each.height,
+            sample=[Sampled(draw=at, row=row, id=f"{day}/{at}") for at, row in enumerate(each.to_dicts())],
+        )
+        for day, each in enumerate(tables)
+    ]
+    return PredictionSums.total(days), days
+
+
+def test_rows_that_are_sent_again_are_no_joint_drift(look):
+    rng = np.random.default_rng(7)
+    rows = table(rng, 1000)
+    signal = shift.joint(sums_of(look, rows.sample(90, seed=0).select(pl.all().repeat_by(4).explode())), look)
+    assert (signal.value, signal.alert) == (None, False)
+    assert "different sampled rows" in signal.detail["reason"]
+    of = replace(look, config=MonitorConfig(false_alarms=0.9))
+    signal = shift.joint(sums_of(look, table(rng, 150).select(pl.all().repeat_by(2).explode())), of)
+    assert (signal.rows, signal.alert) == (150, False)
+
+
+def test_days_that_differ_by_themselves_are_no_joint_drift_and_a_change_of_all_days_is(look):
+    rng, alarms, blind = np.random.default_rng(8), 0, 0
+    of = replace(look, config=MonitorConfig(joint_auc=0.51).model_copy(update={"false_alarms": 2.3}))
+    of = replace(of, reference=reference_of(table(rng, 20, shift=level) for level in rng.normal(0, 1.0, 50)))
+    for _ in range(20):
+        sums, days = seen_by_day([table(rng, 40, shift=level) for level in rng.normal(0, 1.0, 7)])
+        alarms += shift.joint(sums, of, days).alert
+        blind += shift.joint(sums, of).alert
+    # The rate of a day is a seventh of the week's, times 6/π². Where days are not known, it does not hold.
+    assert alarms / 20 <= 0.2 + 2 * (0.2 * 0.8 / 20) ** 0.5 < blind / 20
+    sums, days = seen_by_day([table(rng, 40, shift=1.5) for _ in range(7)])
+    signal = shift.joint(sums, look, days)
+    assert (signal.alert, signal.value > 0.75) == (True, True)
+
+
+def reference_of(tables):
+    rows = pl.concat(list(tables))
+    said = Predictions(values_n=np.asarray((["no", "yes"] * rows.height)[: rows.height]), classes=("no", "yes"))
+    return make(rows, INPUTS, said, task="classification", metric="f1_macro", value=0.8)
+
+
 def test_refusals_that_become_frequent_are_an_alert(look):
     said = Predictions(values_n=np.asarray(["Fine, here it is."] * 195 + [""] * 5, dtype=object))
     rows = pl.DataFrame({"text": ["a question"] * 200})

@@ -112,6 +112,43 @@ def test_other_things_are_told_by_their_vectors_and_chance_is_not():
     assert seen == [(True, True)] * 5
 
 
+def by_day(days: list[list[str]]) -> tuple[PredictionSums, list[PredictionSums]]:
+    made = [
+        PredictionSums(
+            rows=len(now), sample=[Sampled(draw=at, row={"text": t}, id=f"{day}/{at}") for at, t in enumerate(now)]
+        )
+        for day, now in enumerate(days)
+    ]
+    return PredictionSums.total(made), made
+
+
+def test_days_that_differ_by_themselves_alarm_at_no_more_than_the_rate():
+    """Days have their own share of a language, and their own subject."""
+    rng = np.random.default_rng(3)
+    alarms = {"language": 0, "meaning": 0}
+
+    def day(number: int, n: int) -> list[str]:
+        texts_of_day = written(rng.choice(["en", "de"], n, p=(0.8, 0.2) if rng.random() < 0.5 else (0.4, 0.6)), number)
+        subject = rng.normal(size=16)
+        spread.update({text: subject + rng.normal(size=16) for text in texts_of_day})
+        return texts_of_day
+
+    spread: dict[str, np.ndarray] = {}
+    readers = TextReaders(languages=first_words, vectors=vectors_of(spread))
+    config = MonitorConfig(joint_auc=0.5001).model_copy(update={"false_alarms": RATE, "language_share": 0.0})
+    before = [text for at in range(60) for text in day(at, 5)]
+    look = dataclasses.replace(look_of(before), config=config)
+    for week in range(40):
+        sums, days = by_day([day(1000 + 7 * week + at, 30) for at in range(7)])
+        alarms["language"] += texts.language(sums, look, readers, days).alert
+        alarms["meaning"] += texts.meaning(sums, look, readers, days).alert
+    assert max(alarms.values()) / 40 <= DAILY_RATE + 2 * (DAILY_RATE * (1 - DAILY_RATE) / 40) ** 0.5
+    assert texts.meaning(sums, look, readers).alert  # as it is without days
+    calm = dataclasses.replace(look, config=MonitorConfig())
+    sums, days = by_day([written(["de"] * 27 + ["en"] * 3, 9000 + at) for at in range(7)])
+    assert texts.language(sums, calm, readers, days).alert
+
+
 def test_who_sends_the_same_again_is_no_drift():
     look = look_of(written(["en"] * 150, 0))
     now = [*written(["en"] * 150, 1), *["de always the same"] * 500]

@@ -1,22 +1,31 @@
 """How well rows of two tables can be told apart: a classifier that is trained on half of them and asked for the others.
 
+Rows of a day may have much in common (the weather, what people talk about): a classifier that knows some of a day's
+rows knows the others, and a week has as few independent rows as it has days. Where days are known, it is asked for days
+that it has not seen, and the p-value is of how days differ: Student's t of their mean ranks.
+
 Source: D. Lopez-Paz, M. Oquab, "Revisiting Classifier Two-Sample Tests", ICLR 2017; S. Rabanser, S. Günnemann,
-Z. Lipton, "Failing Loudly", NeurIPS 2019; the p-value is Mann and Whitney's.
+Z. Lipton, "Failing Loudly", NeurIPS 2019; the p-value is Mann and Whitney's without days.
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["separation", "vector_separation"]
+__all__ = ["LEAST_DAYS", "mean_of_days", "separation", "vector_separation"]
 
 WORDS = 64
 """Columns of hashed words of a text."""
 PENALISED = 0.5
 """How little the classifier of vectors is held back, over their width: rows are often fewer than numbers."""
+LEAST_DAYS = 4
+
+Floats: TypeAlias = NDArray[np.float64]
+Scores: TypeAlias = Callable[[NDArray[np.bool_]], Floats]
+"""Trained on these rows, what a classifier says of all: the higher, the more they look like the window's."""
 
 
 def separation(
@@ -24,6 +33,7 @@ def separation(
     window: Sequence[Mapping[str, Any]],
     kinds: Mapping[str, str],
     *,
+    days: Sequence[int] = (),
     seed: int = 0,
 ) -> tuple[float, float, dict[str, float]]:
     """ROC AUC on rows that the classifier has not seen, how likely that is without a difference, and what it used.
@@ -32,44 +42,46 @@ def separation(
         reference: rows.
         window: rows.
         kinds: "numeric", "levels" or "text" of each column that is used.
+        days: of the window's rows; none: unknown.
         seed: of the halves.
 
     Returns:
         The AUC; p; each column's share of the gain.
     """
     from lightgbm import LGBMClassifier
-    from scipy.stats import mannwhitneyu
 
     rows = [*reference, *window]
     made = {name: _features([row.get(name) for row in rows], kind) for name, kind in kinds.items()}
     features_nf = np.column_stack([np.zeros(len(rows)), *made.values()])
     is_window_n = np.arange(len(rows)) >= len(reference)
-    half_n = np.random.default_rng(seed).random(len(rows)) < 0.5  # noqa: PLR2004
-    model = LGBMClassifier(
-        n_estimators=60,
-        num_leaves=15,
-        min_child_samples=10,
-        learning_rate=0.1,
-        n_jobs=1,
-        verbose=-1,
-        random_state=seed,
-        importance_type="gain",
-    )
-    model.fit(features_nf[half_n], is_window_n[half_n])
-    score_n = model.booster_.predict(features_nf[~half_n])
-    of_window, of_reference = (np.asarray(score_n)[is_window_n[~half_n] == side] for side in (True, False))
-    test = mannwhitneyu(of_window, of_reference, alternative="greater")
-    gain_f = model.feature_importances_[1:]
+    gain_f = np.zeros(features_nf.shape[1] - 1)
+
+    def scores(half_n: NDArray[np.bool_]) -> Floats:
+        model = LGBMClassifier(
+            n_estimators=60,
+            num_leaves=15,
+            min_child_samples=10,
+            learning_rate=0.1,
+            n_jobs=1,
+            verbose=-1,
+            random_state=seed,
+            importance_type="gain",
+        )
+        model.fit(features_nf[half_n], is_window_n[half_n])
+        gain_f[:] += model.feature_importances_[1:]
+        return np.asarray(model.booster_.predict(features_nf), dtype=np.float64)
+
+    auc, p = _told_apart(scores, is_window_n, np.asarray(days) if len(days) else None, seed)
     total, at = max(float(gain_f.sum()), 1e-12), 0
     weights: dict[str, float] = {}
     for name, each in made.items():
         weights[name] = float(gain_f[at : at + each.shape[1]].sum()) / total
         at += each.shape[1]
-    return float(test.statistic) / (len(of_window) * len(of_reference)), float(test.pvalue), weights
+    return auc, p, weights
 
 
 def vector_separation(
-    reference_nd: NDArray[np.float64], window_nd: NDArray[np.float64], *, seed: int = 0
+    reference_nd: Floats, window_nd: Floats, *, days: Sequence[int] = (), seed: int = 0
 ) -> tuple[float, float]:
     """As `separation`, of rows that are vectors (n, d), by a linear classifier: the AUC, and p.
 
@@ -78,24 +90,65 @@ def vector_separation(
     >>> auc > 0.75, p < 1e-6
     (True, True)
     """
-    from scipy.stats import mannwhitneyu
     from sklearn.linear_model import LogisticRegression
 
     rows_nd = np.vstack([reference_nd, window_nd])
     is_window_n = np.arange(len(rows_nd)) >= len(reference_nd)
-    order_n = np.random.default_rng(seed).permutation(len(rows_nd))
-    half_n = np.zeros(len(rows_nd), dtype=np.bool_)
-    for side_n in (is_window_n, ~is_window_n):  # half of each side
-        of_side = order_n[side_n[order_n]]
-        half_n[of_side[: len(of_side) // 2]] = True
-    centre_d, spread_d = rows_nd[half_n].mean(axis=0), rows_nd[half_n].std(axis=0)
-    scaled_nd = (rows_nd - centre_d) / np.maximum(spread_d, 1e-9)
-    model = LogisticRegression(C=PENALISED / scaled_nd.shape[1], class_weight="balanced", max_iter=200)
-    model.fit(scaled_nd[half_n], is_window_n[half_n])
-    score_n: NDArray[np.float64] = np.asarray(model.decision_function(scaled_nd[~half_n]))
-    of_window, of_reference = (score_n[is_window_n[~half_n] == side] for side in (True, False))
-    test = mannwhitneyu(of_window, of_reference, alternative="greater")
-    return float(test.statistic) / (len(of_window) * len(of_reference)), float(test.pvalue)
+
+    def scores(half_n: NDArray[np.bool_]) -> Floats:
+        centre_d, spread_d = rows_nd[half_n].mean(axis=0), rows_nd[half_n].std(axis=0)
+        scaled_nd = (rows_nd - centre_d) / np.maximum(spread_d, 1e-9)
+        model = LogisticRegression(C=PENALISED / scaled_nd.shape[1], class_weight="balanced", max_iter=200)
+        model.fit(scaled_nd[half_n], is_window_n[half_n])
+        return np.asarray(model.decision_function(scaled_nd), dtype=np.float64)
+
+    return _told_apart(scores, is_window_n, np.asarray(days) if len(days) else None, seed)
+
+
+def _told_apart(
+    scores: Scores, is_window_n: NDArray[np.bool_], day_m: NDArray[np.int64] | None, seed: int
+) -> tuple[float, float]:
+    """The AUC on rows of the other half, and p; `day_m` are of the window's rows alone."""
+    from scipy.stats import mannwhitneyu, t
+
+    rng = np.random.default_rng(seed)
+    reference_n, window_n = np.flatnonzero(~is_window_n), np.flatnonzero(is_window_n)
+    half_n = np.zeros(len(is_window_n), dtype=np.bool_)
+    half_n[rng.permutation(reference_n)[: len(reference_n) // 2]] = True
+    names = np.unique(day_m) if day_m is not None else np.asarray([])
+    if day_m is None or len(names) < LEAST_DAYS:
+        half_n[rng.permutation(window_n)[: len(window_n) // 2]] = True
+        score_n = scores(half_n)
+        now, before = score_n[~half_n & is_window_n], score_n[~half_n & ~is_window_n]
+        test = mannwhitneyu(now, before, alternative="greater")
+        return float(test.statistic) / (len(now) * len(before)), float(test.pvalue)
+    half_n[window_n] = np.isin(day_m, rng.permutation(names)[: len(names) // 2])
+    rank_m = np.empty(len(window_n))  # of each row of the window, the share of reference rows below it
+    for trained_n in (half_n, ~half_n):
+        score_n = scores(trained_n)
+        before = np.sort(score_n[~trained_n & ~is_window_n])
+        asked_n = ~trained_n[window_n]
+        now = score_n[window_n[asked_n]]
+        rank_m[asked_n] = (before.searchsorted(now, "left") + before.searchsorted(now, "right")) / (2 * len(before))
+    auc, variance = mean_of_days(rank_m, day_m)
+    spread = (variance + 1 / (12 * len(reference_n))) ** 0.5
+    return auc, float(t.sf((auc - 0.5) / spread, len(names) - 1))
+
+
+def mean_of_days(value_m: Floats, day_m: NDArray[np.int64]) -> tuple[float, float]:
+    """The mean of rows, and its variance as days differ; it is no less than what independent rows have.
+
+    Source: W. Cochran, "Sampling Techniques" (1977), 9A: clusters of unequal sizes.
+
+    >>> mean, variance = mean_of_days(np.array([0.0, 0.0, 1.0, 1.0, 1.0, 1.0]), np.array([0, 0, 1, 1, 2, 2]))
+    >>> round(mean, 3), round(variance, 3)
+    (0.667, 0.111)
+    """
+    mean = float(value_m.mean())
+    names, at_m = np.unique(day_m, return_inverse=True)
+    apart_d = np.bincount(at_m, weights=value_m - mean) / len(value_m)
+    between = float((apart_d**2).sum()) * len(names) / (len(names) - 1)
+    return mean, max(between, float(value_m.var()) / len(value_m))
 
 
 def _features(values: Sequence[Any], kind: str) -> NDArray[np.float64]:

@@ -95,7 +95,7 @@ def observe(
             [shift.Window(hours=None, sums=sums)],
             losses=losses,
             usd_per_1000=usd_per_1000 or {},
-            daily=lambda sums: _daily(sums, look, readers or TextReaders()),
+            daily=lambda sums: tuple(made() for made in _daily(sums, look, readers or TextReaders()).values()),
             judged=lambda sums: judged(sums, look, None, "", judge),
         )
     key = f"{endpoint}/{release_id}"
@@ -119,7 +119,12 @@ def observe(
         losses=losses,
         usd_per_1000=usd_per_1000 or {},
         out_of_time=hours.early + hours.ahead,
-        daily=lambda sums: _once_a_day(documents, key, sums, look, readers or TextReaders()),
+        daily=lambda sums: _once_a_day(
+            documents,
+            key,
+            look,
+            _daily(sums, look, readers or TextReaders(), shift.days(hours.between, look, hours.end)),
+        ),
         judged=lambda sums: judged(sums, look, documents, key, judge),
     )
 
@@ -172,23 +177,24 @@ def _report(
     )
 
 
-def _daily(sums: PredictionSums, look: MonitorLook, readers: TextReaders) -> tuple[Signal, Signal, Signal]:
-    """The signals that take longest: what rows show jointly, and what texts show."""
-    return shift.joint(sums, look), texts.language(sums, look, readers), texts.meaning(sums, look, readers)
+def _daily(
+    sums: PredictionSums, look: MonitorLook, readers: TextReaders, days: Sequence[PredictionSums] = ()
+) -> Mapping[SignalName, Callable[[], Signal]]:
+    """What makes the signals that take longest: what rows show jointly, and what texts show."""
+    return {
+        "joint": lambda: shift.joint(sums, look, days),
+        "language": lambda: texts.language(sums, look, readers, days),
+        "meaning": lambda: texts.meaning(sums, look, readers, days),
+    }
 
 
 def _once_a_day(
-    documents: DocumentRecords, key: str, sums: PredictionSums, look: MonitorLook, readers: TextReaders
+    documents: DocumentRecords, key: str, look: MonitorLook, ways: Mapping[SignalName, Callable[[], Signal]]
 ) -> Sequence[Signal]:
     """Those of the day: each is worked out by the first look that has rows enough for it."""
     day = look.until_ms // DAY_MS
     known = documents.get(DAILY, key)
     body = {} if known is None or known.body.get("day") != day else dict(known.body)
-    ways: Mapping[SignalName, Callable[[], Signal]] = {
-        "joint": lambda: shift.joint(sums, look),
-        "language": lambda: texts.language(sums, look, readers),
-        "meaning": lambda: texts.meaning(sums, look, readers),
-    }
     signals: list[Signal] = []
     news: dict[str, Json] = {}
     for name, made in ways.items():

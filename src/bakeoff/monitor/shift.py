@@ -1,9 +1,11 @@
 """Signals of rows and answers that are other than they were: drift by column, jointly, outliers, signs in answers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from bakeoff.core import narrow
 from bakeoff.core.types import Json
@@ -14,9 +16,9 @@ from bakeoff.metrics.intervals import wilson
 from bakeoff.monitor.hours import HOUR_MS
 from bakeoff.monitor.look import MonitorLook
 from bakeoff.monitor.signals import Signal
-from bakeoff.monitor.sums import PredictionSums
+from bakeoff.monitor.sums import PredictionSums, Sampled
 
-__all__ = ["Span", "Window", "answers", "drift", "joint", "outliers", "windows"]
+__all__ = ["Span", "Window", "answers", "days", "days_of", "drift", "joint", "outliers", "windows"]
 
 WORST = 5
 DAY, DAYS, WEEK, WEEKS = 24, 7, 168, 4
@@ -53,6 +55,12 @@ def windows(span: Span, look: MonitorLook, end: int | None = None) -> list[Windo
             Window(hours=hours, sums=span(first, end), baseline=_baseline(span, first, end, look), days=tuple(days))
         )
     return made
+
+
+def days(span: Span, look: MonitorLook, end: int) -> list[PredictionSums]:
+    """The days of the window that all signals are of."""
+    first = end - look.config.windows[0]
+    return [span(at, min(at + DAY, end)) for at in range(first, end, DAY)]
 
 
 def _baseline(span: Span, first: int, end: int, look: MonitorLook) -> PredictionSums | None:
@@ -132,28 +140,48 @@ def _drifts(window: Window, look: MonitorLook) -> list[Drift]:
     return compared
 
 
-def joint(sums: PredictionSums, look: MonitorLook) -> Signal:
+def joint(sums: PredictionSums, look: MonitorLook, days: Sequence[PredictionSums] = ()) -> Signal:
     """How well a classifier tells rows of the window from those of the reference (ROC AUC): 0.5 where nothing differs.
 
-    It sees what no single column shows. Meant to be worked out once a day.
+    It sees what no single column shows. Meant to be worked out once a day. `days`: of the window; they show how much
+    days differ by themselves.
     """
-    limit, rows = look.config.joint_auc, [each.row for each in sums.sample]
-    known = look.reference.rows
-    if min(len(rows), len(known)) < LEAST_SAMPLE:
-        reason = f"{len(rows)} sampled rows beside {len(known)}, at least {LEAST_SAMPLE} needed"
-        return look.signal("joint", None, limit=limit, rows=len(rows), detail={"reason": reason})
+    limit, known, sample = look.config.joint_auc, look.reference.rows, sums.sample
     moving = calendar(look.reference.inputs) | {*look.config.calendar}
     kinds = {
         name: str(narrow.json_object(profiled)["kind"])
         for name, profiled in look.reference.inputs.items()
         if name not in moving
     }
-    auc, p, weights = separation(known, rows, kinds, seed=look.seed)
+    distinct = _distinct(known, kinds)
+    if len(distinct) >= LEAST_SAMPLE:  # else rows are of few kinds, and how often each comes is what there is to see
+        known = [known[at] for at in distinct]
+        sample = [sample[at] for at in _distinct([each.row for each in sample], kinds)]
+    rows = [each.row for each in sample]
+    if min(len(rows), len(known)) < LEAST_SAMPLE:
+        reason = f"{len(rows)} different sampled rows beside {len(known)}, at least {LEAST_SAMPLE} needed"
+        return look.signal("joint", None, limit=limit, rows=len(rows), detail={"reason": reason})
+    auc, p, weights = separation(known, rows, kinds, days=days_of(sample, days), seed=look.seed)
     names = sorted(weights, key=lambda name: -weights[name])[:WORST]
     reason = f"rows are told from those of the reference with an AUC of {auc:.3f}, mostly by {', '.join(names)}"
     detail: dict[str, Json] = {"p": p, "columns": {name: weights[name] for name in names}, "reason": reason}
     alert = auc > limit and p < look.level * LOOKS_A_DAY
     return look.signal("joint", auc, limit=limit, rows=len(rows), alert=alert, detail=detail)
+
+
+def _distinct(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> list[int]:
+    """Where each different row stands first: one that is sent again says nothing new of what others send."""
+    first: dict[bytes, int] = {}
+    for at, row in enumerate(rows):
+        first.setdefault(msgspec.json.encode([row.get(name) for name in names]), at)
+    return list(first.values())
+
+
+def days_of(sample: Sequence[Sampled], days: Sequence[PredictionSums]) -> list[int]:
+    """On which of the days each row came; nothing where that is not known of all."""
+    known = {each.id: at for at, day in enumerate(days) for each in day.sample if each.id}
+    of_rows = [known.get(each.id, -1) for each in sample]
+    return [] if -1 in of_rows else of_rows
 
 
 def outliers(sums: PredictionSums, look: MonitorLook) -> Signal:

@@ -18,9 +18,9 @@ from bakeoff.core.conversation import plain_text
 from bakeoff.core.errors import BakeoffError
 from bakeoff.core.types import Json
 from bakeoff.metrics.discoveries import discovered
-from bakeoff.metrics.domain import vector_separation
+from bakeoff.metrics.domain import LEAST_DAYS, mean_of_days, vector_separation
 from bakeoff.monitor.look import MonitorLook, top
-from bakeoff.monitor.shift import LEAST_SAMPLE, LOOKS_A_DAY
+from bakeoff.monitor.shift import LEAST_SAMPLE, LOOKS_A_DAY, days_of
 from bakeoff.monitor.signals import Signal, SignalName
 from bakeoff.monitor.sums import PredictionSums
 
@@ -50,18 +50,19 @@ class TextReaders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sides:
-    """The texts of a column: those of the reference, and those of the window."""
+    """The texts of a column: those of the reference, those of the window, and the days of these, if they are known."""
 
     column: str
     before: Sequence[str]
     now: Sequence[str]
+    days: Sequence[int]
 
 
-def language(sums: PredictionSums, look: MonitorLook, readers: TextReaders) -> Signal:
+def language(
+    sums: PredictionSums, look: MonitorLook, readers: TextReaders, days: Sequence[PredictionSums] = ()
+) -> Signal:
     """The largest change of a language's share of texts; an alert when surely none of chance, and over the limit."""
-    from scipy.stats import hypergeom
-
-    limit, sides = look.config.language_share, _sides(sums, look)
+    limit, sides = look.config.language_share, _sides(sums, look, days)
     if isinstance(sides, str) or readers.languages is None:
         reason = sides if isinstance(sides, str) else "nothing here tells languages"
         return look.signal("language", None, limit=limit, rows=0, detail={"reason": reason})
@@ -70,16 +71,15 @@ def language(sums: PredictionSums, look: MonitorLook, readers: TextReaders) -> S
     rows = min(len(side.now) for side in sides)
     for side in sides:
         try:
-            before, now = (Counter(code or UNKNOWN for code in readers.languages(t)) for t in (side.before, side.now))
+            codes = [np.asarray([c or UNKNOWN for c in readers.languages(t)]) for t in (side.before, side.now)]
         except BakeoffError as error:
             return _unread(look, "language", limit, rows, error)
+        before, now = (Counter(each.tolist()) for each in codes)
         shares[side.column] = {"now": dict(top(now, WORST)), "reference": dict(top(before, WORST))}
-        n, m = len(side.before), len(side.now)
         for code in sorted({*before, *now}):
-            both, change = before[code] + now[code], now[code] / m - before[code] / n
-            where = (n + m, both, m)
-            tail = min(hypergeom.cdf(now[code], *where), hypergeom.sf(now[code] - 1, *where))
-            tested.append((change, min(1.0, 2 * float(tail)), code, side.column))
+            is_of_n, is_of_m = (each == code for each in codes)
+            change = float(is_of_m.mean() - is_of_n.mean())
+            tested.append((change, _change_p(is_of_n, is_of_m, side.days), code, side.column))
     sure = discovered([p for _, p, _, _ in tested], look.level * LOOKS_A_DAY)
     over = [each for each, is_sure in zip(tested, sure, strict=True) if is_sure and abs(each[0]) > limit]
     change, p, code, column = max(over or tested, key=lambda each: abs(each[0]))
@@ -88,12 +88,28 @@ def language(sums: PredictionSums, look: MonitorLook, readers: TextReaders) -> S
     return look.signal("language", abs(change), limit=limit, rows=rows, alert=bool(over), detail=detail)
 
 
-def meaning(sums: PredictionSums, look: MonitorLook, readers: TextReaders) -> Signal:
+def _change_p(is_of_n: NDArray[np.bool_], is_of_m: NDArray[np.bool_], days: Sequence[int]) -> float:
+    """How likely texts of a language are so much more or less frequent by chance (n before, m now), or by days' own."""
+    from scipy.stats import hypergeom, t
+
+    n, m, before, now = len(is_of_n), len(is_of_m), int(is_of_n.sum()), int(is_of_m.sum())
+    where = (n + m, before + now, m)
+    p = 2 * float(min(hypergeom.cdf(now, *where), hypergeom.sf(now - 1, *where)))
+    if (of_days := len({*days})) >= LEAST_DAYS:
+        mean, variance = mean_of_days(is_of_m.astype(np.float64), np.asarray(days))
+        spread = (variance + float(is_of_n.var()) / n) ** 0.5
+        p = max(p, 2 * float(t.sf(abs(mean - is_of_n.mean()) / spread, of_days - 1))) if spread > 0 else p
+    return min(1.0, p)
+
+
+def meaning(
+    sums: PredictionSums, look: MonitorLook, readers: TextReaders, days: Sequence[PredictionSums] = ()
+) -> Signal:
     """How well texts of now are told from the reference's by what they are about (ROC AUC); an alert over `joint_auc`.
 
     It is what an encoder's vectors show, and words may not: the same said of other things, other things said alike.
     """
-    limit, sides = look.config.joint_auc, _sides(sums, look)
+    limit, sides = look.config.joint_auc, _sides(sums, look, days)
     if isinstance(sides, str) or readers.vectors is None:
         none = "no candidate of the project has an encoder (families words, embedding)"
         reason = sides if isinstance(sides, str) else none
@@ -105,7 +121,7 @@ def meaning(sums: PredictionSums, look: MonitorLook, readers: TextReaders) -> Si
             vectors = [np.asarray(readers.vectors(texts), dtype=np.float64) for texts in (side.before, side.now)]
         except BakeoffError as error:
             return _unread(look, "meaning", limit, rows, error)
-        tested.append((*vector_separation(vectors[0], vectors[1], seed=look.seed), side.column))
+        tested.append((*vector_separation(vectors[0], vectors[1], days=side.days, seed=look.seed), side.column))
     sure = discovered([p for _, p, _ in tested], look.level * LOOKS_A_DAY)
     over = [each for each, is_sure in zip(tested, sure, strict=True) if is_sure and each[0] > limit]
     auc, p, column = max(over or tested)
@@ -119,14 +135,19 @@ def _unread(look: MonitorLook, name: SignalName, limit: float, rows: int, error:
     return look.signal(name, None, limit=limit, rows=rows, detail={"reason": str(error), "unread": True})
 
 
-def _sides(sums: PredictionSums, look: MonitorLook) -> "list[_Sides] | str":
+def _sides(sums: PredictionSums, look: MonitorLook, days: Sequence[PredictionSums]) -> "list[_Sides] | str":
     """The texts of each column that has enough of them; why there are none."""
     known = {name: narrow.json_object(each) for name, each in look.reference.inputs.items()}
     names = [name for name, each in known.items() if each["kind"] == "text"]
     if not names:
         return "no texts come"
-    drawn = [each.row for each in sorted(sums.sample, key=lambda each: each.draw)]
-    sides = [_Sides(column=n, before=_texts(look.reference.rows, n), now=_texts(drawn, n)) for n in names]
+    drawn = sorted(sums.sample, key=lambda each: each.draw)
+    of_days = days_of(drawn, days)
+    sides: list[_Sides] = []
+    for name in names:
+        before, now = _texts(look.reference.rows, name), _texts([each.row for each in drawn], name)
+        of_texts = [of_days[at] for at in now.values()] if of_days else []
+        sides.append(_Sides(column=name, before=list(before), now=list(now), days=of_texts))
     enough = [side for side in sides if min(len(side.before), len(side.now)) >= LEAST_SAMPLE]
     if enough:
         return enough
@@ -134,16 +155,16 @@ def _sides(sums: PredictionSums, look: MonitorLook) -> "list[_Sides] | str":
     return f"{len(most.now)} sampled texts beside {len(most.before)}, at least {LEAST_SAMPLE} different ones needed"
 
 
-def _texts(rows: Sequence[Mapping[str, Any]], name: str) -> list[str]:
-    """The first different texts of a column, the beginning of each."""
-    texts: dict[str, None] = {}
-    for row in rows:
+def _texts(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, int]:
+    """The first different texts of a column, the beginning of each; in which row each stands first."""
+    texts: dict[str, int] = {}
+    for at, row in enumerate(rows):
         text = _text(row.get(name)).strip()[:MOST_CHARACTERS]
         if text:
-            texts[text] = None
+            texts.setdefault(text, at)
         if len(texts) == MOST_TEXTS:
             break
-    return list(texts)
+    return texts
 
 
 def _text(value: object) -> str:
