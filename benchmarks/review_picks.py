@@ -1,6 +1,7 @@
 """Which 200 rows of a new domain to label, by many draws: ways of picking beside random ones, on an encoder's vectors.
 
     python benchmarks/review_picks.py FOLDER --seeds 8
+    python benchmarks/review_picks.py FOLDER --seeds 24 --ways committee "classes alike" "two rounds"
 
 The tweets, snippets and classes of `benchmarks/review.py`; texts are vectors of the encoder that `embedding` has (its
 last layer), the model is a logistic regression, classes weighed alike. Of 1,800 snippets of a domain 1,000 may be
@@ -98,31 +99,80 @@ def least_variance(pool_nd: np.ndarray, reference_nd: np.ndarray) -> np.ndarray:
     return np.array(picked)
 
 
+def committee_of(tweets_nd: np.ndarray, class_n: np.ndarray, size: int = 8) -> list[LogisticRegression]:
+    """Models of resampled tweets."""
+    drawn = [np.random.default_rng(100 + at).integers(0, len(class_n), len(class_n)) for at in range(size)]
+    return [fitted(tweets_nd[rows], class_n[rows], np.ones(len(rows))) for rows in drawn]
+
+
+def disagreement(committee: list[LogisticRegression], pool_nd: np.ndarray) -> np.ndarray:
+    """How far the models' probabilities are from their mean (n,).
+
+    Source: A. McCallum, K. Nigam, "Employing EM and Pool-Based Active Learning", ICML 1998: the mean divergence.
+    """
+    shares_mnk = np.stack([model.predict_proba(pool_nd) for model in committee])
+    mean_nk = shares_mnk.mean(axis=0)
+    return (shares_mnk * np.log(shares_mnk / mean_nk)).sum(axis=2).mean(axis=0)
+
+
+def alike(model: LogisticRegression, pool_nd: np.ndarray, free_n: np.ndarray, count: int) -> np.ndarray:
+    """As many rows of each class that the model says, those that it is least sure of and that have most like them.
+
+    Source: B. Settles, M. Craven, EMNLP 2008: uncertainty times mean likeness (information density).
+    """
+    shares_nk = np.sort(model.predict_proba(pool_nd), axis=1)
+    score_n = (1 - (shares_nk[:, -1] - shares_nk[:, -2])) * np.maximum(pool_nd @ pool_nd.mean(axis=0), 0)
+    said_n, picked = model.predict(pool_nd[free_n]), list[int]()
+    queues = [free_n[said_n == each][np.argsort(-score_n[free_n[said_n == each]])].tolist() for each in range(3)]
+    while len(picked) < count:
+        for queue in queues:
+            if queue and len(picked) < count:
+                picked.append(queue.pop(0))
+    return np.array(picked)
+
+
 def ways(
-    base: LogisticRegression, tweets_nd: np.ndarray, pool_nd: np.ndarray, rng: np.random.Generator, seed: int
+    *,
+    base: LogisticRegression,
+    committee: list[LogisticRegression],
+    tweets_nd: np.ndarray,
+    pool_nd: np.ndarray,
+    again: Callable[[np.ndarray], LogisticRegression],
+    rng: np.random.Generator,
+    seed: int,
 ) -> Mapping[str, Callable[[], np.ndarray]]:
-    """Ways of picking by name."""
+    """Ways of picking by name; `again` fits with the labels of these rows."""
     drawn = rng.permutation(POOL)
     reference_nd = tweets_nd[rng.permutation(len(tweets_nd))[:REFERENCE]]
     shares = np.sort(base.predict_proba(pool_nd), axis=1)
     unsure_n = 1 - (shares[:, -1] - shares[:, -2])
-    both = np.vstack([tweets_nd[:REFERENCE], pool_nd])
-    side_n = np.repeat([0, 1], [REFERENCE, POOL])
-    domain = LogisticRegression(class_weight="balanced", max_iter=80, tol=1e-3)
-    unlike_n = cross_val_predict(domain, both, side_n, cv=5, method="predict_proba")[REFERENCE:, 1]
+
+    def unlike() -> np.ndarray:
+        both = np.vstack([tweets_nd[:REFERENCE], pool_nd])
+        side_n = np.repeat([0, 1], [REFERENCE, POOL])
+        domain = LogisticRegression(class_weight="balanced", max_iter=80, tol=1e-3)
+        return cross_val_predict(domain, both, side_n, cv=5, method="predict_proba")[REFERENCE:, 1]
 
     def with_random(score_n: np.ndarray) -> np.ndarray:
         first = drawn[: BUDGET // 5]
         return np.concatenate([first, [at for at in np.argsort(-score_n) if at not in first][: BUDGET - len(first)]])
 
+    def two_rounds() -> np.ndarray:
+        first = drawn[: BUDGET // 2]
+        free_n = np.setdiff1d(np.arange(POOL), first)
+        return np.concatenate([first, alike(again(first), pool_nd, free_n, BUDGET - len(first))])
+
     return {
         "at random": lambda: drawn[:BUDGET],
         "at random, another draw": lambda: drawn[-BUDGET:],
-        "0.8 drift, 0.2 random": lambda: with_random(unlike_n),
+        "0.8 drift, 0.2 random": lambda: with_random(unlike()),
         "0.8 uncertain, 0.2 random": lambda: with_random(unsure_n),
         "all uncertain": lambda: np.argsort(-unsure_n)[:BUDGET],
         "all typical": lambda: typical(pool_nd, seed),
         "least variance": lambda: least_variance(pool_nd, reference_nd),
+        "committee": lambda: np.argsort(-disagreement(committee, pool_nd))[:BUDGET],
+        "classes alike": lambda: alike(base, pool_nd, np.arange(POOL), BUDGET),
+        "two rounds": two_rounds,
     }
 
 
@@ -132,12 +182,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--ways", nargs="+", help="these alone, beside those at random")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     known = {name: (encoded(options.folder, name, t), c) for name, (t, c) in texts_and_classes(options.folder).items()}
     tweets_nd, class_n = known.pop("tweets")
     ones_n = np.ones(len(class_n))
-    base = fitted(tweets_nd, class_n, ones_n)
+    base, committee = fitted(tweets_nd, class_n, ones_n), committee_of(tweets_nd, class_n)
     scores: dict[str, dict[str, list[float]]] = {}
     for seed in range(options.seeds):
         for name, (x_nd, truth_n) in known.items():
@@ -153,8 +204,22 @@ def main() -> None:
                 return fitted(np.vstack([tweets_nd, x_nd[rows]]), np.concatenate([class_n, truth_n[rows]]), weight_n)
 
             row = {"none": score(base), "all 1,000": max(score(with_labels(pool, weight)) for weight in (1.0, 4.0))}
-            for way, picked in ways(base, tweets_nd, x_nd[pool], rng, seed).items():
-                row[way] = score(with_labels(pool[picked()], WEIGHT))
+
+            def again(rows: np.ndarray, pool=pool, with_labels=with_labels) -> LogisticRegression:
+                return with_labels(pool[rows], WEIGHT)
+
+            known_ways = ways(
+                base=base,
+                committee=committee,
+                tweets_nd=tweets_nd,
+                pool_nd=x_nd[pool],
+                again=again,
+                rng=rng,
+                seed=seed,
+            )
+            for way, picked in known_ways.items():
+                if options.ways is None or way in options.ways or "random" in way[:9]:
+                    row[way] = score(again(picked()))
             for way, value in row.items():
                 scores.setdefault(way, {}).setdefault(name, []).append(value)
             print(seed, name, {way: round(value, 4) for way, value in row.items()}, flush=True)
@@ -175,7 +240,9 @@ def table(scores: Mapping[str, Mapping[str, list[float]]]) -> str:
         more = np.concatenate([np.subtract(each[name], scores["at random"][name]) for name in each])
         cells = " | ".join(f"{means[way][name]:.3f}" for name in each)
         recovered = ", ".join(f"{share:.0%}" for share in shares)
-        lines.append(f"| {way} | {cells} | {recovered} | {more.mean():+.4f} ± {more.std() / len(more) ** 0.5:.4f} |")
+        error = 1.96 * more.std() / len(more) ** 0.5
+        interval = f"[{more.mean() - error:+.4f}, {more.mean() + error:+.4f}]"
+        lines.append(f"| {way} | {cells} | {recovered} | {more.mean():+.4f} {interval} |")
     return "\n".join(lines)
 
 

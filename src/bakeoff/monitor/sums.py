@@ -151,14 +151,18 @@ class PredictionSums(msgspec.Struct, kw_only=True, gc=False):
         """What these add up to, those that are raw by whole columns where their values allow it."""
         sums = cls(latency_ms={}, by_call={}, failed={}, unanswered={}, violated={}, lacked={}, versions={})
         kinds = set(map(type, events))
-        answered: Sequence[Answered] = [event for event in events if not isinstance(event, FailureEvent)]
         for event in events if FailureEvent in kinds else ():
             if isinstance(event, FailureEvent):
                 sums.failed[event.error] = sums.failed.get(event.error, 0) + 1
                 sums.unanswered[event.error] = sums.unanswered.get(event.error, 0) + event.rows_in_call
                 sums.refused += event.violating_rows
-        raw = [] if PredictionEvent in kinds else [event for event in answered if isinstance(event, RawPrediction)]
-        columns = columns_of(raw, signature, frequent_levels(reference.inputs)) if raw else None
+        answered: Sequence[Answered]
+        columns: RowColumns | None = None
+        if PredictionEvent in kinds:
+            answered = [event for event in events if not isinstance(event, FailureEvent)]
+        else:
+            answered = raw = [event for event in events if isinstance(event, RawPrediction)]
+            columns = columns_of(raw, signature, frequent_levels(reference.inputs)) if raw else None
         if columns is None:
             answered = [event for each in answered if (event := _whole(each)) is not None]
         if answered:
