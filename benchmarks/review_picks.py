@@ -1,7 +1,7 @@
 """Which 200 rows of a new domain to label, by many draws: ways of picking beside random ones, on an encoder's vectors.
 
     python benchmarks/review_picks.py FOLDER --seeds 8
-    python benchmarks/review_picks.py FOLDER --seeds 24 --ways committee "classes alike" "two rounds"
+    python benchmarks/review_picks.py FOLDER --seeds 60 --least-squares --ways committee "classes alike" "two rounds"
 
 The tweets, snippets and classes of `benchmarks/review.py`; texts are vectors of the encoder that `embedding` has (its
 last layer), the model is a logistic regression, classes weighed alike. Of 1,800 snippets of a domain 1,000 may be
@@ -16,6 +16,7 @@ import tarfile
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from bakeoff.families.embedding import files_of
 from bakeoff.families.features.onnx_encoder import OnnxEncoder, known_encoders
 
 ROWS = {"tweets": 3200} | dict.fromkeys(DOMAINS, 1800)
-POOL, BUDGET, REFERENCE, WEIGHT, WIDTH = 1000, 200, 1500, 4.0, 384
+POOL, BUDGET, REFERENCE, WEIGHT, WIDTH, RIDGE = 1000, 200, 1500, 4.0, 384, 3.0
 
 
 def texts_and_classes(folder: Path) -> dict[str, tuple[list[str], np.ndarray]]:
@@ -64,11 +65,54 @@ def encoded(folder: Path, name: str, texts: list[str]) -> np.ndarray:
     return vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9)
 
 
-def fitted(x_nd: np.ndarray, class_n: np.ndarray, weight_n: np.ndarray) -> LogisticRegression:
-    """Classes weigh alike."""
-    counts = np.maximum(np.bincount(class_n, minlength=3), 1)
-    weight_n = len(class_n) / (3 * counts)[class_n] * weight_n
-    return LogisticRegression(C=3.0, max_iter=80, tol=1e-3).fit(x_nd, class_n, sample_weight=weight_n / weight_n.mean())
+class Logistic:
+    """Makes models of tweets and labelled rows, in which classes weigh alike."""
+
+    def __init__(self, tweets_nd: np.ndarray, class_n: np.ndarray) -> None:
+        self.tweets_nd, self.class_n = tweets_nd, class_n
+
+    def __call__(self, x_nd: np.ndarray, class_n: np.ndarray, weight: float = WEIGHT) -> LogisticRegression:
+        """Of the tweets and these rows, which weigh so much."""
+        all_nd, all_n = np.vstack([self.tweets_nd, x_nd]), np.concatenate([self.class_n, class_n])
+        weight_n = np.repeat([1.0, weight], [len(self.class_n), len(class_n)])
+        counts = np.maximum(np.bincount(all_n, minlength=3), 1)
+        weight_n *= len(all_n) / (3 * counts)[all_n]
+        model = LogisticRegression(C=3.0, max_iter=80, tol=1e-3)
+        return model.fit(all_nd, all_n, sample_weight=weight_n / weight_n.mean())
+
+
+class LeastSquares:
+    """Models by least squares, a fit in milliseconds: what the tweets add is worked out once."""
+
+    def __init__(self, tweets_nd: np.ndarray, class_n: np.ndarray) -> None:
+        of_class = [self._with_one(tweets_nd[class_n == each]) for each in range(3)]
+        self.counts = np.bincount(class_n, minlength=3)
+        self.squares = np.stack([each.T @ each for each in of_class])
+        self.sums = np.stack([each.sum(axis=0) for each in of_class], axis=1)
+
+    def __call__(self, x_nd: np.ndarray, class_n: np.ndarray, weight: float = WEIGHT) -> "LeastSquares":
+        """Of the tweets and these rows, which weigh so much."""
+        counts = self.counts + np.bincount(class_n, minlength=3)
+        of_class = counts.sum() / (3 * counts)
+        rows_nd, weight_n = self._with_one(x_nd), of_class[class_n] * weight
+        left = np.tensordot(of_class, self.squares, 1) + (rows_nd * weight_n[:, None]).T @ rows_nd
+        right = self.sums * of_class + (rows_nd * weight_n[:, None]).T @ np.eye(3)[class_n]
+        model = copy(self)
+        model.weights = np.linalg.solve(left + RIDGE * np.diag([1.0] * (len(left) - 1) + [1e-6]), right)
+        return model
+
+    def predict_proba(self, x_nd: np.ndarray) -> np.ndarray:
+        """Not calibrated: their order is what is used."""
+        shares = np.exp(4 * (self._with_one(x_nd) @ self.weights))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    def predict(self, x_nd: np.ndarray) -> np.ndarray:
+        """Classes (n,)."""
+        return (self._with_one(x_nd) @ self.weights).argmax(axis=1)
+
+    @staticmethod
+    def _with_one(x_nd: np.ndarray) -> np.ndarray:
+        return np.column_stack([x_nd, np.ones(len(x_nd))])
 
 
 def typical(pool_nd: np.ndarray, seed: int) -> np.ndarray:
@@ -99,10 +143,10 @@ def least_variance(pool_nd: np.ndarray, reference_nd: np.ndarray) -> np.ndarray:
     return np.array(picked)
 
 
-def committee_of(tweets_nd: np.ndarray, class_n: np.ndarray, size: int = 8) -> list[LogisticRegression]:
+def committee_of(kind: type, tweets_nd: np.ndarray, class_n: np.ndarray, size: int = 8) -> list:
     """Models of resampled tweets."""
     drawn = [np.random.default_rng(100 + at).integers(0, len(class_n), len(class_n)) for at in range(size)]
-    return [fitted(tweets_nd[rows], class_n[rows], np.ones(len(rows))) for rows in drawn]
+    return [kind(tweets_nd[rows], class_n[rows])(tweets_nd[:0], class_n[:0]) for rows in drawn]
 
 
 def disagreement(committee: list[LogisticRegression], pool_nd: np.ndarray) -> np.ndarray:
@@ -182,13 +226,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--least-squares", action="store_true", help="not logistic regression: milliseconds a fit")
     parser.add_argument("--ways", nargs="+", help="these alone, beside those at random")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     known = {name: (encoded(options.folder, name, t), c) for name, (t, c) in texts_and_classes(options.folder).items()}
     tweets_nd, class_n = known.pop("tweets")
-    ones_n = np.ones(len(class_n))
-    base, committee = fitted(tweets_nd, class_n, ones_n), committee_of(tweets_nd, class_n)
+    kind = LeastSquares if options.least_squares else Logistic
+    fitted = kind(tweets_nd, class_n)
+    base, committee = fitted(tweets_nd[:0], class_n[:0]), committee_of(kind, tweets_nd, class_n)
     scores: dict[str, dict[str, list[float]]] = {}
     for seed in range(options.seeds):
         for name, (x_nd, truth_n) in known.items():
@@ -200,8 +246,7 @@ def main() -> None:
                 return float(f1_score(truth_n[tested], model.predict(x_nd[tested]), average="macro"))
 
             def with_labels(rows: np.ndarray, weight: float, x_nd=x_nd, truth_n=truth_n) -> LogisticRegression:
-                weight_n = np.concatenate([ones_n, np.full(len(rows), weight)])
-                return fitted(np.vstack([tweets_nd, x_nd[rows]]), np.concatenate([class_n, truth_n[rows]]), weight_n)
+                return fitted(x_nd[rows], truth_n[rows], weight)
 
             row = {"none": score(base), "all 1,000": max(score(with_labels(pool, weight)) for weight in (1.0, 4.0))}
 
