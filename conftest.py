@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import importlib
 import importlib.util
 import os
 import random
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -33,14 +35,44 @@ in_process = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(in_process)
 
 
+class _AtFirstUse:
+    """A module that is there, and is imported when something of it is asked for."""
+
+    def __init__(self, name: str) -> None:
+        self.__dict__["_name"] = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_"):  # pytest looks whether it is a fixture
+            raise AttributeError(attribute)
+        return getattr(importlib.import_module(self._name), attribute)
+
+    def __setattr__(self, attribute: str, new: object) -> None:
+        setattr(importlib.import_module(self._name), attribute, new)
+
+    def __delattr__(self, attribute: str) -> None:
+        delattr(importlib.import_module(self._name), attribute)
+
+
+def _skip_unless_there(name: str, *, reason: str | None = None) -> Any:
+    """As `pytest.importorskip`, without the import: every process collects all tests, and runs a part of them."""
+    try:
+        there = importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # a package above it
+        there = False
+    if not there:
+        pytest.skip(reason or f"could not import {name!r}", allow_module_level=True)
+    return _AtFirstUse(name)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """What is imported and collected stays: the collector of garbage would look through it again and again."""
     gc.disable()
     try:
-        return (yield)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pytest, "importorskip", _skip_unless_there)
+            return (yield)
     finally:
-        gc.collect()
         gc.freeze()
         gc.enable()
         atexit.register(gc.unfreeze)  # libraries look at the end for what was left
@@ -88,6 +120,8 @@ def _cheap_runs():
         in_process.hurried(patch.setattr)
         # What is released is what was evaluated, but where a test is about the fit on all rows (`ships_all`).
         patch.setenv("BAKEOFF_LOOP__REFIT", "false")
+        # What is told after the verdict takes a quarter of a run, and fits the winner again and again (`explained`).
+        patch.setenv("BAKEOFF_DECIDE__EXPLAIN", "none")
         yield
 
 
@@ -95,6 +129,12 @@ def _cheap_runs():
 def ships_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """The winner is fitted on all rows, as it is outside of tests."""
     monkeypatch.delenv("BAKEOFF_LOOP__REFIT")
+
+
+@pytest.fixture
+def explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Candidates are explained after the verdict, and the winner has its learning curve, as it is outside of tests."""
+    monkeypatch.delenv("BAKEOFF_DECIDE__EXPLAIN")
 
 
 @pytest.fixture(autouse=True)

@@ -211,8 +211,10 @@ def new_films(tmp_path_factory):
 def films_run(new_films, family_installed) -> Path:
     """A project folder that was run once; for tests to copy."""
     folder = new_films()
-    with family_installed(), Project(folder) as project:
-        project.run()
+    with pytest.MonkeyPatch.context() as patch, family_installed():
+        patch.delenv("BAKEOFF_DECIDE__EXPLAIN", raising=False)  # `explained` may be there already
+        with Project(folder) as project:
+            project.run()
     return folder
 
 
@@ -228,8 +230,8 @@ def workflow():
 
 
 @pytest.fixture
-def ran(films_run, tmp_path, third_party) -> Path:
-    """A project folder with a finished run, the test's own."""
+def ran(films_run, tmp_path, third_party, explained) -> Path:
+    """A project folder with a finished run, the test's own. Its candidates are explained."""
     return shutil.copytree(films_run, tmp_path / "ran")
 
 

@@ -42,7 +42,7 @@ UNSEEN += ["sqlalchemy", "torch", "transformers"]
 
 
 @pytest.mark.slow
-def test_mypy(tmp_path):
+def test_mypy(tmp_path, request):
     pytest.importorskip("mypy")
     source = Path(__file__).parents[1] / "src"
     unseen = ",".join(f"{name}.*" for name in UNSEEN)
@@ -51,7 +51,10 @@ def test_mypy(tmp_path):
     script = SCRIPT.read_text("utf-8")
     (tmp_path / "script.py").write_text(script)
     (tmp_path / "wrong.py").write_text(script.replace(*WRONG))
-    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", os.devnull]
+    # What it knows of libraries is kept from one run of the tests to the next, where pytest keeps anything.
+    cache = getattr(request.config, "cache", None)
+    known = os.devnull if cache is None else cache.mkdir("mypy")
+    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", known]
     done = subprocess.run(
         [*command, "script.py", "wrong.py"], check=False, capture_output=True, text=True, cwd=tmp_path
     )

@@ -51,7 +51,7 @@ def test_intervals_cover_the_truth():
     covered = dict.fromkeys([*names, *CLASSES], 0)
     for i in range(SIMULATIONS):
         truth, said = drawn(np.random.default_rng([1, i]), 400)
-        scores = score(named(truth), Predictions(values_n=named(said)), "classification", resamples=400, seed=i)
+        scores = score(named(truth), Predictions(values_n=named(said)), "classification", resamples=200, seed=i)
         for name in names:
             covered[name] += scores.metrics[name].low <= true[name] <= scores.metrics[name].high
         for name in CLASSES:
@@ -85,7 +85,7 @@ def test_intervals_of_stated_probabilities_cover_the_truth(over):
     true = {each.name: each(whole) for each in measures}
     covered = dict.fromkeys(names, 0)
     for i in range(SIMULATIONS):
-        intervals = estimates(measures, ScoredRows(outcome=drawn_outcome([6, i], n), draws=400, seed=i))
+        intervals = estimates(measures, ScoredRows(outcome=drawn_outcome([6, i], n), draws=200, seed=i))
         for name in names:
             covered[name] += intervals[name].low <= true[name] <= intervals[name].high
     assert within(covered)
@@ -105,7 +105,7 @@ def test_intervals_of_numbers_cover_the_truth():
     covered, given = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for i in range(SIMULATIONS):
         truth, said = made(np.random.default_rng([8, i]), 300)
-        scores = score(truth, Predictions(values_n=said), "regression", resamples=400, seed=i)
+        scores = score(truth, Predictions(values_n=said), "regression", resamples=200, seed=i)
         for name in names:
             each = scores.metrics[name]
             given[name] += each.low is not None
@@ -185,7 +185,7 @@ CELLS = [
 @pytest.mark.parametrize(("name", "n", "metrics"), CELLS)
 def test_intervals_cover_where_users_are_or_say_why_they_cannot(name, n, metrics):
     """Rare classes, hardly an error, five groups, rows in the order of time, heavy tails; a refusal counts as none."""
-    world, simulations = WORLDS[name], 100
+    world, simulations = WORLDS[name], 60
     measures = [find(metric, world.task) for metric in metrics]
 
     def intervals(sample, seed):

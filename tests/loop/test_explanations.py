@@ -18,6 +18,8 @@ from bakeoff.loop.evaluate import Judged
 from bakeoff.loop.fit import Fitted
 from bakeoff.results.outcome import RunOutcome
 
+pytestmark = pytest.mark.usefixtures("explained")
+
 WORDS = {"yes": ["good", "great", "lovely"], "no": ["bad", "awful", "dull"]}
 ROW = {"review": "great film number 7 with words", "year": 1999}
 

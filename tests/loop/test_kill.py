@@ -13,7 +13,7 @@ import pytest
 
 from bakeoff import Project
 
-KILLS = 6
+KILLS = 4
 BETWEEN = 2
 
 

@@ -81,7 +81,7 @@ resamples = 200
 
 
 @pytest.fixture
-def sales(tmp_path, register_family, monkeypatch, ships_all):
+def sales(tmp_path, register_family, monkeypatch, ships_all, explained):
     (tmp_path / "quantile.py").write_text(textwrap.dedent(FAMILY))
     monkeypatch.syspath_prepend(str(tmp_path))
     register_family("quantile", "quantile:QuantileFamily")

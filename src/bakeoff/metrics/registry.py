@@ -134,9 +134,12 @@ def find(name: str, task: Task) -> Measure:
     Raises:
         NotFoundError: the task has none of that name, or not with such arguments; the closest one is suggested.
     """
-    known = measures(task)
-    if name in known:
-        return known[name]
+    more = own(task)
+    if name in more and name not in DEFINITIONS[task]:
+        return more[name]
+    definition = definitions(task).get(name)
+    if definition is not None and definition.alone and name not in more:
+        return definition.measure(Arguments())
     problem = problem_with(name, task)
     if problem is not None:
         raise NotFoundError(f"expected {problem.expected}; received {name!r}. {problem.hint}".rstrip())

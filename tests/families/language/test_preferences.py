@@ -6,7 +6,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import torch
 
 from bakeoff.core.types import Column, Schema
 from bakeoff.families.language import backbone
@@ -20,6 +19,8 @@ from bakeoff.families.language.network import Network
 from bakeoff.families.language.objectives import Completions, Preferences
 from bakeoff.families.language.training import Recipe, Trainer
 from bakeoff.testing.families import FamilyConformance
+
+torch = pytest.importorskip("torch")
 
 QUESTIONS = ["aaord bbord", "ccord ddord", "eeord fford", "ggord hhord"] * 6
 GOOD = ["iiord", "jjord kkord"] * 12

@@ -5,13 +5,14 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-import torch
-import transformers
 
 from bakeoff.core.errors import CandidateError, MissingExtraError
 from bakeoff.families.language import backbone
 from bakeoff.families.language.lora import LoraFamily, LoraParams
 from bakeoff.testing.families import FamilyConformance
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
 
 
 def fit(tmp_path, tiny, bits):
@@ -22,6 +23,7 @@ def fit(tmp_path, tiny, bits):
 @pytest.fixture
 def packages(monkeypatch):
     """Pretends that there is a CUDA device, and that bitsandbytes is installed or not."""
+    pytest.importorskip("peft")  # which looks for it when it is imported
     find = importlib.util.find_spec
 
     def pretend(*, installed: bool) -> None:
@@ -32,8 +34,9 @@ def packages(monkeypatch):
     return pretend
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_device_it_says_what_to_do(tiny: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
     with pytest.raises(
         CandidateError, match=r"expected a CUDA device for quantise_base = '4bit'.*leave quantise_base out"
     ):
