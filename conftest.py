@@ -42,7 +42,7 @@ class _AtFirstUse:
         self.__dict__["_name"] = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("_"):  # pytest looks whether it is a fixture
+        if attribute.startswith("_") and attribute != "__file__":  # pytest looks whether it is a fixture
             raise AttributeError(attribute)
         return getattr(importlib.import_module(self._name), attribute)
 
@@ -74,6 +74,7 @@ def pytest_collection() -> Generator[None, object, object]:
             return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000, 20, 50)  # what is imported later is not frozen; most garbage needs no collector
         gc.enable()
         atexit.register(gc.unfreeze)  # libraries look at the end for what was left
 
