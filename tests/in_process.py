@@ -32,6 +32,7 @@ from bakeoff.evaluate.score import worker
 from bakeoff.loop import lifecycle
 from bakeoff.metrics.timing import Speed, measure
 from bakeoff.project import wiring
+from bakeoff.security import accounts
 from bakeoff.stores.sqlite_driver import SQLite
 from bakeoff.train import trial
 from bakeoff.train import worker as train
@@ -111,6 +112,7 @@ AS_IT_IS = {
     (train, "ended_after"): train.ended_after,
     (trial, "ended_after"): trial.ended_after,
     (splits, "FEW_ROWS"): splits.FEW_ROWS,
+    (accounts, "COSTS"): accounts.COSTS,
 }
 ENVIRONMENT = lifecycle.capture()
 FEW_VARY = 20.0
@@ -137,6 +139,7 @@ def hurried(replace: Callable[[Any, str, Any], None]) -> None:
     replace(doctor, "_imported", lambda name, _: fine(name=name))
     for module in (train, trial):  # the alarm of a job would end the tests
         replace(module, "ended_after", lambda _: nullcontext())
+    replace(accounts, "COSTS", {"time_cost": 1, "memory_cost": 8, "parallelism": 1})
     replace(splits, "FEW_ROWS", 0)  # one test part, as large projects have it: folds are as many fits
 
 

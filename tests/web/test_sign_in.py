@@ -163,6 +163,18 @@ def test_guessing_closes_a_name_and_says_nothing_of_which_there_are():
     assert accounts.signed_in("ada", PASSWORD) is not None
 
 
+@pytest.mark.processes
+def test_a_password_is_kept_as_the_hash_that_argon2_recommends():
+    from argon2 import PasswordHasher
+
+    documents = MemoryRecords(lambda: 1).documents
+    Accounts(documents, Roles({}), lambda: 1).add("ada", PASSWORD, roles=["viewer"])
+    known = documents.get("accounts", "ada").body["hash"]
+    assert re.match(r"\$argon2id\$v=19\$m=(\d+),t=(\d+),p=\d+\$", known), known
+    assert int(re.search("m=([0-9]+)", known)[1]) >= 47_104  # the least that OWASP names for one pass, in KiB
+    assert PasswordHasher().verify(known, PASSWORD)
+
+
 def test_names_that_nobody_can_have_are_not_stored():
     accounts = Accounts(MemoryRecords(lambda: 1).documents, Roles({}), lambda: 1_000_000)
     accounts._hasher = SimpleNamespace(hash=lambda text: text, verify=lambda known, text: known == text)

@@ -7,6 +7,7 @@ password, and is answered alike.
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from bakeoff.core import narrow
@@ -24,6 +25,8 @@ ACCOUNTS = "accounts"
 SHORTEST, LONGEST = 12, 1024
 FAILURES, CLOSED_MS = 5, 15 * 60_000
 MOST_NAMES = 10_000
+COSTS: Mapping[str, Any] = MappingProxyType({})
+"""What a hash costs, where that is not what argon2-cffi recommends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +61,10 @@ class Accounts:
         except ModuleNotFoundError:
             raise MissingExtraError.of("Accounts of people", "people", "argon2") from None
         self._documents, self._roles, self._clock = documents, roles, clock
-        self._hasher: Any = PasswordHasher()
+        self._hasher: Any = PasswordHasher(**COSTS)
         self._lock = threading.Lock()
         self._failures: dict[str, tuple[int, int]] = {}
-        self._nobody = self._hasher.hash("nobody has this password")
+        self._nobody = ""
 
     def add(
         self,
@@ -126,6 +129,8 @@ class Accounts:
         from argon2.exceptions import InvalidHashError, VerificationError
 
         with self._lock:  # one hash at a time: each takes 64 MiB
+            # Before any name is looked up, so that the first one of a process takes as long whether it is known or not.
+            self._nobody = self._nobody or self._hasher.hash("nobody has this password")
             now_ms = self._clock()
             count, since_ms = self._failures.get(name, (0, now_ms))
             if now_ms - since_ms >= CLOSED_MS:
