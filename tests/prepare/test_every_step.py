@@ -126,12 +126,12 @@ def test_hostile_text_does_no_harm(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - NLP))
 @pytest.mark.parametrize("unit", ["a", "é, 1 "])
-def test_a_line_of_ten_megabytes_takes_linear_time(name: str, unit: str) -> None:
-    texts = pl.DataFrame({"text": [unit * (10_000_000 // len(unit.encode()))], "label": ["x"]})
+def test_a_line_of_a_megabyte_takes_linear_time(name: str, unit: str) -> None:
+    texts = pl.DataFrame({"text": [unit * (1_000_000 // len(unit.encode()))], "label": ["x"]})
     schema = Schema(columns=SCHEMA.columns[:1], target="label", inputs=("text",))
     started = time.process_time()  # of this process, whatever else the machine does
     step(name).apply_rows_and_columns(texts, schema)
-    assert time.process_time() - started < 20
+    assert time.process_time() - started < 5  # one that took the square of it would take minutes
 
 
 @pytest.fixture(scope="module")
@@ -175,11 +175,12 @@ def test_a_whole_chain_on_real_reviews(reviews) -> None:
             "drop_near_duplicates",
         ]
     )
-    prepared = chain.apply_rows_and_columns(reviews, SCHEMA)
+    some = reviews[::4]
+    prepared = chain.apply_rows_and_columns(some, SCHEMA)
     by_step = {change.step: change for change in prepared.changes}
-    assert prepared.table["id"].to_list() == prepared.kept.tolist()
-    assert 0.8 * reviews.height < prepared.table.height < reviews.height
+    assert prepared.table["id"].to_list() == some["id"].gather(prepared.kept).to_list()
+    assert 0.8 * some.height < prepared.table.height < some.height
     assert by_step["keep_languages"].rows_out > 0.98 * by_step["keep_languages"].rows_in
-    assert by_step["redact_pii"].cells_changed < 50  # reviews hold hardly any
-    again = chain.apply_rows_and_columns(reviews, SCHEMA)
+    assert by_step["redact_pii"].cells_changed < 13  # reviews hold hardly any
+    again = chain.apply_rows_and_columns(some, SCHEMA)
     assert again.table.equals(prepared.table)
