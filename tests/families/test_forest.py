@@ -13,7 +13,12 @@ class TestForest(FamilyConformance):
 
     @pytest.fixture
     def params(self) -> ForestParams:
-        return ForestParams(trees=40)
+        return ForestParams(trees=8, kind="random", min_leaf_rows=1)
+
+    def test_what_is_left_out_is_chosen(self, family, job) -> None:
+        chosen = family.fit(replace(job, params=ForestParams(trees=8))).chosen
+        assert chosen["kind"] in {"extra", "random"}
+        assert set(chosen) == {"kind", "column_share", "min_leaf_rows"}
 
     def test_of_many_rows_there_are_fewer_trees_then_larger_leaves(self, family, job) -> None:
         params = ForestParams(kind="random", column_share=0.5, min_leaf_rows=1, max_nodes=20_000)

@@ -30,7 +30,8 @@ SCHEMA = Schema(
 @pytest.mark.parametrize(("family", "least"), [(LinearFamily(), 0.77), (BoostingFamily(), 0.76)])
 def test_reviews(family: Family, least: float, tmp_path: Path) -> None:
     (source,) = resolve(REVIEWS, folder=tmp_path, cache=tmp_path, progress=lambda _: None)
-    table = pl.read_csv(source.path).filter(pl.col("category") != "plot").select("text", "category")
+    reviews = pl.read_csv(source.path).filter(pl.col("category") != "plot").select("text", "category")
+    table = reviews[::3]  # a third tells as much of a family that got worse
     label_n = table["category"].to_numpy()
     rest, test = train_test_split(np.arange(len(table)), test_size=0.2, stratify=label_n, random_state=0)
     train, validation = train_test_split(rest, test_size=0.2, stratify=label_n[rest], random_state=0)
