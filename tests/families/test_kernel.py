@@ -31,8 +31,8 @@ def digits_job(tmp_path, params):
     job = FitJob(
         task="classification",
         schema=Schema(columns=(*columns, target), target="target", inputs=names),
-        train=table[:1000],
-        validation=table[1000:1300],
+        train=table[:500],
+        validation=table[500:650],
         params=params,
         metric="accuracy",
         seed=0,
@@ -40,7 +40,7 @@ def digits_job(tmp_path, params):
         cache=tmp_path,
         progress=lambda _: None,
     )
-    return job, table[1300:]
+    return job, table[650:]
 
 
 def test_digits_are_read_as_well_as_by_a_support_vector_machine(tmp_path):
@@ -72,5 +72,5 @@ def test_rows_beyond_the_most_are_reported(tmp_path):
     losses = []
     job, held = digits_job(tmp_path, KernelParams(max_rows=300, width=0.3, shape="smooth", one_scale=True))
     model = KernelFamily().fit(replace(job, on_loss=losses.append))
-    assert [(loss.kind, loss.count, loss.of) for loss in losses] == [("row", 1000, 1300)]
+    assert [(loss.kind, loss.count, loss.of) for loss in losses] == [("row", 350, 650)]
     assert np.mean(model.predict(held).values_n == held["target"].to_numpy()) > 0.9
