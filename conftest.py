@@ -55,6 +55,7 @@ class _AtFirstUse:
 
 def _skip_unless_there(name: str, *, reason: str | None = None) -> Any:
     """As `pytest.importorskip`, without the import: every process collects all tests, and runs a part of them."""
+    __tracebackhide__ = True  # it is the file that is skipped
     try:
         there = importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:  # a package above it

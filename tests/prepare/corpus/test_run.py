@@ -99,11 +99,13 @@ def test_files_give_what_a_table_gives(corpus, expected, tmp_path, name, block_b
     assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
 
 
-@pytest.mark.parametrize("name", ["out.jsonl.gz", "out.jsonl.zst", "folder", "out.parquet"])
-def test_the_result_does_not_depend_on_workers_or_blocks(corpus, tmp_path, name) -> None:
+@pytest.mark.parametrize(
+    ("name", "several"), [("out.jsonl.gz", 3), ("out.jsonl.zst", 1), ("folder", 1), ("out.parquet", 3)]
+)
+def test_the_result_does_not_depend_on_workers_or_blocks(corpus, tmp_path, name, several) -> None:
     found = []
-    for workers, block_bytes in ((1, 10**7), (3, 12_000)):
-        out = tmp_path / f"{workers}" / name
+    for workers, block_bytes in ((1, 10**7), (several, 12_000)):
+        out = tmp_path / f"{block_bytes}" / name
         prepare_corpus([str(corpus / "c.jsonl")], out, steps=STEPS, workers=workers, block_bytes=block_bytes)
         files = f"{out}/*.parquet" if out.is_dir() else str(out)
         found.append(pl.read_parquet(files) if "." not in name or "parquet" in name else pl.read_ndjson(out))
