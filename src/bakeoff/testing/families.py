@@ -231,7 +231,7 @@ class FamilyConformance:
         _same(first.predict(self.held(job)), second.predict(self.held(job)))
 
     def test_threads_do_not_change_the_model(self, family: Family, job: FitJob) -> None:
-        one = _fitted(family, job).predict(self.held(job))
+        one = family.fit(job).predict(self.held(job))
         two = family.fit(dataclasses.replace(job, threads=2)).predict(self.held(job))
         _same(one, two)
 
