@@ -49,7 +49,7 @@ def size_of(picture):
 @pytest.mark.slow
 @pytest.mark.processes
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_the_whole_loop_in_a_notebook(library, tmp_path, monkeypatch):
+def test_the_whole_loop_in_a_notebook(library, tmp_path, monkeypatch, explained):
     pytest.importorskip(library)
     monkeypatch.setenv("BAKEOFF_SPLIT__FOLDS", "0")  # a sixth of the fits is enough to see that the cells run
     monkeypatch.setenv("BAKEOFF_DECIDE__RESAMPLES", "200")

@@ -44,16 +44,21 @@ def shortened(project):
     file.write_text(text.replace("[decide]\n", "[decide]\nresamples = 200\n"))
 
 
+pytestmark = pytest.mark.usefixtures("explained")
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """For each library a project that was made of a frame and run; its folder and outcome."""
     folders = {}
-    for library, frame in FRAMES.items():
-        folder = tmp_path_factory.mktemp(library) / "customers"
-        with Project.init(folder, source=frame(), target="left") as project:
-            shortened(project)
-        with Project(folder, frames=library) as project:
-            folders[library] = folder, project.run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("BAKEOFF_DECIDE__EXPLAIN", raising=False)
+        for library, frame in FRAMES.items():
+            folder = tmp_path_factory.mktemp(library) / "customers"
+            with Project.init(folder, source=frame(), target="left") as project:
+                shortened(project)
+            with Project(folder, frames=library) as project:
+                folders[library] = folder, project.run()
     return folders
 
 
