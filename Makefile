@@ -106,6 +106,9 @@ format: $(INSTALLED)  ## Format the sources
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix --quiet $(SOURCES)
 
+bench-first-run: $(INSTALLED)  ## A first run on few rows, the reviews demo, 77 classes of texts: by the clock, of processor time, by phase (PARTS=numbers)
+	$(BIN)/python benchmarks/first_run.py $(PARTS)
+
 bench-evaluate: $(INSTALLED)  ## Bootstrap speed against a scikit-learn loop
 	$(BIN)/python benchmarks/evaluate.py
 

@@ -18,7 +18,7 @@ from bakeoff.core.errors import NotFoundError, UsageError
 from bakeoff.core.plugins import suggestion
 from bakeoff.core.records import Version
 from bakeoff.loop.bake_off import compete
-from bakeoff.loop.baselines import baselines
+from bakeoff.loop.baselines import BaselinesStep
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.champion import Standing, champion_of, evidence, looked, rows_of, stand, unseen
 from bakeoff.loop.classes import with_classes
@@ -103,7 +103,7 @@ def check(stage: Stage, *, candidate: str | None = None, model: str | None = Non
     )
     rule = _rule(stage, strict=strict)
     standing, against = _against(stage, steps, gathered, subject, champion, rule=rule, strict=strict)
-    rules = competition.baselines if competition is not None else baselines(stage, steps, gathered)
+    rules = competition.baselines if competition is not None else BaselinesStep(stage, steps, gathered).baselines()
     checks = [*_gates(stage, subject, strict=strict), *against, *_beside_rules(stage, subject, rules)]
     if competition is not None and candidate is None and competition.decision.winner is None and _fine(checks):
         checks.append(Check(name="a winner", outcome="failed", told=competition.decision.reason))

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bakeoff.core.plugins import forget, names
+from bakeoff.core.spared_imports import spare, waits
 from bakeoff.core.threads import known_libraries
 
 __all__ = ["THREADED", "WAIT_S", "ForkedWorker", "WorkerKind", "main", "modules_of", "possible", "shareable"]
@@ -56,6 +57,8 @@ def shareable() -> list[str]:
     names: list[str] = []
     for name, module in list(sys.modules.items()):
         package = name.partition(".")[0]
+        if waits(name):
+            continue
         file = getattr(module, "__file__", None) or ""
         known = package == "bakeoff" or package in sys.stdlib_module_names or "site-packages" in file
         if known and package not in THREADED and package != "__main__":
@@ -230,6 +233,8 @@ class _Server:
     def run(self) -> None:
         """Do what the parent asks for, until it is gone or has asked for nothing in a while."""
         gc.disable()  # what is imported stays, and looking through it takes a seventh of the time
+        with contextlib.suppress(ImportError):
+            spare()
         with selectors.DefaultSelector() as ready:
             ready.register(self._parent, selectors.EVENT_READ)
             ready.register(self._wakes, selectors.EVENT_READ)

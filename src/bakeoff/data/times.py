@@ -6,7 +6,7 @@ of a year mean 1969 to 2068 (as POSIX has it). A time that a change of the clock
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
-from functools import lru_cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 from bakeoff.core.types import DateOrder
@@ -38,7 +38,6 @@ DATES = (
     rf"(?P<year>[0-9]{{4}})[-/\s]{NAME}[-/\s]{DAY}{TIME}",
     rf"{NAME}\s+{DAY}\s+{CLOCK}{HALF}\s+(?:(?P<zone>[a-z]{{1,4}})\s+)?(?P<year>[0-9]{{4}})",
 )
-PATTERNS = tuple(re.compile(f"{WEEKDAY}{pattern}", re.IGNORECASE) for pattern in DATES)
 EASTERN = re.compile(r"([0-9]{4})\s?[年년]\s?([0-9]{1,2})\s?[月월]\s?([0-9]{1,2})\s?[日일]")
 COMPACT = re.compile(r"([0-9]{8})([0-9]{4}|[0-9]{6})?(?:\.0)?")
 DIGITS = re.compile(
@@ -95,8 +94,14 @@ def wall(value: datetime) -> datetime:
     return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
 
 
+@cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    """Made when a text is read that may be a date: it takes longer than all else that is imported with this."""
+    return tuple(re.compile(f"{WEEKDAY}{pattern}", re.IGNORECASE) for pattern in DATES)
+
+
 def _parts(text: str) -> dict[str, str | None]:
-    for pattern in PATTERNS:
+    for pattern in _patterns():
         match = pattern.fullmatch(text)
         if match and (match["weekday"] is None or bare_word(match["weekday"]) in WEEKDAYS):
             return match.groupdict()

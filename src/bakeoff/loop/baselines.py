@@ -8,7 +8,7 @@ import msgspec
 
 from bakeoff.core import narrow
 from bakeoff.core.families import families_code
-from bakeoff.core.jobs import ROWS, TABLE, Job
+from bakeoff.core.jobs import ROWS, TABLE, Job, JobResult
 from bakeoff.core.refs import BlobRef
 from bakeoff.data.periods import period_s
 from bakeoff.evaluate.baselines.job import BASELINES, BaselinesArgument, BaselinesValue, read_baselines
@@ -26,26 +26,47 @@ from bakeoff.results.baseline import Baseline
 if TYPE_CHECKING:
     from bakeoff.results.verdict import Verdict
 
-__all__ = ["baselines", "compared", "scaled"]
+__all__ = ["BaselinesStep", "compared", "scaled"]
 
 
-def baselines(stage: Stage, steps: Steps, gathered: Gathered) -> Baselines:
-    """Every rule that makes sense for the rows, scored on the test rows; none where that failed, which is told."""
-    job = _job(stage, gathered)
-    encoder = [families_code(ENCODING_FAMILY)] if stage.config.project.task == "generation" else []
-    key = step_key("baselines", job, *encoder)
-    result = steps.done(key)
-    if result is None:
-        stage.progress("working out baselines: rules that need no model")
-        (ended,) = run_jobs(stage, [job])
+class BaselinesStep:
+    """Every rule that makes sense for the rows, scored on the test rows; none where that failed, which is told.
+
+    The job may work beside others (`job`, `end`); where it has not, it is run when the result is wanted.
+    """
+
+    def __init__(self, stage: Stage, steps: Steps, gathered: Gathered) -> None:
+        self._stage, self._steps, self.job = stage, steps, _job(stage, gathered)
+        encoder = [families_code(ENCODING_FAMILY)] if stage.config.project.task == "generation" else []
+        self._key = step_key("baselines", self.job, *encoder)
+        self._result, self._error = steps.done(self._key), ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the job has not been run yet."""
+        return self._result is None and not self._error
+
+    def end(self, ended: JobResult) -> None:
+        """Take what came of the job."""
         if ended.value is None:
-            stage.progress(f"baselines: not worked out: {ended.error}")
-            return Baselines(error=ended.error or "it failed")
-        result = steps.publish(key, dict(ended.value) | {"outcomes_blob": ended.outputs[OUTCOMES]})
-    value = msgspec.convert(result, BaselinesValue)
-    blob = narrow.text(result["outcomes_blob"])
-    predictions = read_baselines(load_table(stage.blobs, blob))
-    return Baselines(listed=tuple(value.baselines), predictions=predictions, outcomes_blob=blob)
+            self._error = ended.error or "it failed"
+            self._stage.progress(f"baselines: not worked out: {self._error}")
+        else:
+            kept = dict(ended.value) | {"outcomes_blob": ended.outputs[OUTCOMES]}
+            self._result = self._steps.publish(self._key, kept)
+
+    def baselines(self) -> Baselines:
+        """The rules with their scores, and what they answer."""
+        if self.waits:
+            self._stage.progress("working out baselines: rules that need no model")
+            for ended in run_jobs(self._stage, [self.job]):
+                self.end(ended)
+        if self._result is None:
+            return Baselines(error=self._error)
+        value = msgspec.convert(self._result, BaselinesValue)
+        blob = narrow.text(self._result["outcomes_blob"])
+        predictions = read_baselines(load_table(self._stage.blobs, blob))
+        return Baselines(listed=tuple(value.baselines), predictions=predictions, outcomes_blob=blob)
 
 
 def _job(stage: Stage, gathered: Gathered) -> Job:

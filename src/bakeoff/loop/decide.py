@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bakeoff.loop.baselines import baselines, scaled
+from bakeoff.loop.baselines import BaselinesStep, scaled
 from bakeoff.loop.cache import Steps
 from bakeoff.loop.calibrate import rescaled
 from bakeoff.loop.calibration_findings import calibrated
@@ -44,15 +44,16 @@ class Competition:
 
 def decide(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> Competition:
     """Evaluate what changed, look for combinations, and decide."""
+    rules = BaselinesStep(stage, steps, gathered)
     with meanwhile(OURS):
-        judged = evaluate(stage, steps, gathered, fitted)
+        judged = evaluate(stage, steps, gathered, fitted, beside=(rules.job, rules.end) if rules.waits else None)
     combined = combine(stage, steps, gathered, judged)
     judged = calibrated(stage, steps, judged, combined.held)
     judged += evaluate(stage, steps, gathered, combined.fitted)
     judged = rescaled(stage, steps, gathered, judged, combined)
     refereed = referee(stage, steps, gathered, judged)
-    rules = baselines(stage, steps, gathered)
-    decision = scaled(stage, gathered, verdict(stage, gathered, refereed.judged, rules), refereed.judged)
+    baselines = rules.baselines()
+    decision = scaled(stage, gathered, verdict(stage, gathered, refereed.judged, baselines), refereed.judged)
     return Competition(
-        judged=refereed.judged, combined=combined, decision=decision, judge=refereed.outcome, baselines=rules
+        judged=refereed.judged, combined=combined, decision=decision, judge=refereed.outcome, baselines=baselines
     )

@@ -1,7 +1,7 @@
 """Evaluate every model on the same test rows, and decide."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +10,7 @@ import msgspec
 from bakeoff.core.errors import OutOfBudget
 from bakeoff.core.families import families_code
 from bakeoff.core.hashing import digest_json
-from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job
+from bakeoff.core.jobs import MODEL, ROWS, TABLE, Job, JobResult
 from bakeoff.core.records import Version
 from bakeoff.core.refs import BlobRef
 from bakeoff.core.types import Json, Predictions
@@ -88,11 +88,18 @@ class Judged:
         return self.fitted.contender.name
 
 
-def evaluate(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fitted]) -> list[Judged]:
+def evaluate(
+    stage: Stage,
+    steps: Steps,
+    gathered: Gathered,
+    fitted: Sequence[Fitted],
+    *,
+    beside: tuple[Job, Callable[[JobResult], None]] | None = None,
+) -> list[Judged]:
     """Scorecards of all that were fitted.
 
     Latency is measured: of many rows, and of models that take all of a machine, one job works at a time; else jobs work
-    beside each other, and wait while one of them measures.
+    beside each other, and wait while one of them measures. Then `beside` does so, too, a job with who takes its result.
     """
     jobs = {fit.contender.name: _job(stage, gathered, fit) for fit in fitted if fit.tree_blob is not None}
     errors = {
@@ -105,8 +112,12 @@ def evaluate(stage: Stage, steps: Steps, gathered: Gathered, fitted: Sequence[Fi
     }
     done: dict[str, Result | None] = {name: steps.done(key) for name, key in keys.items()}
     exclusive = gathered.test_rows >= FEW_ROWS or dear(stage)
-    for result in run_jobs(stage, [job for name, job in jobs.items() if done[name] is None], exclusive=exclusive):
-        if result.value is None:
+    waiting = [job for name, job in jobs.items() if done[name] is None]
+    other = None if beside is None or exclusive or beside[0].name in jobs else beside[0]
+    for result in run_jobs(stage, waiting if other is None else [*waiting, other], exclusive=exclusive):
+        if beside is not None and other is not None and result.name == other.name:
+            beside[1](result)
+        elif result.value is None:
             why = result.out_of_budget
             told = f"could not be evaluated: {result.error}" if why is None else why.sentence
             stage.progress(f"{result.name}: {told}")

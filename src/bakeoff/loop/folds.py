@@ -30,7 +30,7 @@ from bakeoff.train.worker import FIT_FOLDS, FitArgument, FoldsArgument, FoldsVal
 
 __all__ = ["fit_all", "middle"]
 
-BATCHES = 2
+BATCHES = 3
 """Jobs for each core: a candidate whose fits take longer than those of others leaves no core idle for long."""
 
 
@@ -77,7 +77,8 @@ def _fit_folds(
     results: dict[str, Result | JobResult] = {
         ask.name: result for ask in every if (result := made_before(stage, steps, ask)) is not None
     }
-    share = min(stage.compute.cores, math.ceil(BATCHES * stage.compute.cores / max(1, len(asks))))
+    cores = stage.compute.cores
+    share = math.ceil(BATCHES * cores / max(1, len(asks))) if cores > 1 else 1
     batches = {
         _batch_name(batch): batch
         for each in asks.values()

@@ -5,6 +5,7 @@ A name may have arguments in brackets, as `recall[fraud]` or `top_k[3]`; see `ba
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from bakeoff.core.errors import ConfigError, NotFoundError, Problem
 from bakeoff.core.plugins import suggestion
@@ -50,11 +51,22 @@ def measures(task: Task) -> Mapping[str, Measure]:
     Raises:
         ConfigError: a metric of one's own has the name of a built-in one.
     """
-    built_in, more = definitions(task), own(task)
+    more = own(task)
     for name in DEFINITIONS[task].keys() & more.keys():
         expected = f"a name that no built-in metric has ({', '.join(DEFINITIONS[task])})"
         raise ConfigError((Problem(file="bakeoff.metrics", key=name, expected=expected, found=repr(name)),))
-    return {name: each.measure(Arguments()) for name, each in built_in.items() if each.alone} | more
+    return {name: _plain(name, task) for name, each in definitions(task).items() if each.alone} | more
+
+
+def _plain(name: str, task: Task) -> Measure:
+    """The measure without arguments; that of costs is of those that are in use."""
+    return DEFINITIONS[task][name].measure(Arguments()) if name == EXPECTED_COST else _lasting(name, task)
+
+
+@cache
+def _lasting(name: str, task: Task) -> Measure:
+    """Made once: measures are looked for hundreds of times in a run."""
+    return DEFINITIONS[task][name].measure(Arguments())
 
 
 def listed(task: Task, outcome: Outcome, wanted: Sequence[str] = ()) -> list[Measure]:

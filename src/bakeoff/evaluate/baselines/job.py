@@ -12,6 +12,7 @@ from bakeoff.data import row_numbers
 from bakeoff.evaluate.baselines.nearest import nearest
 from bakeoff.evaluate.baselines.rules import Answers, BaselineData, BaselineRule, Side, constants, joined
 from bakeoff.evaluate.baselines.series import TimedRows, in_order
+from bakeoff.evaluate.score.alone import beside_others
 from bakeoff.evaluate.score.estimates import ScoredRows, estimates
 from bakeoff.evaluate.score.evaluated_rows import EvaluatedRows, split_of
 from bakeoff.evaluate.score.text_scores import annotated
@@ -69,7 +70,7 @@ def baselines(argument: BaselinesArgument, context: JobContext) -> BaselinesValu
     """Work out the rules that make sense for these rows, and score them on the test rows."""
     import polars as pl
 
-    with using(context.inputs.get(METRICS), argument.costs):
+    with using(context.inputs.get(METRICS), argument.costs), beside_others(context.cache):
         rows = _AskedRows(argument, context)
         scored = [(rule, rows.answers(rule)) for rule in rows.rules()]
         listed = [rows.scored(rule, answers) for rule, answers in scored]
