@@ -52,8 +52,8 @@ class BaselinesStep:
             self._error = ended.error or "it failed"
             self._stage.progress(f"baselines: not worked out: {self._error}")
         else:
-            kept = dict(ended.value) | {"outcomes_blob": ended.outputs[OUTCOMES]}
-            self._result = self._steps.publish(self._key, kept)
+            stored = dict(ended.value) | {"outcomes_blob": ended.outputs[OUTCOMES]}
+            self._result = self._steps.publish(self._key, stored)
 
     def baselines(self) -> Baselines:
         """The rules with their scores, and what they answer."""
