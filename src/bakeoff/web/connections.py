@@ -1,30 +1,48 @@
-"""Connections of a server: how many there may be, and how long each may take to say something.
+"""Connections of a server: how many there may be, how long each may take to say something, and what is no request.
 
 Each connection is in one phase. "idle": no request has begun; "head": one has; "body": its headers are there, its body
 is not; "answer": it is being answered. Who stays in one of the first three for too long is closed, by one timer for all
 connections. When there are as many as there may be, the one that has been idle longest makes room: whoever opens
 connections and says nothing keeps nobody out. What an app does with a request is not limited here.
+
+A request whose end two readers could see at different places (its length said twice, in two ways, or by a coding that
+is not known here) is refused, and its connection closed. Who is answered before the end of a body that may be long (it
+is too long, or the caller unknown) is closed, too: in phase "rest" some of what still comes is dropped, so that the
+answer arrives.
+
+Source: RFC 9112 (HTTP/1.1), sections 3.2, 6 and 9.6.
 """
 
 import asyncio
 import resource
-from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any, Literal, TypeAlias
 
+import httptools
+import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from bakeoff.web.problems import HttpError, error_body
+
 __all__ = ["ConnectionLimits", "Connections"]
 
-Phase: TypeAlias = Literal["idle", "head", "body", "answer"]
+Phase: TypeAlias = Literal["idle", "head", "body", "answer", "rest"]
 
 RESERVED_FILES = 100
 """Descriptors that are not for connections: the log, the records, blobs that are read."""
 FEWEST = 16
 HEAD_BYTES = 65_536
-"""Of a request's line and headers, together."""
+"""Of a request's line and headers, together; and of what stands around a body: lengths of chunks, trailers."""
+AROUND = 16
+"""Bytes around one byte of a body that comes in chunks, which may be short."""
+SHORT_BYTES = 65_536
+"""A body of no more is read to its end, however early the answer: its connection goes on."""
+REST_BYTES, REST_S = 16 * 2**20, 1.0
+"""Of a longer one this much is dropped, so that a caller who sends before it reads gets its answer."""
 LOOK_S = 0.5
 
 
@@ -107,42 +125,117 @@ class _Connection(HttpToolsProtocol):
         self._phase: Phase = "idle"
         self._since = self.loop.time()
         self._received = 0
+        self._around = 0
+        self._keeps = True
+        self._is_upgrade = False
+        self._faulty = False
         self._stalled: float | None = None
 
     # --- phases ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._out = SimpleNamespace(write=transport.write, is_closing=transport.is_closing, close=self._close)
         if not self._of.enter(self, self.loop):
-            self._refuse(503, "Service Unavailable", {"retry-after": "1"})
+            transport.write(_refusal(HttpError(503, "Busy", "expected fewer connections; try again", retry_after_s=1)))
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._of.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._phase == "rest" or self._faulty:
+            self._drop(len(data))
+            return
         if self._phase == "idle":
             self._enter("head")
-        super().data_received(data)
+        elif self._phase == "body":
+            self._around += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            self._fault(error)
+            return
         if self._phase == "head":  # its parser takes headers of any length
             self._received += len(data)
             if self._received > HEAD_BYTES:
-                self._refuse(431, "Request Header Fields Too Large", {})
+                self._refuse(HttpError(431, "TooLarge", f"expected at most {HEAD_BYTES} bytes of headers"))
+        elif self._phase == "body" and self._around > HEAD_BYTES + AROUND * self._received:
+            self._refuse(HttpError(431, "TooLarge", f"expected at most {HEAD_BYTES} bytes around a body's chunks"))
+
+    def _feed(self, data: bytes) -> None:
+        """Read a part of requests; who would rather speak another protocol (HTTP/2, WebSocket) is answered in this one.
+
+        The parser takes what follows for that protocol, so that a body would be lost. Java's client asks so, and sends
+        one.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                lines = b"".join(b"%s: %s\r\n" % each for each in self.headers if each[0] != b"upgrade")
+                version = self.parser.get_http_version().encode()
+                head = b"%s %s HTTP/%s\r\n%s\r\n" % (self.parser.get_method(), self.url, version, lines)
+                self.parser, self._is_upgrade = httptools.HttpRequestParser(self), False
+                data = head + data[upgrade.args[0] :]
+            else:
+                return
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise HttpError(501, "NotImplemented", "expected no CONNECT: this is no proxy")
+            self._is_upgrade = True
+            return
+        length = self._length()
         if self._phase != "head":  # a pipelined request, whose head came with the one before
             self._enter("head")
         self._phase = "body"
         super().on_headers_complete()
-        if self._of.draining:
-            self.cycle.keep_alive = False
+        cycle = self.cycle
+        cycle.transport = self._out  # pyright: ignore[reportAttributeAccessIssue] - what it uses of one
+        self.headers = []  # trailers are no headers
+        self._keeps = cycle.keep_alive and not self._of.draining
+        cycle.keep_alive = self._keeps and length is not None and length <= SHORT_BYTES and not self.expect_100_continue
+
+    def _length(self) -> int | None:
+        """Of the body that comes; None: it comes in chunks.
+
+        Raises:
+            HttpError: it is not known for sure where the request ends, or whom it is for.
+        """
+        length, hosts, codings = 0, 0, list[bytes]()
+        for name, value in self.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length":
+                length = int(value)
+            elif name == b"transfer-encoding":
+                codings.append(value)
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            raise HttpError(400, "BadRequest", f"expected one Host header, received {hosts}")
+        if not codings:
+            return length
+        if self.parser.get_http_version() == "1.0":
+            raise HttpError(400, "BadRequest", "expected no Transfer-Encoding in HTTP/1.0, which has none")
+        if (coding := b", ".join(codings).strip().lower()) != b"chunked":
+            received = repr(coding.decode("latin-1"))[:80]
+            raise HttpError(501, "NotImplemented", f"expected Transfer-Encoding: chunked, received {received}")
+        return None
 
     def on_body(self, body: bytes) -> None:
         self._received += len(body)
+        self._around -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._is_upgrade:
+            return
         super().on_message_complete()
+        if not self.cycle.response_started:
+            self.cycle.keep_alive = self._keeps
         if self.cycle.response_complete:
             self._enter("idle")
         else:
@@ -154,7 +247,7 @@ class _Connection(HttpToolsProtocol):
             self._enter("idle")
 
     def _enter(self, phase: Phase) -> None:
-        self._phase, self._since, self._received = phase, self.loop.time(), 0
+        self._phase, self._since, self._received, self._around = phase, self.loop.time(), 0, 0
         if phase == "idle":
             self._of.idle[self] = None
         else:
@@ -182,6 +275,8 @@ class _Connection(HttpToolsProtocol):
                 allowed = limits.head_s
             case "body":
                 allowed = limits.body_s + self._received / limits.body_rate
+            case "rest":
+                allowed = REST_S
             case "answer":
                 return False
         return now - self._since > allowed
@@ -191,7 +286,7 @@ class _Connection(HttpToolsProtocol):
         if self._stalled is not None:
             self.transport.abort()
         elif self._phase == "head" or (self._phase == "body" and not self.cycle.response_started):
-            self._refuse(408, "Request Timeout", {})
+            self._refuse(HttpError(408, "Timeout", f"expected the rest of the {self._phase} sooner"))
         else:
             self.transport.close()
 
@@ -202,6 +297,7 @@ class _Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Called when the server ends: what is being answered is answered, and an idle caller may ask once more."""
+        self._keeps = False
         if self._phase == "answer" or not self._of.draining:
             super().shutdown()
         else:
@@ -211,8 +307,54 @@ class _Connection(HttpToolsProtocol):
         if self._phase != "answer":
             self.transport.close()
 
-    def _refuse(self, status: int, phrase: str, headers: Mapping[str, str]) -> None:
-        more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"HTTP/1.1 {status} {phrase}\r\n{more}content-length: 0\r\nconnection: close\r\n\r\n"
-        self.transport.write(head.encode())
-        self.transport.close()
+    def _fault(self, error: httptools.HttpParserError) -> None:
+        """Refuse what is no request; those before it are answered first."""
+        cause = error.__context__
+        if not isinstance(cause, HttpError):
+            why = "" if isinstance(error, httptools.HttpParserCallbackError) else f": {error}"
+            cause = HttpError(400, "BadRequest", f"expected a request of HTTP/1.1{why}")
+        if self._phase != "answer":
+            self._refuse(cause)
+            return
+        self._faulty, self.cycle.keep_alive = True, False
+        self.transport.pause_reading()
+
+    def _refuse(self, error: HttpError) -> None:
+        """End with an error, unless an answer is on its way, which it would be taken for a part of."""
+        cycle = self.cycle
+        is_answering = cycle is not None and not cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+        if self.pipeline or (is_answering and cycle.response_started):
+            self.transport.abort()
+            return
+        if is_answering:  # it waits for a body
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.write(_refusal(error))
+        self._linger()
+
+    def _close(self) -> None:
+        """Close it after an answer."""
+        if self._phase == "body" or self._faulty:
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """End what is sent, and drop what comes: a socket that is closed with unread bytes takes the answer with it."""
+        self._enter("rest")
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.transport.resume_reading()
+
+    def _drop(self, size: int) -> None:
+        self._received += size
+        if self._received > REST_BYTES:
+            self.transport.abort()
+
+
+def _refusal(error: HttpError) -> bytes:
+    """An answer that no app gave."""
+    body = msgspec.json.encode(error_body(error))
+    after = "" if error.retry_after_s is None else f"retry-after: {error.retry_after_s}\r\n"
+    head = f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n{after}content-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body

@@ -13,12 +13,15 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bakeoff.core.errors import BakeoffError
+from bakeoff.web.encodings import unpacked
 from bakeoff.web.measures import Measures
 from bakeoff.web.problems import HttpError, error_response
 
 __all__ = ["Guard"]
 
-LOOKED_AT = frozenset({b"host", b"origin", b"content-length"})
+LOOKED_AT = frozenset({b"host", b"origin", b"content-length", b"content-encoding"})
+ENCODED = frozenset({b"content-length", b"content-encoding"})
+"""Headers that are true no more of a body once it is unpacked."""
 NO_HOST = frozenset("@/?#\\ \t")
 
 AS_IT_IS = ((b"x-content-type-options", b"nosniff"),)
@@ -37,9 +40,10 @@ class Guard:
         app: what stands behind it.
         hosts: names that the Host header may have (without port); None lets all pass. A page of another
             site whose name resolves to this machine (DNS rebinding) has its own name there.
-        max_body_bytes: more is answered with 413 before it is read into memory.
+        max_body_bytes: more is answered with 413 before it is read into memory, of a compressed body also unpacked.
         measures: where requests are counted.
         uploads: the most bytes of bodies with files, by their path.
+        as_encoded: how paths begin whose bodies go on as they came, compressed or not.
     """
 
     def __init__(
@@ -50,9 +54,10 @@ class Guard:
         max_body_bytes: int,
         measures: Measures,
         uploads: Mapping[str, int] = MappingProxyType({}),
+        as_encoded: tuple[str, ...] = (),
     ) -> None:
         self._app, self._hosts, self._max, self._uploads = app, hosts, max_body_bytes, dict(uploads)
-        self._measures = measures
+        self._measures, self._as_encoded = measures, as_encoded
         self._admitted: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,8 +77,11 @@ class Guard:
             await send(message)
 
         try:
-            self._admit(scope)
-            await self._app(scope, self._limited(scope, receive), noting)
+            encoding, limited = self._admit(scope), self._limited(scope, receive)
+            if encoding != b"" and not scope["path"].startswith(self._as_encoded):
+                limited = self._limited(scope, unpacked(limited, encoding))
+                scope["headers"] = [each for each in scope["headers"] if each[0] not in ENCODED]
+            await self._app(scope, limited, noting)
         except Exception as error:
             if status:
                 raise
@@ -85,7 +93,8 @@ class Guard:
             pattern = getattr(route, "path", "other")
             self._measures.add(pattern, status or 499, time.perf_counter() - started)
 
-    def _admit(self, scope: Scope) -> None:
+    def _admit(self, scope: Scope) -> bytes:
+        """Refuse whom the headers give away; the encoding of the body, if any."""
         given: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
             if name in LOOKED_AT:
@@ -101,6 +110,8 @@ class Guard:
         length = given.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._most(scope):
             raise self._too_big(scope)
+        encoding = given.get(b"content-encoding", b"")
+        return b"" if encoding.lower() == b"identity" else encoding
 
     def _most(self, scope: Scope) -> int:
         return self._uploads.get(scope["path"], self._max)

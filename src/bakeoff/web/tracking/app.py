@@ -96,6 +96,8 @@ def _many(kind: Any) -> Want:
 PAIRS = _many(KeyValue)
 MOST_UPLOAD = 1 << 40
 BINARY = ("application/octet-stream",)
+AS_ENCODED = ("/v1/traces", "/api/2.0/mlflow-artifacts/", "/ajax-api/2.0/mlflow-artifacts/")
+"""Spans say themselves what is wrong with their encoding, and a file is kept as it came."""
 UNKNOWN = 401
 REFUSED = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 """What MLflow calls that a caller is not known, or not allowed to."""
@@ -543,7 +545,9 @@ def create_tracking_app(
     app = Starlette(
         middleware=[
             Middleware(RequestIds),
-            Middleware(Guard, hosts=hosts, max_body_bytes=MOST_UPLOAD, measures=handlers.measures),
+            Middleware(
+                Guard, hosts=hosts, max_body_bytes=MOST_UPLOAD, measures=handlers.measures, as_encoded=AS_ENCODED
+            ),
         ],
         exception_handlers={
             BakeoffError: _on_error,
