@@ -198,6 +198,32 @@ def test_wrong_bodies_are_refused_in_words_and_the_server_goes_on(shared, body, 
 
 
 @pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"x": 1.0}', '{"row": {…}}; x: expected it to be left out'),
+        (
+            b'{"row": {"x": 1.0}, "keyz": "a"}',
+            "keyz: expected it to be left out: no such option is known here; did you mean",
+        ),
+        (b'{"instances": [{"x": 1.0}]}', "instances: expected it to be left out"),
+        (b'{"row": [1.0]}', "row: expected object or null; received [1.0]"),
+        (b"{}", "received neither"),
+        (b'{"row": {}, "rows": []}', "received both"),
+        (b'{"row": {"x": NaN}}', "write null for NaN"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_named(shared, body, message):
+    """Keys that nobody knows were ignored: a misspelt `key` was lost without a word."""
+    status, answer = shared.send("POST", "/predict", body)
+    assert status == 400
+    assert message in answer["error"]["message"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_json(shared):
+    assert shared.send("POST", "/predict", b'\xef\xbb\xbf{"row": {"x": 1.0}}')[0] == 200
+
+
+@pytest.mark.parametrize(
     "value",
     ['"\\u0000"', '"\\ud83d\\ude00"', "1e400", "-1e999", str(10**40), str(2**63), "true", "[1]", '{"a": 1}', "null"],
 )

@@ -92,6 +92,22 @@ def test_one_tensor_holds_all_numbers_in_order(triton, stock) -> None:
     assert stock.infer("sums", [b, a]).as_numpy("value").tolist() == [6.0, 3.0]
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_compressed_requests_of_the_stock_client(triton, stock, encoding) -> None:
+    data = tensor(triton, "data", np.array([[1, 2], [3, 4.5]]), "FP64")
+    result = stock.infer("sums", [data], request_compression_algorithm=encoding)
+    assert result.as_numpy("value").tolist() == [21.0, 48.0]
+
+
+def test_what_would_be_answered_in_another_form_is_refused(triton, stock) -> None:
+    with pytest.raises(triton.InferenceServerException, match=r"a\.\.shape: expected \[1, 2\] for one row"):
+        stock.infer("sums", [tensor(triton, "a.", np.array([1.0, 2.0]), "FP64")])
+    x = tensor(triton, "x", np.array([1.0]), "FP64")
+    wanted = triton.InferRequestedOutput("probabilities", class_count=1)
+    with pytest.raises(triton.InferenceServerException, match="the output probabilities has all classes"):
+        stock.infer("signs", [x], outputs=[wanted])
+
+
 def test_answers_have_ids_for_feedback(triton, stock, row_world) -> None:
     text = tensor(triton, "text", np.array(["short"], dtype=object), "BYTES")
     answer_id = stock.infer("topics", [text]).as_numpy("prediction_id")[0]

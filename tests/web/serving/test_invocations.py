@@ -53,6 +53,8 @@ def test_what_mlflow_makes_of_a_frame(row_world) -> None:
     client.wait_server_ready(timeout=5)
     answers = client.invoke(pandas.DataFrame(ROWS)).get_predictions()
     assert answers[0].tolist() == ["pos", "neg"]
+    lacking = client.invoke(pandas.DataFrame([ROWS[0], {"x": float("nan"), "note": "NaN"}])).get_predictions()
+    assert lacking[0].tolist() == ["pos", "neg"]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,8 @@ def test_what_mlflow_makes_of_a_frame(row_world) -> None:
         ("x,note\n1", "text/csv", "line 2: expected 2 values"),
         ("", "text/xml", "application/json or text/csv"),
         ('{"dataframe_records": [{"x": "many"}]}', "application/json", "row 1"),
+        ('{"dataframe_records": [{"x": NaN, "note": Infinity}]}', "application/json", "received Infinity"),
+        ('{"dataframe_records": [{"x": NaN, "note": }]}', "application/json", "this is no JSON"),
     ],
 )
 def test_errors_have_mlflows_form(row_world, body, kind, message) -> None:

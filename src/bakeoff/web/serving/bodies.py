@@ -2,6 +2,7 @@
 
 import codecs
 import difflib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -67,18 +68,25 @@ def joined(content: object, place: str, kinds: Mapping[str, str], expected: str 
     return "".join(texts)
 
 
-def decoded(body: bytes, kind: type[T], example: str) -> T:
+def decoded(body: bytes, kind: type[T], example: str, *, nan: bool = False) -> T:
     """The request in a body; keys that `kind` (a struct) has no field for are refused.
+
+    Args:
+        body: JSON in UTF-8.
+        kind: Its type.
+        example: One, for messages.
+        nan: Whether NaN may stand for a missing value: it is no JSON, and Python writes it.
 
     Raises:
         HttpError: the body is no JSON, has an unknown key, or a value of another type.
     """
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
-        raw: Any = msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise HttpError(
-            400, "BadRequest", f"expected {example}; this is no JSON: {error}", None, "invalid_json"
-        ) from None
+        raw: Any = _with_nan(body) if nan and b"NaN" in body else msgspec.json.decode(body)
+    except (ValueError, UnicodeDecodeError) as error:
+        hint = "; write null for NaN, a missing value" if b"NaN" in body else ""
+        problem = f"expected {example}; this is no JSON: {error}{hint}"
+        raise HttpError(400, "BadRequest", problem, None, "invalid_json") from None
     except RecursionError:
         problem = f"expected {example}; received JSON of more levels than can be read"
         raise HttpError(400, "BadRequest", problem, None, "invalid_json") from None
@@ -95,6 +103,14 @@ def decoded(body: bytes, kind: type[T], example: str) -> T:
     except RecursionError:
         problem = f"expected {example}; received JSON of more levels than can be read"
         raise HttpError(400, "BadRequest", problem, None, "invalid_json") from None
+
+
+def _with_nan(body: bytes) -> Any:
+    def constant(name: str) -> None:
+        if name != "NaN":
+            raise ValueError(f"received {name}")
+
+    return json.loads(body, parse_constant=constant)
 
 
 def _unknown(name: str, known: list[str]) -> HttpError:

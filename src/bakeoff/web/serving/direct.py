@@ -102,7 +102,7 @@ class Direct:
 _NULL = msgspec.Raw(b"null")
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
     """A request's body, its values as they came."""
 
     row: msgspec.Raw = _NULL

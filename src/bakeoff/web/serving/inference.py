@@ -21,7 +21,7 @@ from bakeoff.web.auth import principal_of
 from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
-from bakeoff.web.serving.bodies import decoded, shown
+from bakeoff.web.serving.bodies import decoded, refused, shown
 from bakeoff.web.serving.context import Serving, caller_key
 from bakeoff.web.serving.names import Names
 from bakeoff.web.serving.rows import deadline_s
@@ -122,6 +122,7 @@ class InferenceRoutes:
         """Answer the rows that tensors hold."""
         engine = self._engine(request)
         asked, tensors = _request(await request.body(), request.headers.get(HEADER))
+        binary = _binary(asked)
         signature = await self._serving.in_thread(lambda: engine.signature)
         call = Call(rows_of(tensors, signature), caller_key(request))
         answers = await self._serving.turns(engine).answered(call, deadline_s(request))
@@ -129,7 +130,7 @@ class InferenceRoutes:
         body: dict[str, Json] = {"model_name": engine.endpoint, "model_version": version_of(engine)}
         if signature.classes:
             body["parameters"] = {"classes": msgspec.json.encode(signature.classes).decode()}
-        return _response(body | ({} if asked.id is None else {"id": asked.id}), outputs, _binary(asked))
+        return _response(body | ({} if asked.id is None else {"id": asked.id}), outputs, binary)
 
 
 def version_of(engine: Engine) -> str:
@@ -214,6 +215,10 @@ def _binary(asked: InferenceRequest) -> set[str] | None:
     everything = bool((asked.parameters or {}).get("binary_data_output"))
     if asked.outputs is None:
         return None if everything else set()
+    for at, each in enumerate(asked.outputs):
+        if count := (each.parameters or {}).get("classification"):
+            expected = "it to be left out: the output probabilities has all classes"
+            raise refused(f"outputs[{at}].parameters.classification", expected, count, code="unsupported_parameter")
     return {each.name for each in asked.outputs if (each.parameters or {}).get("binary_data", everything)}
 
 

@@ -87,7 +87,8 @@ class InvocationRoutes:
         if media == "text/csv":
             rows = _csv_rows(body)
         elif media in {"application/json", ""}:
-            rows = _rows(decoded(body, InvocationRequest, EXAMPLE), signature)
+            # MLflow's own client writes NaN for what a DataFrame lacks.
+            rows = _rows(decoded(body, InvocationRequest, EXAMPLE, nan=True), signature)
         else:
             problem = f"expected a body of application/json or text/csv, received {shown(media)}"
             raise HttpError(415, "BadRequest", problem)

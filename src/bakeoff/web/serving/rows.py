@@ -15,11 +15,13 @@ from bakeoff.serve.runtime import Answer
 from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
+from bakeoff.web.serving.bodies import decoded
 from bakeoff.web.serving.context import Serving, caller_key
 
 __all__ = ["RowRoutes", "deadline_s", "rendered"]
 
 T = TypeVar("T")
+ROWS = '{"rows": [{…}, …]} or {"row": {…}}'
 DEADLINE = "x-deadline-ms"
 """The header in which callers say how long they wait for an answer."""
 
@@ -27,14 +29,14 @@ DEADLINE = "x-deadline-ms"
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
 
 
-class _PredictRequest(msgspec.Struct):
+class _PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     rows: list[dict[str, Any]] | None = None
     row: dict[str, Any] | None = None
     keys: list[Key] | None = None
     key: Key | None = None
 
 
-class _FeedbackRequest(msgspec.Struct):
+class _FeedbackRequest(msgspec.Struct, forbid_unknown_fields=True):
     items: list[dict[str, Any]]
 
 
@@ -81,9 +83,11 @@ class RowRoutes:
         A caller with a key (the header `X-Bakeoff-Key`) is answered by the same release while a rollout goes on.
         """
         engine = self._serving.of_path(request)
-        asked = _decoded(await request.body(), _PREDICT, '{"rows": [{…}, …]} or {"row": {…}}')
-        if (asked.rows is None) == (asked.row is None):
-            raise HttpError(400, "BadRequest", "expected either rows or row, received both or neither")
+        asked = _decoded(await request.body(), _PREDICT, ROWS)
+        if asked.rows is None and asked.row is None:
+            raise HttpError(400, "BadRequest", f"expected {ROWS}, received neither")
+        if asked.rows is not None and asked.row is not None:
+            raise HttpError(400, "BadRequest", f"expected {ROWS}, received both")
         rows = asked.rows if asked.rows is not None else [asked.row or {}]
         keys = asked.keys if asked.rows is not None else None if asked.key is None else [asked.key]
         if (asked.key if asked.rows is not None else asked.keys) is not None or len(keys or rows) != len(rows):
@@ -130,11 +134,18 @@ def deadline_s(request: Request) -> float | None:
     return deadline_ms / 1e3
 
 
-def _decoded(body: bytes, decoder: msgspec.json.Decoder[T], expected: str) -> T:
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[T], example: str) -> T:
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HttpError(400, "BadRequest", f"expected {expected}; {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return decoded(body, decoder.type, example)  # says what is wrong
+    except HttpError as error:
+        if error.code != "unknown_parameter":
+            raise
+        problem = f"expected {example}; {error.message}"
+        raise HttpError(400, "BadRequest", problem, error.param, error.code) from None
 
 
 def rendered(answers: Sequence[Answer]) -> _PredictResponse:

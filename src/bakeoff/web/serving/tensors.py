@@ -96,7 +96,10 @@ def rows_of(tensors: Sequence[Tensor], signature: Signature) -> list[Row]:
         raise refused("inputs", "tensors of one number of rows (their first dimension)", counts)
     if len(counts) < len(tensors):
         raise refused("inputs", "tensors of different names", [tensor.name for tensor in tensors])
-    matrix = _matrix(tensors, signature)
+    matrix, width = _matrix(tensors, signature), len(signature.input_names)
+    first = tensors[0]
+    if first.shape == (width,) and width > 1 == len(tensors) and first.name not in signature.input_names:
+        raise refused(f"inputs.{first.name[:80]}.shape", f"[1, {width}] for one row of all inputs", list(first.shape))
     names = list(signature.input_names) if matrix else [tensor.name for tensor in tensors]
     columns = _columns_of(tensors[0]) if matrix else [_column_of(tensor, signature) for tensor in tensors]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
