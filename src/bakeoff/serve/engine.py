@@ -631,6 +631,11 @@ class Engine:
         )
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing is released on it, as far as it looked."""
+        return self._follower.is_empty and self._follower.loaded is None
+
+    @property
     def signature(self) -> Signature:
         """What the live model takes and gives; `NotFoundError` when there is none."""
         return self._follower.current().live.model.signature

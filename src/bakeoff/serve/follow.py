@@ -67,6 +67,8 @@ class Follower:
         """What serves now; None before the first release."""
         self.problem: str | None = None
         """What is wrong with the routes, or with a release that they name."""
+        self.is_empty = False
+        """Whether a look found that nothing is released."""
         self._unloadable: dict[str, _Unloadable] = {}
         self._refreshing = threading.Lock()
         self._polled_ms: int | None = None
@@ -136,6 +138,7 @@ class Follower:
             self.problem = f"cannot read the endpoint's routes: {error}"
             _log_problem(self.problem, error)
             return
+        self.is_empty = not routes
         wanted, named = routes, {route.release_id for route in routes}
         self._unloadable = {name: each for name, each in self._unloadable.items() if name in named}
         if routes:

@@ -64,10 +64,14 @@ class DataPlane:
         """The engines of all endpoints that have one, the default first."""
         return tuple(self.engine(name) for name in self.names if name not in self.gateways)
 
+    def is_served(self, name: str) -> bool:
+        """Whether an endpoint is to answer: a project that stands before services alone never releases on its own."""
+        return not self.gateways or name in self.gateways or name != self.default or not self.engine(name).is_empty
+
     @property
     def ready(self) -> bool:
-        """Whether every endpoint answers."""
-        return all(engine.health().ready for engine in self.engines)
+        """Whether every endpoint that is served answers."""
+        return all(engine.health().ready for engine in self.engines if self.is_served(engine.endpoint))
 
     def engine(self, name: str | None = None) -> Engine:
         """The engine of an endpoint, or of the default one.

@@ -53,7 +53,7 @@ class ByToken:
 class World:
     """A server with an endpoint "far" of these services, and its parts in reach."""
 
-    def __init__(self, *upstreams, limits=None, authenticator=None, documents=None, **settings) -> None:
+    def __init__(self, *upstreams, limits=None, authenticator=None, documents=None, own="own", **settings) -> None:
         self.events = MemoryEvents(now_ms)
         self.documents = documents or MemoryRecords(now_ms).documents
         self.waits = []
@@ -79,7 +79,7 @@ class World:
             parts = {"load": None, "routes": list, "prepare": None, "events": self.events, "clock": now_ms}
             return Engine(name, **parts)
 
-        self.plane = DataPlane("own", lambda: ["own", "far"], engine, {"far": self.gateway})
+        self.plane = DataPlane(own, lambda: [own, "far"], engine, {"far": self.gateway})
         feedback = lambda items: record(self.events, items)  # noqa: E731
         app = create_app(self.plane, feedback, hosts=local_hosts("127.0.0.1"), authenticator=authenticator)
         self.server = Server(app, authenticated=authenticator is not None)
@@ -199,7 +199,7 @@ def test_every_protocol_reaches_a_service_of_chat_completions():
             anthropic = pytest.importorskip("anthropic")
             with anthropic.Anthropic(base_url=world.server.url, api_key="none", max_retries=0, timeout=10) as claude:
                 message = claude.messages.create(model="far", max_tokens=9, messages=HELLO["messages"])
-    assert names == ["own", "far"]
+    assert names[-1] == "far"
     assert vectors.data[0].embedding == [0.5, 0.25]
     assert (response.output_text, response.usage.input_tokens, response.usage.output_tokens) == ("Hi!", 5, 3)
     assert events[-1].response.output_text == "Hi!"
@@ -573,6 +573,21 @@ def test_who_may_not_know_of_it_does_not(monkeypatch):
             status, _, body = world.post("/v1/chat/completions", HELLO, Authorization="Bearer ada")
     assert (status, service.asked) == (404, [])
     assert "far" not in body["error"]["message"].partition("received")[0]
+
+
+@pytest.mark.parametrize("own", ["own", "far"])
+def test_a_project_that_only_stands_before_services_is_ready_and_says_what_it_serves(own):
+    """It waited for a release of its own for ever; with an endpoint of services as its own one, it had none to ask."""
+    world = World({"url": "http://127.0.0.1:9/v1", "model": "m"}, own=own)
+    with world.server:
+        deadline = time.monotonic() + 10
+        while not (health := world.get("/health/ready"))["ready"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert (health["ready"], list(health["endpoints"])) == (True, ["far"])
+        assert world.get("/ping") == "\n"
+        assert world.get("/") == {"endpoints": ["far"]}
+        assert [model["id"] for model in world.get("/v1/models")["data"]] == ["far"]
+        assert world.post("/predict", {"row": {}})[0] == (404 if own == "own" else 400)
 
 
 def test_rows_are_not_for_services_and_paths_say_so():

@@ -226,4 +226,5 @@ class ConversationRoutes:
         return JsonResponse(openai.model_card(name, self._now_s()))
 
     def _now_s(self) -> int:
-        return self._serving.plane.engine().now_ms() // 1000
+        plane = self._serving.plane
+        return (plane.gateways.get(plane.default) or plane.engine()).now_ms() // 1000

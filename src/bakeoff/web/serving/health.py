@@ -74,13 +74,15 @@ class HealthRoutes:
         At the top stands the default endpoint, the others in `endpoints`; where callers are asked who they are, only
         whether it is ready.
         """
-        engines = self._serving.plane.engines
-        healths = [engine.health() for engine in engines]
-        gateways = {name: _gateway_health(each) for name, each in self._serving.plane.gateways.items()}
+        plane = self._serving.plane
+        healths = {
+            engine.endpoint: asdict(engine.health()) for engine in plane.engines if plane.is_served(engine.endpoint)
+        }
+        healths |= {name: _gateway_health(each) for name, each in plane.gateways.items()}
         body = {
-            **asdict(healths[0]),
-            "ready": all(each.ready for each in healths) and all(each["ready"] for each in gateways.values()),
-            "endpoints": {engine.endpoint: health for engine, health in zip(engines, healths, strict=True)} | gateways,
+            **healths.get(plane.default, {}),
+            "ready": all(each["ready"] for each in healths.values()),
+            "endpoints": healths,
         }
         shown = {"ready": body["ready"]} if self._serving.guarded else body
         return JsonResponse(shown, status_code=200 if body["ready"] else 503)
@@ -130,7 +132,10 @@ class HealthRoutes:
     @permission("read")
     async def index(self, request: Request) -> Response:
         """The endpoint, what a row must hold, and an example of a call."""
-        engine, others = self._serving.of_path(request), self._serving.names(request)
+        plane, others = self._serving.plane, self._serving.names(request)
+        if request.url.path == "/" and (plane.default in plane.gateways or not plane.is_served(plane.default)):
+            return JsonResponse({"endpoints": [name for name in others if plane.is_served(name)]})
+        engine = self._serving.of_path(request)
         signature = await self._serving.in_thread(lambda: engine.signature)
         health = engine.health()
         example = {column.name: _EXAMPLES[column.kind] for column in signature.inputs}

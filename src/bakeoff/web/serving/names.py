@@ -31,7 +31,7 @@ class Names:
 
     def models(self, principal: Principal) -> list[str]:
         """What the caller may name as its model: these endpoints, and the default one by its other names."""
-        known = self.endpoints(principal)
+        known = [name for name in self.endpoints(principal) if self._plane.is_served(name)]
         aliases = self._aliases if self._plane.default in known else ()
         return list(dict.fromkeys([*known, *(name for name in aliases if name != ANY_NAME)]))
 
