@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bakeoff.serve.gateway.replies import EventReader
+from bakeoff.serve.gateway.replies import EventReader, renamed
 
 TEXT = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
@@ -51,3 +51,39 @@ def test_the_short_way_reads_what_the_long_one_reads(events):
         assert everything(short) == everything(long)
     taken = [short._takes(json.dumps(each).encode()) for each in STREAM]
     assert [at for at, is_taken in enumerate(taken) if is_taken] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("content", "result"),
+    [
+        (b'{"id":"c-1","x":1}', b'{"id":"a1","x":1}'),
+        (b'{"id": "c-1"}', b'{"id": "a1"}'),
+        (b'{"id"  :\n"c-1"}', b'{"id"  :\n"a1"}'),
+        (b'{"x": "c-1", "id" : "c-1"}', b'{"x": "c-1", "id" : "a1"}'),
+        (b'{"xid": "c-1", "model": "c-1"}', b'{"xid": "c-1", "model": "c-1"}'),
+        (b'{"text": "\\"id\\": \\"c-1\\"", "id": "c-1"}', b'{"text": "\\"id\\": \\"c-1\\"", "id": "a1"}'),
+        (b'{"id": "c-12"}', b'{"id": "c-12"}'),
+    ],
+)
+def test_an_answer_gets_another_id_where_its_own_stands_and_nowhere_else(content, result):
+    assert renamed(content, "c-1", "a1") == result
+    assert renamed(content, "", "a1") == content
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"data: %s\n\n",
+        b"data:%s\n\n",
+        b"data: %s\r\n\r\n",
+        b"id: 7\ndata: %s\n\n",
+        b"data: %s\nid: 7\n\n",
+        b": well\ndata: %s\n\n",
+    ],
+)
+def test_an_event_is_read_however_its_lines_are_written(event):
+    reader = EventReader("chat", 10)
+    reader.read(event % json.dumps(STREAM[1]).encode())
+    assert (reader.id, reader.text) == ("c-1", "Grüße ")
+    reader.read(event % b"[DONE]")
+    assert reader.ended

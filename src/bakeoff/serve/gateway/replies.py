@@ -25,6 +25,8 @@ Protocol: TypeAlias = Literal["chat", "completions", "responses", "messages", "e
 MOST_EVENT_BYTES = 2**23
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.)*")')
+_KEYS = (b'"id":', b'"id": ')
+"""How nearly all services write it."""
 _DONE = b"[DONE]"
 NOT_AS_DECLARED = (AttributeError, LookupError, TypeError, ValueError, OverflowError)
 """What reading raises of values that are of other types than their protocol has."""
@@ -48,7 +50,12 @@ def renamed(content: bytes, before: str, after: str) -> bytes:
     b'{"id": "a1", "choices": []}'
     """
     own = _quoted(before)
-    for match in _ID.finditer(content) if before else ():
+    at = content.find(own) if before else -1
+    if at < 0:
+        return content
+    if content.endswith(_KEYS, 0, at):
+        return content[:at] + _quoted(after) + content[at + len(own) :]
+    for match in _ID.finditer(content):
         if match[1] == own:
             return content[: match.start(1)] + _quoted(after) + content[match.end(1) :]
     return content
@@ -147,7 +154,10 @@ class EventReader:
 
     def read(self, event: bytes) -> bool:
         """Take an event in; whether it is the count of tokens alone, which only who asks for it gets."""
-        data = b"".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
+        if event.startswith(b"data:") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+            data = event[5:].strip()  # one line, as nearly all services write them
+        else:
+            data = b"".join(line[5:].strip() for line in event.splitlines() if line.startswith(b"data:"))
         if data == _DONE:
             self.ended = self.finished = True
             return False
