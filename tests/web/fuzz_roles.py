@@ -23,7 +23,7 @@ from starlette.routing import Match, Route
 from tests.web.serving.conftest import EchoModel, SignModel
 from tests.web.tracking import fuzz
 
-from bakeoff.core.principals import ROLES
+from bakeoff.core.principals import ROLES, Principal
 from bakeoff.core.releases import Release
 from bakeoff.feedback.record import record
 from bakeoff.project import wiring
@@ -135,7 +135,8 @@ class World:
             answer = case.call(base_url=server.url, headers=headers, timeout=30, allow_redirects=False)
             statuses[answer.status_code] += 1
             needed = self.permission(app, case.method.upper(), urlsplit(answer.request.url).path)
-            allowed = needed is None or needed == "public" or needed in ROLES.get(role, ())
+            principal = Principal(name=role, permissions=ROLES.get(role, frozenset()))
+            allowed = needed is None or principal.may(needed)
             line = f"{role} {app} {needed}: {answer.status_code} {case.as_curl_command()[:600]} {answer.text[:200]}"
             if answer.status_code >= 500:
                 faults.errors.append(line)

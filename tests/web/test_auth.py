@@ -104,7 +104,9 @@ def test_every_cell_of_roles_and_routes_is_as_declared(world, app):
                 headers = {"origin": "http://testserver"}  # of a page of the same site, as forms of pages must be
                 headers |= {} if text is None else {"authorization": f"Bearer {text}"}
                 status = client.request(method, path, headers=headers).status_code
-                allowed = needed == "public" or needed in ROLES.get(role, ())
+                allowed = needed == "public" or Principal(name=role, permissions=ROLES.get(role, frozenset())).may(
+                    needed
+                )
                 cells += 1
                 assert status < 500 or app == "serving", (method, path, role)
                 if (status in REFUSED) is allowed or (not allowed and status != (401 if text is None else 403)):
@@ -128,7 +130,9 @@ def test_every_cell_of_roles_and_calls_of_grpc_is_as_declared(world):
                     channel.unary_unary(f"/{SERVICE}/{name}")(b"", metadata=metadata, timeout=20)
                 except grpc.RpcError as error:
                     code = error.code()
-                allowed = needed == "public" or needed in ROLES.get(role, ())
+                allowed = needed == "public" or Principal(name=role, permissions=ROLES.get(role, frozenset())).may(
+                    needed
+                )
                 refusal = grpc.StatusCode.UNAUTHENTICATED if text is None else grpc.StatusCode.PERMISSION_DENIED
                 assert (code in refusals) is not allowed, (role, name)
                 assert allowed or code == refusal

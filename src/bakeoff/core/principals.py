@@ -8,7 +8,17 @@ from typing import Literal, TypeAlias, get_args
 from bakeoff.core.errors import UsageError
 from bakeoff.core.plugins import suggestion
 
-__all__ = ["ANONYMOUS", "PERMISSIONS", "ROLES", "SCOPE_KINDS", "SERVICE", "Permission", "Principal", "ScopeKind"]
+__all__ = [
+    "ANONYMOUS",
+    "PERMISSIONS",
+    "ROLES",
+    "SCOPE_KINDS",
+    "SERVICE",
+    "Need",
+    "Permission",
+    "Principal",
+    "ScopeKind",
+]
 __all__ += ["parsed_scopes"]
 
 Permission: TypeAlias = Literal[
@@ -16,6 +26,9 @@ Permission: TypeAlias = Literal[
 ]
 """What a route may need: nothing; looking; answers of an endpoint; what was true of them; labels of the review queue;
 logging of runs, models and traces; starting runs; moving routes and aliases; tokens and settings."""
+Need: TypeAlias = Permission | Literal["list"]
+"""What a route asks for: a permission, or either of those to read and to predict ("list"): clients of language models
+look for the names of models before they ask one."""
 ScopeKind: TypeAlias = Literal["endpoint", "experiment", "model"]
 
 SERVICE = "token "
@@ -50,9 +63,15 @@ class Principal:
     scopes: tuple[tuple[ScopeKind, str], ...] = ()
     form_token: str | None = None
 
-    def may(self, permission: Permission) -> bool:
-        """Whether it has the permission, on something at least."""
-        return permission == "public" or permission in self.permissions
+    def may(self, need: Need) -> bool:
+        """Whether it has the permission, on something at least.
+
+        >>> Principal(name="ci", permissions=ROLES["caller"]).may("list")
+        True
+        """
+        if need == "list":
+            return not self.permissions.isdisjoint({"read", "predict"})
+        return need == "public" or need in self.permissions
 
     def reaches(self, kind: ScopeKind, name: str) -> bool:
         """Whether it may know of a thing: whatever it is not allowed to, does not exist for it."""

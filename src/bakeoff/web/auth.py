@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bakeoff.core.principals import ANONYMOUS, Permission, Principal, ScopeKind
+from bakeoff.core.principals import ANONYMOUS, Need, Principal, ScopeKind
 from bakeoff.security.audit import current_user
 from bakeoff.security.tokens import AccessTokens
 from bakeoff.web.permissions import permission_of, require_permissions
@@ -164,9 +164,9 @@ def require_everything(principal: Principal, kind: ScopeKind) -> None:
 class _Protected:
     """The app of one route behind the check."""
 
-    def __init__(self, app: ASGIApp, permission: Permission, authenticator: Authenticator) -> None:
+    def __init__(self, app: ASGIApp, permission: Need, authenticator: Authenticator) -> None:
         self._app, self._authenticator = app, authenticator
-        self._permission: Permission = permission
+        self._permission: Need = permission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or go on."""

@@ -7,16 +7,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from bakeoff.core.errors import SecurityError
-from bakeoff.core.principals import Permission
+from bakeoff.core.principals import Need
 
-__all__ = ["Permission", "permission", "permission_of", "require_permissions"]
+__all__ = ["Need", "permission", "permission_of", "require_permissions"]
 
 H = TypeVar("H", bound=Callable[..., Awaitable[Response]])
 
 ATTRIBUTE = "bakeoff_permission"
 
 
-def permission(name: Permission) -> Callable[[H], H]:
+def permission(name: Need) -> Callable[[H], H]:
     """Declare what a caller must be allowed to do; `public` means nothing."""
 
     def declare(handler: H) -> H:
@@ -26,7 +26,7 @@ def permission(name: Permission) -> Callable[[H], H]:
     return declare
 
 
-def permission_of(handler: object) -> Permission | None:
+def permission_of(handler: object) -> Need | None:
     """What the handler declared, or None."""
     return getattr(handler, ATTRIBUTE, None)
 

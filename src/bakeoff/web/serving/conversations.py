@@ -209,13 +209,13 @@ class ConversationRoutes:
             raise HttpError(400, "ContextLengthError", str(error), "input", "context_length_exceeded") from error
         return JsonResponse(embeddings.embeddings(asked, found, model=engine.endpoint))
 
-    @permission("read")
+    @permission("list")
     async def models(self, request: Request) -> Response:
         """OpenAI's list of models: the endpoints, and the other names that the default one may be called by."""
         names = self._serving.known.models(principal_of(request))
         return JsonResponse(openai.model_list(names, self._now_s()))
 
-    @permission("read")
+    @permission("list")
     async def model(self, request: Request) -> Response:
         """OpenAI's description of one model."""
         name = request.path_params["model"]

@@ -129,7 +129,7 @@ class HealthRoutes:
             refused=refused,
         )
 
-    @permission("read")
+    @permission("list")
     async def index(self, request: Request) -> Response:
         """The endpoint, what a row must hold, and an example of a call."""
         plane, others = self._serving.plane, self._serving.names(request)

@@ -95,18 +95,18 @@ class InferenceRoutes:
         ready = self._serving.plane.ready
         return JsonResponse({"ready": ready}, status_code=200 if ready else 503)
 
-    @permission("read")
+    @permission("list")
     async def server(self, _request: Request) -> Response:
         """The server's name, version and extensions."""
         return JsonResponse({"name": "bakeoff", "version": bakeoff.__version__, "extensions": EXTENSIONS})
 
-    @permission("read")
+    @permission("list")
     async def model(self, request: Request) -> Response:
         """An endpoint's live version, and the tensors that it takes and gives."""
         engine = self._engine(request)
         return JsonResponse(await self._serving.in_thread(lambda: model_metadata(engine)))
 
-    @permission("read")
+    @permission("list")
     async def model_ready(self, request: Request) -> Response:
         """200 when an endpoint answers, else 503."""
         ready = self._engine(request).health().ready

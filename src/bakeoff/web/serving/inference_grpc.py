@@ -19,7 +19,7 @@ import msgspec
 
 import bakeoff
 from bakeoff.core.errors import MissingExtraError, StoreError, UsageError
-from bakeoff.core.principals import ANONYMOUS, Permission, Principal
+from bakeoff.core.principals import ANONYMOUS, Need, Principal
 from bakeoff.security.certificates import Tls
 from bakeoff.security.network import require_guarded
 from bakeoff.security.tokens import AccessTokens
@@ -178,14 +178,14 @@ class GrpcServer:
         self._server.stop(DRAIN_S).wait()
         self._pool.shutdown()
 
-    def _calls(self) -> dict[str, tuple[Permission, Callable[[Any, Caller], Any]]]:
+    def _calls(self) -> dict[str, tuple[Need, Callable[[Any, Caller], Any]]]:
         """What can be called, by name: what a caller must be allowed to do, and what is done."""
         return {
             "ServerLive": ("public", lambda _, __: {"live": True}),
             "ServerReady": ("public", lambda _, __: {"ready": self._plane.ready}),
-            "ServerMetadata": ("read", lambda _, __: {"name": "bakeoff", "version": bakeoff.__version__}),
-            "ModelReady": ("read", self._ready),
-            "ModelMetadata": ("read", self._metadata),
+            "ServerMetadata": ("list", lambda _, __: {"name": "bakeoff", "version": bakeoff.__version__}),
+            "ModelReady": ("list", self._ready),
+            "ModelMetadata": ("list", self._metadata),
             "ModelInfer": ("predict", self._infer),
         }
 
@@ -199,7 +199,7 @@ class GrpcServer:
         }
 
     def _answering(
-        self, permission: Permission, call: Callable[[Any, Caller], Any], name: str
+        self, permission: Need, call: Callable[[Any, Caller], Any], name: str
     ) -> Callable[[bytes, Any], Any]:
         response = self._messages[f"{name}Response"]
 
@@ -227,7 +227,7 @@ class GrpcServer:
         except DecodeError:
             raise HttpError(400, "BadRequest", f"expected a {name}, received {len(message)} bytes of another") from None
 
-    def _principal(self, permission: Permission, metadata: Mapping[str, str]) -> Principal:
+    def _principal(self, permission: Need, metadata: Mapping[str, str]) -> Principal:
         if self._tokens is None or permission == "public":
             return ANONYMOUS
         principal = next(filter(None, map(self._tokens.principal, token_texts(metadata))), None)

@@ -71,7 +71,7 @@ class InvocationRoutes:
         ready = self._serving.plane.ready
         return PlainTextResponse("\n", status_code=200 if ready else 503)
 
-    @permission("read")
+    @permission("list")
     async def version(self, _request: Request) -> Response:
         """The version of bakeoff."""
         return PlainTextResponse(bakeoff.__version__)
