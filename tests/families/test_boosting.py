@@ -107,3 +107,49 @@ def test_a_limit_leaves_seeds_out_and_tells_it(tmp_path) -> None:
     assert model.chosen["seeds"] == 1
     again = BoostingFamily().fit(replace(job, limit_s=0.0, chosen=model.chosen))
     assert again.trees == model.trees
+
+
+def _products(*, lowest: float = 0.0) -> FitJob:
+    """Counts whose mean is a product of what two numbers and a word add to its logarithm."""
+    rng = np.random.default_rng(6)
+    a_n, b_n, word_n = rng.uniform(-2, 2, 2400), rng.uniform(-2, 2, 2400), rng.integers(0, 4, 2400)
+    value_n = rng.poisson(np.exp(2 + a_n + np.sin(2 * b_n) + 0.7 * word_n)) + lowest
+    table = pl.DataFrame({"a": a_n, "b": b_n, "word": np.array(list("wxyz"))[word_n], "y": value_n})
+    schema = infer(table, DataConfig(target="y"), "regression").schema
+    return FitJob(
+        task="regression",
+        schema=schema,
+        train=table[:1500],
+        validation=table[1500:2000],
+        params=BoostingParams(features=False, max_trees=300),
+        metric="rmse",
+        seed=0,
+        threads=1,
+        cache=Path(),
+        progress=lambda _: None,
+    )
+
+
+def test_effects_that_multiply_are_learned_by_their_logarithms(tmp_path) -> None:
+    job, family = _products(), BoostingFamily()
+    model = family.fit(job)
+    plain = family.fit(replace(job, params=replace(job.params, link="identity")))
+    assert (model.link, model.chosen["link"], plain.link) == ("log", "log", "identity")
+    assert "link" not in plain.chosen
+    fresh = _products().validation.drop("y")
+    word_n = fresh["word"].replace_strict(dict(zip("wxyz", range(4), strict=True))).to_numpy()
+    truth_n = np.exp(2 + fresh["a"].to_numpy() + np.sin(2 * fresh["b"].to_numpy()) + 0.7 * word_n)
+    errors = [float(np.mean((each.predict(fresh).values_n - truth_n) ** 2)) for each in (model, plain)]
+    assert errors[0] < 0.7 * errors[1]
+    model.save(tmp_path)
+    again = family.load(tmp_path, 1)
+    given_n = model.predict(fresh).values_n
+    np.testing.assert_array_equal(again.predict(fresh).values_n, given_n)
+    assert again.predict(fresh[7:8]).values_n[0] == pytest.approx(given_n[7], rel=1e-12)
+    assert again.attribute(fresh).score_nk[:, 0] == pytest.approx(given_n)
+    refitted = family.fit(replace(job, chosen=model.chosen))
+    np.testing.assert_array_equal(refitted.predict(fresh).values_n, given_n)
+
+
+def test_what_is_below_zero_has_no_logarithm() -> None:
+    assert BoostingFamily().fit(_products(lowest=-3.0)).link == "identity"

@@ -13,7 +13,8 @@ from bakeoff.core.errors import CandidateError, CorruptError, DataError, NotFoun
 from bakeoff.core.events import FailureEvent, PredictionEvent
 from bakeoff.core.releases import Release
 from bakeoff.core.types import Column, Predictions, Signature
-from bakeoff.serve.engine import Engine
+from bakeoff.project.files import answered, listed
+from bakeoff.serve.engine import Call, Engine
 from bakeoff.serve.inputs import NO_GAPS, Gaps
 from bakeoff.serve.runtime import Answer
 from bakeoff.testing.memory import MemoryEvents
@@ -446,3 +447,40 @@ def test_a_row_that_comes_again_is_not_computed_again_but_answered_and_logged():
     world.live = a_release(2)
     world.engine.refresh()
     assert world.engine.predict([{"x": -1}])[0].probabilities == {"neg": 0.9, "pos": pytest.approx(0.1)}
+
+
+class SumModel(SignModel):
+    """Says the sum of a row's x and of that of the row before it in the table."""
+
+    rows_before = 1
+
+    def __init__(self) -> None:
+        super().__init__(task="regression")
+
+    def predict(self, table: pl.DataFrame) -> Predictions:
+        x_n = table["x"].to_numpy()
+        return Predictions(values_n=x_n + np.concatenate([[0.0], x_n[:-1]]))
+
+
+def test_a_model_that_looks_back_sees_the_rows_of_its_own_call_and_those_before_it():
+    world = World(cache=100)
+    world.models["r1"] = SumModel()
+    engine = world.engine
+    results = engine.predict_calls([Call([{"x": 1}, {"x": 2}]), Call([{"x": 10}])])
+    assert [[answer.value for answer in answers] for answers in results] == [[1.0, 3.0], [10.0]]
+    assert [answer.value for answer in engine.predict([{"x": 2}, {"x": 1}])] == [2.0, 3.0]  # no kept answers
+    before = [{"x": 5}, {"x": 7}]
+    assert [answer.value for answer in engine.predict([{"x": 1}, {"x": 2}], before=before)] == [8.0, 3.0]
+    each = engine.predict_each([{"x": "many"}, {"x": 2}], before=before)
+    assert isinstance(each[0], DataError)
+    assert each[1].value == 9.0
+    assert engine.rows_before == 1
+    assert len(world.logged()) == 3 + 2 + 2 + 2
+
+
+def test_a_file_in_parts_is_answered_as_the_whole_file():
+    world = World()
+    world.models["r1"] = SumModel()
+    rows = [{"x": x} for x in (1, 2, 3, 4, 5)]
+    parts = answered(world.engine, listed(rows, "rows", 2), query=False)
+    assert [answer.value for part in parts for answer in part.results] == [1.0, 3.0, 5.0, 7.0, 9.0]

@@ -75,8 +75,8 @@ def _alert_problems(config: Config, problem: Callable[[str, str, str], Problem])
 
 def _task_problems(config: Config, problem: Callable[[str, str, str], Problem]) -> Iterator[Problem]:
     data, name = config.data, config.data.rejected_column
-    for key, given in (("horizon", data.horizon), ("holidays", data.holidays)):
-        if given is not None and (config.project.task == "generation" or (key == "horizon" and data.time is None)):
+    for key, given in (("horizon", data.horizon), ("history", data.history), ("holidays", data.holidays)):
+        if given is not None and (config.project.task == "generation" or (key != "holidays" and data.time is None)):
             why = "none unless [data] time names a column and project.task is no generation"
             yield problem(f"data.{key}", why, repr(given))
     if data.labels != "trim" and config.project.task != "classification":

@@ -110,6 +110,8 @@ class DataConfig(_Section):
     long after its time the truth of a row is known ("1h", "7d", "1mo"): with it, models may learn from earlier values
     of the target, by `group` if that is listed among the inputs, and baselines that look back (the last value, the
     same time last week) look back at least so far; without it those must be beaten that look back a day or more.
+    `history` is how far back the rows reach that come in one call with those to be answered ("1d", "7d"): with it,
+    models may learn from earlier values of numeric inputs, by `group` likewise (see docs/features.md).
     `holidays` is the country whose public holidays count
     ("US", or with a part "DE-BY"; needs `pip install 'bakeoff[holidays]'`).
 
@@ -131,6 +133,7 @@ class DataConfig(_Section):
     time: str | None = None
     group: str | None = None
     horizon: Annotated[str, Field(pattern=r"^\s*[1-9][0-9]{0,3}\s*(h|d|w|mo|y)\s*$")] | None = None
+    history: Annotated[str, Field(pattern=r"^\s*[1-9][0-9]{0,3}\s*(h|d|w|mo|y)\s*$")] | None = None
     holidays: Annotated[str, Field(pattern=r"^[A-Za-z]{2}(-[A-Za-z0-9]{1,3})?$")] | None = None
     rejected: str | None = None
     encoding: str = "auto"

@@ -23,7 +23,7 @@ from bakeoff.core.generation import (
     Warming,
 )
 from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import Likely, Losing, Metered, NumberWise, Recalling, RowWise, Usage
+from bakeoff.core.protocols import Likely, LookingBack, Losing, Metered, NumberWise, Recalling, RowWise, Usage
 from bakeoff.core.types import Predictions
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ Recall: TypeAlias = "Callable[[pl.DataFrame, Sequence[str], int], tuple[NDArray[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
-    """What a model can do beside predicting; None for what it cannot. Each is called as its protocol says."""
+    """What a model can do beside predicting; None for what it cannot. Each is called as its protocol says.
+
+    `rows_before` is a need rather than an ability.
+    """
 
     predict_rows: Callable[[Sequence[Mapping[str, Any]]], Predictions | None] | None = None
     predict_numbers: "Callable[[NDArray[Any]], Predictions | None] | None" = None
@@ -53,6 +56,7 @@ class Abilities:
     warm: Callable[[], None] | None = None
     embedder: Callable[[], Embedder | None] | None = None
     attribute: Callable[..., Attribution] | None = None
+    rows_before: Callable[[], int] | None = None
 
 
 def abilities_of(model: object) -> Abilities:
@@ -74,4 +78,5 @@ def abilities_of(model: object) -> Abilities:
         warm=model.warm if isinstance(model, Warming) else None,
         embedder=(lambda: model.embedder) if isinstance(model, Embedding) else None,
         attribute=model.attribute if isinstance(model, Attributing) else None,
+        rows_before=(lambda: model.rows_before) if isinstance(model, LookingBack) else None,
     )

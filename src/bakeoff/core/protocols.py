@@ -54,6 +54,7 @@ __all__ = [
     "FitJob",
     "FittedStep",
     "Likely",
+    "LookingBack",
     "Losing",
     "Metered",
     "Model",
@@ -231,6 +232,16 @@ class Metered(Protocol):
     @property
     def usage(self) -> Usage:
         """All that it has used since it was loaded."""
+        ...
+
+
+@runtime_checkable
+class LookingBack(Protocol):
+    """A model whose answer to a row depends on earlier rows of the same call: calls are not joined then."""
+
+    @property
+    def rows_before(self) -> int:
+        """How many rows before a row it looks at; 0: each row stands for itself."""
         ...
 
 

@@ -98,7 +98,8 @@ class Schema:
 
     `time` may be an input, too. `rejected` names the column of answers that were turned down (task generation; null
     where a row has none), which is no input. `horizon` is how long after its time the truth of a row is known ("7d"),
-    where that is said, and `holidays` the country whose holidays count ("US", "DE-BY").
+    where that is said, `history` how far back the rows of a call reach ("7d"), and `holidays` the country whose
+    holidays count ("US", "DE-BY").
     """
 
     columns: tuple[Column, ...]
@@ -108,6 +109,7 @@ class Schema:
     group: str | None = None
     rejected: str | None = None
     horizon: str | None = None
+    history: str | None = None
     holidays: str | None = None
 
     def column(self, name: str) -> Column:

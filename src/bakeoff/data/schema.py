@@ -151,6 +151,7 @@ def infer(
         group=config.group,
         rejected=rejected,
         horizon=config.horizon,
+        history=config.history,
         holidays=config.holidays,
     )
     return Inferred(schema=schema, losses=tuple(losses), notes=tuple(notes), inherited=tuple(inherited))

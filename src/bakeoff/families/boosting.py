@@ -6,10 +6,10 @@ Source: G. Ke et al. (2017), "LightGBM: A Highly Efficient Gradient Boosting Dec
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,13 @@ from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
-from bakeoff.families.features.attribution import by_column, centred, with_level
+from bakeoff.families.features.alone import answered, attributed, with_alone
+from bakeoff.families.features.attribution import by_column, centred, of_logarithms, with_level
 from bakeoff.families.features.averaged_trees import averaged
 from bakeoff.families.features.boosting import TreeTable
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, input_columns, plain, plain_job
-from bakeoff.families.features.derivation import Derivation
+from bakeoff.families.features.derivation import FEWEST_ROWS, Choice, Derivation
 from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.one_row import NumberReader, Row, RowReader
 from bakeoff.families.features.single_row import SingleRow
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BoostingFamily", "BoostingModel", "BoostingParams"]
 
+Link: TypeAlias = Literal["identity", "log"]
+LINK_SHARE = 0.25
+"""Of the time of a fit, after which no second link is tried."""
+PER_MEAN = 100.0
+"""What a log link takes the mean of the target for: `penalty`, which is one of counts then, hardly weighs."""
 
 MOST_TREES, USUAL_ROUNDS = 8000, 200
 """A round is a tree for each class: of many classes there are fewer rounds, which learn the faster if they are few."""
@@ -66,7 +72,9 @@ class BoostingParams:
     than twenty classes fewer terms are kept. `features`: whether further columns are derived where they help on
     validation rows (see docs/features.md). `seeds`: of so many models that differ in chance alone, the rows and columns
     of each tree, the mean score is taken: a little better (see docs/benchmarks.md), at so many times the latency
-    and size. `trees` are of each.
+    and size. `trees` are of each. `link`: whether what the trees add up to is the number itself ("identity") or its
+    logarithm ("log": effects multiply, as in a Poisson regression); chosen on validation rows when left out, where no
+    number is below 0 and 1,000 training rows or more are no texts.
     """
 
     trees: Annotated[int, Field(ge=1)] | None = None
@@ -84,13 +92,15 @@ class BoostingParams:
     min_rows: Annotated[int, Field(ge=1)] = 2
     features: bool = True
     seeds: Annotated[int, Field(ge=1, le=20)] = 1
+    link: Link | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoostingModel:
     """A fitted `boosting` candidate; `trees` is LightGBM's text of them.
 
-    `derived` makes further columns, and `trend` is what was taken off the target; None: there is none.
+    `derived` makes further columns, and `trend` is what was taken off the target; None: there is none. `alone` answers
+    rows that lack the history that `derived` needs. `link` is what the trees add up to (see `BoostingParams`).
     """
 
     signature: Signature
@@ -99,6 +109,8 @@ class BoostingModel:
     trees: str
     derived: Derived | None = None
     trend: Trend | None = None
+    alone: "BoostingModel | None" = None
+    link: Link = "identity"
 
     @cached_property
     def _booster(self) -> "lgb.Booster":
@@ -145,6 +157,9 @@ class BoostingModel:
         if (single := self._of(self._reader.of(table))) is not None:
             return single
         table = plain(complete(table, self.signature), self.signature.inputs)
+        return answered(table, self.derived, self.alone, self._answers)
+
+    def _answers(self, table: "pl.DataFrame") -> Predictions:
         classes = self.signature.classes
         table = self.derived(table) if self.derived else table
         x_nd = self.table(table)
@@ -152,6 +167,11 @@ class BoostingModel:
             return _predictions(np.empty((0, len(classes)) if len(classes) > 2 else 0), classes)  # noqa: PLR2004
         output = np.asarray(self._booster.predict(x_nd, num_threads=1))
         return _predictions(self.trend.restored(output, self.trend.level(table)) if self.trend else output, classes)
+
+    @property
+    def rows_before(self) -> int:
+        """See `bakeoff.core.protocols.LookingBack`."""
+        return self.derived.rows_before if self.derived else 0
 
     def losses(self) -> tuple[Loss, ...]:
         """See `bakeoff.core.protocols.Losing`."""
@@ -164,6 +184,9 @@ class BoostingModel:
         Trees", section 2 (exact Shapley values of trees), as LightGBM computes them.
         """
         table = plain(complete(table, self.signature), self.signature.inputs)
+        return attributed(table, self.derived, self.alone, self._attribution)
+
+    def _attribution(self, table: "pl.DataFrame") -> Attribution:
         table = self.derived(table) if self.derived else table
         names = tuple(column.name for column in self.signature.inputs)
         origins = self.derived.origins if self.derived else {}
@@ -176,6 +199,8 @@ class BoostingModel:
         adds = [by_column(each[:, :width], self.table.sources, names, origins) for each in outputs]
         base = [float(np.asarray(each[[0]][:, [width]].sum())) if len(table) else 0.0 for each in outputs]
         adds_nck, base_k = centred(np.stack(adds, axis=2)), centred(np.asarray(base))
+        if self.link == "log":
+            adds_nck, base_k = of_logarithms(adds_nck, base_k)
         if self.trend is not None:
             adds_nck = with_level(self.trend, self.trend.level(table), adds_nck, base_k, columns=names, origins=origins)
         return Attribution(columns=names, adds_nck=adds_nck, base_k=base_k, how="Shapley values of trees")
@@ -206,7 +231,7 @@ class BoostingFamily:
 
     def fit(self, job: FitJob) -> BoostingModel:
         """See `bakeoff.core.protocols.Family`."""
-        return _Fit(plain_job(job)).model()
+        return with_alone(plain_job(job), lambda each: _Fit(each).model())
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> BoostingModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""
@@ -244,6 +269,13 @@ class _Encoder:
         return self.trend.removed(value_n, level_n), self.trend.weights(level_n)
 
 
+class _Stopped(NamedTuple):
+    """How many trees early stopping leaves, and what they say of validation rows."""
+
+    trees: int
+    predictions: Predictions
+
+
 class _Fit:
     """One fit: early stopping on validation rows tells the number of trees, then all rows are used."""
 
@@ -251,6 +283,7 @@ class _Fit:
         self.job = job
         self._deadline = Deadline(job)
         self._best: tuple[int, float] | None = None
+        self._link: Link = "identity"
         self.params: BoostingParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
@@ -265,11 +298,15 @@ class _Fit:
         texts = self._of_seeds(train, trees)
         return BoostingModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
-            chosen={"trees": trees} | ({"seeds": len(texts)} if self.params.seeds > 1 else {}) | self.derivation.chosen,
+            chosen={"trees": trees}
+            | ({"seeds": len(texts)} if self.params.seeds > 1 else {})
+            | ({"link": self._link} if self._link != "identity" else {})
+            | self.derivation.chosen,
             table=encoder.table,
             trees=averaged(texts),
             derived=encoder.derived,
             trend=encoder.trend,
+            link=self._link,
         )
 
     def _of_seeds(self, train: "lgb.Dataset", trees: int) -> list[str]:
@@ -289,17 +326,65 @@ class _Fit:
         return texts
 
     def _trees(self) -> int:
-        trees = given(self.job, "trees")["trees"]
+        """The number of trees, with the link that is better on validation rows."""
+        trees, link = given(self.job, "trees")["trees"], given(self.job, "link")["link"]
         if trees is not None:
+            self._set(link or "identity")
             return int(trees)
+        self._set(link or "identity")
+        best = self._stopped()
+        if link is None and self._may_multiply:
+            self._set("log")
+            other = self._stopped()
+            gain = 1.0 - self._error(other) / max(self._error(best), 1e-300)
+            self.job.progress(f"log link {'kept' if gain > 0 else 'left out'}: loss {-gain:+.1%} on validation rows")
+            if gain > 0:  # neither is the simpler one
+                best = other
+            else:
+                self._set("identity")
+        if self.params.seeds == 1:  # else what is fitted is no model of one seed
+            self.job.on_held(best.predictions)
+        return best.trees
+
+    def _set(self, link: Link) -> None:
+        """Take a link; beside a logarithm there is no trend that is added, as what is left may be below 0."""
+        self._link, choice = link, self._choice
+        if link == "log" and choice.trend in {"added", "from known"}:
+            choice = replace(choice, trend="none", level=None)
+        self.derivation.choice = choice
+
+    @cached_property
+    def _choice(self) -> Choice:
+        return self.derivation.choice
+
+    @property
+    def _may_multiply(self) -> bool:
+        """Whether a log link is to be tried: numbers that are never below 0, of enough rows, and time for it."""
+        value_n = self.target.value_n
+        few = self.target.training < FEWEST_ROWS or bool(self.counts)
+        if self.target.classes or few or value_n.min() < 0 or value_n.mean() <= 0:
+            return False
+        if late := self._deadline.passed(LINK_SHARE):
+            self._deadline.cut("a log link was not tried")
+        return not late
+
+    def _error(self, stopped: "_Stopped") -> float:
+        """The mean squared error of validation rows."""
+        given_n = np.asarray(stopped.predictions.values_n, dtype=np.float64)
+        return float(np.mean((given_n - self.target.value_n[self.target.training :]) ** 2))
+
+    def _stopped(self) -> "_Stopped":
+        """The number of trees by early stopping, and what so many say of validation rows."""
         from bakeoff.families.features.lightgbm_library import lgb
 
+        self._best = None
         encoder, _, train = self._encode(whole=False)
         held = self.target.table[self.target.training :]
         value_n = self.target.value_n[self.target.training :]
         more = encoder.more(held)
         held_nd = encoder.table(more)
         label_n, weight_n = encoder.target(more, value_n, class_weights(self.job, value_n))
+        label_n, weight_n = self._linked(label_n, weight_n)
         validation = train.create_valid(held_nd, label=label_n, weight=weight_n)
         booster = lgb.train(
             self._settings(),
@@ -312,9 +397,15 @@ class _Fit:
         )
         trees = max(booster.best_iteration, 1)
         output = np.asarray(booster.predict(held_nd, num_iteration=trees, num_threads=self.job.threads))
-        if self.params.seeds == 1:  # else what is fitted is no model of one seed
-            self.job.on_held(_predictions(encoder.restored(more, output), self.target.classes))
-        return trees
+        return _Stopped(trees, _predictions(encoder.restored(more, output), self.target.classes))
+
+    def _linked(self, label_n: Any, weight_n: Any) -> tuple[Any, Any]:
+        """Targets and weights for the link: of counts the variance is the mean, so that a level weighs by its root."""
+        if self._link == "identity":
+            return label_n, weight_n
+        label_n = np.maximum(label_n, 0.0)
+        own_n = np.ones(len(label_n)) if weight_n is None else np.sqrt(weight_n)
+        return label_n, own_n * PER_MEAN / max(float(np.mean(label_n)), 1e-12)
 
     @property
     def _few_rounds(self) -> bool:
@@ -369,6 +460,7 @@ class _Fit:
         encoder = _Encoder(table=table, derived=made.derived, trend=made.trend)
         value_n = self.target.value_n[rows]
         label_n, weight_n = encoder.target(made.table, value_n, class_weights(self.job, value_n))
+        label_n, weight_n = self._linked(label_n, weight_n)
         by_age_n = self.target.weight_n
         dataset = lgb.Dataset(
             x_nd,
@@ -412,6 +504,8 @@ class _Fit:
     def _settings(self) -> dict[str, Any]:
         params, classes = self.params, len(self.target.classes)
         objective: dict[str, Any] = {"objective": "regression"}
+        if self._link == "log":  # small steps of the usual 0.7 need twice the trees for the same
+            objective = {"objective": "poisson", "poisson_max_delta_step": 0.1}
         if classes:
             objective = (
                 {"objective": "binary"} if classes == 2 else {"objective": "multiclass", "num_class": classes}  # noqa: PLR2004

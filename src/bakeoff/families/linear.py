@@ -26,6 +26,7 @@ from bakeoff.core.ledger import Loss
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import ColumnKind, Predictions, Schema, Signature, Task
 from bakeoff.families import saved
+from bakeoff.families.features.alone import answered, attributed, with_alone
 from bakeoff.families.features.attribution import by_column, centred, with_level, words_of
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, input_columns, plain, plain_job, texts
@@ -89,7 +90,8 @@ class TextBlock:
 class LinearModel:
     """A fitted `linear` candidate.
 
-    `derived` makes further columns, and `trend` is what was taken off the target; None: there is none.
+    `derived` makes further columns, and `trend` is what was taken off the target; None: there is none. `alone` answers
+    rows that lack the history that `derived` needs.
     """
 
     signature: Signature
@@ -99,6 +101,7 @@ class LinearModel:
     head: LinearHead
     derived: Derived | None = None
     trend: Trend | None = None
+    alone: "LinearModel | None" = None
 
     @cached_property
     def _reader(self) -> RowReader:
@@ -129,9 +132,17 @@ class LinearModel:
         if (single := self._of(self._reader.of(table))) is not None:
             return single
         table = plain(complete(table, self.signature), self.signature.inputs)
+        return answered(table, self.derived, self.alone, self._answers)
+
+    def _answers(self, table: "pl.DataFrame") -> Predictions:
         table = self.derived(table) if self.derived else table
         answers = self.head(_encode(table, self.blocks, self.table))
         return _restored(answers, self.trend, self.trend.level(table) if self.trend else None)
+
+    @property
+    def rows_before(self) -> int:
+        """See `bakeoff.core.protocols.LookingBack`."""
+        return self.derived.rows_before if self.derived else 0
 
     def losses(self) -> tuple[Loss, ...]:
         """See `bakeoff.core.protocols.Losing`."""
@@ -140,6 +151,9 @@ class LinearModel:
     def attribute(self, table: "pl.DataFrame", *, words: bool = False) -> Attribution:
         """See `bakeoff.core.attribution.Attributing`; coefficients times features, exactly."""
         table = plain(complete(table, self.signature), self.signature.inputs)
+        return attributed(table, self.derived, self.alone, lambda rows: self._attribution(rows, words=words))
+
+    def _attribution(self, table: "pl.DataFrame", *, words: bool) -> Attribution:
         table = self.derived(table) if self.derived else table
         names = tuple(column.name for column in self.signature.inputs)
         origins = self.derived.origins if self.derived else {}
@@ -191,7 +205,7 @@ class LinearFamily:
 
     def fit(self, job: FitJob) -> LinearModel:
         """See `bakeoff.core.protocols.Family`."""
-        return _Fit(plain_job(job)).model()
+        return with_alone(plain_job(job), lambda each: _Fit(each).model())
 
     def load(self, folder: Path, threads: int, cache: Path | None = None) -> LinearModel:  # noqa: ARG002
         """See `bakeoff.core.protocols.Family`."""

@@ -87,11 +87,15 @@ def answered(engine: Engine, parts: Generator[Batch], *, query: bool) -> Iterato
     Raises:
         DataError: a file lacks inputs (while it has unknown columns, or all of them).
     """
+    before: Sequence[Mapping[str, object]] = ()
     with closing(parts):
         for part in parts:
             if part.first == 1 and part.names is not None:
                 _check_names(engine, part, query=query)
-            yield _part(part, engine.predict_each(part.rows), _gaps_of)
+            answers = engine.predict_each(part.rows, before=before)
+            near = [row for row, answer in zip(part.rows, answers, strict=True) if isinstance(answer, Answer)]
+            before = [*before, *near][-most:] if (most := engine.rows_before) else ()
+            yield _part(part, answers, _gaps_of)
 
 
 def _check_names(engine: Engine, part: Batch, *, query: bool) -> None:

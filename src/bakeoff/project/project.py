@@ -1485,7 +1485,7 @@ class Project:
             for start in range(0, len(rows), most):
                 part = rows[start : start + most]
                 try:
-                    answers += self._engine.predict(part)
+                    answers += self._engine.predict(part, before=rows[:start] if self._engine.rows_before else ())
                 except DataError as error:
                     error.add_note(f"Rows are counted from row {start + 1:,} on; the {start:,} before are answered.")
                     raise

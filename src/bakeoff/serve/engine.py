@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import TypeVar
 
@@ -157,12 +158,13 @@ class Engine:
 
     # --- answering ------------------------------------------------------------------------------
 
-    def predict(self, rows: Sequence[Row], *, key: str | None = None) -> list[Answer]:
+    def predict(self, rows: Sequence[Row], *, key: str | None = None, before: Sequence[Row] = ()) -> list[Answer]:
         """Answer each row, in order; with `log = "required"` the answers are durable when this returns.
 
         Args:
             rows: the inputs.
             key: of the caller: one with a key meets the same release each time, while a canary has a share.
+            before: rows that were answered before these, for a model that looks at those (see `rows_before`).
 
         Raises:
             DataError: too many rows, or a row that does not fit the model's inputs.
@@ -171,7 +173,13 @@ class Engine:
             CandidateError: the model failed.
             StoreError: the answers could not be logged.
         """
-        return self._canary_first(rows, key, self._answered_by, self._tried)
+        by_live, by_canary = partial(self._answered_by, before=before), partial(self._tried, before=before)
+        return self._canary_first(rows, key, by_live, by_canary)
+
+    @property
+    def rows_before(self) -> int:
+        """How many rows before a row the live model looks at; `NotFoundError` when there is none."""
+        return self._follower.current().live.rows_before
 
     def predict_calls(self, calls: Sequence[Call]) -> list[list[Answer] | Exception]:
         """Answer several calls at once, each as `predict` would; what is wrong with one is not told to the others.
@@ -181,7 +189,8 @@ class Engine:
         """
         serving, started = self._follower.current(), self._timer()
         others = beside(serving.routes)
-        if len(calls) == 1 or any(each.status == "canary" for each in others):
+        alone = len(calls) == 1 or serving.live.rows_before > 0  # else one call's rows would be another's past
+        if alone or any(each.status == "canary" for each in others):
             return [self._result(call) for call in calls]
         results = self._together(serving.live, calls, started)
         for call, result in zip(calls, results, strict=True) if others else ():
@@ -238,13 +247,16 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - it is told to who called
             return error
 
-    def predict_each(self, rows: Sequence[Row], *, key: str | None = None) -> list[Answer | DataError]:
-        """Answer the rows that can be answered, in order, and say of each other one why not.
+    def predict_each(
+        self, rows: Sequence[Row], *, key: str | None = None, before: Sequence[Row] = ()
+    ) -> list[Answer | DataError]:
+        """Answer the rows that can be answered, in order, and say of each other one why not; else as `predict`.
 
         Raises:
             NotFoundError, CandidateError, StoreError: as for `predict`.
         """
-        return self._canary_first(rows, key, self._each_answered_by, self._each_tried)
+        by_live, by_canary = partial(self._each_answered_by, before=before), partial(self._each_tried, before=before)
+        return self._canary_first(rows, key, by_live, by_canary)
 
     def _canary_first(
         self,
@@ -277,9 +289,13 @@ class Engine:
             self._mirror(serving, shadow, rows, answers)
         return answers
 
-    def _answered_by(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
+    def _answered_by(
+        self, runtime: Runtime, rows: Sequence[Row], started: float, *, before: Sequence[Row]
+    ) -> list[Answer]:
         answers = self._answered_by_path(runtime, rows, started)
-        return self._answered(runtime, self._admitted(runtime, rows), started) if answers is None else answers
+        if answers is not None:
+            return answers
+        return self._answered(runtime, self._admitted(runtime, rows, before=before), started)
 
     def _answered_by_path(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer] | None:
         """The answers to rows that need no table, logged; None where they need one."""
@@ -294,12 +310,14 @@ class Engine:
         answer = path(read) if path is not None and read else None
         return None if answer is None else runtime.path_answers(answer, self._ids)
 
-    def _tried(self, _: LoadedRoutes, canary: Runtime, rows: Sequence[Row], started: float) -> list[Answer]:
+    def _tried(
+        self, _: LoadedRoutes, canary: Runtime, rows: Sequence[Row], started: float, *, before: Sequence[Row]
+    ) -> list[Answer]:
         """The canary's answers; what rows violate counts once it has answered, as the live one may be asked next."""
         by_path = self._answered_by_path(canary, rows, started)  # as the live one, or it would look slow
         if by_path is not None:
             return by_path
-        admitted = self._admitted(canary, rows, _uncounted)
+        admitted = self._admitted(canary, rows, _uncounted, before)
         answers = self._answered_by_canary(canary, admitted, started)
         self.recorder.count_broken(admitted.broken)
         return answers
@@ -313,14 +331,14 @@ class Engine:
         return answers
 
     def _each_tried(
-        self, serving: LoadedRoutes, canary: Runtime, rows: Sequence[Row], started: float
+        self, serving: LoadedRoutes, canary: Runtime, rows: Sequence[Row], started: float, *, before: Sequence[Row]
     ) -> list[Answer | DataError]:
         """The canary's answers, if it answers every row that the live release would.
 
         Rows that neither can answer are no failure of the canary: they are logged and told as the live one refuses
         them.
         """
-        admitted, refused, broken = self._each_admitted(canary, rows)
+        admitted, refused, broken = self._each_admitted(canary, rows, before)
         by_live = self._refused(serving.live, {at: rows[at] for at in refused}, _uncounted)
         for at, error in refused.items():
             if at not in by_live:
@@ -329,8 +347,10 @@ class Engine:
         self.recorder.count_broken(broken)
         return self._each(serving.live, rows, answers, by_live)
 
-    def _each_answered_by(self, runtime: Runtime, rows: Sequence[Row], started: float) -> list[Answer | DataError]:
-        admitted, refused, broken = self._each_admitted(runtime, rows)
+    def _each_answered_by(
+        self, runtime: Runtime, rows: Sequence[Row], started: float, *, before: Sequence[Row]
+    ) -> list[Answer | DataError]:
+        admitted, refused, broken = self._each_admitted(runtime, rows, before)
         self.recorder.count_broken(broken)
         return self._each(runtime, rows, iter(self._answered(runtime, admitted, started)), refused)
 
@@ -403,17 +423,17 @@ class Engine:
         self._follower.current().live.inputs.of(names, where)
 
     def _each_admitted(
-        self, runtime: Runtime, rows: Sequence[Row]
+        self, runtime: Runtime, rows: Sequence[Row], before: Sequence[Row]
     ) -> tuple[Admitted, dict[int, DataError], list[Broken]]:
         """The rows that can be answered, why each other one cannot, and what all of them violate, which is to count."""
         broken: list[Broken] = []
         try:
-            return self._admitted(runtime, rows, broken.extend), {}, broken
+            return self._admitted(runtime, rows, broken.extend, before), {}, broken
         except DataError:
             broken.clear()
             refused = self._refused(runtime, dict(enumerate(rows)), broken.extend)
             fine = [row for at, row in enumerate(rows) if at not in refused]
-            return self._admitted(runtime, fine, _uncounted), refused, broken
+            return self._admitted(runtime, fine, _uncounted, before), refused, broken
 
     def _refused(
         self, runtime: Runtime, rows: Mapping[int, Row], count: Callable[[Sequence[Broken]], None]
@@ -428,13 +448,17 @@ class Engine:
         return refused
 
     def _admitted(
-        self, runtime: Runtime, rows: Sequence[Row], count: Callable[[Sequence[Broken]], None] | None = None
+        self,
+        runtime: Runtime,
+        rows: Sequence[Row],
+        count: Callable[[Sequence[Broken]], None] | None = None,
+        before: Sequence[Row] = (),
     ) -> Admitted:
         if len(rows) > self._max_rows:
             raise DataError(
                 f"expected at most {self._max_rows} rows in a call, received {len(rows)}; send them in several calls"
             )
-        return runtime.admitted(rows, count or self.recorder.count_broken)
+        return runtime.admitted(rows, count or self.recorder.count_broken, before)
 
     def _answered(self, runtime: Runtime, admitted: Admitted, started: float) -> list[Answer]:
         answers = runtime.answers(admitted, self._ids)

@@ -61,12 +61,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Rows that may be answered: their table, what each lacks, and what they violate of the contract."""
+    """Rows that may be answered: their table, what each lacks, and what they violate of the contract.
+
+    `before` are rows that came before them, for models that look at those; they are answered already.
+    """
 
     rows: Sequence[Row]
     table: "pl.DataFrame"
     gaps: Sequence[Gaps]
     broken: Sequence[Broken]
+    before: "pl.DataFrame | None" = None
 
     @classmethod
     def joined(cls, parts: "Sequence[Admitted]") -> "Admitted":
@@ -111,7 +115,10 @@ class Runtime:
         self.release, self.model, self.inputs = release, model, inputs
         self._prepare, self._check = prepare, check
         self._on_violation: OnViolation = on_violation
-        self._cache = AnswerCache[Answer](cache) if cache else None
+        looks_back = abilities_of(model).rows_before
+        self.rows_before = looks_back() if looks_back else 0
+        """How many rows before a row the model looks at; such a model is asked for each call by itself."""
+        self._cache = AnswerCache[Answer](cache) if cache and not self.rows_before else None
         self.row_path = None if cache else compiled(release, model, inputs, check)
         """How rows are answered without a table; None where they need one."""
 
@@ -121,8 +128,12 @@ class Runtime:
         other.release = release
         return other
 
-    def admitted(self, rows: Sequence[Row], broken: Callable[[Sequence[Broken]], None]) -> Admitted:
+    def admitted(
+        self, rows: Sequence[Row], broken: Callable[[Sequence[Broken]], None], before: Sequence[Row] = ()
+    ) -> Admitted:
         """The rows as the model's table, if all of them may be answered; `broken` hears of violations first.
+
+        `before` are rows that were answered before them, of which a model that looks back sees the last.
 
         Raises:
             DataError: a row does not fit the model's inputs.
@@ -132,7 +143,11 @@ class Runtime:
         gaps = self.inputs.of_rows(rows)
         violations = self.violations(rows, broken)
         table = conform(rows, self.model.signature.inputs)
-        return Admitted(rows, table, self.inputs.with_values(gaps, table), violations)
+        return Admitted(rows, table, self.inputs.with_values(gaps, table), violations, self._earlier(before))
+
+    def _earlier(self, before: Sequence[Row]) -> "pl.DataFrame | None":
+        near = before[-self.rows_before :] if self.rows_before else ()
+        return conform([self.inputs.renamed(row) for row in near], self.model.signature.inputs) if near else None
 
     def violations(self, rows: Sequence[Row], broken: Callable[[Sequence[Broken]], None]) -> list[Broken]:
         """What the rows violate of the released contract; refused when that is the project's wish."""
@@ -151,7 +166,7 @@ class Runtime:
             CandidateError: it failed, or answered with holes, NaN or infinity.
         """
         if self._cache is None:
-            return self._answers(self._predicted(admitted.table), admitted.gaps, ids)
+            return self._answers(self._predicted(admitted.table, admitted.before), admitted.gaps, ids)
         rows, gaps = admitted.table.rows(), admitted.gaps
         answers = self._cache.get(rows)
         missing = [at for at, answer in enumerate(answers) if answer is None]
@@ -167,15 +182,16 @@ class Runtime:
             if answer is not None
         ]
 
-    def _predicted(self, table: "pl.DataFrame") -> Predictions:
+    def _predicted(self, table: "pl.DataFrame", before: "pl.DataFrame | None" = None) -> Predictions:
+        whole = table if before is None else before.vstack(table)
         try:
-            predictions = self.model.predict(self._prepare(table, self.release.steps, self.model.signature.inputs))
+            predictions = self.model.predict(self._prepare(whole, self.release.steps, self.model.signature.inputs))
         except BakeoffError:
             raise
         except Exception as error:
             raise self._failure(table.height, "rows", error) from error
-        self._require_whole(predictions, table.height)
-        return predictions
+        self._require_whole(predictions, whole.height)
+        return predictions if before is None else predictions.take(np.arange(len(before), whole.height))
 
     def path_answers(self, answer: PathAnswer, ids: Callable[[], str]) -> list[Answer] | None:
         """Answers by the row path; None where the model answered with holes, which the table's way tells."""

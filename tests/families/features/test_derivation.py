@@ -258,3 +258,56 @@ def test_a_model_with_a_trend_is_the_same_when_it_is_loaded(family, trend, tmp_p
     again = family.load(tmp_path, 1)
     rows = table.drop("y")[:50]
     np.testing.assert_array_equal(again.predict(rows).values_n, model.predict(rows).values_n)
+
+
+def cooled(days: int) -> pl.DataFrame:
+    """Every second hour: what cooling takes follows the heat of the last day, and the hour."""
+    rng = np.random.default_rng(4)
+    hour_n = np.arange(0, 24 * days, 2)
+    walk_n = np.convolve(rng.normal(size=len(hour_n) + 40), np.exp(-np.arange(20) / 8), "same")[20:-20]
+    heat_n = 15 + 5 * walk_n + 6 * np.sin(2 * np.pi * hour_n / 24)
+    mean_n = np.array([heat_n[max(at - 11, 0) : at + 1].mean() for at in range(len(heat_n))])
+    value_n = 20 + 3 * mean_n + 4 * np.cos(2 * np.pi * hour_n / 24) + rng.normal(size=len(hour_n))
+    when = pl.Series("when", [START + HOUR * int(hour) for hour in hour_n], dtype=pl.Datetime("us"))
+    return pl.DataFrame([when, pl.Series("heat", heat_n), pl.Series("y", value_n)])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_past_of_inputs_is_used_where_calls_bring_it(family, tmp_path) -> None:
+    table = cooled(250)
+    rows, test = table[:2400], table[2400:]
+    blind = family.fit(job_of(rows, family, 1900, time="when"))
+    assert blind.chosen["tried"]["earlier values of inputs"].startswith("not used (loss -")
+    assert blind.rows_before == 0
+    model = family.fit(job_of(rows, family, 1900, time="when", history="2d"))
+    assert model.chosen["tried"]["earlier values of inputs"].startswith("kept: loss -")
+    assert 12 <= model.rows_before <= 14  # a day of rows is enough
+    assert rmse(model, test) < 0.6 * rmse(blind, test)
+    assert model.losses() == ()
+    model.save(tmp_path)
+    again, inputs = family.load(tmp_path, 1), test.drop("y")
+    np.testing.assert_array_equal(again.predict(inputs).values_n, model.predict(inputs).values_n)
+    # What comes long after the model's rows and alone is answered as by a model without the past, and told.
+    late = inputs[-1:]
+    assert again.predict(late).values_n[0] == blind.predict(late).values_n[0]
+    assert [(loss.count, loss.of) for loss in again.losses()] == [(1, 1)]
+    assert again.attribute(late).score_nk[0, 0] == pytest.approx(blind.predict(late).values_n[0])
+    assert again.attribute(inputs).score_nk[:, 0] == pytest.approx(model.predict(inputs).values_n)
+    refitted = family.fit(replace(job_of(rows, family, 1900, time="when", history="2d"), chosen=model.chosen))
+    np.testing.assert_array_equal(refitted.predict(inputs).values_n, model.predict(inputs).values_n)
+
+
+def test_a_past_that_tells_nothing_is_left_out() -> None:
+    rng = np.random.default_rng(5)
+    table = cooled(150).with_columns(heat=pl.Series(rng.normal(size=1800)))
+    table = table.with_columns(y=pl.col("heat") + pl.Series(rng.normal(size=1800)))
+    family = BoostingFamily()
+    model = family.fit(job_of(table, family, 1440, time="when", history="2d"))
+    assert model.chosen["tried"]["earlier values of inputs"].startswith("left out: loss")
+    assert model.alone is None
+    blind = family.fit(job_of(table, family, 1440, time="when"))
+    inputs = table.drop("y")[-50:]
+    np.testing.assert_array_equal(model.predict(inputs).values_n, blind.predict(inputs).values_n)
+    twice = pl.concat([table, table])
+    told = family.fit(job_of(twice.sort("when"), family, 2880, time="when", history="2d")).chosen["tried"]
+    assert told["earlier values of inputs"] == "left out: several rows have one time"

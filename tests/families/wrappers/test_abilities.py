@@ -46,6 +46,7 @@ class Able(Plain):
     speech = property(lambda self: Speech(model=self.name, adapter=None, engine="e", quantisation="q"))
     concurrency = property(lambda self: 3)
     weights_bytes = property(lambda self: 100)
+    rows_before = property(lambda self: len(self.name))
     embedder = property(lambda self: f"encoder of {self.name}")
 
     def losses(self):
@@ -110,6 +111,7 @@ def test_models_of_several_keep_what_several_can_do(combined):
     abilities = abilities_of(combined([one, two]))
     assert abilities.usage().rows == 14
     assert [loss.reason for loss in abilities.losses()] == ["cut by one", "cut by two"]
+    assert abilities.rows_before() == 3
     assert abilities.warm() is None
     assert (one.warmed, two.warmed) == (1, 1)
     assert abilities.embedder() == "encoder of one"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bakeoff.families.features.text import Vectorizer
 from bakeoff.families.features.trend import Trend
 
-__all__ = ["by_column", "centred", "with_level", "words_of"]
+__all__ = ["by_column", "centred", "of_logarithms", "with_level", "words_of"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 FEW_CLASSES = 2
@@ -53,6 +53,17 @@ def with_level(
     for owner in owners:
         adds_nck[:, list(columns).index(owner)] += extra_nk / len(owners)
     return adds_nck
+
+
+def of_logarithms(adds_nck: _Floats, base_k: _Floats) -> tuple[_Floats, _Floats]:
+    """What columns add to a number, and its base, of what they add to its logarithm: parts of the same shares.
+
+    Source: B. W. Ang (2004), "Decomposition analysis for policymaking in energy", additive logarithmic mean weights.
+    """
+    whole_nk = adds_nck.sum(axis=1)
+    change_nk = np.exp(base_k) * np.expm1(whole_nk)
+    weight_nk = np.divide(change_nk, whole_nk, out=np.exp(base_k) * np.ones_like(whole_nk), where=whole_nk != 0)
+    return adds_nck * weight_nk[:, None], np.exp(base_k)
 
 
 def centred(values: _Floats) -> _Floats:

@@ -23,6 +23,7 @@ from bakeoff.data.periods import period_s
 from bakeoff.families.features.calendar import days_of
 from bakeoff.families.features.columns import instants, of_kind
 from bakeoff.families.features.derived import Derived, FeatureKind, FeatureSpec
+from bakeoff.families.features.history import History, HistoryPlan, Past, pasts, step_of
 from bakeoff.families.features.lags import LagPlan, Lags, group_numbers, seconds_of
 from bakeoff.families.features.targets import Target
 from bakeoff.families.features.trend import LEAST_DAYS, Trend, TrendKind
@@ -31,7 +32,7 @@ from bakeoff.families.features.trials import Learner, Trials
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Derivation", "Encoding"]
+__all__ = ["EARLIER", "FEWEST_ROWS", "HISTORY_ERRORS", "Choice", "Derivation", "Encoding", "standard_error"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 MOST_ROWS = 3000
@@ -48,19 +49,26 @@ BEST = 8
 """How many of those may stay."""
 DERIVATION_SHARE = 0.2
 """Of the time of a fit, what trying columns may take: the rest of the choosing comes after it."""
+MOST_EARLIER = 12
+"""Columns that may be made of earlier values of inputs."""
+USUAL_HISTORY = "7d"
+"""How far back inputs are looked at to tell what that would gain, where nobody says how far calls reach."""
 ELAPSED, ARITHMETIC = "elapsed time", "products, ratios and differences"
+EARLIER = "earlier values of inputs"
 NOT_TRIED = "left out: there was no time to try it"
 BLOCKS = 10
 """Parts of validation rows, one after the other in time, whose gains are compared: rows of one time err alike."""
 TREND_ERRORS = 2.0
 """Standard errors by which a trend and elapsed time must help: they tell of times that nobody has seen."""
+HISTORY_ERRORS = 1.5
+"""The same for earlier values of inputs, which look like the days that they come from."""
 MOST_LEVELS = 1000
 """Categories of a column or a pair that is counted or averaged by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a fit chose: the features, the trend, the plan of the lags, and what each group of proposals gained.
+    """What a fit chose: the features, the trend, the plans of lags and history, and what each group of them gained.
 
     `level` is the lag that a target is told from, if it is.
 
@@ -72,6 +80,7 @@ class Choice:
     trend: TrendKind = "none"
     level: str | None = None
     lags: LagPlan | None = None
+    history: HistoryPlan | None = None
     tried: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def to_json(self) -> dict[str, Json]:
@@ -94,6 +103,9 @@ class Choice:
                 "periods_s": list(plan.periods_s),
                 "windows_s": list(plan.windows_s),
             }
+        if self.history is not None:
+            features = [list(past) for past in self.history.features]
+            chosen["history"] = {"features": features, "step_s": self.history.step_s}
         return chosen
 
     @classmethod
@@ -101,7 +113,7 @@ class Choice:
         """What `to_json` wrote; what an older model chose has none of it."""
         import msgspec
 
-        about = {name: chosen[name] for name in ("trend", "level", "lags", "tried") if name in chosen}
+        about = {name: chosen[name] for name in ("trend", "level", "lags", "history", "tried") if name in chosen}
         listed = narrow.json_array(chosen.get("features", []))
         features = [[each[0], list(each[1:])] for each in map(narrow.json_array, listed)]
         return msgspec.convert({**about, "features": features}, cls)
@@ -163,8 +175,9 @@ class Derivation:
         derived: Derived | None = None
         columns = self._columns
         lags = lags_of(table, value_n, self._columns, self._job, choice.lags) if choice.lags else None
-        if choice.features or lags:
-            derived = Derived.fit(table, columns, choice.features, schema, lags=lags)
+        history = history_of(table, self._columns, self._job, choice.history) if choice.history else None
+        if choice.features or lags or history:
+            derived = Derived.fit(table, columns, choice.features, schema, lags=lags, history=history)
             table, columns = derived.of_training(table), derived.columns(columns)
             if lags:
                 derived = replace(derived, lags=lags.pruned())
@@ -192,6 +205,12 @@ def lags_of(
     if time is None:
         return None
     return Lags.fit(table, value_n, time=time, group=group, target=job.schema.target, plan=plan)
+
+
+def history_of(table: "pl.DataFrame", columns: Sequence[Column], job: FitJob, plan: HistoryPlan) -> History | None:
+    """The last of these rows, as far back as a row looks."""
+    time, group = _time_and_group(job, columns)
+    return None if time is None else History.fit(table, time=time, group=group, columns=columns, plan=plan)
 
 
 def _time_and_group(job: FitJob, columns: Sequence[Column]) -> tuple[str | None, Column | None]:
@@ -251,14 +270,16 @@ class _Choosing:
         self._order_v = self._order(training)
         for name, specs in groups.items():
             self._try(name, specs, errors=TREND_ERRORS if name == ELAPSED else 1.0)
-        plan = self._lags(rows)
+        plan, history = self._lags(rows), self._history(rows)
         trend, level = self._trend()
         plan = plan if level is None else self._plan
         if self._arithmetic() and not self._late(ARITHMETIC):
             self._try(ARITHMETIC, self._screened())
         if late := [name for name, outcome in self._tried.items() if outcome == NOT_TRIED]:
             self._deadline.cut(f"features were not tried: {'; '.join(late)}")
-        return Choice(features=tuple(self._features), trend=trend, level=level, lags=plan, tried=self._tried)
+        return Choice(
+            features=tuple(self._features), trend=trend, level=level, lags=plan, history=history, tried=self._tried
+        )
 
     def _late(self, name: str) -> bool:
         """Whether there is no time to try this, which is told."""
@@ -307,13 +328,33 @@ class _Choosing:
 
     def _calendar(self, name: str) -> Iterable[FeatureKind]:
         """Parts of one time; of less than a year the day tells no more than how much time has passed."""
-        time_n = instants(self._target.table.get_column(name)[: self._target.training])
-        known_n = time_n[~np.isnat(time_n)]
-        if len(known_n) and days_of(known_n.max() - known_n.min()) >= LEAST_DAYS:
+        if self._covers_years(name):
             yield "day_of_year"
         yield "weekend"
         if self._learner == "linear":
             yield "hour_of_week"
+
+    def _covers_years(self, name: str) -> bool:
+        """Whether training rows cover more than a year, so that its seasons can be told from growth."""
+        time_n = instants(self._target.table.get_column(name)[: self._target.training])
+        known_n = time_n[~np.isnat(time_n)]
+        return len(known_n) > 0 and bool(days_of(known_n.max() - known_n.min()) >= LEAST_DAYS)
+
+    def _of_no_calendar(self, time: str) -> tuple[Column, ...]:
+        """The numbers that are no hour, weekday or month of the time of their row."""
+        import polars as pl
+
+        table = self._target.table[: self._target.training]
+        when = pl.Series(time, instants(table.get_column(time)))
+        parts = (when.dt.hour(), when.dt.weekday(), when.dt.month())
+        numbers = of_kind(self._columns, "numeric")
+        fixed = {
+            column.name
+            for column in numbers
+            for part in parts
+            if pl.DataFrame({"part": part, "value": table.get_column(column.name)}).n_unique() <= part.n_unique()
+        }
+        return tuple(column for column in numbers if column.name not in fixed)
 
     def _of_categories(self) -> dict[str, list[FeatureSpec]]:
         table = self._target.table[: self._target.training]
@@ -364,7 +405,7 @@ class _Choosing:
     def _better(self, name: str, loss_v: _Floats, *, errors: float = 1.0) -> bool:
         """Whether validation rows lose less so, by more than so many standard errors of it; told either way."""
         gain_v = self._loss_v - loss_v
-        error = _standard_error(gain_v, self._order_v)
+        error = standard_error(gain_v, self._order_v)
         stays = bool(gain_v.mean() > errors * error)
         share = gain_v.mean() / max(self._loss_v.mean(), 1e-12)
         self._tried[name] = f"{'kept' if stays else 'left out'}: loss {-share:+.1%}"
@@ -400,6 +441,66 @@ class _Choosing:
             return None
         self._x_nd = x_nd
         return plan
+
+    def _history(self, rows: NDArray[np.int64]) -> HistoryPlan | None:
+        """The earlier values of inputs to try, if calls bring the rows along; else what they would gain is told."""
+        job, target, cut = self._job, self._target, self._target.training
+        time, group = _time_and_group(job, self._columns)
+        known = () if time is None else self._of_no_calendar(time)
+        if time is None or not known or target.classes or not self._enough or self._late(EARLIER):
+            return None
+        second_n = seconds_of(target.table, time)
+        step_s = step_of(second_n, group_numbers(target.table, group))
+        wanted = job.schema.history
+        if second_n[cut:].min() < second_n[:cut].max() or step_s is None:
+            if wanted is not None:
+                why = (
+                    "several rows have one time"
+                    if step_s is None
+                    else "validation rows are not later than training rows"
+                )
+                self._tried[EARLIER] = f"left out: {why}"
+            return None
+        features = self._strongest_pasts(known, time, rows, step_s, period_s(wanted or USUAL_HISTORY))
+        if not features:
+            return None
+        plan = HistoryPlan(features=tuple(features), step_s=step_s)
+        history = history_of(target.table[:cut], self._columns, job, plan)
+        assert history is not None
+        made = self._trials.table.with_columns(_series(history.names, history.of_training(target.table, rows)))
+        columns = [Column(name=name, kind="numeric", dtype="Float64") for name in history.names]
+        x_nd = np.hstack([self._x_nd, self._trials.encoded(made, columns)])
+        before_v = self._loss_v
+        stays = self._better(EARLIER, self._trials.losses(x_nd), errors=HISTORY_ERRORS)
+        if wanted is not None:
+            self._x_nd = x_nd if stays else self._x_nd
+            return plan  # the family's own fits tell more than small ones (see `bakeoff.families.features.alone`)
+        self._loss_v, outcome = before_v, self._tried.pop(EARLIER)
+        if stays:
+            gain = outcome.removeprefix("kept: ")
+            self._tried[EARLIER] = (
+                f'not used ({gain}): say [data] history = "{USUAL_HISTORY}" if calls bring the rows of so long before'
+            )
+        return None
+
+    def _strongest_pasts(
+        self, known: Sequence[Column], time: str, rows: NDArray[np.int64], step_s: int, reach_s: int
+    ) -> list[Past]:
+        """The earlier values of the strongest inputs that trees like best."""
+        trees = replace(self._trials, learner="trees")
+        own_nd = trees.encoded(self._trials.table, self._columns)
+        gain_d = trees.gains(trees.encoded(self._trials.table, known))
+        strongest = [known[at].name for at in np.argsort(-gain_d, kind="stable")[:STRONGEST]]
+        seasons = self._covers_years(time)
+        proposed = [past for name in strongest for past in pasts(name, step_s, reach_s, seasons=seasons)]
+        if not proposed:
+            return []
+        plan = HistoryPlan(features=tuple(proposed), step_s=step_s)
+        history = history_of(self._target.table[: self._target.training], self._columns, self._job, plan)
+        assert history is not None
+        gain_p = trees.gains(np.hstack([own_nd, history.of_training(self._target.table, rows)]))[own_nd.shape[1] :]
+        best = np.argsort(-gain_p, kind="stable")[:MOST_EARLIER]
+        return [proposed[at] for at in sorted(best.tolist()) if gain_p[at] > 0]
 
     def _trend(self) -> tuple[TrendKind, str | None]:
         """The trend that helps most, if one does, and the lag that it goes by."""
@@ -444,7 +545,7 @@ class _Choosing:
         return best if np.isfinite(errors[best]) else None
 
 
-def _standard_error(gain_v: _Floats, order_v: NDArray[np.int64] | None) -> float:
+def standard_error(gain_v: _Floats, order_v: NDArray[np.int64] | None) -> float:
     """Of the mean gain; of rows in an order of time, by how the means of blocks differ."""
     if order_v is None or len(gain_v) < 2 * BLOCKS:
         return float(gain_v.std() / np.sqrt(len(gain_v)))

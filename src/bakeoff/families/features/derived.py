@@ -16,6 +16,7 @@ from bakeoff.core.ledger import Loss
 from bakeoff.core.types import Column, Schema
 from bakeoff.families.features import calendar
 from bakeoff.families.features.columns import categories, instants, numbers
+from bakeoff.families.features.history import History
 from bakeoff.families.features.lags import Lags
 
 if TYPE_CHECKING:
@@ -129,11 +130,12 @@ VALUES: Mapping[FeatureKind, Callable[[Feature, _Cells], _Values]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Derived:
-    """What makes of a table one with more columns: `features` of the columns `sources`, and lags of the target."""
+    """What makes of a table one with more columns: `features` of `sources`, lags of the target, history of inputs."""
 
     sources: tuple[Column, ...]
     features: tuple[Feature, ...]
     lags: Lags | None = None
+    history: History | None = None
 
     @classmethod
     def fit(
@@ -144,6 +146,7 @@ class Derived:
         schema: Schema,
         *,
         lags: Lags | None = None,
+        history: History | None = None,
     ) -> "Derived":
         """Learn what features need of training rows: where time begins, how frequent categories are, means.
 
@@ -161,13 +164,14 @@ class Derived:
                 name += "_"
             taken.add(name)
             features.append(_learned(name, kind, names, cells, schema))
-        return cls(sources=tuple(sources.values()), features=tuple(features), lags=lags)
+        return cls(sources=tuple(sources.values()), features=tuple(features), lags=lags, history=history)
 
     @cached_property
     def origins(self) -> Mapping[str, tuple[str, ...]]:
         """The columns that each further one is made of; lags are of the time."""
         lagged = dict.fromkeys(self.lags.names, (self.lags.time,)) if self.lags else {}
-        return {feature.name: feature.of for feature in self.features} | lagged
+        earlier = self.history.origins if self.history else {}
+        return {feature.name: feature.of for feature in self.features} | lagged | earlier
 
     @cached_property
     def _sources(self) -> dict[str, Column]:
@@ -181,22 +185,29 @@ class Derived:
             else Column(name=feature.name, kind="numeric", dtype="Float64")
             for feature in self.features
         ]
-        lagged = self.lags.names if self.lags else ()
-        return (*columns, *made, *(Column(name=name, kind="numeric", dtype="Float64") for name in lagged))
+        earlier = (*(self.lags.names if self.lags else ()), *(self.history.names if self.history else ()))
+        return (*columns, *made, *(Column(name=name, kind="numeric", dtype="Float64") for name in earlier))
 
     def __call__(self, table: "pl.DataFrame") -> "pl.DataFrame":
         """The table with more columns; a value that cannot be worked out is missing."""
-        return self._with(table, self.lags(table) if self.lags else None)
+        parts = [(part.names, part(table)) for part in (self.lags, self.history) if part]
+        return self._with(table, parts)
 
     def of_training(self, table: "pl.DataFrame") -> "pl.DataFrame":
         """The same for the training rows, whose lags know nothing that was not known when rows like them are served."""
-        return self._with(table, self.lags.of_training(table) if self.lags else None)
+        parts = [(part.names, part.of_training(table)) for part in (self.lags, self.history) if part]
+        return self._with(table, parts)
+
+    @property
+    def rows_before(self) -> int:
+        """How many rows before a row are looked at, as many as the model keeps of training."""
+        return self.history.rows if self.history else 0
 
     def losses(self) -> tuple[Loss, ...]:
         """What could not be worked out of rows since this was loaded."""
-        return self.lags.losses() if self.lags else ()
+        return tuple(loss for part in (self.lags, self.history) if part for loss in part.losses())
 
-    def _with(self, table: "pl.DataFrame", lag_nd: _Floats | None) -> "pl.DataFrame":
+    def _with(self, table: "pl.DataFrame", earlier: "Sequence[tuple[Sequence[str], _Floats]]") -> "pl.DataFrame":
         import polars as pl
 
         cells = _Cells(table, self._sources)
@@ -205,8 +216,8 @@ class Derived:
             values = VALUES[feature.kind](feature, cells)
             dtype = pl.String if feature.kind in CATEGORICAL else pl.Float64
             made.append(pl.Series(feature.name, values, dtype=dtype))
-        if self.lags is not None and lag_nd is not None:
-            made += [pl.Series(name, lag_nd[:, at]) for at, name in enumerate(self.lags.names)]
+        for names, value_nd in earlier:
+            made += [pl.Series(name, value_nd[:, at]) for at, name in enumerate(names)]
         if any(series.name in table.columns for series in made):  # a further column of the caller is called so
             return table.with_columns(made)
         return table.hstack(made) if made else table

@@ -26,7 +26,7 @@ from bakeoff.families.saved import Array
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["LagPlan", "Lags", "group_numbers", "seconds_of"]
+__all__ = ["DAY_S", "MISSING", "LagPlan", "Lags", "group_numbers", "names_of", "seconds_of"]
 
 _Floats: TypeAlias = NDArray[np.float64]
 _Whole: TypeAlias = NDArray[np.int64]
@@ -123,7 +123,7 @@ class Lags:
         plan: LagPlan,
     ) -> "Lags":
         """The state after these rows, all of it; `pruned` leaves what serving needs."""
-        second_n, named = seconds_of(table, time), _names(table, group)
+        second_n, named = seconds_of(table, time), names_of(table, group)
         known = np.flatnonzero(second_n != MISSING)
         groups = tuple(sorted({named[at] for at in known.tolist()}))
         code = {name: at for at, name in enumerate(groups)}
@@ -209,7 +209,7 @@ class Lags:
     def _features(self, table: "pl.DataFrame", second_n: _Whole, frozen_n: _Whole) -> _Floats:
         plan = self.plan
         known_n = np.minimum(frozen_n, second_n) - plan.horizon_s
-        code_n = np.array([self._codes.get(name, -1) for name in _names(table, self.group)], dtype=np.int64)
+        code_n = np.array([self._codes.get(name, -1) for name in names_of(table, self.group)], dtype=np.int64)
         late_n = second_n > frozen_n + LATEST_SPANS * plan.span_s
         lacking_n = (second_n == MISSING) | (code_n < 0) | late_n
         parts = [self._before(code_n, known_n)[0]]
@@ -297,7 +297,8 @@ def seconds_of(table: "pl.DataFrame", time: str) -> _Whole:
     return np.where(np.isnat(time_n), MISSING, time_n.astype("datetime64[s]").astype(np.int64))
 
 
-def _names(table: "pl.DataFrame", group: Column | None) -> list[str]:
+def names_of(table: "pl.DataFrame", group: Column | None) -> list[str]:
+    """The group of each row (n,)."""
     if group is None:
         return [NO_GROUP] * len(table)
     return [NO_GROUP if name is None else name for name in categories(table, group)]
@@ -305,4 +306,4 @@ def _names(table: "pl.DataFrame", group: Column | None) -> list[str]:
 
 def group_numbers(table: "pl.DataFrame", group: Column | None) -> _Whole:
     """A number for the group of each row (n,)."""
-    return np.unique(_names(table, group), return_inverse=True)[1]
+    return np.unique(names_of(table, group), return_inverse=True)[1]

@@ -188,6 +188,8 @@ def chosen_of(members: Sequence[Member], models: Sequence[Model]) -> dict[str, A
 def joint_abilities(models: Sequence[Model]) -> Abilities:
     """What models can do together: usage is added up, losses count once; of the rest, the first that can do it does.
 
+    The rows before a row that one of them needs, all get.
+
     A model of one member can do all that the member can, but for answering a row: what the member says of it is not yet
     what the whole says. How likely a text is as the answer of several, none can tell.
     """
@@ -205,6 +207,7 @@ def joint_abilities(models: Sequence[Model]) -> Abilities:
     usages = [part.usage for part in parts if part.usage]
     losses = [part.losses for part in parts if part.losses]
     warms = [part.warm for part in parts if part.warm]
+    before = [part.rows_before for part in parts if part.rows_before]
     embedders = [part.embedder for part in parts if part.embedder]
     return Abilities(
         usage=(lambda: together([usage() for usage in usages])) if usages else None,
@@ -215,6 +218,7 @@ def joint_abilities(models: Sequence[Model]) -> Abilities:
         chat=first("chat"),
         speech=first("speech"),
         concurrency=first("concurrency"),
+        rows_before=(lambda: max(rows() for rows in before)) if before else None,
     )
 
 
