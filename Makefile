@@ -163,6 +163,9 @@ bench-round-trip: $(INSTALLED)  ## 300 conversations: the same tokens in trainin
 bench-candidates: $(INSTALLED)  ## The default run beside AutoGluon and FLAML on 29 public sets (half an hour; BUDGET=300: two and a half hours)
 	$(BIN)/python benchmarks/candidates.py --budget $(or $(BUDGET),60)
 
+bench-features: $(INSTALLED)  ## Earlier values of inputs and a log link on nine public sets that are ordered by time
+	$(BIN)/python benchmarks/features.py
+
 bench-tracking: $(INSTALLED)  ## bakeoff ui beside mlflow server and trackio (half an hour; SCALE=0.1 for a tenth of all sizes)
 	$(BIN)/python benchmarks/tracking.py
 
