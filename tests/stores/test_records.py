@@ -575,6 +575,23 @@ def test_a_read_only_database(tmp_path):
     store.close()
 
 
+def test_records_on_a_medium_that_nobody_writes_are_read(tmp_path, monkeypatch):
+    folder = tmp_path / "a#b%20c?d"
+    folder.mkdir()
+    records = opened(folder)
+    experiment = records.experiments.create("films").experiment_id
+    records.close()
+    before = sorted(each.name for each in (folder / ".bakeoff").iterdir())
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    records = opened(folder)
+    assert records.experiments.get(experiment).name == "films"
+    with pytest.raises(StoreError, match="it is read-only"):
+        records.experiments.create("more")
+    assert list(record_check.check(folder / ".bakeoff" / "records.db")) == []
+    records.close()
+    assert sorted(each.name for each in (folder / ".bakeoff").iterdir()) == before
+
+
 def test_a_commit_that_the_disk_does_not_have_yet_is_no_damage(tmp_path, monkeypatch):
     """It stands in the log before it can be read; one that stays so is damaged."""
     monkeypatch.setattr(write_ahead_log, "STILL_S", 0.2)

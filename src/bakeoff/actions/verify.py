@@ -13,6 +13,7 @@ from bakeoff.data.cache import intact, placed
 from bakeoff.loop.cache import COLLECTION as STEPS
 from bakeoff.loop.references import references
 from bakeoff.stores.record_check import check as check_records
+from bakeoff.stores.write_ahead_log import uri_of
 
 if TYPE_CHECKING:
     from bakeoff.core.refs import Reference
@@ -97,7 +98,7 @@ def _caches(cache: Path, *, repair: bool) -> Iterator[Damage]:
 
 def _sound(path: Path) -> bool:
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(uri_of(path), uri=True)) as connection:
             return connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
     except sqlite3.DatabaseError:
         return False

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bakeoff.stores.patience import LostError, Patience
 from bakeoff.stores.sqlite_driver import SQLite
 from bakeoff.stores.sqlite_driver import sqlite as sqlite_driver
 from bakeoff.stores.statements import Statement
+from bakeoff.stores.write_ahead_log import is_immutable, uri_of
 
 __all__ = ["Database", "connect", "sqlite_path"]
 
@@ -261,8 +263,11 @@ def _sqlite(url: URL, folder: Path) -> Engine:
 
 def _sqlite_engine(url: URL, driver: SQLite) -> Engine:
     # isolation_level None: the driver begins nothing by itself, so that our BEGIN decides what is locked.
-    arguments = {"timeout": _BUSY_MS / 1000, "isolation_level": None}
-    engine = create_engine(url, module=driver.module, connect_args=arguments)
+    arguments: dict[str, Any] = {"timeout": _BUSY_MS / 1000, "isolation_level": None}
+    path, how = Path(str(url.database)), dict[str, Any]()
+    if is_immutable(path):
+        how["creator"] = partial(driver.module.connect, uri_of(path), uri=True, check_same_thread=False, **arguments)
+    engine = create_engine(url, module=driver.module, connect_args=arguments, **how)
 
     def prepare(raw: Any, _record: object) -> None:
         sums.register(raw)

@@ -18,7 +18,7 @@ from bakeoff.core.explain import database_advice
 from bakeoff.stores import history, sums
 from bakeoff.stores.files import durable_folder, durable_write, storage, sync_folder, temporary
 from bakeoff.stores.sqlite_driver import sqlite
-from bakeoff.stores.write_ahead_log import log_of, unread
+from bakeoff.stores.write_ahead_log import log_of, unread, uri_of
 
 __all__ = ["back_up", "backup_of", "check", "require_log", "require_whole"]
 
@@ -238,8 +238,7 @@ def _kept_aside(path: Path) -> Path:
 
 @contextmanager
 def _opened(path: Path, *, writes: bool = False) -> Generator[Any]:
-    mode = "rw" if writes else "ro"
-    with closing(_driver().connect(f"file:{path.as_posix().replace('?', '%3f')}?mode={mode}", uri=True)) as connection:
+    with closing(_driver().connect(uri_of(path, writes=writes), uri=True)) as connection:
         sums.register(connection)
         yield connection
 

@@ -5,6 +5,7 @@ committed there is lost. So the last commit in the file is compared with the las
 """
 
 import logging
+import os
 import struct
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 from bakeoff.stores.sqlite_driver import sqlite
 
-__all__ = ["log_of", "unread"]
+__all__ = ["is_immutable", "log_of", "unread", "uri_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,20 @@ written to the log for `STILL_S` is damaged. A log that others write to all the 
 def log_of(database: Path) -> Path:
     """Where the log of a database stands."""
     return database.with_name(f"{database.name}-wal")
+
+
+def is_immutable(database: Path) -> bool:
+    """Whether it lies on a medium that nobody writes, and has no log there: SQLite would want to make files for one."""
+    log = log_of(database)
+    with suppress(FileNotFoundError):
+        return bool(os.statvfs(database).f_flag & os.ST_RDONLY) and not (log.exists() and log.stat().st_size)
+    return False
+
+
+def uri_of(database: Path, *, writes: bool = False) -> str:
+    """What SQLite opens it by, to read alone or also to write."""
+    mode = "rw" if writes else "ro&immutable=1" if is_immutable(database) else "ro"
+    return f"{database.absolute().as_uri()}?mode={mode}"
 
 
 def unread(database: Path, connection: Any) -> bool:
