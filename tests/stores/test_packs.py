@@ -15,6 +15,7 @@ from bakeoff.stores import files as files_module
 from bakeoff.stores import folder_files
 from bakeoff.stores.blobs import open_blobs
 from bakeoff.stores.chunking import chunks
+from bakeoff.stores.objects import Objects
 from bakeoff.testing.clock import FakeClock
 
 
@@ -149,14 +150,43 @@ def test_a_disk_that_is_full_while_a_thread_writes_leaves_nothing(store, tmp_pat
 
 def test_a_damaged_chunk_is_read_from_where_it_lies_a_second_time(store, tmp_path):
     data = random.Random(5).randbytes(3 << 20)
-    blob = store.put(data)
-    (pack,) = packs(tmp_path)
+    source = folder(tmp_path / "source")
+    (source / "large").write_bytes(data)
+    blob, tree = store.put(data), store.put_tree(source)
+    pack = next(path for path in packs(tmp_path) if path.stat().st_size > len(data))
     good = pack.read_bytes()
     pack.write_bytes(bytes(100) + good[100:])
-    with pytest.raises(CorruptError, match="does not match its hash"):
-        store.fetch(blob, tmp_path / "never")
+    for damaged in (blob, tree):
+        with pytest.raises(CorruptError, match="does not match its hash"):
+            store.fetch(damaged, tmp_path / "never")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blobs", "source"]
     store.put(next(chunks(io.BytesIO(data))))
     assert store.fetch(blob, tmp_path / "again").read_bytes() == data
+    assert content(store.fetch(tree, tmp_path / "files")) == content(source)
+
+
+def test_what_was_sparse_is_sparse_again(store, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, size in (("ends in data", 8 << 20), ("ends in a hole", 12 << 20)):
+        with (source / name).open("wb") as file:
+            file.seek((8 << 20) - 4)
+            file.write(b"here")
+            file.truncate(size)
+    again = store.fetch(store.put_tree(source), tmp_path / "again")
+    alone = store.fetch(store.put(source / "ends in a hole"), tmp_path / "alone")
+    assert content(again) == content(source)
+    assert alone.read_bytes() == (source / "ends in a hole").read_bytes()
+    assert all(each.stat().st_blocks * 512 < 2 << 20 for each in (alone, *again.iterdir()))
+
+
+def test_chunks_that_lie_side_by_side_are_one_piece(store, tmp_path, clock):
+    data = random.Random(5).randbytes(3 << 20)
+    store.put(data)
+    cut = list(chunks(io.BytesIO(data)))
+    objects = Objects(tmp_path / "blobs", clock)
+    pieces = list(objects.joined([*map(digest, cut), digest(b"not there")]))
+    assert pieces == [(data, [len(each) for each in cut]), (b"", (0,))]
 
 
 def test_a_wrong_size_in_a_list_of_chunks_is_damage(store, tmp_path):
@@ -171,6 +201,8 @@ def test_a_wrong_size_in_a_list_of_chunks_is_damage(store, tmp_path):
     assert not store.intact(blob)
     with pytest.raises(CorruptError, match="list of chunks"):
         store.get(blob)
+    with pytest.raises(CorruptError, match="list of chunks"):
+        store.fetch(blob, tmp_path / "never")
     path.write_bytes(good)
     assert store.intact(blob)
 

@@ -32,7 +32,7 @@ from bakeoff.core.protocols import Clock, FileTree
 from bakeoff.core.threads import ahead, as_they_come, at_once
 from bakeoff.stores.encrypted_objects import EncryptedObjects
 from bakeoff.stores.encryption import Keyring
-from bakeoff.stores.files import file_url, storage, temporary, whole_write, write_pieces
+from bakeoff.stores.files import file_url, storage, temporary, whole_write, write_sparse
 from bakeoff.stores.folder_files import folder_files, links_inside, require_unchanged
 from bakeoff.stores.objects import KINDS, Kind, Objects, Put, StoredObjects
 
@@ -129,7 +129,10 @@ class Blobs:
             target.parent.mkdir(parents=True, exist_ok=True)
             if tree is None:
                 self._fetch_file(blob_id, target)
-            else:
+                return target
+            try:
+                self._fetch_tree(tree, target, joined=True)
+            except CorruptError:
                 self._fetch_tree(tree, target)
         return target
 
@@ -441,12 +444,17 @@ class Blobs:
 
     def _fetch_file(self, blob_id: str, target: Path) -> None:
         """The whole is verified as it is written; only if it is not what it was, chunk by chunk."""
-        try:
-            whole_write(target, self._pieces(blob_id, each=False), staging=target.parent, private=False)
-        except CorruptError:
-            whole_write(target, self._pieces(blob_id), staging=target.parent, private=False)
+        for joined in (True, False):
+            pieces = self._pieces(blob_id, joined=joined)
+            try:
+                whole_write(target, pieces, staging=target.parent, private=False, write=write_sparse)
+            except CorruptError:
+                if not joined:
+                    raise
+            else:
+                return
 
-    def _fetch_tree(self, tree: "_Manifest", target: Path) -> None:
+    def _fetch_tree(self, tree: "_Manifest", target: Path, *, joined: bool = False) -> None:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(f"expected a folder that is new or empty, received {str(target)!r}")
         inside = target.is_dir() and _stays(target)
@@ -454,7 +462,7 @@ class Blobs:
         try:
             staging.mkdir()
             folders = {str(staging)}
-            as_they_come(_write_files, self._unwritten(tree, staging, folders))
+            as_they_come(_write_files, self._unwritten(tree, staging, folders, joined=joined))
             for name, to in links_inside(tree.links).items():
                 Path(_place(staging, name, folders)).symlink_to(to)
             if inside:
@@ -467,13 +475,15 @@ class Blobs:
             shutil.rmtree(staging, ignore_errors=True)
             raise
 
-    def _unwritten(self, tree: "_Manifest", staging: Path, folders: set[str]) -> "Iterator[list[_Unwritten]]":
+    def _unwritten(
+        self, tree: "_Manifest", staging: Path, folders: set[str], *, joined: bool
+    ) -> "Iterator[list[_Unwritten]]":
         """The files of a tree, verified, small ones together; the folders that they go to are made."""
         small = [name for name, file in tree.files.items() if file.size < _SMALL]
         wholes = self._wholes([tree.files[name].id for name in small])
         pieces = chain(
             zip(small, ([whole] for whole in wholes), strict=True),
-            ((name, self._pieces(file.id)) for name, file in tree.files.items() if file.size >= _SMALL),
+            ((name, self._pieces(file.id, joined=joined)) for name, file in tree.files.items() if file.size >= _SMALL),
         )
         waiting, size, folder = list[_Unwritten](), 0, ""
         for name, content in pieces:
@@ -489,12 +499,13 @@ class Blobs:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def _pieces(self, blob_id: str, *, each: bool = True) -> Iterator[bytes]:
+    def _pieces(self, blob_id: str, *, joined: bool = False) -> Iterator[bytes]:
         """The content in pieces; the last one comes only after the whole has been verified.
 
         Args:
             blob_id: of a blob, or a tree.
-            each: verify each chunk, too: what is wrong is named, and read from another place if it is there twice.
+            joined: verify the whole alone, in large pieces. Else each chunk, too: what is wrong is named, and read from
+                another place if it is there twice.
         """
         if _is_id(blob_id):  # looked for first: most blobs are small, and each look may be a call over the network
             with suppress(NotFoundError):
@@ -506,11 +517,20 @@ class Blobs:
             manifest = self._objects.get("trees", blob_id) if _is_id(blob_id) else None
             yield self._whole(blob_id) if manifest is None else self._verified("trees", blob_id, manifest)
             return
-        yield from ahead(self._chunks(blob_id, chunks, each=each), _AHEAD)
+        yield from ahead(self._joined(blob_id, chunks)) if joined else ahead(self._chunks(blob_id, chunks), _AHEAD)
 
-    def _chunks(self, blob_id: str, chunks: Sequence[tuple[str, int]], *, each: bool) -> Iterator[bytes]:
-        ids = [chunk_id for chunk_id, _ in chunks]
-        hasher, wholes = blake3(), self._wholes(ids) if each else self._objects.wholes(ids)
+    def _joined(self, blob_id: str, chunks: Sequence[tuple[str, int]]) -> Iterator[bytes]:
+        hasher, at = blake3(), 0
+        for data, lengths in self._objects.joined([chunk_id for chunk_id, _ in chunks]):
+            hasher.update(data)
+            listed = [size for _, size in chunks[at : at + len(lengths)]]
+            at += len(lengths)
+            if listed != [*lengths] or (at == len(chunks) and hasher.hexdigest() != blob_id):
+                raise self._list_damaged(blob_id)  # or a chunk of it
+            yield data
+
+    def _chunks(self, blob_id: str, chunks: Sequence[tuple[str, int]]) -> Iterator[bytes]:
+        hasher, wholes = blake3(), self._wholes([chunk_id for chunk_id, _ in chunks])
         for index, (chunk_id, size) in enumerate(chunks):
             try:
                 chunk = next(wholes)
@@ -518,7 +538,6 @@ class Blobs:
                 raise CorruptError(
                     f"blob {blob_id} lacks its chunk {chunk_id} ({self._objects.where('whole', chunk_id)}): {_RESTORE}"
                 ) from error
-            chunk = chunk or b""
             hasher.update(chunk)
             # Of a list the name is no hash: a size in it is wrong if the chunk has another.
             if len(chunk) != size or (index == len(chunks) - 1 and hasher.hexdigest() != blob_id):
@@ -636,7 +655,7 @@ def _write_files(files: "list[_Unwritten]") -> None:
     for path, mode, content in files:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
-            write_pieces(descriptor, content)
+            write_sparse(descriptor, content)
         finally:
             os.close(descriptor)
 

@@ -13,10 +13,12 @@ from bakeoff.core.explain import file_advice
 from bakeoff.core.hashing import digest
 
 __all__ = ["durable_folder", "durable_write", "file_url", "private_folder", "read_cached", "storage", "sync_folder"]
-__all__ += ["temporary", "whole_write", "write_cached", "write_pieces"]
+__all__ += ["temporary", "whole_write", "write_cached", "write_pieces", "write_sparse"]
 
 _TOGETHER, _MOST_TOGETHER = 2 << 20, 1024
 """Bytes and pieces that are written by one call; no system takes more pieces."""
+_HOLE = 4096
+"""The least zeros that are left out of a sparse file: a block of most file systems."""
 
 
 @contextmanager
@@ -98,8 +100,11 @@ def whole_write(
     staging: Path,
     before: Callable[[int], None] = lambda _: None,
     private: bool = True,
+    write: "Callable[[int, Iterable[bytes]], None] | None" = None,
 ) -> None:
     """Write a file all or nothing: temporary file in `staging` (same file system), `before` (its descriptor), rename.
+
+    `write` is what writes the pieces, `write_pieces` by default.
 
     A `private` one is readable by its owner alone, others as the user's own files are. Nothing is left behind when it
     fails.
@@ -109,7 +114,7 @@ def whole_write(
         with unfinished.open("xb", buffering=0) as file:
             if private:
                 os.fchmod(file.fileno(), 0o600)
-            write_pieces(file.fileno(), pieces)
+            (write or write_pieces)(file.fileno(), pieces)
             before(file.fileno())
         unfinished.replace(target)
     except BaseException:
@@ -127,6 +132,20 @@ def write_pieces(descriptor: int, pieces: Iterable[bytes]) -> None:
             _write_together(descriptor, waiting, size)
             waiting, size = [], 0
     _write_together(descriptor, waiting, size)
+
+
+def write_sparse(descriptor: int, pieces: Iterable[bytes]) -> None:
+    """Write all of them to a new file; a piece of zeros alone becomes a hole, which takes no room on the disk."""
+    size = hole = 0
+    for piece in pieces:
+        size += len(piece)
+        hole = len(piece) if len(piece) >= _HOLE and not piece[0] and piece.count(0) == len(piece) else 0
+        if hole:
+            os.lseek(descriptor, hole, os.SEEK_CUR)
+        else:
+            _write_together(descriptor, [piece], len(piece))
+    if hole:
+        os.ftruncate(descriptor, size)
 
 
 def _write_together(descriptor: int, pieces: list[bytes], size: int) -> None:

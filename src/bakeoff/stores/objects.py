@@ -15,16 +15,27 @@ from bakeoff.stores.files import durable_folder, durable_write, sync_folder
 if TYPE_CHECKING:
     from bakeoff.stores.packs import PackWriter
 
-__all__ = ["KINDS", "Kind", "Objects", "Put", "StoredObjects"]
+__all__ = ["KINDS", "Joined", "Kind", "Objects", "Put", "StoredObjects", "apart"]
 
 Kind: TypeAlias = Literal["whole", "lists", "trees"]
 """Bytes (small blobs and chunks), lists of the chunks of large blobs, manifests of trees."""
 KINDS: tuple[Kind, ...] = ("whole", "lists", "trees")
 Put: TypeAlias = Callable[[Kind, str, bytes], None]
 """Puts an object."""
+Joined: TypeAlias = tuple[bytes, Sequence[int]]
+"""Objects that were read at once: their bytes one after the other, and the length of each."""
 _TOGETHER, _TOGETHER_OBJECTS = 4 << 20, 1024
 """Bytes and objects that are looked up and packed at once."""
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT})
+
+
+def apart(wholes: Iterable[bytes | None]) -> Iterator[Joined]:
+    """Each as a piece of its own.
+
+    >>> list(apart([b"ab", None]))
+    [(b'ab', (2,)), (b'', (0,))]
+    """
+    return ((data or b"", (len(data or b""),)) for data in wholes)
 
 
 class StoredObjects(Protocol):
@@ -52,6 +63,10 @@ class StoredObjects(Protocol):
 
     def wholes(self, names: Sequence[str]) -> Iterator[bytes | None]:
         """The bytes of many objects of kind `whole`, each from its first place, not verified; None: not there."""
+        ...
+
+    def joined(self, names: Sequence[str]) -> Iterator[Joined]:
+        """The same, in pieces as large as they are read; of what is not there, no bytes."""
         ...
 
     def copies(self, kind: Kind, name: str) -> Iterator[tuple[str, bytes]]:
@@ -210,6 +225,14 @@ class Objects:
         """Those that lie side by side are read at once."""
         for name, data in zip(names, self._packs.read(names), strict=True):
             yield self.get("whole", name) if data is None else data
+
+    def joined(self, names: Sequence[str]) -> Iterator[Joined]:
+        """Those that lie side by side are one piece."""
+        at = 0
+        for piece in self._packs.joined(names):
+            data, lengths = piece or (self.get("whole", names[at]) or b"", ())
+            yield data, lengths or (len(data),)
+            at += len(lengths) or 1
 
     def get(self, kind: Kind, name: str) -> bytes | None:
         """Its bytes as they lie in the first place, or None."""

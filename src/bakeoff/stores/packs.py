@@ -137,6 +137,17 @@ class Packs:
 
         Nothing is verified. Neighbours are read at once.
         """
+        for piece in self.joined(names):
+            if piece is None:
+                yield None
+                continue
+            (data, lengths), before = piece, 0
+            for length in lengths:
+                yield data[before : before + length]
+                before += length
+
+    def joined(self, names: Sequence[str]) -> Iterator[tuple[bytes, list[int]] | None]:
+        """The same; those that are read at once as one, and the length of each as it should be."""
         for start in range(0, len(names), _LOOKED_UP):
             yield from _read(self.first_places(names[start : start + _LOOKED_UP]))
 
@@ -361,7 +372,7 @@ def _firsts(hashes: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return hashes[:, :8].copy().view(">u8").reshape(-1).astype(np.uint64)
 
 
-def _read(places: Sequence[PackPlace | None]) -> Iterator[bytes | None]:
+def _read(places: Sequence[PackPlace | None]) -> Iterator[tuple[bytes, list[int]] | None]:
     at = 0
     while at < len(places):
         first = places[at]
@@ -378,11 +389,7 @@ def _read(places: Sequence[PackPlace | None]) -> Iterator[bytes | None]:
         except FileNotFoundError:  # written anew meanwhile
             yield from [None] * (until - at)
         else:
-            before = 0
-            for place in places[at:until]:
-                size = (place or first).length
-                yield data[before : before + size]
-                before += size
+            yield data, [(place or first).length for place in places[at:until]]
         at = until
 
 

@@ -21,7 +21,7 @@ from bakeoff.stores.blobs import Blobs
 from bakeoff.stores.bucket import Bucket
 from bakeoff.stores.encrypted_objects import EncryptedObjects
 from bakeoff.stores.encryption import Keyring
-from bakeoff.stores.objects import KINDS, Kind, Put
+from bakeoff.stores.objects import KINDS, Joined, Kind, Put, apart
 
 __all__ = ["S3Objects", "open_blobs"]
 
@@ -107,6 +107,10 @@ class S3Objects:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for start in range(0, len(names), AT_ONCE):
                 yield from pool.map(partial(self.get, "whole"), names[start : start + AT_ONCE])
+
+    def joined(self, names: Sequence[str]) -> Iterator[Joined]:
+        """Each is one by itself in a bucket."""
+        return apart(self.wholes(names))
 
     def copies(self, kind: Kind, name: str) -> Iterator[tuple[str, bytes]]:
         """In its one place."""
