@@ -17,6 +17,7 @@ from bakeoff import Project
 from bakeoff.actions.load import ask_at_once, ask_when_due
 from bakeoff.actions.packages.check import module_command, started
 from bakeoff.actions.plan import _bodies
+from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.latency import percentiles
 from bakeoff.metrics.scalability import LoadCurve, settling
 
@@ -50,18 +51,19 @@ def prepared(folder: Path, family: str) -> None:
         project.run()
 
 
-def compared(project: Project, seconds: float) -> list[tuple[str, float, float, float]]:
+def compared(project: Project, seconds: float) -> list[tuple[str, Interval, float, float]]:
     """Name, predicted, measured and the limit of their relative difference."""
     made = project.plan(rps=500, p99_ms=50, seconds=seconds)
     print(made.capacity_s, made.saturates, f"misfit {made.scaling.misfit:.3f}")
     capacity = made.capacity_s.value
+    print(*made.notes, sep="\n")
     curve = LoadCurve(
         [each.offered_s or 0.0 for each in made.loads],
         [each.p99_ms for each in made.loads],
         [(each.p99_low_ms, each.p99_high_ms) for each in made.loads],
         capacity,
     )
-    rows: list[tuple[str, float, float, float]] = []
+    rows: list[tuple[str, Interval, float, float]] = []
     with tempfile.TemporaryDirectory(dir=project.folder / ".bakeoff") as scratch:
         command, environment = module_command(project, project.endpoint, None, Path(scratch))
         _, bodies = _bodies(project, project.endpoint)
@@ -69,13 +71,14 @@ def compared(project: Project, seconds: float) -> list[tuple[str, float, float, 
             url = f"{place}/predict"
             ask_at_once(url, bodies, callers=4, seconds=1)
             load = ask_at_once(url, bodies, callers=made.scaling.peak_callers, seconds=seconds)
-            rows.append(("capacity", capacity, load.windows(1)[0], OFF_THROUGHPUT))
+            rows.append(("capacity", made.capacity_s, load.windows(1)[0], OFF_THROUGHPUT))
             for share in SHARES:
                 lasts_s = LASTS * seconds * settling(share)
                 load = ask_when_due(url, bodies, per_second=share * capacity, seconds=lasts_s, seed=int(1000 * share))
                 p99 = percentiles(load.latency_ms_n)["p99"]
-                rows.append((f"throughput at {share:.0%}", share * capacity, load.windows(1)[0], OFF_THROUGHPUT))
-                rows.append((f"p99 at {share:.0%}", curve.at(share * capacity).value, p99, OFF_P99))
+                offered = Interval(value=share * capacity, low=share * capacity, high=share * capacity)
+                rows.append((f"throughput at {share:.0%}", offered, load.windows(1)[0], OFF_THROUGHPUT))
+                rows.append((f"p99 at {share:.0%}", curve.at(share * capacity), p99, OFF_P99))
     return rows
 
 
@@ -94,9 +97,14 @@ def main() -> None:
                 prepared(folder, family)
             with Project(folder, progress=print) as project:
                 for what, predicted, measured, limit in compared(project, given.step_s):
-                    off = predicted / measured - 1
+                    off = predicted.value / measured - 1
+                    inside = predicted.least <= measured <= predicted.most
                     wrong += abs(off) > limit
-                    print(f"{family} {what}: predicted {predicted:.4g}, measured {measured:.4g}, off {off:+.1%}")
+                    print(
+                        f"{family} {what}: predicted {predicted.value:.4g} {predicted.ends('.4g')}, measured "
+                        f"{measured:.4g}, off {off:+.1%}, {'in' if inside else 'NOT in'} the interval",
+                        flush=True,
+                    )
     sys.exit(wrong > 0)
 
 

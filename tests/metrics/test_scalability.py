@@ -48,6 +48,8 @@ def test_a_curve_never_falls_and_is_read_both_ways():
     assert curve.at(80).value == pytest.approx(5.0)
     assert curve.at(100 * 2.5 / 3.5).value == pytest.approx(3.5)
     assert curve.at(10).value == 2.0
+    assert curve.at(80).high == pytest.approx(6.0)
+    assert curve.at(82).high is None  # nothing that was seen bounds the 9.0 beside it
     assert curve.at(95).high is None
     assert curve.greatest_within(2.0) is None
     assert curve.at(curve.greatest_within(6.0)).most == pytest.approx(6.0)

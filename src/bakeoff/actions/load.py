@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 
 from bakeoff.core.errors import StoreError
 
-__all__ = ["Load", "ask_at_once", "ask_when_due"]
+__all__ = ["WARM_S", "Load", "ask_at_once", "ask_when_due", "joined"]
 
 MOST_CONNECTIONS = 512
 GRACE_S = 5.0
 """For answers after the last request was due; what has none then has failed."""
 SHORT_S, NAP_S = 0.0015, 0.00005
 """The poll of sockets counts in milliseconds: what is due sooner is slept for."""
+WARM_S = 0.5
+"""What comes in the beginning is not counted."""
 TIMEOUT_S = 60
 RECEIVED_BYTES = 1 << 18
 
@@ -48,6 +50,22 @@ class Load:
         """Answers a second in each of so many equal parts of the time."""
         counts, _ = np.histogram(self.answered_at_n, bins=count, range=(0.0, self.seconds))
         return (counts * count / self.seconds).tolist()
+
+
+def joined(loads: Sequence[Load]) -> Load:
+    """Loads that were put one after the other, as one; answers that came between them are in none of its windows."""
+    seconds_n = np.array([each.seconds for each in loads])
+    answered: list[NDArray[np.float64]] = []
+    for before_s, each in zip(np.cumsum(seconds_n) - seconds_n, loads, strict=True):
+        at_n = each.answered_at_n
+        answered.append(before_s + at_n[(at_n >= 0) & (at_n < each.seconds)])
+    return Load(
+        latency_ms_n=np.concatenate([each.latency_ms_n for each in loads]),
+        answered_at_n=np.concatenate(answered),
+        failed=sum(each.failed for each in loads),
+        seconds=float(seconds_n.sum()),
+        busy=float(np.average([each.busy for each in loads], weights=seconds_n)),
+    )
 
 
 class _Connection:
@@ -159,7 +177,7 @@ def _asking(url: str, bodies: Sequence[bytes]) -> "Generator[_Asking]":
                 key.data.socket.close()
 
 
-def ask_at_once(url: str, bodies: Sequence[bytes], *, callers: int, seconds: float, warm_s: float = 0.5) -> Load:
+def ask_at_once(url: str, bodies: Sequence[bytes], *, callers: int, seconds: float, warm_s: float = WARM_S) -> Load:
     """Put so many callers on a server, each of whom asks again when it has its answer.
 
     Raises:
@@ -180,7 +198,7 @@ def ask_at_once(url: str, bodies: Sequence[bytes], *, callers: int, seconds: flo
 
 
 def ask_when_due(
-    url: str, bodies: Sequence[bytes], *, per_second: float, seconds: float, seed: int, warm_s: float = 0.5
+    url: str, bodies: Sequence[bytes], *, per_second: float, seconds: float, seed: int, warm_s: float = WARM_S
 ) -> Load:
     """Ask at times of a Poisson process, whatever the answers do.
 

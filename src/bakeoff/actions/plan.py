@@ -3,7 +3,8 @@
 One replica, a process with the release alone, is started as its package would be, beside the project: what it logs
 goes away with it. Callers who ask again at once, 1, 2, 4 … of them, show how throughput grows
 (`bakeoff.metrics.scalability`). Requests at times drawn beforehand, at shares of that capacity, show latencies with all
-the waiting.
+the waiting; in several turns, as a machine is not the same from minute to minute. A server that does nothing gets
+requests, too: what is slow there is the machine's own.
 """
 
 import math
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from bakeoff.actions.load import Load, ask_at_once, ask_when_due
+from bakeoff.actions.load import WARM_S, Load, ask_at_once, ask_when_due, joined
 from bakeoff.actions.packages.check import example_rows, module_command, started
 from bakeoff.core import machine
 from bakeoff.core.errors import DataError, NotFoundError, UsageError
@@ -40,9 +41,13 @@ LEAST_STEPS = 4
 SHARES = (0.1, 0.3, 0.5, 0.65, 0.78, 0.87, 0.93)
 """Of the capacity, at which latencies are measured; beyond, one replica is not to be planned for."""
 WINDOWS = 8
-LEAST_ANSWERS = 300
+TURNS = 3
+"""Each load is put on the replica so many times, for a part of its time: stalls of the machine come in stretches."""
+LEAST_ANSWERS = 1000
 LONGEST = 6
 """A step lasts longer than asked for, up to so many times, until it has so many answers and the queue has settled."""
+WIDE = 1.5
+"""And until another look would hardly show a 99th percentile of more than so many times what it is."""
 MOST_FAILED = 0.01
 ROWS = 500
 FULL = 0.85
@@ -79,29 +84,50 @@ class _Replica:
 
     def with_callers(self, callers: int) -> LoadStep:
         """As many callers as that."""
-        taken_s = _cpu_s(self._pid)
+        before_s = _cpu_s(self._pid)
         load = ask_at_once(self._url, self._bodies, callers=callers, seconds=self._seconds)
         self.windows[callers] = load.windows(WINDOWS)
         self.busy, self.waits_for_disk = load.busy, _disk_wait_s(self._pid)
-        return self._step(load, taken_s, callers=callers)
+        return self._step(load, self._cores(before_s, load), callers=callers)
 
-    def at(self, share: float, capacity_s: float, seed: int) -> LoadStep:
-        """Requests at this share of the capacity."""
-        per_second = share * capacity_s
-        times = max(1.0, LEAST_ANSWERS / per_second / self._seconds, settling(share))
-        seconds = min(times, LONGEST) * self._seconds
-        taken_s = _cpu_s(self._pid)
-        load = ask_when_due(self._url, self._bodies, per_second=per_second, seconds=seconds, seed=seed)
-        return self._step(load, taken_s, offered_s=per_second)
+    def at(self, shares: Sequence[float], capacity_s: float, seed: int) -> tuple[LoadStep, ...]:
+        """Requests at these shares of the capacity, each in several turns, and more where little is known then."""
+        loads: dict[float, list[Load]] = {share: [] for share in shares}
+        cores: dict[float, list[float]] = {share: [] for share in shares}
+        turn = 0
+        while todo := [share for share in shares if turn < TURNS or self._goes_on(loads[share])]:
+            for share in todo:
+                per_second = share * capacity_s
+                times = max(1.0, LEAST_ANSWERS / per_second / self._seconds, settling(share))
+                seconds = min(times, LONGEST) * self._seconds / TURNS
+                before_s, of_it = _cpu_s(self._pid), seed + shares.index(share) + turn * len(shares)
+                load = ask_when_due(self._url, self._bodies, per_second=per_second, seconds=seconds, seed=of_it)
+                loads[share].append(load)
+                cores[share] += self._cores(before_s, load)
+            turn += 1
+        return tuple(
+            self._step(joined(parts), cores[share], offered_s=share * capacity_s) for share, parts in loads.items()
+        )
+
+    def _goes_on(self, parts: Sequence[Load]) -> bool:
+        """Whether a load is to last longer: its 99th percentile is not known well, and it may."""
+        load = joined(parts)
+        if load.seconds + parts[0].seconds > LONGEST * self._seconds or not load.latency_ms_n.size:
+            return False
+        _, high_ms = percentile_ends(load.latency_ms_n, again=True)["p99"]
+        return high_ms is None or high_ms > WIDE * percentiles(load.latency_ms_n)["p99"]
+
+    def _cores(self, before_s: float | None, load: Load) -> list[float]:
+        """The processor time that it took in a second since then, if that is known."""
+        after_s = _cpu_s(self._pid)
+        return [] if before_s is None or after_s is None else [(after_s - before_s) / (load.seconds + WARM_S)]
 
     def _step(
-        self, load: Load, cpu_before_s: float | None, *, callers: int | None = None, offered_s: float | None = None
+        self, load: Load, cores: Sequence[float], *, callers: int | None = None, offered_s: float | None = None
     ) -> LoadStep:
-        after_s = _cpu_s(self._pid)
-        cores = None if cpu_before_s is None or after_s is None else (after_s - cpu_before_s) / (load.seconds + 0.5)
         timed = load.latency_ms_n
         shown = percentiles(timed) if timed.size else dict.fromkeys(("p50", "p95", "p99"), math.inf)
-        low_ms, high_ms = percentile_ends(timed)["p99"] if timed.size else (0.0, None)
+        low_ms, high_ms = percentile_ends(timed, again=True)["p99"] if timed.size else (0.0, None)
         return LoadStep(
             callers=callers,
             offered_s=offered_s,
@@ -113,7 +139,7 @@ class _Replica:
             p99_ms=shown["p99"],
             p99_low_ms=low_ms,
             p99_high_ms=high_ms,
-            cores=cores,
+            cores=float(np.mean(cores)) if cores else None,
         )
 
     @property
@@ -147,7 +173,7 @@ def plan(
     seed: int = 0,
     progress: Callable[[str], None],
 ) -> CapacityPlan:
-    """Measure one replica of the endpoint's live release for about 20 × `seconds`, and plan for the goal.
+    """Measure one replica of the endpoint's live release for 20 to 50 × `seconds`, and plan for the goal.
 
     Raises:
         NotFoundError: nothing is released there. UsageError: no such goal. CandidateError: the release does not serve.
@@ -164,9 +190,8 @@ def plan(
             callers = _ladder(replica, progress)
             law = scalability({each.callers or 0: replica.windows[each.callers or 0] for each in callers}, seed=seed)
             saturates = _saturated(replica, callers[-1], seconds)
-            loads = tuple(
-                _reported(replica.at(share, law.peak_s.value, seed + at), progress) for at, share in enumerate(SHARES)
-            )
+            progress(f"latencies at {len(SHARES)} shares of the capacity, in {TURNS} turns")
+            loads = tuple(_reported(each, progress) for each in replica.at(SHARES, law.peak_s.value, seed))
             memory_mib, starved = replica.memory_mib, replica.starved
     sizing = _sizing(goal, law, loads)
     return CapacityPlan(

@@ -29,8 +29,11 @@ def percentiles(timings_n: ArrayLike) -> dict[str, float]:
     return {"p50": p50, "p95": p95, "p99": p99}
 
 
-def percentile_ends(timings_n: ArrayLike, level: float = LEVEL) -> dict[str, Ends]:
+def percentile_ends(timings_n: ArrayLike, level: float = LEVEL, *, again: bool = False) -> dict[str, Ends]:
     """Intervals of the percentiles by the timings that stand around them, in the order in which they were taken.
+
+    With `again`, of the percentiles that as many other timings would show: both samples are off, and the variance of
+    their difference is twice that of one.
 
     Slow moments come in stretches: as many calls count as are worth independent ones. With too few, a percentile has no
     upper end: the slowest of 50 calls does not bound what one in a hundred takes.
@@ -47,7 +50,7 @@ def percentile_ends(timings_n: ArrayLike, level: float = LEVEL) -> dict[str, End
     ends: dict[str, Ends] = {}
     for name, share in PERCENTILES.items():
         over = (timings > np.quantile(timings, share)).astype(np.float64)
-        units = max(1, int(n / long_run(over - over.mean())))
+        units = max(1, int(n / long_run(over - over.mean()) / (2 if again else 1)))
         low, high = np.ceil(np.nan_to_num(bdtrik([(1 - level) / 2, (1 + level) / 2], units, share)))
         # Of `units` independent calls; the same places among all that were made.
         first, last = int(low / units * n), int(np.ceil((high + 1) / units * n)) - 1

@@ -134,7 +134,7 @@ class LoadCurve:
     Args:
         loads_n: requests a second at which it was measured, ascending, all below the capacity.
         values_n: the percentile there, in milliseconds.
-        ends: its interval there; without an upper end, the value counts as that.
+        ends: its interval there; one without an upper end leaves the curve without one around it.
         capacity: the requests a second that can be answered at most.
     """
 
@@ -149,6 +149,7 @@ class LoadCurve:
         lows = [low for low, _ in ends]
         highs = [value if high is None else high for value, (_, high) in zip(values_n, ends, strict=True)]
         self._curves = [isotonic_regression(each).x for each in (values_n, lows, highs)]
+        self._open = np.array([high is None for _, high in ends], dtype=np.float64)
 
     @property
     def greatest_load(self) -> float:
@@ -157,21 +158,31 @@ class LoadCurve:
 
     def at(self, load: float) -> Interval:
         """The percentile at a load; beyond the greatest that was measured, that one's with no upper end."""
-        at = self._scale(min(load, self.greatest_load))
-        value, low, high = (float(np.interp(at, self._scale(self._loads_n), each)) for each in self._curves)
-        return Interval(value=value, low=min(low, value), high=None if load > self.greatest_load else max(high, value))
+        value, low, high = (self._read(load, each) for each in self._curves)
+        unbounded = load > self.greatest_load or self._read(load, self._open) > 0
+        return Interval(value=value, low=min(low, value), high=None if unbounded else max(high, value))
 
     def greatest_within(self, limit_ms: float) -> float | None:
-        """The greatest measured load at which even the upper end of the interval is within the limit; None: at none."""
-        if self.at(float(self._loads_n[0])).most > limit_ms:
+        """The greatest measured load at which even the upper end of the interval is within the limit; None: at none.
+
+        Where there is no upper end, the value counts as that.
+        """
+        if self._most(float(self._loads_n[0])) > limit_ms:
             return None
         low, high = float(self._loads_n[0]), self.greatest_load
-        if self.at(high).most <= limit_ms:
+        if self._most(high) <= limit_ms:
             return high
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            low, high = (middle, high) if self.at(middle).most <= limit_ms else (low, middle)
+            low, high = (middle, high) if self._most(middle) <= limit_ms else (low, middle)
         return low
+
+    def _most(self, load: float) -> float:
+        value, _, high = self._curves
+        return max(self._read(load, value), self._read(load, high))
+
+    def _read(self, load: float, curve: "Floats") -> float:
+        return float(np.interp(self._scale(min(load, self.greatest_load)), self._scale(self._loads_n), curve))
 
     def _scale(self, load: "float | Floats") -> "Floats":
         share = np.asarray(load, dtype=np.float64) / self._capacity
