@@ -6,7 +6,7 @@ Nodes are processes with a home and a scratch folder each; they share an S3 serv
 nothing else. The chain is that of `benchmarks/data.py`: clean, quality, near-duplicates, tokens; `here` is a process of
 this machine without a cluster. `stage` is the chain without what compares rows, on two nodes; `data` gives the blocks
 of that to `ray.data`'s `map_batches`, in order, with actors of our worker. CPU seconds are those of all processes, the
-servers among them.
+servers among them, and `of` which kind.
 
 `schedule` has no documents: 40 fits that sleep for 10 to 30 s, as if nodes had processors of their own, on eight nodes
 of one "processor". Efficiency is their sum over eight times what all took, and `by_lengths` what order and lengths
@@ -34,7 +34,7 @@ from time import perf_counter
 import psutil
 from corpus import build
 
-from data import CACHE, CLEAN, MINHASH, QUALITY, tokenizer, tree, watch
+from data import CACHE, CLEAN, MINHASH, QUALITY, tokenizer, tree
 
 ROOT = Path(__file__).parent.parent
 PARTS = ["schedule", "here", "one", "two", "stage", "data"]
@@ -56,11 +56,10 @@ def main():
         write_corpus(folder / "in.jsonl", given.documents)
     figures = {}
     for name in given.parts:  # each in a process of its own: one that had a cluster is no good for another
-        process = subprocess.Popen([sys.executable, __file__, "--part", name, "--folder", str(folder)], cwd=ROOT)
-        _, cpu_s = watch(process)
-        if process.returncode:
-            sys.exit(f"{name} ended with {process.returncode}; what it left is in {folder}")
-        figures[name] = json.loads((folder / f"{name}.json").read_text()) | {"cpu_s": round(cpu_s, 1)}
+        command = [sys.executable, __file__, "--part", name, "--folder", str(folder)]
+        if ended := subprocess.run(command, cwd=ROOT, check=False).returncode:
+            sys.exit(f"{name} ended with {ended}; what it left is in {folder}")
+        figures[name] = json.loads((folder / f"{name}.json").read_text())
         print(name, figures[name], flush=True)
     chains = [(folder / f"{name}.parquet").read_bytes() for name in ("here", "one", "two") if name in figures]
     print("the same bytes:", len(set(chains)) <= 1)
@@ -91,13 +90,15 @@ def part(name, folder):
     given = whole if name in {"here", "one", "two"} else {"steps": [*CLEAN, QUALITY]}
     source, target = str(folder / "in.jsonl"), folder / f"{name}.parquet"
     with contextlib.nullcontext() if name == "here" else cluster(1 if name == "one" else 2) as compute:
-        started = perf_counter()
+        started, before_s = perf_counter(), used_s()
         if name == "data":
             figures = {"rows_out": by_ray_data(Path(source), given["steps"], folder)}
         else:
             report = prepare_corpus([source], target, workers=1, compute=compute, **given)
             figures = {"rows_in": report.rows_in, "rows_out": report.rows_out, "workers": report.workers}
         figures["seconds"] = round(perf_counter() - started, 1)
+        each_s = {kind: round(after_s - before_s.get(kind, 0.0), 1) for kind, after_s in used_s().items()}
+        figures |= {"cpu_s": round(sum(each_s.values()), 1), "of": each_s}
     (folder / f"{name}.json").write_text(json.dumps(figures))
 
 
@@ -190,16 +191,23 @@ def empty_s(compute):
     That of all processes; unlike the time by the clock it says something beside other work, too.
     """
     slept(compute, [0.0] * 2, exclusive=True)
-    before_s = used_s()
+    before_s = sum(used_s().values())
     _, ends = slept(compute, [0.0] * (EMPTY + 1), exclusive=True)
-    cpu_s = (used_s() - before_s) / (EMPTY + 1)
+    cpu_s = (sum(used_s().values()) - before_s) / (EMPTY + 1)
     each_s = [after - before for before, after in pairwise(ends)]
     return [round(each, 4) for each in (min(each_s), median(each_s), max(each_s), cpu_s)]
 
 
 def used_s():
-    """Processor time of this process and all below it, those included that have ended and were waited for."""
-    return sum(sum(each.cpu_times()[:4]) for each in tree(psutil.Process()))
+    """Processor time of this process and all below it, those included that have ended and were waited for, by kind."""
+    used = {}
+    for each in tree(psutil.Process()):
+        words = " ".join(each.cmdline())
+        kinds = {"ray::": "workers", "bakeoff.": "workers", "s3_server": "bucket", "ray": "ray"}
+        kind = next((kind for word, kind in kinds.items() if word in words), "other")
+        kind = "asking" if each.pid == os.getpid() else kind
+        used[kind] = used.get(kind, 0.0) + sum(each.cpu_times()[:4])
+    return used
 
 
 class Blocks:
