@@ -1,6 +1,7 @@
 """From the id of a prediction to data, code, environment and parameters, with a million predictions in the log.
 
     python benchmarks/lineage.py                 # a million; ROWS=100000 for fewer
+    python benchmarks/lineage.py FOLDER          # the project is left there, and taken as it is if it is there
 
 A small project is run once; its log gets predictions of its release, written as the server writes them. Each question
 is asked of a project that was opened anew in a process of its own: what is measured is the call, and the whole command
@@ -43,20 +44,28 @@ print(took_s, again_s)
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        rng = random.Random(1)
-        lines = [f"{rng.choice(['good', 'bad'])} film {n},{rng.randint(1950, 2020)}" for n in range(400)]
-        rows = "".join(f"{line},{'yes' if 'good' in line else 'no'}\n" for line in lines)
-        (folder / "films.csv").write_text("review,year,liked\n" + rows)
-        with Project.init(folder, name="films", source="films.csv", target="liked") as project:
-            project.run()
-            ids = logged(project)
-            print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.platform()}, {os.cpu_count()} cores, Python", end=" ")
-            print(f"{platform.python_version()}; {ROWS:,} predictions")
-        print(f"as written:    {asked(folder, ids)}")
+        folder = Path(sys.argv[1] if len(sys.argv) > 1 else scratch)
+        if not (folder / "ids.json").exists():
+            made(folder)
+        ids = json.loads((folder / "ids.json").read_text())
+        print(f"{datetime.now(UTC):%Y-%m-%d}, {platform.platform()}, {os.cpu_count()} cores, Python", end=" ")
+        print(f"{platform.python_version()}; {len(ids) * BATCH:,} predictions")
+        print(f"as written:    {asked(folder, ids)}", flush=True)
         with Project(folder) as project:
             project.events.compact()
         print(f"after compact: {asked(folder, ids)}")
+
+
+def made(folder: Path) -> None:
+    """The project with its log, and the ids that are asked for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(1)
+    lines = [f"{rng.choice(['good', 'bad'])} film {n},{rng.randint(1950, 2020)}" for n in range(400)]
+    rows = "".join(f"{line},{'yes' if 'good' in line else 'no'}\n" for line in lines)
+    (folder / "films.csv").write_text("review,year,liked\n" + rows)
+    with Project.init(folder, name="films", source="films.csv", target="liked") as project:
+        project.run()
+        (folder / "ids.json").write_text(json.dumps(logged(project)))
 
 
 def logged(project: Project) -> list[str]:

@@ -1,5 +1,7 @@
 """`bakeoff ci init`: each file is what its engine reads, and GitHub's runs step by step: pass, fail, fail."""
 
+import re
+import shlex
 import shutil
 import tomllib
 
@@ -37,6 +39,30 @@ def test_files_are_written_once_and_are_what_they_say(repository, kind):
     with pytest.raises(UsageError, match="--force writes over it"):
         written(repository, kind)
     assert written(repository, kind, force=True) == files
+
+
+def test_a_project_below_the_top_of_a_repository_is_run_from_there(films_project, tmp_path):
+    """GitHub, GitLab and pre-commit read their files at the top alone; below it, they were never looked at."""
+    project = tmp_path / "it's one" / "films 2"
+    (tmp_path / ".git").mkdir()
+    project.mkdir(parents=True)
+    for name in ("bakeoff.toml", "films.csv"):
+        shutil.copy(films_project / name, project)
+    for kind in ("github", "gitlab", "pre-commit"):
+        written(project, kind)
+    (workflow,) = (tmp_path / ".github" / "workflows").iterdir()
+    job = yaml.safe_load(workflow.read_text())["jobs"]["bakeoff"]
+    assert workflow.name == "bakeoff-films.yml"
+    assert job["defaults"]["run"]["working-directory"] == "it's one/films 2/"
+    cache = next(step["with"] for step in job["steps"] if step.get("uses") == "actions/cache@v4")
+    assert cache["path"] == "it's one/films 2/.bakeoff"
+    assert any("hashFiles('it''s one/films 2/check.md')" in step.get("if", "") for step in job["steps"])
+    check = yaml.safe_load((tmp_path / ".gitlab-ci.yml").read_text())["bakeoff"]
+    assert shlex.split(check["before_script"][-1]) == ["cd", "it's one/films 2/"]
+    assert check["artifacts"]["reports"]["junit"] == "it's one/films 2/check.xml"
+    hook = yaml.safe_load((tmp_path / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"][0]
+    assert shlex.split(hook["entry"])[-2:] == ["-C", "it's one/films 2/"]
+    assert re.match(hook["files"], "it's one/films 2/bakeoff.toml")
 
 
 def test_a_cluster_takes_the_manifests_of_a_project(repository):

@@ -1,8 +1,13 @@
 """`bakeoff ci init`: files that run a project elsewhere by themselves, each for one engine that exists already."""
 
+import json
+import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff.actions.cluster_files import cluster_files
@@ -27,16 +32,28 @@ class PipelineFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
-    """What files say of a project."""
+    """What files say of a project.
+
+    `below` is its folder in the git repository that it lies in, with a slash; empty at the top, or without one. Engines
+    that read their file at the top of a repository alone get it there.
+    """
 
     name: str
     install: str
     python: str
     has_contract: bool
+    below: str = ""
+    top: str = ""
+
+    def own(self, name: str) -> str:
+        """A name that several projects of one repository do not share."""
+        return f"{name}-{self.name}" if self.below else name
 
 
 def write_pipeline(project: "Project", kind: str, *, force: bool = False) -> list[PipelineFile]:
     """Write the files of a kind into the project's folder; none of them, where one is there and `force` is not given.
+
+    What an engine reads at the top of the git repository alone goes there, with the project's folder in it.
 
     Raises:
         UsageError: there is no such kind, or a file that is there.
@@ -56,6 +73,9 @@ def write_pipeline(project: "Project", kind: str, *, force: bool = False) -> lis
 
 
 def _facts(project: "Project") -> _Facts:
+    folder = project.folder.resolve()
+    top = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+    below = folder.relative_to(top).as_posix()
     extras = extras_of(project.config)
     named = f"[{','.join(sorted(extras))}]" if extras else ""
     return _Facts(
@@ -63,6 +83,8 @@ def _facts(project: "Project") -> _Facts:
         install=f'pip install "bakeoff{named}"',
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         has_contract=project.config.data.contract is not None,
+        below="" if below == "." else f"{below}/",
+        top="" if below == "." else f"{Path(os.path.relpath(top, folder)).as_posix()}/",
     )
 
 
@@ -75,11 +97,14 @@ def _checks(facts: _Facts) -> list[str]:
 def _github(facts: _Facts) -> Mapping[str, str]:
     condition = "        if: github.event_name == 'pull_request'\n"
     checks = "".join(f"      - run: {command}\n{condition}" for command in _checks(facts))
+    where = f"    defaults: {{run: {{working-directory: {json.dumps(facts.below)}}}}}\n" if facts.below else ""
+    below, key = facts.below.replace("'", "''"), facts.own("bakeoff")
+    state = json.dumps(f"{facts.below}.bakeoff") if facts.below else ".bakeoff"
     text = f"""\
 # A pull request is held to the data contract and to the champion, and gets the report as a comment; a
 # merge trains, decides and releases as [endpoint] rollout says. The champion stands in the store: here a cache of this
 # repository, or a shared one, by secrets BAKEOFF_STORE__RECORDS and BAKEOFF_STORE__BLOBS.
-name: bakeoff
+name: {key}
 on:
   pull_request:
   push:
@@ -88,30 +113,32 @@ permissions:
   contents: read
   pull-requests: write
 concurrency:
-  group: bakeoff-${{{{ github.ref }}}}
+  group: {key}-${{{{ github.ref }}}}
 jobs:
   bakeoff:
     runs-on: ubuntu-latest
-    steps:
+{where}    steps:
       - uses: actions/checkout@v4
       - uses: actions/setup-python@v5
         with: {{python-version: "{facts.python}"}}
       - run: {facts.install}
       - uses: actions/cache@v4
-        with: {{path: .bakeoff, key: "bakeoff-${{{{ github.run_id }}}}", restore-keys: bakeoff-}}
+        with: {{path: {state}, key: "{key}-${{{{ github.run_id }}}}", restore-keys: {key}-}}
 {checks}      - run: cat check.md >> "$GITHUB_STEP_SUMMARY"
-        if: always() && github.event_name == 'pull_request' && hashFiles('check.md') != ''
+        if: always() && github.event_name == 'pull_request' && hashFiles('{below}check.md') != ''
       - run: gh pr comment "${{{{ github.event.number }}}}" --body-file check.md --edit-last --create-if-none
-        if: always() && github.event_name == 'pull_request' && hashFiles('check.md') != ''
+        if: always() && github.event_name == 'pull_request' && hashFiles('{below}check.md') != ''
         env: {{GH_TOKEN: "${{{{ github.token }}}}"}}
       - run: bakeoff run
         if: github.event_name == 'push'
 """
-    return {".github/workflows/bakeoff.yml": text}
+    return {f"{facts.top}.github/workflows/{key}.yml": text}
 
 
 def _gitlab(facts: _Facts) -> Mapping[str, str]:
     checks = "".join(f"    - {command}\n" for command in _checks(facts))
+    enter = f"    - {json.dumps('cd ' + shlex.quote(facts.below))}\n" if facts.below else ""
+    state, comment, results = (json.dumps(facts.below + name) for name in (".bakeoff", "check.md", "check.xml"))
     text = f"""\
 # A merge request is held to the data contract and to the champion; the default branch trains, decides, releases.
 # The champion stands in the store: here a cache, or a shared one, by variables BAKEOFF_STORE__RECORDS and _BLOBS.
@@ -119,15 +146,15 @@ bakeoff:
   image: python:{facts.python}-slim
   cache:
     key: bakeoff
-    paths: [.bakeoff]
+    paths: [{state}]
   before_script:
     - {facts.install}
-  script:
+{enter}  script:
 {checks}  artifacts:
     when: always
-    paths: [check.md]
+    paths: [{comment}]
     reports:
-      junit: check.xml
+      junit: {results}
   rules:
     - if: $CI_PIPELINE_SOURCE == "merge_request_event"
 
@@ -140,7 +167,7 @@ bakeoff-release:
   rules:
     - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH
 """
-    return {".gitlab-ci.yml": text}
+    return {f"{facts.top}.gitlab-ci.yml": text}
 
 
 def _jenkins(facts: _Facts) -> Mapping[str, str]:
@@ -176,16 +203,17 @@ pipeline {{
 
 
 def _pre_commit(facts: _Facts) -> Mapping[str, str]:
-    del facts
-    text = """# Before each commit: the project file is right, and nothing that belongs into the store goes into git.
+    where = f" -C {shlex.quote(facts.below)}" if facts.below else ""
+    project_file = f"^{re.escape(facts.below)}bakeoff\\.toml$"
+    text = f"""# Before each commit: the project file is right, and nothing that belongs into the store goes into git.
 repos:
   - repo: local
     hooks:
       - id: bakeoff-config
         name: the project file
-        entry: bakeoff config --json
+        entry: {json.dumps(f"bakeoff config --json{where}")}
         language: system
-        files: ^bakeoff\\.toml$
+        files: {json.dumps(project_file)}
         pass_filenames: false
       - id: bakeoff-state
         name: nothing of the store, no data, no model
@@ -193,7 +221,7 @@ repos:
         language: fail
         files: (^|/)\\.bakeoff/|\\.(parquet|safetensors|gguf|onnx|pem|key)$
 """
-    return {".pre-commit-config.yaml": text}
+    return {f"{facts.top}.pre-commit-config.yaml": text}
 
 
 def _cron(facts: _Facts) -> Mapping[str, str]:
