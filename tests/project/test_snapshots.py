@@ -133,6 +133,8 @@ def test_what_leads_outside_or_is_no_file_is_refused(project, images, tmp_path):
     os.mkfifo(images / "pipe")
     with pytest.raises(UsageError, match="pipe"):
         project.snapshots.take(images)
+    with pytest.raises(UsageError, match="'/dev/null', a device"):
+        project.snapshots.take("/dev/null")
     with pytest.raises(NotFoundError, match="nothing"):
         project.snapshots.take(images / "none")
 

@@ -129,8 +129,12 @@ class ProjectSnapshots:
         source = Path(path).resolve()
         if not source.exists():
             raise NotFoundError(f"expected a file or folder, received {str(path)!r}, where there is nothing")
-        name = checked_name(name or source.name)
         is_file, executable = source.is_file(), False
+        if not is_file and not source.is_dir():
+            raise UsageError(
+                f"expected a file or folder, received {str(path)!r}, a device, pipe or socket: copy it first"
+            )
+        name = checked_name(name or source.name)
         if is_file:
             content, files, size = self._project.blobs.put(source), 1, source.stat().st_size
             executable = _is_executable(source)
