@@ -180,6 +180,14 @@ def test_what_was_sparse_is_sparse_again(store, tmp_path):
     assert all(each.stat().st_blocks * 512 < 2 << 20 for each in (alone, *again.iterdir()))
 
 
+def test_what_is_not_cut_is_one_object(store, tmp_path):
+    source = folder(tmp_path / "source")
+    (source / "large").write_bytes(random.Random(5).randbytes(3 << 20))
+    tree = store.put_tree(source, cut=False)
+    assert not (tmp_path / "blobs" / "lists").exists()
+    assert content(store.fetch(tree, tmp_path / "again")) == content(source)
+
+
 def test_chunks_that_lie_side_by_side_are_one_piece(store, tmp_path, clock):
     data = random.Random(5).randbytes(3 << 20)
     store.put(data)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -52,7 +53,7 @@ class JobFiles:
         lacking = next((name for name, path in outputs.items() if not path.exists()), None)
         if lacking is not None:
             raise CandidateError(f"expected {job.function} to leave {lacking!r}, received nothing")
-        return dict(zip(outputs, at_once(self._put, outputs.values()), strict=True))
+        return dict(zip(outputs, at_once(partial(self._put, cut=not job.short), outputs.values()), strict=True))
 
-    def _put(self, path: Path) -> BlobRef:
-        return BlobRef(self.blobs.put_tree(path) if path.is_dir() else self.blobs.put(path))
+    def _put(self, path: Path, *, cut: bool) -> BlobRef:
+        return BlobRef(self.blobs.put_tree(path, cut=cut) if path.is_dir() else self.blobs.put(path))

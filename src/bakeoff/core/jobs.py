@@ -140,7 +140,8 @@ class Job:
     `function` is "module:name" of a function (argument: an `Argument`, context: `JobContext`) → a struct or JSON.
     `inputs` are blobs or trees by the names that the function knows them by, `outputs` the names of what it makes.
     Jobs that require the same distributions may share what has been imported of them. One that is `short` may run in a
-    process that has done others like it, so that what its module keeps between calls is made once for many. `modules`
+    process that has done others like it, so that what its module keeps between calls is made once for many, and folders
+    that it leaves are stored without cuts. `modules`
     are those that it imports; None: not known, so that what it requires may be imported whole before it begins.
     """
 

@@ -640,8 +640,12 @@ class BlobStore(Protocol):
         """Read and verify; `NotFoundError`, `CorruptError`."""
         ...
 
-    def put_tree(self, folder: Path) -> str:
-        """Store a folder (relative POSIX paths, regular files only)."""
+    def put_tree(self, folder: Path, *, cut: bool = True) -> str:
+        """Store a folder (relative POSIX paths, regular files only).
+
+        Large files are `cut`, so that others almost like them share their bytes. Else each is one object, which a store
+        gets by one call: for what only goes from one job to the next. It is read whole into memory.
+        """
         ...
 
     def fetch(self, blob_id: str, target: Path) -> Path:

@@ -92,12 +92,12 @@ class Blobs:
         with storage(f"read a blob in {self._place}"):
             return b"".join(self._pieces(blob_id))
 
-    def put_tree(self, folder: Path) -> str:
-        """Store a folder's files; empty folders and permissions are not kept."""
+    def put_tree(self, folder: Path, *, cut: bool = True) -> str:
+        """Store a folder's files; empty folders and permissions are not kept. Large ones are `cut`, or one object."""
         if not folder.is_dir():
             raise UsageError(f"expected a folder, received {str(folder)!r}")
         with storage(f"store the folder {folder} in {self._place}"), self._objects.locked(alone=False):
-            return self._put_files(folder_files(folder).paths(), {}).id
+            return self._put_files(folder_files(folder).paths(), {}, cut=cut).id
 
     def put_files(
         self,
@@ -369,8 +369,8 @@ class Blobs:
         self._put_lists([stored])
         return stored.id, stored.size
 
-    def _put_file(self, path: str, put: Put, put_small: Put) -> "_Stored":
-        """Store a file, a small one by `put_small`; the list of a large one's chunks is not put yet.
+    def _put_file(self, path: str, put: Put, put_small: Put, *, cut: bool = True) -> "_Stored":
+        """Store a file, a small one, or any that is not `cut`, by `put_small`; the list of chunks is not put yet.
 
         Raises:
             DataError: it changed while it was read.
@@ -378,10 +378,10 @@ class Blobs:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # of a million files, objects would take as long again
         try:
             before = os.fstat(descriptor)
-            if before.st_size >= _SMALL:
+            if cut and before.st_size >= _SMALL:
                 stored, data = self._cut(io.FileIO(descriptor, closefd=False), put), None
             else:
-                data = os.read(descriptor, before.st_size + 1)
+                data = _all_of(descriptor, before.st_size + 1)
                 stored = _Stored(digest(data), len(data))
             require_unchanged(path, before, os.fstat(descriptor), stored.size)
         finally:
@@ -391,8 +391,8 @@ class Blobs:
         return stored
 
     def _put_loose(self, path: str) -> "_Stored":
-        """Store a small file as a file of its own."""
-        return self._put_file(path, self._objects.put, self._objects.put)
+        """Store a file as an object of its own."""
+        return self._put_file(path, self._objects.put, self._objects.put, cut=False)
 
     def _cut(self, stream: io.FileIO | io.BytesIO, put: Put) -> "_Stored":
         """Put the chunks of a large blob by what puts them."""
@@ -416,12 +416,14 @@ class Blobs:
         files: Mapping[str, str | tuple[str, int]],
         links: Mapping[str, str],
         executable: frozenset[str] = frozenset(),
+        *,
+        cut: bool = True,
     ) -> FileTree:
         """Lists and the manifest are written after the pack whose objects they name."""
         known = {name: file for name, file in files.items() if not isinstance(file, str)}
         new = {name: file for name, file in files.items() if isinstance(file, str)}
         self._renew(known.values())
-        if len(new) < _LOOSE and all(os.stat(file).st_size < _SMALL for file in new.values()):  # noqa: PTH116
+        if not cut or (len(new) < _LOOSE and all(os.stat(file).st_size < _SMALL for file in new.values())):  # noqa: PTH116
             stored = dict(zip(new, at_once(self._put_loose, new.values()), strict=True))
         else:
             with self._objects.together() as put:
@@ -649,6 +651,15 @@ class _Manifest(msgspec.Struct):
 
 def _is_id(blob_id: str) -> bool:
     return _ID.fullmatch(blob_id) is not None
+
+
+def _all_of(descriptor: int, most: int) -> bytes:
+    """What a file has, up to so many bytes; one call gives at most two gigabytes."""
+    pieces: list[bytes] = []
+    while most and (piece := os.read(descriptor, most)):
+        pieces.append(piece)
+        most -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _write_files(files: "list[_Unwritten]") -> None:

@@ -99,6 +99,17 @@ class BlobStoreConformance:
         assert store.fetch(tree_id, target) == target
         assert _read(target) == files
 
+    def test_a_tree_that_is_not_cut_is_the_same_tree(self, store: BlobStore, tmp_path: Path) -> None:
+        """Cut or not is how it lies there: it has the same id, and is read and collected alike."""
+        files = {"a": b"1", "large": bytes(range(256)) * 8 * 1024}
+        tree_id = store.put_tree(_folder(tmp_path / "one", files), cut=False)
+        assert store.contains(tree_id)
+        assert store.intact(tree_id)
+        assert store.size_bytes(tree_id) == sum(map(len, files.values()))
+        assert _read(store.fetch(tree_id, tmp_path / "fetched")) == files
+        assert store.put_tree(tmp_path / "one") == tree_id
+        assert _read(store.fetch(tree_id, tmp_path / "again")) == files
+
     def test_another_tree_has_another_id(self, store: BlobStore, tmp_path: Path) -> None:
         """Names and contents count."""
         variants = [{"a": b"1"}, {"b": b"1"}, {"a": b"2"}, {"a": b"1", "b": b"1"}, {}]

@@ -569,8 +569,9 @@ class MemoryBlobs:
             raise NotFoundError(f"expected the id of a stored blob, received {blob_id!r}")
         return self._blobs[blob_id]
 
-    def put_tree(self, folder: Path) -> str:
+    def put_tree(self, folder: Path, *, cut: bool = True) -> str:
         """Keep a folder's files."""
+        del cut
         if not folder.is_dir():
             raise UsageError(f"expected a folder, received {str(folder)!r}")
         paths = sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())

@@ -254,7 +254,7 @@ class ShardPool:
                     for task in shard:
                         file = spill_file(self._folder, stage, task.part)
                         os.link(file, Path(made) / file.name)
-                self._trees[key] = BlobRef(self._blobs.put_tree(Path(made)))
+                self._trees[key] = BlobRef(self._blobs.put_tree(Path(made), cut=False))
         return self._trees[key]
 
     def _received(self, shard: list[Task], result: JobResult) -> list[Done]:
