@@ -1,5 +1,6 @@
 """A plan of a release that serves; and the load generator against a server whose times are known."""
 
+import os
 import socket
 import threading
 import time
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 
 from bakeoff import Project
-from bakeoff.actions.load import ask_at_once, ask_when_due
-from bakeoff.actions.plan import Goal, _sizing, training_forecast
-from bakeoff.core.errors import NotFoundError, StoreError, UsageError
+from bakeoff.actions.load import Load, ask_at_once, ask_when_due
+from bakeoff.actions.plan import Goal, _ladder, _Replica, _sizing, training_forecast
+from bakeoff.core.errors import DataError, NotFoundError, StoreError, UsageError
 from bakeoff.core.events import PredictionEvent
 from bakeoff.metrics.scalability import scalability
 from bakeoff.results.capacity import LoadStep
@@ -65,6 +66,23 @@ def test_refusals_are_no_answers(server):
     assert load.latency_ms_n.size == 0
     with pytest.raises(StoreError, match=r"expected a server at 127.0.0.1:1"):
         ask_at_once("http://127.0.0.1:1/", [b"{}"], callers=1, seconds=0.1)
+
+
+def test_a_slow_release_gets_longer_steps(server, monkeypatch):
+    """One caller of a language model got no answer within a step of 1.5 s, which was an error."""
+    answered = iter([0, 40])
+    replica = _Replica(server.url, os.getpid(), [b"{}"], 0.1)
+    steps_s = []
+
+    def ask(*_, seconds, **__):
+        steps_s.append(seconds)
+        times = np.linspace(0, seconds, next(answered, 0), endpoint=False)
+        return Load(latency_ms_n=times, answered_at_n=times, failed=0, seconds=seconds, busy=0.0)
+
+    monkeypatch.setattr("bakeoff.actions.plan.ask_at_once", ask)
+    with pytest.raises(DataError, match=r"to 2 callers within 0.6 s, received 0 refusals; if it answers more slowly"):
+        _ladder(replica, lambda _: None)
+    assert steps_s == [0.1, pytest.approx(0.6), pytest.approx(0.6)]
 
 
 def step(offered_s, p99_ms):

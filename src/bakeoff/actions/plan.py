@@ -80,12 +80,14 @@ class _Replica:
     def __init__(self, url: str, pid: int, bodies: Sequence[bytes], seconds: float) -> None:
         self._url, self._pid, self._bodies, self._seconds = f"{url}/predict", pid, bodies, seconds
         self.windows: dict[int, list[float]] = {}
+        self.callers_s = seconds
+        """How long callers ask."""
         self.busy = self.waits_for_disk = 0.0
 
     def with_callers(self, callers: int) -> LoadStep:
         """As many callers as that."""
         before_s = _cpu_s(self._pid)
-        load = ask_at_once(self._url, self._bodies, callers=callers, seconds=self._seconds)
+        load = ask_at_once(self._url, self._bodies, callers=callers, seconds=self.callers_s)
         self.windows[callers] = load.windows(WINDOWS)
         self.busy, self.waits_for_disk = load.busy, _disk_wait_s(self._pid)
         return self._step(load, self._cores(before_s, load), callers=callers)
@@ -228,12 +230,16 @@ def _bodies(project: "Project", endpoint: str) -> tuple[str, list[bytes]]:
 
 def _ladder(replica: _Replica, progress: Callable[[str], None]) -> tuple[LoadStep, ...]:
     """Twice as many callers each time, until that brings nothing, or refusals."""
-    replica.with_callers(1)  # it warms up: threads, caches, the first answers
+    if replica.with_callers(1).answered < WINDOWS:  # it warms up: threads, caches, the first answers
+        replica.callers_s *= LONGEST
     steps: list[LoadStep] = []
     for callers in CALLERS:
         step = _reported(replica.with_callers(callers), progress)
         if not step.answered:
-            raise DataError(f"expected answers to {callers} callers, received {step.failed} refusals")
+            raise DataError(
+                f"expected answers to {callers} callers within {replica.callers_s:g} s, received {step.failed} "
+                "refusals; if it answers more slowly, let steps last longer (--step-s)"
+            )
         if step.failed > MOST_FAILED * step.answered and len(steps) >= LEAST_STEPS - 1:
             break
         steps.append(step)
