@@ -11,7 +11,7 @@ import pytest
 
 from bakeoff import Project
 from bakeoff.actions.load import Load, ask_at_once, ask_when_due
-from bakeoff.actions.plan import Goal, _ladder, _Replica, _sizing, training_forecast
+from bakeoff.actions.plan import Goal, _ladder, _Replica, _sizing, _wait_until_ready, training_forecast
 from bakeoff.core.errors import DataError, NotFoundError, StoreError, UsageError
 from bakeoff.core.events import PredictionEvent
 from bakeoff.metrics.scalability import scalability
@@ -24,6 +24,7 @@ class Server:
     def __init__(self):
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url, self.count, self.stall_at = f"http://127.0.0.1:{self.socket.getsockname()[1]}", 0, -1
+        self.loads = 0
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
@@ -38,6 +39,8 @@ class Server:
                     if self.count == self.stall_at:
                         time.sleep(0.5)
                     status = b"429 Busy" if request.startswith(b"POST /refuse") else b"200 OK"
+                    if self.count <= self.loads:
+                        status = b"503 Loading"
                     connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\n{}")
 
 
@@ -66,6 +69,12 @@ def test_refusals_are_no_answers(server):
     assert load.latency_ms_n.size == 0
     with pytest.raises(StoreError, match=r"expected a server at 127.0.0.1:1"):
         ask_at_once("http://127.0.0.1:1/", [b"{}"], callers=1, seconds=0.1)
+
+
+def test_a_release_that_loads_is_waited_for(server):
+    server.loads = 2
+    _wait_until_ready(server.url)
+    assert server.count == 3
 
 
 def test_a_slow_release_gets_longer_steps(server, monkeypatch):

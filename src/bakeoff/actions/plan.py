@@ -10,7 +10,9 @@ requests, too: what is slow there is the machine's own.
 import math
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ import numpy as np
 from bakeoff.actions.load import WARM_S, Load, ask_at_once, ask_when_due, joined
 from bakeoff.actions.packages.check import example_rows, module_command, started
 from bakeoff.core import machine
-from bakeoff.core.errors import DataError, NotFoundError, UsageError
+from bakeoff.core.errors import CandidateError, DataError, NotFoundError, UsageError
 from bakeoff.evaluate.score.prices import HOURS
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.latency import percentile_ends, percentiles
@@ -54,6 +56,7 @@ FULL = 0.85
 """A share of a core, of all cores or of the time that counts as all of it."""
 STARVED, MISFIT = 0.1, 0.15
 """Over these shares, the numbers are rough."""
+READY_S = 300
 NODES = (1, 2, 4, 8)
 SPARE_REPLICAS = 2
 """At least so many run, so that one may fail."""
@@ -188,6 +191,7 @@ def plan(
         version, bodies = _bodies(project, endpoint)
         progress(f"starting {version} of endpoint {endpoint!r}")
         with started(command, environment, place) as (url, pid):
+            _wait_until_ready(url)
             replica = _Replica(url, pid, bodies, seconds)
             callers = _ladder(replica, progress)
             law = scalability({each.callers or 0: replica.windows[each.callers or 0] for each in callers}, seed=seed)
@@ -216,6 +220,23 @@ def plan(
         training=_training(project),
         notes=_notes(law, saturates, starved),
     )
+
+
+def _wait_until_ready(url: str) -> None:
+    """A server says where it is before it has loaded its model, which takes a language model half a minute.
+
+    Raises:
+        CandidateError: it is not ready in time.
+    """
+    from urllib.request import urlopen
+
+    until_s = time.monotonic() + READY_S
+    while True:
+        with suppress(OSError), urlopen(f"{url}/health/ready", timeout=READY_S):  # noqa: S310 - a server of our own
+            return
+        if time.monotonic() > until_s:
+            raise CandidateError(f"expected the release to be ready within {READY_S} s, and it is not")
+        time.sleep(0.1)
 
 
 def _bodies(project: "Project", endpoint: str) -> tuple[str, list[bytes]]:
