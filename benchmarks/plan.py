@@ -17,7 +17,7 @@ from sklearn.datasets import load_breast_cancer
 from bakeoff import Project
 from bakeoff.actions.load import ask_at_once, ask_when_due
 from bakeoff.actions.packages.check import module_command, started
-from bakeoff.actions.plan import _bodies
+from bakeoff.actions.plan import _bodies, _wait_until_ready
 from bakeoff.metrics.intervals import Interval
 from bakeoff.metrics.latency import percentiles
 from bakeoff.metrics.scalability import LoadCurve, settling
@@ -68,6 +68,7 @@ def compared(project: Project, seconds: float) -> Iterator[tuple[str, Interval, 
         command, environment = module_command(project, project.endpoint, None, Path(scratch))
         _, bodies = _bodies(project, project.endpoint)
         with started(command, environment, Path(scratch)) as (place, _):
+            _wait_until_ready(place)
             url = f"{place}/predict"
             ask_at_once(url, bodies, callers=4, seconds=1)
             load = ask_at_once(url, bodies, callers=made.scaling.peak_callers, seconds=seconds)
@@ -96,7 +97,7 @@ def main() -> None:
                 prepared(folder, family)
             with Project(folder, progress=print) as project:
                 for what, predicted, measured, limit in compared(project, given.step_s):
-                    off = predicted.value / measured - 1
+                    off = predicted.value / max(measured, 1e-9) - 1
                     wrong += abs(off) > limit
                     ends = f"[{predicted.least:.4g}, {predicted.most:.4g}]"
                     inside = "in" if predicted.least <= measured <= predicted.most else "NOT in"
