@@ -65,7 +65,7 @@ def test_percentiles_are_between_their_ends_as_often_as_they_say():
 
 
 def test_another_look_shows_percentiles_within_the_ends_beside_stalls():
-    """1,000 requests a second, once a second a stall of 10 to 40 ms in which all wait: one stall more or less counts."""
+    """1,000 requests a second, each second a stall of 10 to 40 ms in which all wait: one more or less counts."""
 
     def look_ms(rng, n=6000):
         due_n, took_ms = np.arange(n) / 1000, rng.exponential(1.4, n)
