@@ -349,9 +349,9 @@ def test_of_many_files_those_that_changed_alone_are_read(project, tmp_path, monk
 
 
 def noted(real, paths):
-    def put_file(self, path, *rest):
+    def put_file(self, path, *rest, **options):
         paths.append(path.rpartition("/")[2])
-        return real(self, path, *rest)
+        return real(self, path, *rest, **options)
 
     return put_file
 
@@ -434,7 +434,7 @@ def test_a_checkout_that_fails_leaves_nothing(project, tmp_path, monkeypatch, wr
         (pack,) = (project.folder / ".bakeoff" / "blobs" / "packs").iterdir()
         pack.write_bytes(pack.read_bytes().replace(b"file 700", b"file 7O0"))
     else:
-        real = blobs.write_pieces
+        real = blobs.write_sparse
 
         def full(descriptor, pieces):
             pieces = list(pieces)
@@ -442,7 +442,7 @@ def test_a_checkout_that_fails_leaves_nothing(project, tmp_path, monkeypatch, wr
                 raise OSError(errno.ENOSPC, "No space left on device")
             real(descriptor, pieces)
 
-        monkeypatch.setattr(blobs, "write_pieces", full)
+        monkeypatch.setattr(blobs, "write_sparse", full)
     with pytest.raises(CorruptError if wrong == "damaged" else StoreError, match=r"hash|No space left"):
         project.snapshots.checkout("many", tmp_path / "again")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many", "project", "whole"]
