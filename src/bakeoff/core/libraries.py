@@ -1,6 +1,5 @@
 """Libraries of the system that packages need and do not bring: slim images are without them."""
 
-import ctypes
 import re
 import sys
 from collections.abc import Iterable
@@ -52,6 +51,8 @@ def path_of(name: str) -> Path | None:
 
 
 def _loads(name: str) -> bool:
+    import ctypes
+
     try:
         ctypes.CDLL(name)
     except OSError:

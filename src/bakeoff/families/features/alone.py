@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bakeoff.core import narrow
 from bakeoff.core.attribution import Attribution
@@ -83,6 +84,14 @@ def _outcome(job: FitJob, first: Predictions, second: Predictions) -> str:
     return f"{'kept' if stays else 'left out'}: loss {-share:+.1%}"
 
 
+def _lacking(table: "pl.DataFrame", derived: Derived | None, alone: object) -> "NDArray[np.bool_] | None":
+    """Which rows came without their past (n,), of which one at least did; None: the model itself answers all."""
+    if derived is None or derived.history is None or alone is None:
+        return None
+    lacking_n = derived.history.lacking(table)
+    return lacking_n if lacking_n.any() else None
+
+
 def answered(
     table: "pl.DataFrame",
     derived: Derived | None,
@@ -90,10 +99,8 @@ def answered(
     answers: "Callable[[pl.DataFrame], Predictions]",
 ) -> Predictions:
     """The `answers` of a model to rows, and of those that came without their past, those of the model `alone`."""
-    if derived is None or derived.history is None or alone is None:
-        return answers(table)
-    lacking_n = derived.history.lacking(table)
-    if not lacking_n.any():
+    lacking_n = _lacking(table, derived, alone)
+    if alone is None or lacking_n is None:
         return answers(table)
     if lacking_n.all():
         return alone.predict(table)
@@ -109,10 +116,8 @@ def attributed(
     attribute: "Callable[[pl.DataFrame], Attribution]",
 ) -> Attribution:
     """The same for what columns add; what the means of the two models differ by is added by the time of the rows."""
-    if derived is None or derived.history is None or alone is None:
-        return attribute(table)
-    lacking_n = derived.history.lacking(table)
-    if not lacking_n.any():
+    lacking_n = _lacking(table, derived, alone)
+    if derived is None or derived.history is None or lacking_n is None:
         return attribute(table)
     if lacking_n.all():
         return alone.attribute(table)

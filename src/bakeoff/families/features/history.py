@@ -10,8 +10,6 @@ A row that lacks half of its past or more is counted, and answered by a second m
 Else, where a row in between is lacking, what is there is taken: the mean of fewer rows, or the oldest value.
 """
 
-import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 from bakeoff.core.ledger import Loss
 from bakeoff.core.types import Column
 from bakeoff.families.features.columns import numbers
-from bakeoff.families.features.lags import DAY_S, MISSING, names_of, seconds_of
+from bakeoff.families.features.lags import DAY_S, MISSING, CountedRows, names_of, seconds_of
 from bakeoff.families.saved import Array
 
 if TYPE_CHECKING:
@@ -46,9 +44,6 @@ MOST_TWINS = 0.01
 """Share of rows that may have the time of another of their group: more are no series."""
 COVERED = 0.5
 """Share of the rows expected in a window that must be there, else the row counts as one without its past."""
-
-
-logger = logging.getLogger(__name__)
 
 
 def step_of(second_n: _Whole, group_n: _Whole) -> int | None:
@@ -154,7 +149,8 @@ class History:
         lacking_n = np.ones(len(table), dtype=bool)
         lacking_n[rows.at_k] = rows.lacking(self.plan)
         if alone := int(lacking_n.sum()):
-            self._alone.add(alone, len(table), _span(self.plan.reach_s))
+            before = f"rows came without all those of the {_span(self.plan.reach_s)} before them"
+            self._alone.add(alone, len(table), f"{before}; send those in the same call")
         return lacking_n
 
     def of_training(self, table: "pl.DataFrame", some: "_Whole | None" = None) -> _Floats:
@@ -163,8 +159,8 @@ class History:
         return (rows if some is None else rows.only(some)).features(self.plan)
 
     @cached_property
-    def _alone(self) -> "_Alone":
-        return _Alone()
+    def _alone(self) -> CountedRows:
+        return CountedRows()
 
     def losses(self) -> tuple[Loss, ...]:
         """The rows that came without those before them since this was loaded."""
@@ -180,20 +176,6 @@ class History:
                 remedy="send those in the same call",
             ),
         )
-
-
-class _Alone:
-    """Counts rows that came without those before them; safe to call from several threads."""
-
-    def __init__(self) -> None:
-        self.rows = self.of = 0
-        self._counting = threading.Lock()
-
-    def add(self, rows: int, of: int, reach: str) -> None:
-        with self._counting:
-            if not self.rows:
-                logger.warning("rows came without all those of the %s before them; send those in the same call", reach)
-            self.rows, self.of = self.rows + rows, self.of + of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

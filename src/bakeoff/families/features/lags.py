@@ -189,15 +189,16 @@ class Lags:
         )
 
     @cached_property
-    def _late(self) -> "_Late":
-        return _Late()
+    def _late(self) -> "CountedRows":
+        return CountedRows()
 
     def __call__(self, table: "pl.DataFrame") -> _Floats:
         """The features of rows (n, d): what was known `horizon` before the freeze, or before an earlier row."""
         second_n = seconds_of(table, self.time)
         late = int((second_n > self.last_s).sum())
         if late:
-            self._late.add(late, len(second_n), self.good_until)
+            warning = f"rows after {self.good_until} see no earlier targets; fit the model again on later rows"
+            self._late.add(late, len(second_n), warning)
         return self._features(table, second_n, np.full(len(second_n), self.frozen_s))
 
     def of_training(self, table: "pl.DataFrame") -> _Floats:
@@ -264,17 +265,17 @@ class Lags:
         return np.divide(sum_n, count_n, out=np.full(len(sum_n), np.nan), where=count_n > 0)
 
 
-class _Late:
-    """Counts rows that came too late, and tells of the first; safe to call from several threads."""
+class CountedRows:
+    """Counts rows of which a model lacks what it would look at, and tells of the first; for several threads."""
 
     def __init__(self) -> None:
         self.rows = self.of = 0
         self._counting = threading.Lock()
 
-    def add(self, rows: int, of: int, good_until: str) -> None:
+    def add(self, rows: int, of: int, warning: str) -> None:
         with self._counting:
             if not self.rows:
-                logger.warning("rows after %s see no earlier targets; fit the model again on later rows", good_until)
+                logger.warning(warning)
             self.rows, self.of = self.rows + rows, self.of + of
 
 
