@@ -184,9 +184,9 @@ def environment(name: str, packages: list[str] | None = None) -> Path:
     folder = CACHE / f"env-{name}"
     done = folder / "done.json"
     if not done.exists() or json.loads(done.read_text()) != packages:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *packages], check=True, stderr=subprocess.DEVNULL)
+        uv, python = Path(sys.executable).with_name("uv"), folder / "bin" / "python"
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--seed", "--python", sys.executable, folder], check=True)
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *packages], check=True)
         done.write_text(json.dumps(packages))
     return folder
 

@@ -2,9 +2,10 @@
 
 The service is a stand-in on this machine, which answers at once with fifty words (streams: twenty events). Calls come
 at a steady rate, whether or not those before are answered. The gateway has the first core alone; the service and the
-callers share the second. Each system is measured in turns with the direct call, so that what else the machine does
-meets both. LiteLLM (its proxy, one worker, pinned below) has an environment of its own, logs nothing and keeps no
-database; bakeoff logs each call with its texts, by `log = "best_effort"` or durably ("required").
+callers share the second. Each system is measured in turns with the direct call and with a bare relay, which passes
+bytes on and does nothing else, so that what else the machine does meets all. LiteLLM (its proxy, one worker, pinned
+below) has an environment of its own, logs nothing and keeps no database; bakeoff logs each call with its texts, by
+`log = "best_effort"` or durably ("required").
 
 `python benchmarks/gateway.py [--only bakeoff,litellm] [--rates 20,200] [--seconds 4] [--turns 3]`
 """
@@ -33,7 +34,7 @@ import data as packages
 
 PEERS = ["litellm[proxy]==1.108.7"]
 SYSTEMS = ("bakeoff best_effort", "bakeoff required", "bakeoff off", "litellm")
-SERVICE_PORT, PORT, START_S = 18750, 18751, 60
+SERVICE_PORT, PORT, BARE_PORT, START_S = 18750, 18751, 18752, 60
 FULL = 0.9
 """A gateway of one core is not asked for more of it than this: calls would only wait."""
 TOML = """[project]
@@ -56,6 +57,59 @@ litellm_settings:
   telemetry: false
 """
 QUESTION = {"model": "far", "messages": [{"role": "user", "content": "What is the weather like? " * 8}]}
+
+
+def relay(port: int, service: int) -> None:
+    """Pass bodies on and answers back as they are: what the machine takes for any gateway, whatever it does."""
+    import httptools
+    import uvloop
+
+    class Asking(asyncio.Protocol):
+        """A connection to the service, which has one call at a time."""
+
+        caller: asyncio.Transport
+        stays: bool
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] - as uvloop has it
+            self.transport = transport
+            self.parser = httptools.HttpResponseParser(self)
+
+        def data_received(self, data: bytes) -> None:
+            self.caller.write(data)
+            self.parser.feed_data(data)
+
+        def on_message_complete(self) -> None:
+            if self.stays:
+                free.append(self)
+
+    class Answering(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] - as uvloop has it
+            self.transport, self.parts = transport, list[bytes]()
+            self.parser = httptools.HttpRequestParser(self)
+
+        def data_received(self, data: bytes) -> None:
+            self.parts.append(data)
+            self.parser.feed_data(data)
+
+        def on_message_complete(self) -> None:
+            request, self.parts = b"".join(self.parts), []
+            stays = self.parser.should_keep_alive()  # known here alone
+            self.task = asyncio.get_running_loop().create_task(self.pass_on(request, stays=stays))
+
+        async def pass_on(self, request: bytes, *, stays: bool) -> None:
+            asking = free.pop() if free else None
+            if asking is None:
+                _, asking = await asyncio.get_running_loop().create_connection(Asking, "127.0.0.1", service)
+            asking.caller, asking.stays = self.transport, stays
+            asking.transport.write(request)
+
+    free: list[Asking] = []
+
+    async def run() -> None:
+        server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", port)
+        await server.serve_forever()
+
+    uvloop.run(run())
 
 
 def serve_stand_in(port: int) -> None:
@@ -244,46 +298,50 @@ def gateway(system: str, folder: Path) -> Generator[psutil.Process]:
         yield process
 
 
-def compare(system: str, folder: Path, given: argparse.Namespace) -> None:
-    """Measure a system in turns with the direct call, and print its lines."""
-    direct, via = (f"http://127.0.0.1:{port}/v1/chat/completions" for port in (SERVICE_PORT, PORT))
+def compare(system: str, folder: Path, given: argparse.Namespace, bare: psutil.Process) -> None:
+    """Measure a system in turns with the direct call and the bare relay, and print its lines."""
+    direct, relayed, via = (f"http://127.0.0.1:{port}/v1/chat/completions" for port in (SERVICE_PORT, BARE_PORT, PORT))
     used_s = 0.0
     with gateway(system, folder) as process:
         for rate, kind in itertools.product(map(float, given.rates.split(",")), ("whole", "stream")):
             if rate * used_s > FULL:
                 print(
-                    f"| {system} | {rate:g}/s {kind} | {rate * used_s:.1f} cores would be needed |" + " |" * 8,
+                    f"| {system} | {rate:g}/s {kind} | {rate * used_s:.1f} cores would be needed |" + " |" * 6,
                     flush=True,
                 )
                 continue
             body = json.dumps(QUESTION | ({"stream": True} if kind == "stream" else {})).encode()
-            alone, relayed, warm = Taken(), Taken(), Taken()
-            ask(via, body, rate, 1.0, warm)
-            used = 0.0
+            ways = {direct: (None, Taken()), relayed: (bare, Taken()), via: (process, Taken())}
+            used = dict.fromkeys(ways, 0.0)
+            ask(via, body, rate, 1.0, Taken())
             for _ in range(given.turns):
-                ask(direct, body, rate, given.seconds, alone)
-                before = sum(process.cpu_times()[:2])
-                ask(via, body, rate, given.seconds, relayed)
-                used += sum(process.cpu_times()[:2]) - before
-            p50, p99 = relayed.ms(0.5) - alone.ms(0.5), relayed.ms(0.99) - alone.ms(0.99)
-            first = relayed.ms(0.5, first=True) - alone.ms(0.5, first=True)
-            cells = [
-                f"{alone.ms(0.5):.2f}",
-                f"{alone.ms(0.99):.2f}",
-                f"{relayed.ms(0.5):.2f}",
-                f"{relayed.ms(0.99):.2f}",
-            ]
-            cells += [f"**{p50:.2f}**", f"**{p99:.2f}**", f"{first:.2f}", f"{used * 1e6 / len(relayed.whole):.0f}"]
+                for url, (server, taken) in ways.items():
+                    before = sum(server.cpu_times()[:2]) if server else 0.0
+                    ask(url, body, rate, given.seconds, taken)
+                    used[url] += (sum(server.cpu_times()[:2]) if server else 0.0) - before
+            alone, passed, taken = (taken for _, taken in ways.values())
+            cells = [f"{alone.ms(0.5):.2f}, {alone.ms(0.99):.2f}", *_added(passed, alone, used[relayed])]
+            cells += _added(taken, alone, used[via])
+            cells.append(f"{taken.ms(0.5, first=True) - alone.ms(0.5, first=True):.2f}")
             memory = process.memory_full_info().pss / 1e6
-            failed = f" ({relayed.failed} failed)" if relayed.failed else ""
-            used_s = used / len(relayed.whole)
+            failed = f" ({taken.failed} failed)" if taken.failed else ""
+            used_s = used[via] / len(taken.whole)
             print(f"| {system}{failed} | {rate:g}/s {kind} | {' | '.join(cells)} | {memory:.0f} |", flush=True)
+
+
+def _added(taken: Taken, alone: Taken, used_s: float) -> list[str]:
+    """What a way adds to the median and to the 99th percentile, and its processor time a call."""
+    added = [f"{taken.ms(share) - alone.ms(share):.2f}" for share in (0.5, 0.99)]
+    return [", ".join(added), f"{used_s * 1e6 / len(taken.whole):.0f}"]
 
 
 def main() -> None:
     """Measure what is asked for, and print a table."""
     if sys.argv[1:2] == ["stand-in"]:
         serve_stand_in(int(sys.argv[2]))
+        return
+    if sys.argv[1:2] == ["relay"]:
+        relay(int(sys.argv[2]), int(sys.argv[3]))
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(SYSTEMS))
@@ -300,12 +358,16 @@ def main() -> None:
     if "litellm" in systems:
         packages.environment("gateway", PEERS)
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}")
-    columns = "system | answer | direct p50 ms | p99 | through it p50 | p99 | added p50 | added p99"
-    print(f"| {columns} | added to the first byte p50 | processor µs | MB |")
-    print("|---" * 11 + "|")
-    with running(command, given.folder, 1, f"http://127.0.0.1:{SERVICE_PORT}"):
+    columns = "system | answer | direct p50, p99 ms | bare relay added p50, p99 ms | µs | added p50, p99 ms"
+    print(f"| {columns} | processor µs | added to the first byte p50 ms | MB |")
+    print("|---" * 9 + "|")
+    passing = [sys.executable, str(Path(__file__).resolve()), "relay", str(BARE_PORT), str(SERVICE_PORT)]
+    with (
+        running(command, given.folder, 1, f"http://127.0.0.1:{SERVICE_PORT}"),
+        running(passing, given.folder, 0, f"http://127.0.0.1:{BARE_PORT}") as bare,
+    ):
         for system in systems:
-            compare(system, given.folder, given)
+            compare(system, given.folder, given, bare)
 
 
 if __name__ == "__main__":

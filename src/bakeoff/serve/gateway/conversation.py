@@ -60,7 +60,7 @@ def _fits(upstream: Upstream, values: Mapping[str, Any]) -> bool:
     whole: Any = None
     with suppress(*NOT_AS_DECLARED):
         whole = upstream.dialect.reply(values)
-    return narrow.is_object(whole) and bool(whole.get("choices")) and WholeReply.fits("chat", whole)
+    return narrow.is_object(whole) and bool(whole.get("choices")) and WholeReply.of("chat", whole, 0) is not None
 
 
 def _broken(upstream: Upstream, received: str) -> UpstreamError:

@@ -99,36 +99,32 @@ class WholeReply:
         protocol: of the answer.
         values: of its body.
         request_bytes: how long the request was, from which tokens are estimated where the service counts none.
+
+    Attributes:
+        id: its own, which its service gave it.
+        tokens: read, written, and of those read the ones that the service had from an earlier call.
+        texts: what each choice says; calls of tools stand in it, each in a line.
     """
 
     def __init__(self, protocol: Protocol, values: Mapping[str, Any], request_bytes: int) -> None:
-        self._protocol: Protocol = protocol
         self.id = str(values.get("id") or "")
-        self._body = _as_completion(protocol, values)
-        self.reply = Reply(body=self._body, seconds=0.0, cached=False, asked_characters=request_bytes)
+        body = _as_completion(protocol, values)
+        reply = Reply(body=body, seconds=0.0, cached=False, asked_characters=request_bytes)
+        self.tokens = _tokens(reply, has_text=protocol != "embeddings")
+        choices: list[Mapping[str, Any]] = body.get("choices") or []
+        self.texts = [
+            _with_calls(text_of(each["message"].get("content")), calls_of(each["message"])) for each in choices
+        ]
 
     @classmethod
-    def fits(cls, protocol: Protocol, values: Mapping[str, Any]) -> bool:
-        """Whether these are the values of an answer, which can be read, and of no error, whatever its status said."""
+    def of(cls, protocol: Protocol, values: Mapping[str, Any], request_bytes: int) -> "WholeReply | None":
+        """The answer that has these values; None where they are of none, or tell of an error, whatever its status."""
         if values.get("error") or not narrow.is_array(values.get(_SAID[protocol])):
-            return False
+            return None
         try:
-            reply = cls(protocol, values, 0)
-            _ = reply.texts, reply.tokens
+            return cls(protocol, values, request_bytes)
         except NOT_AS_DECLARED:
-            return False
-        return True
-
-    @property
-    def tokens(self) -> tuple[int, int, int]:
-        """Tokens read, written, and of those read the ones that the service had from an earlier call."""
-        return _tokens(self.reply, has_text=self._protocol != "embeddings")
-
-    @property
-    def texts(self) -> list[str]:
-        """What each choice says; calls of tools stand in it, each in a line."""
-        choices: list[Mapping[str, Any]] = self._body.get("choices") or []
-        return [_with_calls(text_of(each["message"].get("content")), calls_of(each["message"])) for each in choices]
+            return None
 
 
 class EventReader:

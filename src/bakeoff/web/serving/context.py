@@ -45,8 +45,9 @@ KEY = "x-bakeoff-key"
 """The header with a key of the caller's choice: callers with one meet the same release, while a canary has a share."""
 REFRESH_S = 0.25
 ADD_UP_S = 1.0
-GATHER_S = 0.005
-"""So long records are gathered that nobody waits for; handing them over costs about as much for many as for one."""
+GATHER_S, GATHERED = 0.05, 32
+"""So long, and so many, records are gathered that nobody waits for: handing them over costs about as much for some as
+for one, and a wake-up for it as much as a third of a call; more at once would keep calls waiting."""
 FOLLOWED = 32
 """Threads that follow endpoints: so many may be slow before they hold up others."""
 
@@ -108,7 +109,7 @@ class Serving:
         self.guarded = guarded
         self._pace = pace
         self._turns: dict[str, Turns] = {}
-        self._gathering: dict[Recorder, tuple[list[Event], asyncio.Future[None] | None]] = {}
+        self._gathering: dict[Recorder, tuple[list[Event], asyncio.Future[None] | asyncio.TimerHandle]] = {}
         self.plane, self._record, self.measures = plane, record_feedback, Measures()
         self.known = Names(plane, model_names)
         self._threads, self._waiting = threads, 0
@@ -210,14 +211,21 @@ class Serving:
                 gathering = self._gathering[recorder] = [], loop.create_future()
                 loop.call_soon(self._submit, recorder)
             else:
-                gathering = self._gathering[recorder] = [], None
-                loop.call_later(GATHER_S, self._submit, recorder)
-        gathering[0].extend(events)
-        return gathering[1] if events else None
+                gathering = self._gathering[recorder] = [], loop.call_later(GATHER_S, self._submit, recorder)
+        gathered, written = gathering
+        gathered.extend(events)
+        if isinstance(written, asyncio.Future):
+            return written if events else None
+        if len(gathered) >= GATHERED:
+            self._submit(recorder)
+        return None
 
     def _submit(self, recorder: Recorder) -> None:
-        events, written = self._gathering.pop(recorder, ((), None))
-        if written is None:
+        if recorder not in self._gathering:
+            return
+        events, written = self._gathering.pop(recorder)
+        if not isinstance(written, asyncio.Future):
+            written.cancel()
             recorder.submit(events)
             return
         written.add_done_callback(lambda written: written.exception())  # nobody may wait for it

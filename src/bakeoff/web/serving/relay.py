@@ -6,7 +6,7 @@ means something to their service (`previous_response_id`): theirs stands in the 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from bakeoff.serve.gateway.gateway import PATHS, CachedReply, Gateway, GatewayCa
 from bakeoff.serve.gateway.replies import MOST_EVENT_BYTES, EventReader, Protocol, WholeReply, events_in, renamed
 from bakeoff.serve.gateway.upstream import EVENTS, Upstream, UpstreamError, UpstreamReply
 from bakeoff.web.auth import Authenticator, caller
+from bakeoff.web.connections import LOST
 from bakeoff.web.problems import anthropic_error, openai_error
 from bakeoff.web.serving.context import Serving
 from bakeoff.web.serving.conversing import sse
@@ -95,7 +96,7 @@ class Relay:
             admission=gateway.admit(principal.name),
         )
         try:
-            await self._while_connected(receive, self._answer(_Answering(gateway, call, send)))
+            await self._while_connected(scope, self._answer(_Answering(gateway, call, send)))
         finally:
             call.admission.settle()  # whatever went wrong, it is under way no more
 
@@ -107,26 +108,26 @@ class Relay:
         return principal if principal is not None and principal.may("predict") else None
 
     @staticmethod
-    async def _while_connected(receive: Receive, answering: Coroutine[Any, Any, None]) -> None:
+    async def _while_connected(scope: Scope, answering: Coroutine[Any, Any, None]) -> None:
         """Answer, unless the caller goes away: then the call to the service ends, too."""
-        task, watching = asyncio.current_task(), asyncio.ensure_future(receive())
+        task = asyncio.current_task()
         assert task is not None, "a request has a task"
+        lost: set[Callable[[], None]] = scope.get("extensions", {}).get(LOST, set())
         gone = False
 
-        def leave(_: object) -> None:
+        def leave() -> None:
             nonlocal gone
             gone = True
             task.cancel()
 
-        watching.add_done_callback(leave)
+        lost.add(leave)
         try:
             await answering
         except asyncio.CancelledError:
             if not gone or task.uncancel():  # somebody else cancelled it, too
                 raise
         finally:
-            watching.remove_done_callback(leave)
-            watching.cancel()
+            lost.discard(leave)
 
     async def _answer(self, answering: _Answering) -> None:
         gateway, call = answering.gateway, answering.call
@@ -142,12 +143,16 @@ class Relay:
             asked.append(upstream)
             return PATHS[call.protocol], upstream.encoded(body)
 
+        whole: WholeReply | None = None
+
+        def fits(_: Upstream, values: Mapping[str, Any]) -> bool:
+            nonlocal whole
+            whole = WholeReply.of(call.protocol, values, call.size)
+            return whole is not None
+
         with self._serving.generation(gateway).relayed() as measured:
             try:
-                upstream, reply = await gateway.ask(
-                    spoken,
-                    lambda _, values: WholeReply.fits(call.protocol, values),
-                )
+                upstream, reply = await gateway.ask(spoken, fits)
             except Exception as error:
                 self._serving.submit(gateway.recorder, gateway.failed(call, error))  # which hides no other failure
                 raise
@@ -158,7 +163,9 @@ class Relay:
             if not reply.is_answer:
                 await self._refuse(answering, upstream, reply)
             elif reply.parts is None:
-                measured.finish(await self._answer_whole(answering, upstream, reply))
+                assert whole is not None, "its values fit"
+                await self._answer_whole(answering, upstream, reply, whole)
+                measured.finish(whole.tokens)
             else:
                 await self._stream(answering, upstream, reply.parts, measured.finish, wants_count=wants_count)
 
@@ -179,17 +186,15 @@ class Relay:
         await answering.send({"type": "http.response.body", "body": reply.body})
 
     async def _answer_whole(
-        self, answering: _Answering, upstream: Upstream, reply: UpstreamReply
-    ) -> tuple[int, int, int]:
+        self, answering: _Answering, upstream: Upstream, reply: UpstreamReply, whole: WholeReply
+    ) -> None:
         gateway, call = answering.gateway, answering.call
-        whole = WholeReply(call.protocol, reply.values, call.size)
         texts = [] if call.protocol == "embeddings" else whole.texts  # no label ever comes for vectors
         content = reply.body if call.protocol == "responses" else renamed(reply.body, whole.id, call.id)
         await self._log(gateway, gateway.answered(call, upstream, texts, whole.tokens))
         gateway.keep(call, CachedReply(upstream, reply.media_type, content, call.id, texts))
         await _start(answering, upstream, status=reply.status, media_type=reply.media_type, length=len(content))
         await answering.send({"type": "http.response.body", "body": content})
-        return whole.tokens
 
     async def _stream(
         self,
@@ -215,8 +220,7 @@ class Relay:
                 async for content in pieces:
                     if reader.ended and not is_logged:
                         is_logged = True
-                        await self._log(gateway, _heard(gateway, call, upstream, reader))
-                        whole(reader.tokens)
+                        await self._log_stream(answering, upstream, reader, whole)
                     size += len(content)
                     if size <= gateway.most_cached_bytes:
                         sent.append(content)
@@ -232,11 +236,21 @@ class Relay:
             await send({"type": "http.response.body", "body": _broken(call.protocol, error)})
             return
         if not is_logged:  # a service that does not say that it has ended
-            await self._log(gateway, _heard(gateway, call, upstream, reader))
-            whole(reader.tokens)
+            await self._log_stream(answering, upstream, reader, whole)
         elif not reader.has_failed and size <= gateway.most_cached_bytes:
             gateway.keep(call, CachedReply(upstream, EVENTS, b"".join(sent), call.id, [reader.text]))
         await send({"type": "http.response.body", "body": b""})
+
+    async def _log_stream(
+        self,
+        answering: _Answering,
+        upstream: Upstream,
+        reader: EventReader,
+        whole: Callable[[tuple[int, int, int]], None],
+    ) -> None:
+        tokens = reader.tokens
+        await self._log(answering.gateway, _heard(answering.gateway, answering.call, upstream, reader, tokens))
+        whole(tokens)
 
     async def _log(self, gateway: Gateway, events: Sequence[Event]) -> None:
         await self._serving.logged(gateway.recorder, events)
@@ -267,9 +281,11 @@ def _cut(upstream: Upstream, received: str) -> UpstreamError:
     return error
 
 
-def _heard(gateway: Gateway, call: GatewayCall, upstream: Upstream, reader: EventReader) -> Sequence[Event]:
+def _heard(
+    gateway: Gateway, call: GatewayCall, upstream: Upstream, reader: EventReader, tokens: tuple[int, int, int]
+) -> Sequence[Event]:
     """What is to be logged of a stream that has ended: an answer, or the error that it told of."""
-    events = gateway.answered(call, upstream, [reader.text], reader.tokens)
+    events = gateway.answered(call, upstream, [reader.text], tokens)
     if not reader.has_failed:
         return events
     error = UpstreamError("broken", f"{upstream.name}: an error within its answer")
