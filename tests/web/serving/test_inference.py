@@ -61,6 +61,53 @@ def test_the_stock_client_finds_out_what_is_served(stock) -> None:
     }
 
 
+def test_the_stock_client_reads_index_configuration_and_statistics(triton, stock) -> None:
+    assert stock.get_model_repository_index() == [
+        {"name": name, "version": "3", "state": "READY"} for name in ("signs", "topics", "sums")
+    ]
+    assert stock.get_model_config("signs", "3") == {
+        "name": "signs",
+        "platform": "bakeoff",
+        "backend": "bakeoff",
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": 0,
+        "input": [
+            {"name": "x", "data_type": "TYPE_FP64", "dims": [-1, 1]},
+            {"name": "note", "data_type": "TYPE_STRING", "dims": [-1, 1]},
+        ],
+        "output": [
+            {"name": "label", "data_type": "TYPE_STRING", "dims": [-1]},
+            {"name": "probabilities", "data_type": "TYPE_FP64", "dims": [-1, 2]},
+            {"name": "prediction_id", "data_type": "TYPE_STRING", "dims": [-1]},
+        ],
+    }
+
+    def counted(*model):
+        listed = stock.get_inference_statistics(*model)["model_stats"]
+        return next(each for each in listed if each["name"] == "sums")
+
+    before = counted("sums")
+    stock.infer("sums", [tensor(triton, "data", np.array([[1, 2], [3, 4.5]]), "FP64")])
+    with pytest.raises(triton.InferenceServerException, match="unknown keys"):
+        stock.infer("sums", [tensor(triton, "z", np.array([1.0]), "FP64")])
+    after = counted()
+    assert after["inference_count"] - before["inference_count"] == 2
+    assert after["execution_count"] - before["execution_count"] == 1
+    assert after["inference_stats"]["fail"]["count"] - before["inference_stats"]["fail"]["count"] == 1
+    assert after["inference_stats"]["success"]["ns"] > before["inference_stats"]["success"]["ns"]
+    assert after["last_inference"] > 1.7e12
+
+
+def test_models_are_loaded_by_releases_alone(triton, stock) -> None:
+    with pytest.raises(triton.InferenceServerException, match="bakeoff endpoints release MODEL --endpoint signs"):
+        stock.load_model("signs")
+    with pytest.raises(triton.InferenceServerException, match="expected no 'unload'"):
+        stock.unload_model("signs")
+    with pytest.raises(triton.InferenceServerException, match="expected model 'signs'"):
+        stock.load_model("nothing")
+    assert stock.is_model_ready("signs")
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_rows_with_texts_by_the_stock_client(triton, stock, row_world, binary) -> None:
     x = triton.InferInput("x", [2, 1], "FP64")

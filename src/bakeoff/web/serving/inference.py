@@ -23,6 +23,7 @@ from bakeoff.web.permissions import permission
 from bakeoff.web.problems import HttpError, JsonResponse
 from bakeoff.web.serving.bodies import decoded, refused, shown
 from bakeoff.web.serving.context import Serving, caller_key
+from bakeoff.web.serving.inference_models import InferenceCounts, index_entry, model_config, statistics, steered
 from bakeoff.web.serving.names import Names
 from bakeoff.web.serving.rows import deadline_s
 from bakeoff.web.serving.tensors import (
@@ -40,7 +41,7 @@ __all__ = ["InferenceRequest", "InferenceRoutes", "engine_of", "model_metadata",
 
 HEADER = "inference-header-content-length"
 EXAMPLE = '{"inputs": [{"name": …, "shape": [n], "datatype": …, "data": […]}]}'
-EXTENSIONS = ["binary_tensor_data"]
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 
 
 class _Input(msgspec.Struct):
@@ -65,11 +66,18 @@ class InferenceRequest(msgspec.Struct):
     parameters: dict[str, Any] | None = None
 
 
+class IndexRequest(msgspec.Struct):
+    """The body that asks for the index; `ready`: of models that answer alone."""
+
+    ready: bool = False
+
+
 class InferenceRoutes:
     """Handlers of the paths under `/v2`."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
+        self._counts: dict[str, InferenceCounts] = {}
 
     @property
     def routes(self) -> list[Route]:
@@ -79,8 +87,14 @@ class InferenceRoutes:
             Route("/v2", self.server),
             Route("/v2/health/live", self.live),
             Route("/v2/health/ready", self.ready),
+            Route("/v2/models/stats", self.all_statistics),
+            Route("/v2/repository/index", self.index, methods=["POST"]),
+            Route("/v2/repository/models/{model}/load", self.load, methods=["POST"]),
+            Route("/v2/repository/models/{model}/unload", self.unload, methods=["POST"]),
             *(Route(path, self.model) for path in (model, versioned)),
             *(Route(f"{path}/ready", self.model_ready) for path in (model, versioned)),
+            *(Route(f"{path}/config", self.config) for path in (model, versioned)),
+            *(Route(f"{path}/stats", self.model_statistics) for path in (model, versioned)),
             *(Route(f"{path}/infer", self.infer, methods=["POST"]) for path in (model, versioned)),
         ]
 
@@ -112,6 +126,53 @@ class InferenceRoutes:
         ready = self._engine(request).health().ready
         return JsonResponse({"ready": ready}, status_code=200 if ready else 503)
 
+    @permission("list")
+    async def config(self, request: Request) -> Response:
+        """How an endpoint's model is served, as clients of Triton ask for it."""
+        engine = self._engine(request)
+        return JsonResponse(await self._serving.in_thread(lambda: model_config(engine)))
+
+    @permission("list")
+    async def model_statistics(self, request: Request) -> Response:
+        """Counts of an endpoint's calls to `infer` since the process began; `/metrics` has those of all protocols."""
+        return self._statistics([self._engine(request)])
+
+    @permission("list")
+    async def all_statistics(self, request: Request) -> Response:
+        """The same of all endpoints that the caller may know of."""
+        return self._statistics(self._engines(request))
+
+    @permission("list")
+    @takes(IndexRequest)
+    async def index(self, request: Request) -> Response:
+        """The endpoints as models, and which of them answer."""
+        body = await request.body()
+        only_ready = decoded(body, IndexRequest, '{"ready": true}').ready if body else False
+        entries = [index_entry(engine, version_of(engine)) for engine in self._engines(request)]
+        return JsonResponse([each for each in entries if each["state"] == "READY" or not only_ready])
+
+    @permission("list")
+    async def load(self, request: Request) -> Response:
+        """Refused: releases decide which model an endpoint serves."""
+        raise steered(self._engine(request).endpoint, "load")
+
+    @permission("list")
+    async def unload(self, request: Request) -> Response:
+        """Refused: releases decide which model an endpoint serves."""
+        raise steered(self._engine(request).endpoint, "unload")
+
+    def _engines(self, request: Request) -> list[Engine]:
+        plane = self._serving.plane
+        served = (name for name in self._serving.names(request) if name not in plane.gateways and plane.is_served(name))
+        return [plane.engine(name) for name in served]
+
+    def _statistics(self, engines: Sequence[Engine]) -> Response:
+        counted = [statistics(each, version_of(each), self._counted(each)) for each in engines]
+        return JsonResponse({"model_stats": counted})
+
+    def _counted(self, engine: Engine) -> InferenceCounts:
+        return self._counts.setdefault(engine.endpoint, InferenceCounts())
+
     def _engine(self, request: Request) -> Engine:
         path = request.path_params
         return engine_of(self._serving.known, principal_of(request), path["model"], path.get("version"))
@@ -121,12 +182,14 @@ class InferenceRoutes:
     async def infer(self, request: Request) -> Response:
         """Answer the rows that tensors hold."""
         engine = self._engine(request)
-        asked, tensors = _request(await request.body(), request.headers.get(HEADER))
-        binary = _binary(asked)
-        signature = await self._serving.in_thread(lambda: engine.signature)
-        call = Call(rows_of(tensors, signature), caller_key(request))
-        answers = await self._serving.turns(engine).answered(call, deadline_s(request))
-        outputs = tensors_of(answers, signature, [each.name for each in asked.outputs or ()])
+        with self._counted(engine).call() as count:
+            asked, tensors = _request(await request.body(), request.headers.get(HEADER))
+            binary = _binary(asked)
+            signature = await self._serving.in_thread(lambda: engine.signature)
+            call = Call(rows_of(tensors, signature), caller_key(request))
+            answers = await self._serving.turns(engine).answered(call, deadline_s(request))
+            count(len(answers))
+            outputs = tensors_of(answers, signature, [each.name for each in asked.outputs or ()])
         body: dict[str, Json] = {"model_name": engine.endpoint, "model_version": version_of(engine)}
         if signature.classes:
             body["parameters"] = {"classes": msgspec.json.encode(signature.classes).decode()}
