@@ -52,6 +52,16 @@ def test_numbers_by_every_api(client, row_world) -> None:
     assert (message.content[0].text, message.stop_reason) == ("4.5", "end_turn")
 
 
+def test_several_prompts_are_rows_of_one_call(client, row_world) -> None:
+    rows = [{"a": 2, "b": 0.25}, {"a": 1, "b": 0.0}]
+    answer = client.completions.create(model="sums", prompt=[json.dumps(row) for row in rows])
+    assert [(choice.index, choice.text) for choice in answer.choices] == [(0, "4.5"), (1, "1.0")]
+    events = row_world.logged()[-2:]
+    assert [(event.id, dict(event.row)) for event in events] == [
+        (choice.prediction_id, row) for choice, row in zip(answer.choices, rows, strict=True)
+    ]
+
+
 def test_a_version_is_a_model_where_it_is_live(client) -> None:
     assert client.chat.completions.create(model="signs/3", messages=[ROW]).model == "signs"
     with pytest.raises(openai.NotFoundError, match="signs/2"):

@@ -228,6 +228,21 @@ def test_chat_reaches_anthropics_api_which_messages_go_through_to_as_they_are():
     assert len(service.asked) == 2
 
 
+def test_several_prompts_are_calls_of_their_own_to_a_service_of_another_protocol():
+    def answer(asked):
+        text = asked.body["messages"][-1]["content"]
+        return dict(ANTHROPIC) | {"content": [{"type": "text", "text": text.upper()}]}
+
+    with serving(answer) as service:
+        world = World({"url": service.url + "/messages", "model": "claude"})
+        with world.server, world.openai() as client:
+            answers = client.completions.create(model="far", prompt=["a", "b"], max_tokens=9)
+    assert [choice.text for choice in answers.choices] == ["A", "B"]
+    assert answers.usage.prompt_tokens == 10
+    logged = [(each.id, dict(each.row), each.value) for each in world.predictions]
+    assert logged == [(answers.id, {"prompt": "a"}, "A"), (f"{answers.id}-1", {"prompt": "b"}, "B")]
+
+
 def failing(times, failure):
     """Answers after so many failures."""
     left = [times]

@@ -584,7 +584,6 @@ def test_a_prompt_is_completed_as_a_question(world):
     ("change", "param"),
     [
         ({"prompt": [1, 2]}, "prompt"),
-        ({"prompt": ["a", "b"]}, "prompt"),
         ({"echo": True}, "echo"),
         ({"suffix": "."}, "suffix"),
         ({"best_of": 2}, "best_of"),
@@ -693,3 +692,32 @@ def test_a_response_has_all_its_keys_and_a_stream_its_end(talk):
     assert (made["temperature"], made["top_p"], made["text"]) == (0.0, 1.0, {"format": {"type": "text"}})
     assert made["completed_at"] >= made["created_at"]
     assert httpx2.post(url, json=body | {"stream": True}).text.endswith("data: [DONE]\n\n")
+
+
+def test_several_prompts_are_answered_each_by_its_choices(world):
+    options = {"model": "talk", "prompt": ["a b", "c"], "n": 2, "seed": 5}
+    with world.client() as client:
+        answer = client.completions.create(**options)
+        chunks = list(client.completions.create(**options, stream=True, stream_options={"include_usage": True}))
+    assert [(choice.index, choice.text) for choice in answer.choices] == [
+        (0, "a b "),
+        (1, "a b "),
+        (2, "c "),
+        (3, "c "),
+    ]
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (14, 6)
+    assert [sampling.seed for sampling in world.model.asked[-4:]] == [5, 6, 5, 6]
+    texts = dict.fromkeys(range(4), "")
+    for choice in (choice for chunk in chunks for choice in chunk.choices):
+        texts[choice.index] += choice.text
+    assert texts == {0: "a b ", 1: "a b ", 2: "c ", 3: "c "}
+    assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (14, 6)
+    logged = {event.id: (event.row["question"], event.value) for event in world.logged()}
+    assert logged[answer.choices[2].prediction_id] == ("c", "c ")
+
+
+@pytest.mark.parametrize("prompt", [[], [[1]], ["a", 1], ["a"] * 129])
+def test_prompts_that_are_no_texts_or_too_many_are_refused(world, prompt):
+    with world.client() as client, pytest.raises(openai.BadRequestError) as refused:
+        client.completions.create(model="talk", prompt=prompt)
+    assert refused.value.param == "prompt"

@@ -15,13 +15,15 @@ from bakeoff.core.types import Json
 from bakeoff.web.problems import openai_error
 from bakeoff.web.serving.bodies import decoded, refused
 from bakeoff.web.serving.chat_request import ChatRequest, SamplingOptions, Turn
-from bakeoff.web.serving.conversing import Head, sse, text_of
+from bakeoff.web.serving.conversing import AnswerTokens, Head, sse, text_of
 from bakeoff.web.serving.openai import DONE, prediction_id, usage_of
 
 __all__ = ["CompletionForm", "CompletionRequest", "completion_request"]
 
 MAX_TOKENS = 16
 """The API's own default."""
+MAX_ANSWERS = 128
+"""Of all prompts of a call together; they are made one after another."""
 
 
 class CompletionRequest(SamplingOptions, kw_only=True):
@@ -33,11 +35,11 @@ class CompletionRequest(SamplingOptions, kw_only=True):
     echo: bool | None = None
     suffix: str | None = None
 
-    def chat(self) -> ChatRequest:
-        """The same as a request for a chat completion.
+    def chats(self) -> list[ChatRequest]:
+        """The same as requests for chat completions, one for each prompt.
 
         Raises:
-            HttpError: something that it cannot say.
+            HttpError: something that they cannot say.
         """
         if self.echo:
             expected = "it to be left out: the prompt is a question here"
@@ -48,18 +50,24 @@ class CompletionRequest(SamplingOptions, kw_only=True):
             raise refused("best_of", "as many as n", self.best_of, code="unsupported_parameter")
         options: dict[str, Any] = {name: getattr(self, name) for name in SamplingOptions.__struct_fields__}
         options["max_tokens"] = MAX_TOKENS if self.max_tokens is None else self.max_tokens
-        return ChatRequest(
-            messages=[Turn(role="user", content=self._text())],
-            logprobs=None if self.logprobs is None else True,
-            top_logprobs=self.logprobs or None,
-            **options,
-        )
+        return [
+            ChatRequest(
+                messages=[Turn(role="user", content=text)],
+                logprobs=None if self.logprobs is None else True,
+                top_logprobs=self.logprobs or None,
+                **options,
+            )
+            for text in self._texts()
+        ]
 
-    def _text(self) -> str:
+    def _texts(self) -> list[str]:
         prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        if len(prompts) != 1 or not isinstance(prompts[0], str):
-            raise refused("prompt", "one text: tokens and several prompts at once are not served", self.prompt)
-        return prompts[0]
+        texts = [each for each in prompts if isinstance(each, str)]
+        if not texts or len(texts) < len(prompts):
+            raise refused("prompt", "a text, or texts: tokens are not served", self.prompt)
+        if len(texts) * (self.n or 1) > MAX_ANSWERS:
+            raise refused("prompt", f"at most {MAX_ANSWERS} answers of all prompts together", len(texts))
+        return texts
 
 
 def completion_request(body: bytes) -> CompletionRequest:
@@ -69,16 +77,21 @@ def completion_request(body: bytes) -> CompletionRequest:
 
 @dataclass(slots=True, kw_only=True)
 class CompletionForm:
-    """Writes text completions; see `bakeoff.web.serving.conversing.Form`."""
+    """Writes text completions; see `bakeoff.web.serving.conversing.Form`.
+
+    `choices` are answered to each prompt, those of the first one first; `ids` are the answers' own, if they have such.
+    """
 
     head: Head
     include_usage: bool
+    choices: int = 1
+    ids: Sequence[str] = ()
     _ends: list[Piece] = field(default_factory=list[Piece])
 
     def whole(self, answers: Sequence[Sequence[Piece]]) -> dict[str, Any]:
         """See `Form`."""
         choices = [self._choice(index, pieces, pieces[-1].finish) for index, pieces in enumerate(answers)]
-        usage = usage_of([pieces[-1] for pieces in answers])
+        usage = self._usage([pieces[-1] for pieces in answers])
         return {**self.head.to_json(), "object": "text_completion", "choices": choices, "usage": usage}
 
     def start(self) -> Iterable[bytes]:
@@ -97,12 +110,17 @@ class CompletionForm:
         """See `Form`."""
         if self.include_usage:
             body = {**self.head.to_json(), "object": "text_completion", "choices": []}
-            yield sse(body | {"usage": usage_of(self._ends)})
+            yield sse(body | {"usage": self._usage(self._ends)})
         yield DONE
 
     def failure(self, error: Exception) -> Iterable[bytes]:
         """See `Form`."""
         yield sse(openai_error(error))
+
+    def _usage(self, ends: Sequence[Piece]) -> dict[str, Json]:
+        """Tokens of all prompts, each of which its answers share."""
+        prompts = [AnswerTokens.of(ends[at : at + self.choices]) for at in range(0, len(ends), self.choices)]
+        return usage_of(sum(prompts, AnswerTokens()))
 
     def _choice(self, index: int, pieces: Sequence[Piece], finish: str | None) -> dict[str, Any]:
         tokens = [token for piece in pieces for token in piece.tokens]
@@ -118,5 +136,5 @@ class CompletionForm:
             "text": text_of(pieces),
             "finish_reason": finish,
             "logprobs": logprobs if tokens else None,
-            "prediction_id": prediction_id(self.head.id, index),
+            "prediction_id": self.ids[index] if self.ids else prediction_id(self.head.id, index),
         }

@@ -1,7 +1,7 @@
 """The APIs for conversations, texts and vectors: OpenAI's and Anthropic's."""
 
 import secrets
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -73,9 +73,9 @@ class ConversationRoutes:
     @takes(CompletionRequest)
     async def complete(self, request: Request) -> Response:
         """OpenAI's text completions, also as a stream."""
-        chat = completion_request(await request.body()).chat()
-        form = partial(CompletionForm, include_usage=chat.include_usage)
-        return await self._converse(request, chat, form, {"messages": "prompt"})
+        chats = completion_request(await request.body()).chats()
+        form = partial(CompletionForm, include_usage=chats[0].include_usage, choices=chats[0].choices)
+        return await self._converse(request, chats[0], form, {"messages": "prompt"}, chats[1:])
 
     @permission("predict")
     @takes(ResponseRequest)
@@ -120,79 +120,94 @@ class ConversationRoutes:
             raise renamed(error, names) from None
 
     async def _converse(
-        self, request: Request, body: ChatRequest, form: Callable[..., Form], names: Mapping[str, str]
+        self,
+        request: Request,
+        body: ChatRequest,
+        form: Callable[..., Form],
+        names: Mapping[str, str],
+        others: Sequence[ChatRequest] = (),
     ) -> Response:
-        """Answer a conversation in the form of its API, which has names of its own for some of the options."""
+        """Answer a conversation in the form of its API, which has names of its own for some of the options.
+
+        `others` are answered by the same call; they differ from the first in what is said alone.
+        """
         gateway = self._serving.known.gateway(principal_of(request), body.model)
         if gateway is not None:
-            return await self._converse_by_services(request, body, form, names, gateway)
+            return await self._converse_by_services(request, [body, *others], form, names, gateway)
         engine, turns, sampling = self._read(request, body, names)
+        conversations = [turns, *(each.turns() for each in others)]
         if not await self._serving.in_thread(lambda: engine.converses):
-            return await self._answer_row(request, body, form, names, (engine, turns, sampling))
+            return await self._answer_rows(request, body, form, names, (engine, conversations, sampling))
         head = Head(id=engine.new_id(), created_s=engine.now_ms() // 1000, model=engine.endpoint)
         key = caller_key(request, body.user)
 
         def choice(index: int) -> Generator[Piece]:
             # Choices of one seed would all be the same answer.
-            seed = None if sampling.seed is None else sampling.seed + index
-            answer_id = openai.prediction_id(head.id, index)
-            pieces = engine.chat(turns, replace(sampling, seed=seed), answer_id=answer_id, key=key)
+            seed = None if sampling.seed is None else sampling.seed + index % body.choices
+            answer_id, said = openai.prediction_id(head.id, index), conversations[index // body.choices]
+            pieces = engine.chat(said, replace(sampling, seed=seed), answer_id=answer_id, key=key)
             return self._serving.generation(engine).measured(pieces)
 
         lanes = self._serving.lanes(engine)
-        readers = [AnswerReader(choice, index, lanes) for index in range(body.choices)]
+        readers = [AnswerReader(choice, index, lanes) for index in range(body.choices * len(conversations))]
         return await respond(request, form(head=head), readers, stream=bool(body.stream), place=self._serving.place())
 
     async def _converse_by_services(
         self,
         request: Request,
-        body: ChatRequest,
+        bodies: Sequence[ChatRequest],
         form: Callable[..., Form],
         names: Mapping[str, str],
         gateway: Gateway,
     ) -> Response:
-        """Answer a conversation with services that speak other protocols than the caller."""
+        """Answer conversations with services that speak other protocols than the caller."""
         try:
-            turns, sampling = body.turns(), body.sampling()
+            conversations, sampling = [each.turns() for each in bodies], bodies[0].sampling()
         except HttpError as error:
             raise renamed(error, names) from None
-        principal, content = principal_of(request), await request.body()
+        principal, content, choices = principal_of(request), await request.body(), bodies[0].choices
         head = Head(id=secrets.token_hex(16), created_s=gateway.now_ms() // 1000, model=gateway.endpoint)
-        calls = [
-            GatewayCall(
+        values = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        readers: list[ServiceReader] = []
+        for index, admission in enumerate(gateway.admitted(principal.name, choices * len(bodies))):
+            turns = conversations[index // choices]
+            own = {"prompt": msgspec.Raw(msgspec.json.encode(turns[-1]["content"]))} if len(bodies) > 1 else {}
+            call = GatewayCall(
                 protocol="chat",
-                body=msgspec.json.decode(content, type=dict[str, msgspec.Raw]),
-                size=len(content),
+                body={**values, **own},
+                size=len(content) // len(bodies),
                 caller=None if principal is ANONYMOUS else principal.name,
                 admission=admission,
                 id=openai.prediction_id(head.id, index),
             )
-            for index, admission in enumerate(gateway.admitted(principal.name, body.choices))
-        ]
-        readers = [ServiceReader(self._serving, gateway, call, turns, sampling) for call in calls]
-        return await respond(request, form(head=head), readers, stream=bool(body.stream), place=self._serving.place())
+            readers.append(ServiceReader(self._serving, gateway, call, turns, sampling))
+        stream = bool(bodies[0].stream)
+        return await respond(request, form(head=head), readers, stream=stream, place=self._serving.place())
 
-    async def _answer_row(
+    async def _answer_rows(
         self,
         request: Request,
         body: ChatRequest,
         form: Callable[..., Form],
         names: Mapping[str, str],
-        read: tuple[Engine, list[dict[str, Json]], Sampling],
+        read: tuple[Engine, Sequence[list[dict[str, Json]]], Sampling],
     ) -> Response:
-        """Answer a conversation with a model that answers rows; the id of the answer is the prediction's."""
-        engine, turns, sampling = read
+        """Answer conversations with a model that answers rows; the ids of the answers are the predictions'."""
+        engine, conversations, sampling = read
         signature = engine.signature
         try:
             chat_rows.require_plain(sampling, body.choices, signature)
-            call = Call([chat_rows.row_of(turns, signature)], caller_key(request, body.user))
+            rows = [chat_rows.row_of(turns, signature) for turns in conversations]
         except HttpError as error:
             raise renamed(error, names) from None
+        call = Call(rows, caller_key(request, body.user))
         answers = await self._serving.turns(engine).answered(call, deadline_s(request))
-        pieces = chat_rows.answer_pieces(answers[0], signature, sampling)
-        reader = AnswerReader(lambda _: (piece for piece in pieces), 0, self._serving.lanes(engine))
+        pieces = [chat_rows.answer_pieces(answer, signature, sampling) for answer in answers]
+        lanes = self._serving.lanes(engine)
+        readers = [AnswerReader(lambda at: (each for each in pieces[at]), at, lanes) for at in range(len(answers))]
         head = Head(id=answers[0].id, created_s=engine.now_ms() // 1000, model=engine.endpoint)
-        return await respond(request, form(head=head), [reader], stream=bool(body.stream), place=self._serving.place())
+        written = form(head=head) if len(answers) == 1 else form(head=head, ids=[answer.id for answer in answers])
+        return await respond(request, written, readers, stream=bool(body.stream), place=self._serving.place())
 
     @permission("predict")
     @takes(embeddings.EmbeddingRequest)

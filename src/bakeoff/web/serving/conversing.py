@@ -317,10 +317,18 @@ def calls_of(pieces: Iterable[Piece]) -> list[ToolCall]:
 class AnswerTokens:
     """Tokens of the answers to a call: read (`cached` among them), and written (`reasoning` among them)."""
 
-    read: int
-    cached: int
-    written: int
-    reasoning: int
+    read: int = 0
+    cached: int = 0
+    written: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: "AnswerTokens") -> "AnswerTokens":
+        return AnswerTokens(
+            read=self.read + other.read,
+            cached=self.cached + other.cached,
+            written=self.written + other.written,
+            reasoning=self.reasoning + other.reasoning,
+        )
 
     @classmethod
     def of(cls, ends: Iterable[Piece]) -> "AnswerTokens":

@@ -37,7 +37,7 @@ class ChatForm:
     def whole(self, answers: Sequence[Sequence[Piece]]) -> dict[str, Any]:
         """See `Form`."""
         choices = [self._choice(index, pieces) for index, pieces in enumerate(answers)]
-        usage = usage_of([pieces[-1] for pieces in answers])
+        usage = usage_of(AnswerTokens.of(pieces[-1] for pieces in answers))
         return {**self.head.to_json(), "object": "chat.completion", "choices": choices, "usage": usage}
 
     def start(self) -> Iterable[bytes]:
@@ -60,7 +60,7 @@ class ChatForm:
         """See `Form`."""
         if self.include_usage:
             body = {**self.head.to_json(), "object": "chat.completion.chunk", "choices": []}
-            yield sse(body | {"usage": usage_of(self._ends)})
+            yield sse(body | {"usage": usage_of(AnswerTokens.of(self._ends))})
         yield DONE
 
     def failure(self, error: Exception) -> Iterable[bytes]:
@@ -115,9 +115,8 @@ def token_logprobs(tokens: Iterable[Token]) -> list[dict[str, Any]]:
     ]
 
 
-def usage_of(ends: Iterable[Piece]) -> dict[str, Json]:
-    """Tokens read and written, by the last pieces of answers."""
-    tokens = AnswerTokens.of(ends)
+def usage_of(tokens: AnswerTokens) -> dict[str, Json]:
+    """Tokens read and written."""
     return {
         "prompt_tokens": tokens.read,
         "completion_tokens": tokens.written,
