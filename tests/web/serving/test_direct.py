@@ -173,6 +173,15 @@ def test_records_that_nobody_waits_for_are_written_before_the_server_ends(monkey
     assert [event.value for event in world.events.read(PredictionEvent)] == [3.0, 7.0]
 
 
+def test_many_records_that_nobody_waits_for_wait_no_longer_for_others(monkeypatch):
+    monkeypatch.setattr("bakeoff.web.serving.context.GATHER_S", 60.0)
+    world = World(log="best_effort")
+    with world.server:
+        assert world.sums({"rows": [{"x": x, "y z": 2} for x in range(32)]}) == [x + 2.0 for x in range(32)]
+        assert world.sums({"row": {"x": 1, "y z": 2}}) == [3.0]
+        assert len(list(world.events.read(PredictionEvent))) >= 32
+
+
 def test_what_is_not_to_be_logged_is_not():
     off, some = World(log="off"), World(sample=0.5)
     with off.server, some.server:

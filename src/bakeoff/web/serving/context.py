@@ -205,19 +205,20 @@ class Serving:
     def submit(self, recorder: Recorder, events: Sequence[Event]) -> "asyncio.Future[None] | None":
         """Log events with those of other calls that end now or soon; what to await first, if anything."""
         gathering = self._gathering.get(recorder)
+        loop = asyncio.get_running_loop()
         if gathering is None:
-            loop = asyncio.get_running_loop()
             if recorder.is_required:
                 gathering = self._gathering[recorder] = [], loop.create_future()
                 loop.call_soon(self._submit, recorder)
             else:
                 gathering = self._gathering[recorder] = [], loop.call_later(GATHER_S, self._submit, recorder)
         gathered, written = gathering
+        before = len(gathered)
         gathered.extend(events)
         if isinstance(written, asyncio.Future):
             return written if events else None
-        if len(gathered) >= GATHERED:
-            self._submit(recorder)
+        if before < GATHERED <= len(gathered):
+            loop.call_soon(self._submit, recorder)  # the answer goes first
         return None
 
     def _submit(self, recorder: Recorder) -> None:
