@@ -144,8 +144,8 @@ class ConversationRoutes:
         def choice(index: int) -> Generator[Piece]:
             # Choices of one seed would all be the same answer.
             seed = None if sampling.seed is None else sampling.seed + index % body.choices
-            answer_id, said = openai.prediction_id(head.id, index), conversations[index // body.choices]
-            pieces = engine.chat(said, replace(sampling, seed=seed), answer_id=answer_id, key=key)
+            answer_id, messages = openai.prediction_id(head.id, index), conversations[index // body.choices]
+            pieces = engine.chat(messages, replace(sampling, seed=seed), answer_id=answer_id, key=key)
             return self._serving.generation(engine).measured(pieces)
 
         lanes = self._serving.lanes(engine)
