@@ -60,6 +60,8 @@ def test_several_prompts_are_rows_of_one_call(client, row_world) -> None:
     assert [(event.id, dict(event.row)) for event in events] == [
         (choice.prediction_id, row) for choice, row in zip(answer.choices, rows, strict=True)
     ]
+    with pytest.raises(openai.BadRequestError, match=r"prompt\[1\]: expected the row as a JSON object"):
+        client.completions.create(model="sums", prompt=[json.dumps(rows[0]), "x"])
 
 
 def test_a_version_is_a_model_where_it_is_live(client) -> None:

@@ -16,6 +16,7 @@ from bakeoff.core.principals import ANONYMOUS
 from bakeoff.core.types import Json
 from bakeoff.serve.engine import Call, Engine
 from bakeoff.serve.gateway.gateway import Gateway, GatewayCall
+from bakeoff.serve.runtime import Row
 from bakeoff.web.auth import principal_of
 from bakeoff.web.openapi import takes
 from bakeoff.web.permissions import permission
@@ -195,10 +196,16 @@ class ConversationRoutes:
         """Answer conversations with a model that answers rows; the ids of the answers are the predictions'."""
         engine, conversations, sampling = read
         signature = engine.signature
+        rows: list[Row] = []
         try:
             chat_rows.require_plain(sampling, body.choices, signature)
-            rows = [chat_rows.row_of(turns, signature) for turns in conversations]
+            for turns in conversations:
+                rows.append(chat_rows.row_of(turns, signature))  # noqa: PERF401 - how many there are tells which is wrong
         except HttpError as error:
+            if len(conversations) > 1 and error.param is not None and error.param.startswith("messages"):
+                place = f"prompt[{len(rows)}]"  # each is one text
+                problem = error.message.replace(error.param, place, 1)
+                raise HttpError(error.status, error.kind, problem, place, error.code) from None
             raise renamed(error, names) from None
         call = Call(rows, caller_key(request, body.user))
         answers = await self._serving.turns(engine).answered(call, deadline_s(request))

@@ -109,7 +109,10 @@ class Relay:
 
     @staticmethod
     async def _while_connected(scope: Scope, answering: Coroutine[Any, Any, None]) -> None:
-        """Answer, unless the caller goes away: then the call to the service ends, too."""
+        """Answer, unless the caller goes away: then the call to the service ends, too.
+
+        Other servers than ours do not tell that (see `LOST`), and the call goes on to its end.
+        """
         task = asyncio.current_task()
         assert task is not None, "a request has a task"
         lost: set[Callable[[], None]] = scope.get("extensions", {}).get(LOST, set())
