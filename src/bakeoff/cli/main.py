@@ -25,6 +25,7 @@ from bakeoff.cli.options import FORMAT, AsJson, Folder, quiet_progress, uncollec
 from bakeoff.cli.root import FIRST, Root, arranged
 from bakeoff.cli.terminal import terminal
 from bakeoff.core.children import PARENT, end_with_parent
+from bakeoff.core.threads import WAITING
 
 __all__ = ["MODULES", "app", "main"]
 
@@ -127,6 +128,8 @@ def _command(modules: tuple[str, ...]) -> Any:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    for name, value in WAITING.items():  # before anything loads OpenBLAS
+        os.environ.setdefault(name, value)
     if sys.platform == "win32":
         sys.exit(bakeoff.NOT_ON_WINDOWS)
     as_json = "--json" in sys.argv

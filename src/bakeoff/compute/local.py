@@ -27,11 +27,14 @@ from bakeoff.core.errors import BakeoffError, OutOfBudget
 from bakeoff.core.jobs import Job, JobResult, Resources, ignore_checkpoint, module_of
 from bakeoff.core.machine import cores
 from bakeoff.core.protocols import BlobStore
+from bakeoff.core.threads import WAITING
 
 __all__ = ["THREAD_VARIABLES", "LocalCompute", "begin_imports"]
 
 STDERR_TAIL_BYTES = 20_000
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+OPENBLAS = "OPENBLAS_NUM_THREADS"
+"""Of a server that many kinds of jobs share: 1, or each fork begins threads anew before it is told how many to use."""
+THREAD_VARIABLES = ("OMP_NUM_THREADS", OPENBLAS, "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
 _KINDS: dict[tuple[object, ...], WorkerKind] = {}
@@ -193,14 +196,14 @@ def begin_imports() -> None:
 
 
 def _environ(holds: Resources) -> dict[str, str]:
-    return os.environ | dict.fromkeys(THREAD_VARIABLES, str(holds.threads))
+    return WAITING | os.environ | dict.fromkeys(THREAD_VARIABLES, str(holds.threads))
 
 
 def _kind(environ: Mapping[str, str], requires: Sequence[str], modules: Sequence[str] | None = None) -> WorkerKind:
     own = frozenset(requires) - THREADED - LIGHT
     alike = HEAVY if HEAVY in requires else own
     if not own:  # what they import heeds the number of threads that a worker sets after its fork
-        environ = dict(environ) | dict.fromkeys(THREAD_VARIABLES, str(cores()))
+        environ = WAITING | dict(environ) | dict.fromkeys(THREAD_VARIABLES, str(cores())) | {OPENBLAS: "1"}
     variables = tuple(sorted((name, value) for name, value in environ.items() if name not in IGNORED_VARIABLES))
     kind = _KINDS.setdefault((alike, variables), WorkerKind(environ))
     kind.require(requires, modules)
