@@ -25,6 +25,17 @@ def double(argument: Number, context):
     return {"y": argument.x * 2, "threads": os.environ["OMP_NUM_THREADS"], "given": context.threads}
 
 
+def blas_threads(argument: Number, context):
+    """What OpenBLAS uses, and how many threads this process has."""
+    import numpy as np
+    import scipy.linalg  # noqa: F401 - it has an OpenBLAS of its own
+    from threadpoolctl import threadpool_info
+
+    np.ones((300, 300)) @ np.ones((300, 300))
+    blas = {each["num_threads"] for each in threadpool_info() if each["internal_api"] == "openblas"}
+    return {"blas": sorted(blas), "threads": len(os.listdir("/proc/self/task"))}
+
+
 def chatter(argument: Number, context):
     print("a library prints")
     os.write(1, b"and writes\n")

@@ -98,6 +98,29 @@ print(_kind(dict(os.environ), ("numpy",)) is before)
     assert ended.stdout.strip() == "True"
 
 
+def test_a_worker_of_one_thread_begins_none_of_blas_and_one_of_two_has_two():
+    from jobs import Number
+
+    def worker(threads):
+        job = Job(
+            name="a",
+            function="jobs:blas_threads",
+            argument=Number(),
+            requires=("numpy", "scipy"),
+            modules=("numpy", "scipy.linalg", "threadpoolctl"),
+            resources=Resources(threads=threads),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            compute = LocalCompute(blobs=MemoryBlobs(), work=Path(folder), cache=Path(folder), workers=2, threads=1)
+            (result,) = compute.run([job], progress=lambda *_: None)
+        assert result.error is None, result.traceback
+        return result.value
+
+    watcher = 2  # the worker's own thread, and the one that waits for the parent's end
+    assert worker(1) == {"blas": [1], "threads": watcher}
+    assert worker(2)["blas"] == [2]
+
+
 def test_families_whose_servers_would_import_the_same_share_one():
     assert imported("wave", ("numpy", "polars"))["parent"] == imported("wave", ("numpy",))["parent"]
     assert imported("wave", ("numpy", "unheard-of"))["parent"] != imported("wave", ("numpy",))["parent"]

@@ -142,6 +142,8 @@ def test_with_folds_a_curve_expects_what_one_fit_takes(ran):
         gathered = dataset.gather(stage, Steps(project.records.documents, project.blobs))
         fitted = Fitted(contender=stage.contenders[0], key="k", tree_blob="t", train_s=12.0, folds=("a", "b", "c"))
         part = explain._learning(stage, gathered, Judged(fitted=fitted), 0.5)
+        beside_others = explain._learning(stage, gathered, Judged(fitted=replace(fitted, work_s=8.0)), 0.5)
+    assert beside_others.job.argument.whole_s == 2.0
     assert part.job.argument.whole_s == 3.0  # three fits without a fold, and one of all rows
     assert part.job.argument.all_fits_s == part.seconds == 3.0
 

@@ -200,11 +200,11 @@ def test_the_middle_choice() -> None:
 
 def test_what_the_limit_cut_short_of_the_fit_on_all_rows_is_told_too() -> None:
     contender = Contender(name="one", family_name="one", requires=(), params=None, code="")
-    part = Fitted(contender=contender, key="k", tree_blob="part", train_s=1.0)
+    part = Fitted(contender=contender, key="k", tree_blob="part", train_s=1.0, work_s=0.25)
     whole = Fitted(contender=contender, key="k", tree_blob="whole", train_s=1.0, cut=Cut(limit_s=3.0, what="short"))
     made = _whole(whole, [part, part], 2)
     assert made.cut == Cut(limit_s=3.0, what="short")
-    assert made.train_s == 3.0
+    assert (made.train_s, made.work_s) == (3.0, 1.5)  # it is not known of the whole one
 
 
 def test_a_search_that_folds_leave_aside_is_told(films_project) -> None:

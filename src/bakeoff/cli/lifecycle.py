@@ -13,6 +13,7 @@ from bakeoff.cli.options import (
     next_step,
     open_project,
     optional_value,
+    seldom_collected,
     show_progress,
 )
 from bakeoff.cli.progress import clocked
@@ -96,7 +97,7 @@ def run(
         from bakeoff.compute.local import begin_imports
 
         begin_imports()  # the first run of a project: its jobs' imports take as long as all before them
-    with clocked() as progress, open_project(folder, progress) as project:
+    with seldom_collected(), clocked() as progress, open_project(folder, progress) as project:
         outcome = project.run(budget_s=budget_s, allow_missing=allow_missing)
     if as_json:
         emit({**outcome.document, "unchanged": outcome.unchanged})

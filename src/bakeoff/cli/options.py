@@ -32,12 +32,14 @@ __all__ = [
     "optional_value",
     "project_folder",
     "quiet_progress",
+    "seldom_collected",
     "show_progress",
     "uncollected",
 ]
 
 FORMAT = 1
 """Of the documents of `--json`, whose key `format` it is: it grows when one of them loses or changes something."""
+NEW_OBJECTS = 50_000
 _PROGRESS = logging.getLogger("bakeoff.cli.progress")
 """Its level says whether progress is shown."""
 
@@ -78,6 +80,17 @@ def uncollected() -> Generator[None]:
     finally:
         if was:
             gc.enable()
+
+
+@contextmanager
+def seldom_collected() -> Generator[None]:
+    """Within it garbage is looked for seldom: a run imports much that stays, and each look through it takes 30 ms."""
+    first, *more = gc.get_threshold()
+    gc.set_threshold(max(first, NEW_OBJECTS), *more)
+    try:
+        yield
+    finally:
+        gc.set_threshold(first, *more)
 
 
 def project_folder(folder: Path) -> Path:

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 __all__ = ["WAITING", "ahead", "as_they_come", "at_once", "known_libraries", "limited", "repeatedly"]
 
 WAITING = {"OPENBLAS_THREAD_TIMEOUT": "16"}
-"""A variable for processes that load OpenBLAS: so many cycles, as a power of two, its idle threads turn in a loop before
-they sleep. By its own 26 each library and each fork takes a core for 30 ms, for nothing."""
+"""A variable for processes that load OpenBLAS: for so many cycles, as a power of two, its idle threads turn in a loop
+before they sleep. By its own 26 each library and each fork takes a core for 30 ms, for nothing."""
 
 _AT_ONCE = 8
 _WRITERS = 2

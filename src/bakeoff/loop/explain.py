@@ -17,7 +17,7 @@ from bakeoff.loop.cache import Result, Steps, step_key
 from bakeoff.loop.context import Stage
 from bakeoff.loop.dataset import Gathered
 from bakeoff.loop.evaluate import Judged, groups, outcomes, times
-from bakeoff.loop.fit import job_of, run_jobs
+from bakeoff.loop.fit import Fitted, job_of, run_jobs
 from bakeoff.results.explanation import Explanation, LearningCurve, Skipped
 from bakeoff.results.verdict import Verdict
 from bakeoff.train.learning import LEARN, LEARNED, LearnArgument, read_fits
@@ -63,7 +63,7 @@ def explanations(
         return ()
     fine = [each for each in judged if each.scorecard is not None and each.outcomes_blob is not None]
     ordered = sorted(fine, key=lambda each: each.name != first)
-    fits_s = sum(each.fitted.train_s for each in fine)
+    fits_s = sum(_work_s(each.fitted) for each in fine)
     aside = {each.name: why for each in ordered if (why := _aside(each, first, winner_only=decide.explain == "winner"))}
     wanted = [each for each in ordered if each.name not in aside]
     limit_s, others_s = _limits_s(sum(each.name != first for each in wanted), fits_s)
@@ -83,6 +83,11 @@ def explanations(
             explanation = _with_curve(stage, gathered, each, explanation, done.get(name) or reasons.get(name, STATIC))
         made.append(explanation)
     return tuple(made)
+
+
+def _work_s(fitted: Fitted) -> float:
+    """The time of its fits; what else a busy machine did then makes no explanation longer."""
+    return fitted.train_s if fitted.work_s is None else fitted.work_s
 
 
 def expected_s(candidates: int, fits_s: float) -> float:
@@ -191,7 +196,7 @@ def _explaining(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float
 def _learning(stage: Stage, gathered: Gathered, judged: Judged, limit_s: float) -> _Part:
     """The fits on parts of the rows. With folds, training took a fit for each, and one of all rows."""
     fitted = judged.fitted
-    whole_s = fitted.train_s / (len(fitted.folds) + len(fitted.again) + 1)
+    whole_s = _work_s(fitted) / (len(fitted.folds) + len(fitted.again) + 1)
     longest_s = max(LEARNING * limit_s, min(MOST_S, whole_s))
     fit = job_of(stage, gathered, fitted.contender)
     given = msgspec.structs.asdict(fit.argument)

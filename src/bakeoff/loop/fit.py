@@ -50,6 +50,7 @@ PROGRESS = re.compile(r"(?:encoded|scored|step|part) ([\d,]+) of ([\d,]+)")
 class Fitted:
     """What became of a contender: its model (`tree_blob`) with figures, or the `error`.
 
+    `work_s` is what `train_s` would be on an idle machine, where that is known.
     `members` name the contenders that it is made of, if it is a combination. With folds the model is fitted on all
     rows, and `folds` are its like, each fitted without one fold (trees, in the order of the folds); `again` are those
     of folds that were dealt anew, in turn. `losses` are what this model alone goes without; `cut` is what the limit of
@@ -62,6 +63,7 @@ class Fitted:
     key: str
     tree_blob: str | None = None
     train_s: float = 0.0
+    work_s: float | None = None
     peak_memory_bytes: int = 0
     size_bytes: int = 0
     chosen: Mapping[str, Json] | None = None
@@ -333,6 +335,7 @@ def fitted_of(ask: FitRequest, result: Result | JobResult) -> Fitted:
         key=ask.key,
         tree_blob=str(result["tree_blob"]),
         train_s=value.train_s,
+        work_s=value.work_s,
         peak_memory_bytes=value.peak_memory_bytes,
         size_bytes=value.size_bytes,
         chosen=value.chosen,

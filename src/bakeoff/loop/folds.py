@@ -165,6 +165,7 @@ def _whole(fitted: Fitted, parts: Sequence[Fitted], folds: int) -> Fitted:
     return replace(
         fitted,
         train_s=fitted.train_s + sum(part.train_s for part in parts),
+        work_s=sum(part.train_s if part.work_s is None else part.work_s for part in (fitted, *parts)),
         peak_memory_bytes=max(each.peak_memory_bytes for each in (fitted, *parts)),
         folds=trees[:folds],
         again=trees[folds:],

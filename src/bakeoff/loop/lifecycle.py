@@ -1,6 +1,7 @@
 """One pass: gather → fit → evaluate → decide → register → release, tracked as runs, resumable anywhere."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,8 +19,10 @@ from bakeoff.loop.origin import RunOrigin, register_dataset
 from bakeoff.loop.sources import files_digest, ingested
 from bakeoff.loop.stored_outcome import LAST, PASSES, keep
 from bakeoff.loop.track import Tracker
-from bakeoff.results.outcome import RunOutcome
 from bakeoff.security.audit import AuditLog, current_user
+
+if TYPE_CHECKING:
+    from bakeoff.results.outcome import RunOutcome
 
 __all__ = ["tracked"]
 
@@ -27,7 +30,7 @@ AFTER_FITS = ("bakeoff.loop.conclude",)
 """Imported while fits run, with all that it imports."""
 
 
-def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> RunOutcome:
+def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> "RunOutcome":
     """Run the whole sequence as a tracked run; what it comes to is stored as the last.
 
     Args:
@@ -48,7 +51,7 @@ def tracked(stage: Stage, *, plan: str, trigger: str, unasked: bool) -> RunOutco
     return results
 
 
-def _note(stage: Stage, results: RunOutcome, trigger: str) -> None:
+def _note(stage: Stage, results: "RunOutcome", trigger: str) -> None:
     """Write what was decided into the audit log."""
     verdict, release = results.verdict, results.release
     after: dict[str, Json] = {"trigger": trigger, "winner": verdict.winner, "blocked": results.blocked}
@@ -58,7 +61,7 @@ def _note(stage: Stage, results: RunOutcome, trigger: str) -> None:
     )
 
 
-def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> tuple[RunOutcome, Gathered]:
+def _run(stage: Stage, tracker: Tracker, run_id: str, *, unasked: bool) -> "tuple[RunOutcome, Gathered]":
     steps, started_ms = Steps.of(stage), stage.clock()
     stage.progress(stage.time.sentence)
     if unasked and not stage.config.loop.accept_changed_inputs:

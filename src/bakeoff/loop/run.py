@@ -5,6 +5,7 @@ What is imported here, every unchanged `bakeoff run` pays; what a pass needs mor
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,7 +22,9 @@ from bakeoff.loop.expect import expect
 from bakeoff.loop.sources import files_digest, ingested, resolve_all
 from bakeoff.loop.stored_outcome import LAST, PASSES, last_outcome
 from bakeoff.metrics.custom import digest_own
-from bakeoff.results.outcome import RunOutcome
+
+if TYPE_CHECKING:
+    from bakeoff.results.outcome import RunOutcome
 
 __all__ = ["FinishedRun", "data_changed", "run_pass"]
 
@@ -32,7 +35,7 @@ MANUAL = "manual"
 class FinishedRun:
     """What `run` ended with: everything that was found, and whether anything was done (`unchanged`: nothing)."""
 
-    results: RunOutcome
+    results: "RunOutcome"
     unchanged: bool
 
     @property
@@ -66,7 +69,7 @@ def run_pass(stage: Stage, *, trigger: str = MANUAL, before: Callable[[], None] 
     return FinishedRun(results=tracked(stage, plan=plan, trigger=trigger, unasked=trigger != MANUAL), unchanged=False)
 
 
-def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> RunOutcome | None:
+def _whole(stage: Stage, last: Mapping[str, Json], *, unasked: bool) -> "RunOutcome | None":
     """The outcome of a finished pass that leaves nothing to do: what it made is still stored, and no candidate failed.
 
     A candidate may have failed for want of memory, or of a package that is there now: it is tried again, and so is one

@@ -1,4 +1,7 @@
-"""The outcome of a bake-off run as the run's artifact: stored, and read again."""
+"""The outcome of a bake-off run as the run's artifact: stored, and read again.
+
+What it is made of is imported where one is there: the first run of a project has none before its candidates are fitted.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +14,6 @@ from bakeoff.core import narrow
 from bakeoff.core.errors import NotFoundError
 from bakeoff.core.protocols import BlobStore, RecordStore
 from bakeoff.core.records import RunChange
-from bakeoff.results.outcome import ARTIFACT, FORMAT, RunOutcome
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from bakeoff.evaluate.decide.yardstick import Baselines
     from bakeoff.loop.context import Stage
     from bakeoff.loop.dataset import Gathered
+    from bakeoff.results.outcome import RunOutcome
 
 __all__ = ["LAST", "PASSES", "RunRules", "baselines_of", "dependence_of", "keep", "keep_baselines", "last_outcome"]
 __all__ += ["numbers_of", "outcome_of", "rows_of", "rules_of"]
@@ -44,8 +47,10 @@ class RunRules:
     seed: int
 
 
-def keep(stage: "Stage", outcome: RunOutcome, gathered: "Gathered") -> str:
+def keep(stage: "Stage", outcome: "RunOutcome", gathered: "Gathered") -> str:
     """Keep the outcome, the rows, the split and the rules as artifacts of the run; the blob of the outcome."""
+    from bakeoff.results.outcome import ARTIFACT, FORMAT
+
     blob = stage.blobs.put(msgspec.json.encode({"format": FORMAT, "outcome": outcome.to_json()}))
     artifacts = {ARTIFACT: blob, ROWS: gathered.snapshot_blob, SPLIT: gathered.rows_blob}
     sections = {name: getattr(stage.config, name).model_dump(mode="json") for name in ("decide", "cost")}
@@ -62,7 +67,7 @@ def keep_baselines(stage: "Stage", run_id: str, baselines: "Baselines") -> None:
         stage.records.runs.apply([change])
 
 
-def baselines_of(records: RecordStore, blobs: BlobStore, outcome: RunOutcome) -> "Baselines | None":
+def baselines_of(records: RecordStore, blobs: BlobStore, outcome: "RunOutcome") -> "Baselines | None":
     """The baselines of a run with their answers; None where it kept none, as runs of before."""
     from bakeoff.evaluate.baselines.job import read_baselines
     from bakeoff.evaluate.decide.yardstick import Baselines
@@ -99,13 +104,15 @@ def rules_of(records: RecordStore, blobs: BlobStore, run_id: str) -> RunRules | 
     )
 
 
-def outcome_of(records: RecordStore, blobs: BlobStore, run_id: str) -> RunOutcome:
+def outcome_of(records: RecordStore, blobs: BlobStore, run_id: str) -> "RunOutcome":
     """The outcome of a finished bake-off run.
 
     Raises:
         NotFoundError: there is no such run, or it has none: it did not end, or an earlier bakeoff kept none.
         CorruptError: what is stored is not what was written.
     """
+    from bakeoff.results.outcome import ARTIFACT, RunOutcome
+
     run = _bake_off(records, run_id)
     if ARTIFACT in run.artifacts:
         return _read(blobs, run.artifacts[ARTIFACT])
@@ -126,7 +133,9 @@ def _bake_off(records: RecordStore, run_id: str) -> "Run":
     return run if run.parent_id is None else records.runs.get(run.parent_id)
 
 
-def _read(blobs: BlobStore, blob: str) -> RunOutcome:
+def _read(blobs: BlobStore, blob: str) -> "RunOutcome":
+    from bakeoff.results.outcome import FORMAT, RunOutcome
+
     body = msgspec.json.decode(blobs.get(blob), type=dict[str, Any])
     if body["format"] > FORMAT:
         raise NotFoundError(
@@ -135,12 +144,14 @@ def _read(blobs: BlobStore, blob: str) -> RunOutcome:
     return RunOutcome.from_json(body["outcome"])
 
 
-def last_outcome(records: RecordStore, blobs: BlobStore) -> RunOutcome | None:
+def last_outcome(records: RecordStore, blobs: BlobStore) -> "RunOutcome | None":
     """That of the last finished run, or None."""
     last = records.documents.get(PASSES, LAST)
     if last is None:
         return None
     if "document" in last.body:  # written before runs kept their outcomes
+        from bakeoff.results.outcome import RunOutcome
+
         return RunOutcome.from_json(narrow.json_object(last.body["document"]))
     return _read(blobs, str(last.body["outcome_blob"]))
 

@@ -381,14 +381,18 @@ class Project:
             True
         """
         from bakeoff.loop.run import run_pass
-        from bakeoff.project.making import keep_frame
-        from bakeoff.project.outcome import outcome_of
         from bakeoff.project.requirements import require_all
 
         with self._stage(budget_s=budget_s, title="run") as stage:
-            frames = self._frames if rows is None else keep_frame(self.loaded, rows, argument="rows")
+            frames = self._frames
+            if rows is not None:
+                from bakeoff.project.making import keep_frame
+
+                frames = keep_frame(self.loaded, rows, argument="rows")
             before = None if allow_missing else lambda: require_all(self.config, stage.contenders)
             finished = run_pass(stage, before=before)
+        from bakeoff.project.outcome import outcome_of  # what it needs was imported while candidates were fitted
+
         if not finished.unchanged:
             self._back_up()
         return outcome_of(finished.results, self, frames=frames, unchanged=finished.unchanged)

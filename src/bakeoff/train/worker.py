@@ -1,5 +1,6 @@
 """Fit one candidate in a process of its own: from a table and row numbers to a model folder."""
 
+import math
 import signal
 import time
 from collections.abc import Generator
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from bakeoff.chat.privacy import remote_calls
-from bakeoff.core.deadline import ignore_cut
+from bakeoff.core.deadline import WorkLimit, ignore_cut
 from bakeoff.core.errors import CandidateError, UsageError
 from bakeoff.core.families import load_family, weighs
 from bakeoff.core.jobs import MODEL, OUTSIDE_KEY, ROWS, TABLE, Argument, JobContext
@@ -88,7 +89,8 @@ class FitValue(msgspec.Struct, frozen=True, kw_only=True):
     """What `fit` gives; the model's signature stands in the folder's `signature.json`, too.
 
     `held`: the output `HELD` has what `hold_out` would make; it is empty otherwise. `resumed`: where the fit went on
-    from a checkpoint, each time.
+    from a checkpoint, each time. `work_s`: what `train_s` was without the time for which other work of the machine had
+    the processor, and a third of it at the least (see `WorkLimit`).
     """
 
     train_s: float
@@ -101,6 +103,7 @@ class FitValue(msgspec.Struct, frozen=True, kw_only=True):
     cut: Cut | None = None
     held: bool = False
     resumed: list[str] = msgspec.field(default_factory=list[str])
+    work_s: float | None = None
 
 
 def fit(argument: FitArgument, context: JobContext) -> FitValue:
@@ -120,7 +123,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
     resumed: list[str] = []
     job = job_of(argument, family, context)
     job = replace(job, on_loss=losses.append, on_cut=cuts.append, on_held=held.append, on_resumed=resumed.append)
-    started = time.perf_counter()
+    started, work = time.perf_counter(), WorkLimit(math.inf)
     alarm = ended_after(far_over(argument.limit_s))
     with alarm, limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(job)
@@ -139,6 +142,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
             held.clear()  # they were without weights
             model = family.fit(replace(_silent(job), chosen=chosen))
     train_s = time.perf_counter() - started
+    work_s = min(work.used_s, train_s)
     out = context.outputs[MODEL]
     out.mkdir(parents=True)
     model.save(out)
@@ -157,6 +161,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         cut=Cut(limit_s=argument.limit_s, what="; ".join(cuts)) if cuts and argument.limit_s is not None else None,
         held=bool(held) and HELD in context.outputs,
         resumed=resumed,
+        work_s=work_s,
     )
 
 
