@@ -33,7 +33,7 @@ def blas_threads(argument: Number, context):
 
     np.ones((300, 300)) @ np.ones((300, 300))
     blas = {each["num_threads"] for each in threadpool_info() if each["internal_api"] == "openblas"}
-    return {"blas": sorted(blas), "threads": len(os.listdir("/proc/self/task"))}
+    return {"blas": sorted(blas), "threads": len(list(Path("/proc/self/task").iterdir()))}
 
 
 def chatter(argument: Number, context):

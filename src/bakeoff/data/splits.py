@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from bakeoff.config.sections import SplitConfig
 from bakeoff.core.errors import DataError
 from bakeoff.core.types import Schema, Task
 from bakeoff.data.periods import last_period
@@ -22,6 +21,8 @@ from bakeoff.data.split_units import By, strata, units
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
+
+    from bakeoff.config.sections import SplitConfig
 
 __all__ = ["AUTO_FOLDS", "AUTO_REPEATS", "FEW_ROWS", "By", "Cut", "Rows", "Split", "cutting", "folds_of", "k_fold"]
 __all__ += ["repeats_of", "split"]
@@ -61,7 +62,7 @@ class Split:
 def split(
     table: "pl.DataFrame",
     schema: Schema,
-    config: SplitConfig,
+    config: "SplitConfig",
     task: Task,
     seed: int,
     *,
@@ -100,7 +101,7 @@ def split(
 def k_fold(
     table: "pl.DataFrame",
     schema: Schema,
-    config: SplitConfig,
+    config: "SplitConfig",
     task: Task,
     seed: int,
     *,
@@ -146,7 +147,7 @@ def k_fold(
     return tuple(splits)
 
 
-def folds_of(config: SplitConfig, table: "pl.DataFrame", schema: Schema, task: Task) -> int:
+def folds_of(config: "SplitConfig", table: "pl.DataFrame", schema: Schema, task: Task) -> int:
     """In how many folds the rows of a prepared table are tested; 0: in one test part.
 
     Where the project leaves it open, few rows are tested by folds: of n rows in k folds the interval of a mean is
@@ -163,7 +164,7 @@ def folds_of(config: SplitConfig, table: "pl.DataFrame", schema: Schema, task: T
     return AUTO_FOLDS if units_there >= LEAST_UNITS else 0
 
 
-def repeats_of(config: SplitConfig, table: "pl.DataFrame", schema: Schema, *, quick: bool) -> int:
+def repeats_of(config: "SplitConfig", table: "pl.DataFrame", schema: Schema, *, quick: bool) -> int:
     """How many times the rows of a prepared table are dealt into folds.
 
     Where the project leaves it open, few rows whose fits are `quick` are dealt several times: an interval is then
@@ -176,7 +177,7 @@ def repeats_of(config: SplitConfig, table: "pl.DataFrame", schema: Schema, *, qu
     return AUTO_REPEATS if quick and few and not texts else 1
 
 
-def _resolve(config: SplitConfig, schema: Schema, task: Task) -> By:
+def _resolve(config: "SplitConfig", schema: Schema, task: Task) -> By:
     if config.by != "auto":
         return config.by
     if schema.time:
@@ -198,7 +199,7 @@ def cutting(table: "pl.DataFrame", schema: Schema, by: By, seed: int, near_n: "N
     return _cutting_units(keys, class_n, least=int(by == "stratified"))
 
 
-def _parts(cut: Cut, rows: int, config: SplitConfig, by: By) -> Split:
+def _parts(cut: Cut, rows: int, config: "SplitConfig", by: By) -> Split:
     rest = np.arange(rows, dtype=np.int64)
     test = cut(rest, config.test)
     rest = np.setdiff1d(rest, test, assume_unique=True)

@@ -12,7 +12,7 @@ from bakeoff.train.worker import FIT
 
 __all__ = ["LATER", "OURS", "dear", "expect", "expect_of_rows", "meanwhile", "quick", "resources_of"]
 
-LATER = ("bakeoff.evaluate.score.worker", "bakeoff.evaluate.combine.combinations", "scipy.special")
+LATER = ("bakeoff.evaluate.score.worker", "scipy.special", "bakeoff.evaluate.explain.worker", "bakeoff.train.learning")
 """Modules of the jobs that follow fits; named and not imported, as a run that does nothing does not need them."""
 
 OURS = ("scipy.special", "bakeoff.evaluate.combine.pareto", "bakeoff.evaluate.findings.findings")
