@@ -216,7 +216,7 @@ bench-monitor-alarms: $(INSTALLED)  ## False alarms of drift in weeks without an
 	$(BIN)/python benchmarks/monitor_alarms.py $(if $(EVIDENTLY),--evidently $(EVIDENTLY)) $(if $(NANNYML),--nannyml $(NANNYML))
 
 bench-monitor-daily-alarms: $(INSTALLED)  ## False alarms of what is worked out once a day: rows jointly, what texts are about, languages
-	$(BIN)/python benchmarks/monitor_daily_alarms.py
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/monitor_daily_alarms.py
 
 bench-monitor-domains: $(INSTALLED)  ## A sentiment model of tweets serves films, products and news: is it seen, is quality foreseen?
 	$(BIN)/python benchmarks/monitor_domains.py

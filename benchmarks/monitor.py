@@ -1,8 +1,8 @@
 """A drift report beside Evidently's, and what a look costs as the log grows.
 
 `make bench-monitor`. Evidently is installed into an environment of its own (by uv, in build/), or `--evidently PYTHON`
-names one. Both read the same two Parquet files, each in a process of its own; seconds and the peak of memory are of the
-whole process for bakeoff, and for Evidently without the time that reading and importing took.
+names one. Both read the same two Parquet files, each in a process of its own; seconds (of processor time) and the peak
+of memory are of the whole process for bakeoff, and for Evidently without the time that reading and importing took.
 """
 
 import argparse
@@ -35,11 +35,10 @@ def write(folder: Path, rows: int, columns: int) -> None:
 
 
 def report(folder: Path) -> None:
-    started = time.perf_counter()
     from bakeoff.metrics.distances import compare_files
 
     distances = compare_files(folder / "reference.parquet", folder / "current.parquet")
-    took = time.perf_counter() - started
+    took = time.process_time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": took, "peak_bytes": peak, "scores": {k: v.to_json() for k, v in distances.items()}}))
 
@@ -72,11 +71,11 @@ def apart(ours: dict, theirs: dict) -> tuple[float, int]:
     return max(differences, default=float("nan")), len(differences)
 
 
-def beside_evidently(python: str) -> None:
+def beside_evidently(python: str, sizes: list[str]) -> None:
     peers = Path(__file__).parent / "peers" / "monitor_peers.py"
     print("| table | bakeoff s | MB | Evidently s | MB | times faster | part of the memory | apart at most |")
     print("|---|---|---|---|---|---|---|---|")
-    for rows, columns in SIZES:
+    for rows, columns in (map(int, size.split("x")) for size in sizes):
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             write(folder, rows, columns)
@@ -91,6 +90,36 @@ def beside_evidently(python: str) -> None:
             f"| {them['peak_bytes'] / 1e6:.0f} | {faster:.0f} | {part:.2f} | {most:.1e} ({of} columns) |",
             flush=True,
         )
+
+
+STATISTICS = (  # Evidently's method, the start of its name in a report, ours, of which columns
+    (None, "wasserstein", "wasserstein", "numbers"),
+    (None, "jensen", "js", "levels"),
+    ("chisquare", "k-s", "p", "numbers"),
+    ("chisquare", "chi-square", "p", "levels"),
+    ("psi", "psi", "psi", "numbers"),
+    ("psi", "psi", "psi", "levels"),
+)
+
+
+def statistics(python: str, rows: int, columns: int = 20) -> None:
+    """How far apart both are in each statistic, whether they define it alike or not."""
+    peers = Path(__file__).parent / "peers" / "monitor_peers.py"
+    print("| rows | statistic | columns | apart at most | theirs there | ours |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write(folder, rows, columns)
+        ours = run(sys.executable, __file__, "--report", str(folder))["scores"]
+        methods = dict.fromkeys(method for method, *_ in STATISTICS)
+        said = {m: run(python, str(peers), "evidently", "report", str(folder), *([m] if m else [])) for m in methods}
+    for method, name, key, kind in STATISTICS:
+        pairs = [
+            (score["value"], ours[column][key])
+            for column, score in said[method]["scores"].items()
+            if score["method"].lower().startswith(name) and (column[0] == "x") == (kind == "numbers")
+        ]
+        theirs, mine = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
+        print(f"| {rows:,} | {name}, {kind} | {len(pairs)} | {abs(theirs - mine):.1e} | {theirs:.6g} | {mine:.6g} |")
 
 
 NOW_MS, HOUR_MS = 1_700_000_000_000, 3_600_000
@@ -218,7 +247,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--report", type=Path)
     parser.add_argument("--evidently")
-    parser.add_argument("--only", choices=["evidently", "updates"])
+    parser.add_argument("--only", choices=["evidently", "statistics", "updates"])
+    parser.add_argument("--sizes", nargs="+", default=[f"{rows}x{columns}" for rows, columns in SIZES])
     options = parser.parse_args()
     if options.report:
         report(options.report)
@@ -234,7 +264,9 @@ def main() -> int:
             _, again = windows(columns)
             print(f"| {columns} | 336 | {again * 1e3:.0f} |", flush=True)
     if options.only in (None, "evidently"):
-        beside_evidently(options.evidently or environment())
+        beside_evidently(options.evidently or environment(), options.sizes)
+    if options.only in (None, "statistics"):
+        statistics(options.evidently or environment(), 10_000)
     return 0
 
 

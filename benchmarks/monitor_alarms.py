@@ -44,6 +44,9 @@ CELLS = (  # columns, reference rows, rows a week, streams, weeks of each
     (200, 1000, 1000, 6, 4),
     (200, 5000, 100_000, 4, 4),
 )
+PEER_SHIFTS, PEER_ROWS = (2.0, 1.0, 0.5, 0.25), (1000, 10_000)
+WEEKS_BEFORE, QUIET = 10, 4
+"""Of a comparison with others: weeks of the reference (NannyML's limits need some), and those before the shift."""
 SHIFTS = ((0.25, 1000), (0.5, 1000), (1.0, 1000), (2.0, 1000), (0.5, 10_000), (1.0, 10_000), (2.0, 10_000))
 
 
@@ -185,8 +188,8 @@ def delays(size: float, rows: int, streams: int = 20) -> list[float]:
     return taken
 
 
-def peer(name: str, python: str, folder: Path) -> dict[str, list[bool]]:
-    """What another tool says of the tables in a folder."""
+def peer(name: str, python: str, folder: Path) -> dict[str, list[list[bool]]]:
+    """What another tool says of the weeks in a folder: by rule, trial and week."""
     script = Path(__file__).parent / "peers" / "monitor_peers.py"
     answer = subprocess.run(
         [python, str(script), name, "alarms", str(folder)], capture_output=True, text=True, check=True
@@ -194,21 +197,49 @@ def peer(name: str, python: str, folder: Path) -> dict[str, list[bool]]:
     return json.loads(answer.stdout.splitlines()[-1])
 
 
-def beside(peers: dict[str, str], streams: int) -> None:
-    """Weekly reports of the peers: how many alarm without a shift, and how many with one."""
-    cases = [(0.0, rows) for rows in (200, 1000, 10_000)] + [(size, 1000) for size in (0.25, 0.5, 1.0, 2.0)]
+def beside(peers: dict[str, str], rows: int, trials: int) -> None:
+    """Reports of the peers at the end of each week: how many alarm without a shift, and how soon one does with it."""
+    moved_w = [0.0] * QUIET + [size for size in PEER_SHIFTS for _ in range(2)]
     with tempfile.TemporaryDirectory() as scratch:
-        for size, rows in cases:
-            folder = Path(scratch) / f"{size}-{rows}"
-            folder.mkdir()
-            for seed in range(streams):
-                rng = np.random.default_rng(seed)
-                frame(rows_of(rng, 2000, 20)).write_parquet(folder / f"{seed}-reference.parquet")
-                frame(rows_of(rng, rows, 20, moved=size)).write_parquet(folder / f"{seed}-week.parquet")
-            for name, python in peers.items():
-                said = peer(name, python, folder)
-                shares = {rule: f"{sum(each)}/{len(each)}" for rule, each in said.items()}
-                print(f"| {name} | {size:g} sd | {rows:,} rows | {shares} |", flush=True)
+        for seed in range(trials):
+            rng = np.random.default_rng(seed)
+            frame(rows_of(rng, WEEKS_BEFORE * rows, 20)).write_parquet(Path(scratch) / f"{seed}-reference.parquet")
+            weeks = [
+                frame(rows_of(rng, rows, 20, moved=moved)).with_columns(week=pl.lit(at))
+                for at, moved in enumerate(moved_w)
+            ]
+            pl.concat(weeks).write_parquet(Path(scratch) / f"{seed}-weeks.parquet")
+        for name, python in peers.items():
+            for rule, alerts in peer(name, python, Path(scratch)).items():
+                alert_tw = np.asarray(alerts)
+                quiet = alert_tw[:, :QUIET]
+                cells = [f"{quiet.sum()} of {quiet.size}"]
+                for at, _ in enumerate(PEER_SHIFTS):
+                    first, second = alert_tw[:, QUIET + 2 * at], alert_tw[:, QUIET + 2 * at + 1]
+                    seen_t = np.where(first, HOURS, np.where(second, 2 * HOURS, np.inf))
+                    cells.append(delay_cell(seen_t))
+                print(f"| {rows:,} | {name}, {rule} | {' | '.join(cells)} |", flush=True)
+
+
+def ours_beside(rows: int, trials: int) -> None:
+    """The same of bakeoff, which looks at every hour."""
+    cells: list[str] = []
+    quiet, of = 0, 0
+    for at, size in enumerate(PEER_SHIFTS):
+        taken: list[float] = []
+        for seed in range(trials):
+            hours = stream(1000 * (at + 1) + seed, 20, WEEKS_BEFORE * rows, rows, 3, moved=size).alarms()
+            quiet, of = quiet + any(hour < HOURS for hour in hours), of + 1
+            after = [hour - HOURS + 1 for hour in hours if hour >= HOURS]
+            taken.append(after[0] if after else np.inf)
+        cells.append(delay_cell(np.asarray(taken)))
+    print(f"| {rows:,} | bakeoff | {quiet} of {of} | {' | '.join(cells)} |", flush=True)
+
+
+def delay_cell(hours_t: np.ndarray) -> str:
+    """In how many trials a shift was seen within two weeks, and the median of the hours of all."""
+    middle = np.median(hours_t)
+    return f"{np.isfinite(hours_t).sum()} of {len(hours_t)}" + (f", {middle:.0f} h" if np.isfinite(middle) else "")
 
 
 def main() -> int:
@@ -217,6 +248,8 @@ def main() -> int:
     parser.add_argument("--nannyml")
     parser.add_argument("--share", type=float, default=1.0, help="of the streams of each cell")
     parser.add_argument("--only", choices=["alarms", "delays", "peers"])
+    parser.add_argument("--rows", nargs="+", type=int, default=list(PEER_ROWS), help="a week, beside peers")
+    parser.add_argument("--trials", type=int, default=10, help="beside peers")
     options = parser.parse_args()
     total = [0, 0]
     if options.only in (None, "alarms"):
@@ -242,8 +275,12 @@ def main() -> int:
                 flush=True,
             )
     peers = {name: python for name, python in vars(options).items() if name in ("evidently", "nannyml") and python}
-    if peers and options.only in (None, "peers"):
-        beside(peers, max(3, round(20 * options.share)))
+    if options.only == "peers" or (peers and options.only is None):
+        shifts = " | ".join(f"{size:g} sd" for size in PEER_SHIFTS)
+        print(f"| rows a week | | weeks without a shift, with an alert | {shifts} |\n|---|---|---|{'---|' * 4}")
+        for rows in options.rows:
+            ours_beside(rows, options.trials)
+            beside(peers, rows, options.trials)
     return int(total[0] > 0.02 * max(total[1], 1))
 
 

@@ -1,7 +1,7 @@
 """Evidently and NannyML in environments of their own: a drift report of two tables, and alarms with their defaults.
 
-python monitor_peers.py evidently report FOLDER COLUMNS   (reference.parquet and current.parquet)
-python monitor_peers.py evidently|nannyml alarms FOLDER   (SEED-reference.parquet and SEED-week.parquet)
+python monitor_peers.py evidently report FOLDER [METHOD]   (reference.parquet and current.parquet)
+python monitor_peers.py evidently|nannyml alarms FOLDER   (SEED-reference.parquet and SEED-weeks.parquet)
 """
 
 import json
@@ -13,8 +13,11 @@ from pathlib import Path
 
 warnings.filterwarnings("ignore")
 
+NUMBERS = {"chisquare": "ks"}
+"""Of methods that are for levels alone: that of numbers beside them."""
 
-def evidently_report(before, now):
+
+def evidently_report(before, now, method: str | None = None):
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
@@ -22,7 +25,10 @@ def evidently_report(before, now):
     levels = [name for name in before.columns if name not in numbers]
     definition = DataDefinition(numerical_columns=numbers, categorical_columns=levels)
     sets = [Dataset.from_pandas(each, data_definition=definition) for each in (now, before)]
-    snapshot = Report([DataDriftPreset()]).run(*sets)
+    preset = DataDriftPreset(
+        **({} if method is None else {"num_method": NUMBERS.get(method, method), "cat_method": method})
+    )
+    snapshot = Report([preset]).run(*sets)
     return snapshot.dict()
 
 
@@ -36,57 +42,67 @@ def scores(report) -> dict[str, float]:
     return found
 
 
-def report(folder: Path) -> None:
+def report(folder: Path, method: str | None) -> None:
     import evidently
     import pandas as pd
 
     tables = [pd.read_parquet(folder / f"{name}.parquet") for name in ("reference", "current")]
-    started = time.perf_counter()
-    made = evidently_report(*tables)
-    took = time.perf_counter() - started
+    started = time.process_time()
+    made = evidently_report(*tables, method)
+    took = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": took, "peak_bytes": peak, "scores": scores(made), "version": evidently.__version__}))
 
 
-def evidently_alarms(folder: Path) -> dict[str, list[bool]]:
+def trials(folder: Path):
+    """Of each: a reference, and the weeks after it, with their number in `week`."""
     import pandas as pd
 
-    any_column, half = [], []
     for path in sorted(folder.glob("*-reference.parquet")):
-        before = pd.read_parquet(path)
-        now = pd.read_parquet(path.with_name(path.name.replace("reference", "week")))
-        made = evidently_report(before, now)
-        for metric in made["metrics"]:
-            value = metric["value"]
-            if isinstance(value, dict) and "share" in value and "count" in value:
-                any_column.append(value["count"] > 0)
-                half.append(value["share"] >= 0.5)
-                break
-    return {"any column": any_column, "half of the columns": half}
+        yield pd.read_parquet(path), pd.read_parquet(path.with_name(path.name.replace("reference", "weeks")))
 
 
-def nannyml_alarms(folder: Path) -> dict[str, list[bool]]:
+def evidently_alarms(folder: Path) -> dict[str, list[list[bool]]]:
+    """By rule, trial and week. The rule of a report is half of the columns; of a column its own is told, too."""
+    rules: dict[str, list[list[bool]]] = {"any column": [], "half of the columns": [], "the moved column": []}
+    for before, weeks in trials(folder):
+        said: dict[str, list[bool]] = {rule: [] for rule in rules}
+        for _, now in weeks.groupby("week"):
+            metrics = evidently_report(before, now.drop(columns="week"))["metrics"]
+            drifted = next(each["value"] for each in metrics if isinstance(each["value"], dict))
+            moved = next(each for each in metrics if each["config"].get("column") == before.columns[0])
+            is_distance = "p_value" not in str(moved["config"]["method"])
+            said["any column"].append(drifted["count"] > 0)
+            said["half of the columns"].append(drifted["share"] >= 0.5)
+            beyond = moved["value"] >= moved["config"]["threshold"]
+            said["the moved column"].append(bool(beyond if is_distance else not beyond))
+        for rule, each in said.items():
+            rules[rule].append(each)
+    return rules
+
+
+def nannyml_alarms(folder: Path) -> dict[str, list[list[bool]]]:
+    """By rule, trial and week; limits are three standard deviations of the reference's chunks, which are as long."""
     import nannyml
-    import pandas as pd
 
-    alarms = []
-    for path in sorted(folder.glob("*-reference.parquet")):
-        before = pd.read_parquet(path)
-        now = pd.read_parquet(path.with_name(path.name.replace("reference", "week")))
+    rules: dict[str, list[list[bool]]] = {"any column": [], "the moved column": []}
+    for before, weeks in trials(folder):
         numbers = [name for name in before.columns if before[name].dtype.kind in "fi"]
         levels = [name for name in before.columns if name not in numbers]
         calculator = nannyml.UnivariateDriftCalculator(
-            column_names=[*numbers, *levels], treat_as_categorical=levels, chunk_number=1
+            column_names=[*numbers, *levels], treat_as_categorical=levels, chunk_size=int((weeks["week"] == 0).sum())
         )
-        frame = calculator.fit(before).calculate(now).filter(period="analysis").to_df()
+        frame = calculator.fit(before).calculate(weeks).filter(period="analysis").to_df()
         flags = [name for name in frame.columns if name[-1] == "alert"]
-        alarms.append(bool(frame[flags].to_numpy().any()))
-    return {"any column": alarms}
+        moved = [name for name in flags if name[0] == before.columns[0]]
+        rules["any column"].append(frame[flags].to_numpy().astype(bool).any(axis=1).tolist())
+        rules["the moved column"].append(frame[moved].to_numpy().astype(bool).any(axis=1).tolist())
+    return rules
 
 
 if __name__ == "__main__":
     name, what, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     if what == "report":
-        report(folder)
+        report(folder, sys.argv[4] if len(sys.argv) > 4 else None)
     else:
         print(json.dumps({"evidently": evidently_alarms, "nannyml": nannyml_alarms}[name](folder)))
