@@ -100,7 +100,7 @@ def _values(
             if column.kind == "categorical":
                 counters[column.name].update(values)
             elif column.kind == "numeric":
-                parts[column.name].append(np.array(values, dtype=np.float64))
+                parts[column.name].append(np.fromiter(values, np.float64, len(values)))  # None is NaN
             else:
                 parts[column.name].extend(values)
     whole = [column for column in columns if column.name in parts]
