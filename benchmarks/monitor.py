@@ -95,8 +95,8 @@ def beside_evidently(python: str, sizes: list[str]) -> None:
 STATISTICS = (  # Evidently's method, the start of its name in a report, ours, of which columns
     (None, "wasserstein", "wasserstein", "numbers"),
     (None, "jensen", "js", "levels"),
-    ("chisquare", "k-s", "p", "numbers"),
-    ("chisquare", "chi-square", "p", "levels"),
+    ("chisquare", "ks", "p", "numbers"),
+    ("chisquare", "chisquare", "p", "levels"),
     ("psi", "psi", "psi", "numbers"),
     ("psi", "psi", "psi", "levels"),
 )

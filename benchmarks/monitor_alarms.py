@@ -141,8 +141,8 @@ class Stream:
             near |= raw - expected > 0.8 * self.look.config.drift_psi
         return near & (rows >= self.look.config.min_rows)
 
-    def alarms(self, *, first: bool = False) -> list[int]:
-        """The hours whose look alarms; only the first of them, if that is enough."""
+    def alarms(self, *, enough: int | None = None) -> list[int]:
+        """The hours whose look alarms; up to the first of them from the hour `enough` on."""
         near = np.logical_or.reduce([self.may_alarm(hours) for hours in self.look.config.windows])
         found: list[int] = []
         for hour in np.flatnonzero(near).tolist():
@@ -153,7 +153,7 @@ class Stream:
             )  # fmt: skip
             if shift.drift(shift.windows(self.span, look), look).alert:
                 found.append(hour)
-                if first:
+                if enough is not None and hour >= enough:
                     break
         return found
 
@@ -183,7 +183,7 @@ def delays(size: float, rows: int, streams: int = 20) -> list[float]:
     taken: list[float] = []
     for seed in range(streams):
         made = stream(1000 + seed, 20, 2000, rows, 3, moved=size)
-        after = [hour - HOURS for hour in made.alarms() if hour >= HOURS]
+        after = [hour - HOURS for hour in made.alarms(enough=HOURS) if hour >= HOURS]
         taken.append(after[0] + 1 if after else np.inf)
     return taken
 
@@ -228,7 +228,7 @@ def ours_beside(rows: int, trials: int) -> None:
     for at, size in enumerate(PEER_SHIFTS):
         taken: list[float] = []
         for seed in range(trials):
-            hours = stream(1000 * (at + 1) + seed, 20, WEEKS_BEFORE * rows, rows, 3, moved=size).alarms()
+            hours = stream(1000 * (at + 1) + seed, 20, WEEKS_BEFORE * rows, rows, 3, moved=size).alarms(enough=HOURS)
             quiet, of = quiet + any(hour < HOURS for hour in hours), of + 1
             after = [hour - HOURS + 1 for hour in hours if hour >= HOURS]
             taken.append(after[0] if after else np.inf)
