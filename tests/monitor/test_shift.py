@@ -38,7 +38,7 @@ def test_weeks_without_drift_alarm_at_no_more_than_the_rate(simulation, columns,
 
 def test_a_large_shift_is_seen_within_a_day_and_not_before(simulation):
     made = simulation.stream(2, 5, 1000, 2000, 2, moved=2.0)
-    alarms = made.alarms(first=True)
+    alarms = made.alarms(enough=0)
     assert simulation.HOURS < alarms[0] <= simulation.HOURS + 24
 
 
@@ -51,7 +51,7 @@ def test_fifty_quiet_weeks_do_not_dilute_a_shift(simulation):
     before = int((hour_n < 52 * simulation.HOURS).sum())
     parts = [simulation.rows_of(rng, before, 4), simulation.rows_of(rng, len(hour_n) - before, 4, moved=1.0)]
     made = simulation.Stream(look, {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, hour_n, hours)
-    assert 0 < made.alarms(first=True)[0] - 52 * simulation.HOURS < 96
+    assert 0 < made.alarms(enough=0)[0] - 52 * simulation.HOURS < 96
 
 
 INPUTS = (
