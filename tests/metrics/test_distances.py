@@ -11,7 +11,7 @@ from bakeoff.metrics import distances
 from bakeoff.metrics.answers import signs
 from bakeoff.metrics.discoveries import discovered
 from bakeoff.metrics.distances import compare_columns, compare_files
-from bakeoff.metrics.domain import separation
+from bakeoff.metrics.domain import separation, vector_separation
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -98,3 +98,13 @@ def test_rows_of_one_kind_cannot_be_told_apart_and_those_of_two_can():
     other, p_other, weights = separation(rows(400, "late"), rows(400, "refund"), kinds)
     assert (0.38 < same < 0.62, p_same > 1e-3) == (True, True)
     assert (other > 0.99, p_other < 1e-20, max(weights, key=lambda name: weights[name])) == (True, True, "t")
+
+
+def test_halves_of_days_that_differ_by_themselves_are_not_two_findings():
+    """Each half's classifier is asked for the other half: both say how alike the halves are."""
+    days, likely = np.repeat(np.arange(6), 10), 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        now = 0.6 * rng.normal(size=(6, 4))[days] + 0.8 * rng.normal(size=(60, 4))
+        likely += vector_separation(rng.normal(size=(150, 4)), now, days=days.tolist(), seed=seed)[1] < 0.1
+    assert likely <= 40 * 0.1 + 2 * (40 * 0.1 * 0.9) ** 0.5
