@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 from bakeoff.core.jobs import MODEL, ROWS, TABLE, JobContext
 from bakeoff.core.protocols import CLASS_BALANCE, FitJob
 from bakeoff.core.types import Column, Predictions, Schema
+from bakeoff.families.boosting import BoostingFamily, BoostingParams
 from bakeoff.families.features.targets import balance, balanced_weights, class_weights
 from bakeoff.families.linear import LinearFamily, LinearParams
 from bakeoff.train import worker
@@ -134,3 +135,22 @@ def test_a_fit_keeps_what_it_chose_and_a_refit_has_it(tmp_path, family):
         chosen=first.chosen,
     )
     assert worker.fit(whole, again).chosen == first.chosen
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_boosting_moves_its_answers_by_the_shares_of_classes_and_weighs_rows_evenly(tmp_path, classes):
+    """Odds are those of an unweighted fit, times the inverse ratio of the shares to the power."""
+    table = rows(2000)
+    if classes == 3:
+        table = table.with_columns(y=pl.when(pl.col("x") > 1.5).then(pl.lit("far")).otherwise(pl.col("y")))
+    given = replace(job(tmp_path, params=BoostingParams(features=False)), train=table, validation=table[:0])
+    trees = {"trees": 20}
+    plain = BoostingFamily().fit(replace(given, params=BoostingParams(balanced=False, features=False), chosen=trees))
+    moved = BoostingFamily().fit(replace(given, chosen=trees | {CLASS_BALANCE: 0.75}))
+    new = rows(200, seed=3).drop("y")
+    share_k = np.array([(table["y"] == name).mean() for name in moved.signature.classes])
+    expected_nk = plain.predict(new).probabilities_nk * share_k**-0.75
+    answers_nk = moved.predict(new).probabilities_nk
+    np.testing.assert_allclose(answers_nk, expected_nk / expected_nk.sum(axis=1, keepdims=True), rtol=1e-6)
+    by_half = BoostingFamily().fit(replace(given, chosen=trees))
+    assert (by_half.predict(new).values_n != plain.predict(new).values_n).any()

@@ -21,7 +21,7 @@ from bakeoff.core.attribution import Attribution
 from bakeoff.core.deadline import Deadline
 from bakeoff.core.errors import CorruptError
 from bakeoff.core.ledger import Loss
-from bakeoff.core.protocols import FitJob
+from bakeoff.core.protocols import CLASS_BALANCE, FitJob
 from bakeoff.core.types import Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.alone import answered, attributed, with_alone
@@ -34,7 +34,7 @@ from bakeoff.families.features.derivation import FEWEST_ROWS, Choice, Derivation
 from bakeoff.families.features.derived import Derived
 from bakeoff.families.features.one_row import NumberReader, Row, RowReader
 from bakeoff.families.features.single_row import SingleRow
-from bakeoff.families.features.targets import Target, both_weights, class_weights, ranked_by
+from bakeoff.families.features.targets import MOVED, Target, both_weights, class_weights, moves, ranked_by
 from bakeoff.families.features.text import TermCounts
 from bakeoff.families.features.tree_rows import ROUNDS_SHARE
 from bakeoff.families.features.trend import Trend
@@ -228,6 +228,7 @@ class BoostingFamily:
     imports = ("scipy.sparse", "bakeoff.families.features.lightgbm_library")
     extra: str | None = None
     weighs = True
+    class_balance = MOVED
 
     def fit(self, job: FitJob) -> BoostingModel:
         """See `bakeoff.core.protocols.Family`."""
@@ -280,6 +281,12 @@ class _Fit:
     """One fit: early stopping on validation rows tells the number of trees, then all rows are used."""
 
     def __init__(self, job: FitJob) -> None:
+        self._moved_by = 0.0
+        if moves(job):
+            self._moved_by = float((job.chosen or {}).get(CLASS_BALANCE, MOVED))  # type: ignore[arg-type]
+            job = replace(job, params=replace(job.params, balanced=False))
+            if job.chosen is not None:
+                job = replace(job, chosen={name: each for name, each in job.chosen.items() if name != CLASS_BALANCE})
         self.job = job
         self._deadline = Deadline(job)
         self._best: tuple[int, float] | None = None
@@ -322,8 +329,22 @@ class _Fit:
             own = {"bagging_seed": self.job.seed + at, "feature_fraction_seed": self.job.seed + at} if at else {}
             settings = self._settings() | own
             booster = lgb.train(settings, train, num_boost_round=trees, keep_training_booster=True)
+            self._move(booster, self.target.value_n)
             texts.append(booster.model_to_string(num_iteration=trees))
         return texts
+
+    def _move(self, booster: "lgb.Booster", value_n: Any) -> None:
+        """Make rare classes more probable: multiply the prior in, by what the trees of the first round say."""
+        if not self._moved_by:
+            return
+        share_k = np.bincount(value_n.astype(np.int64), minlength=len(self.target.classes)) / len(value_n)
+        more_k = -self._moved_by * np.log(np.maximum(share_k, 1 / len(value_n)))
+        if len(more_k) == BINARY:  # their only tree tells the log-odds of the second
+            more_k = more_k[1:] - more_k[:1]
+        for tree, more in enumerate(more_k.tolist()):
+            leaf_count = booster.dump_model(num_iteration=1)["tree_info"][tree]["num_leaves"]
+            for leaf in range(leaf_count):
+                booster.set_leaf_output(tree, leaf, booster.get_leaf_output(tree, leaf) + more)
 
     def _trees(self) -> int:
         """The number of trees, with the link that is better on validation rows."""
@@ -396,6 +417,7 @@ class _Fit:
             callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report, self._in_time],
         )
         trees = max(booster.best_iteration, 1)
+        self._move(booster, self.target.value_n[: self.target.training])
         output = np.asarray(booster.predict(held_nd, num_iteration=trees, num_threads=self.job.threads))
         return _Stopped(trees, _predictions(encoder.restored(more, output), self.target.classes))
 

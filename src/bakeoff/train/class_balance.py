@@ -47,12 +47,13 @@ def _unequal(job: FitJob) -> bool:
     return bool(counts["count"][0] >= UNEQUAL * counts["count"][-1] and rare >= FEWEST_RARE)
 
 
-def class_balance(job: FitJob, answers: Predictions) -> float | None:
-    """The power of the inverse of a class's share that its rows are to weigh; None: even weights (1) are as good.
+def class_balance(job: FitJob, answers: Predictions, now: float = 1.0) -> float | None:
+    """The power of the inverse of a class's share that its rows are to weigh; None: what they weighed is as good.
 
     Args:
         job: whose validation rows are to be answered (`may_balance`).
-        answers: what a fit of the training rows with even weights says of them.
+        answers: what a fit of the training rows says of them.
+        now: the power that this fit had; 1: every class weighs the same.
     """
     if answers.probabilities_nk is None or not _unequal(job):
         return None
@@ -62,20 +63,21 @@ def class_balance(job: FitJob, answers: Predictions) -> float | None:
     if share_k.min() == 0:
         return None
     truth_n = job.validation[target].to_numpy()
-    values = [value(job.metric, truth_n, _moved(answers, share_k, power), "classification") for power in POWERS]
+    values = [value(job.metric, truth_n, _moved(answers, share_k, power - now), "classification") for power in POWERS]
     smooth = _averaged(np.asarray(values))
     best = max(range(len(POWERS)), key=lambda at: (smooth[at], POWERS[at]))
     chosen = float(POWERS[best])
+    before = float(np.interp(now, POWERS, values))
     job.progress(
-        f"classes weigh 1/share to the power of {chosen:g}: {job.metric} {values[best]:.4f}, of 1 {values[-1]:.4f}"
+        f"classes weigh 1/share to the power of {chosen:g}: {job.metric} {values[best]:.4f}, of {now:g} {before:.4f}"
     )
-    return None if chosen == 1 else chosen
+    return None if chosen == now else chosen
 
 
-def _moved(answers: Predictions, share_k: NDArray[np.float64], power: float) -> Predictions:
-    """What fits with this power would say, by what they said with 1."""
+def _moved(answers: Predictions, share_k: NDArray[np.float64], more: float) -> Predictions:
+    """What fits with so much more of a power would say, by what they said."""
     assert answers.probabilities_nk is not None
-    moved_nk = answers.probabilities_nk * share_k ** (1 - power)
+    moved_nk = answers.probabilities_nk * share_k**-more
     return Predictions.of_probabilities(moved_nk / moved_nk.sum(axis=1, keepdims=True), answers.classes)
 
 

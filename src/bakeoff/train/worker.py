@@ -235,7 +235,7 @@ def _class_balance(
         job.on_cut("weights of classes were not chosen")
         return None
     if answers:
-        return class_balance(job, answers[0])
+        return class_balance(job, answers[0], getattr(family, "class_balance", 1.0))
     alone = family.fit(replace(_silent(job), validation=job.validation[:0], chosen=chosen))
     return class_balance(job, alone.predict(job.validation.drop(job.schema.target)))
 

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from bakeoff.core.errors import CandidateError
 from bakeoff.core.protocols import CLASS_BALANCE, FEEDBACK_WEIGHT, HALF_LIFE, FitJob
-from bakeoff.metrics.labels import weighs_evenly
+from bakeoff.metrics.labels import weighs_evenly, weighs_false_alarms
 from bakeoff.metrics.names import MetricName
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = [
+    "MOVED",
     "RANKS",
     "Target",
     "age_weights",
@@ -24,12 +25,16 @@ __all__ = [
     "class_weights",
     "feedback_weights",
     "is_balanced",
+    "moves",
     "ranked_by",
     "row_weights",
 ]
 
 RANKS = frozenset({"roc_auc", "pr_auc"})
 """Metrics of the order of scores, which a shifted base rate does not touch while it moves every loss."""
+
+MOVED = 0.5
+"""By which power of the inverse of a class's share an answer is moved (`moves`), where none was chosen."""
 
 _Floats: TypeAlias = NDArray[np.float64]
 
@@ -114,6 +119,16 @@ def balance(job: FitJob) -> float:
     """
     chosen = (job.chosen or {}).get(CLASS_BALANCE)
     return float(is_balanced(job)) if chosen is None else float(chosen)  # type: ignore[arg-type]
+
+
+def moves(job: FitJob) -> bool:
+    """Whether a family that can is to weigh rows evenly, and to move what it answers by the shares of classes instead.
+
+    Nobody said how much classes weigh, and the metric punishes false alarms, too (docs/decisions/0065); not where rows
+    are in the order of time: shares of classes move then.
+    """
+    given = getattr(job.params, "balanced", False)
+    return given is None and job.task == "classification" and weighs_false_alarms(job.metric) and job.age_days_n is None
 
 
 def class_weights(job: FitJob, value_n: _Floats) -> _Floats | None:
