@@ -1,12 +1,13 @@
 """The weights are random and tiny here: what is tested is the way of rows through the library, not how good it is."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
-from bakeoff.core.errors import CandidateError, CorruptError, NotFoundError
+from bakeoff.core.errors import CandidateError, CorruptError, MissingExtraError, NotFoundError
 from bakeoff.families.tabicl import WEIGHTS, TabiclFamily, TabiclParams
 from bakeoff.testing.families import FamilyConformance
 
@@ -111,6 +112,11 @@ class TestTabicl(FamilyConformance):
         ):
             with pytest.raises(CandidateError, match=match):
                 family.fit(replace(job, params=replace(job.params, weights=str(tmp_path / name))))
+
+    def test_without_the_library_it_names_its_extra(self, family, job, monkeypatch):
+        monkeypatch.setitem(sys.modules, "torch", None)
+        with pytest.raises(MissingExtraError, match=r"module 'torch': pip install \"bakeoff\[tabicl\]\""):
+            family.fit(job)
 
     def test_a_checkpoint_with_code_in_it_runs_nothing(self, family, job, tmp_path):
         class Code:

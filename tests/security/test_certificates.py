@@ -1,12 +1,13 @@
 """TLS: a local authority, a server with it, clients of mutual TLS, and a certificate that is renewed."""
 
 import ssl
+import sys
 import time
 
 import httpx
 import pytest
 
-from bakeoff.core.errors import SecurityError, UsageError
+from bakeoff.core.errors import MissingExtraError, SecurityError, UsageError
 from bakeoff.security.certificates import Tls, local_authority
 from bakeoff.web.server import Server
 
@@ -89,3 +90,10 @@ def test_a_public_address_needs_both(tmp_path, authenticated, encrypted):
         Server(app, "0.0.0.0", authenticated=authenticated, tls=tls)
     assert ("bakeoff tokens create" in str(refused.value)) is not authenticated
     assert ("bakeoff certs dev" in str(refused.value)) is not encrypted
+
+
+def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    with pytest.raises(MissingExtraError, match=r'making certificates needs .*pip install "bakeoff\[tls\]"'):
+        local_authority(tmp_path / "new")
+    assert not (tmp_path / "new").exists()

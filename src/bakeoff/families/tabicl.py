@@ -204,7 +204,7 @@ def _library() -> Any:
         import tabicl  # pyright: ignore[reportMissingImports] - an extra
         import torch  # noqa: F401 - of the same extra
     except ModuleNotFoundError as error:
-        raise MissingExtraError.of("family 'tabicl'", error.name or "tabicl", "tabicl") from error
+        raise MissingExtraError.of("family 'tabicl'", "tabicl", error.name or "tabicl") from error
     return tabicl
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bakeoff.core.errors import UsageError
+from bakeoff.core.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -72,15 +72,13 @@ def local_authority(folder: Path, names: Sequence[str] = ("localhost", "127.0.0.
     The authority's key is used once and not kept. Files: `authority.pem` (for clients), `certificate.pem`, `key.pem`.
 
     Raises:
-        UsageError: the package `cryptography` is not there, or there are such files already.
+        MissingExtraError: the package `cryptography` is not there. UsageError: there are such files already.
     """
     try:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError as error:
-        raise UsageError(
-            "making certificates needs the package cryptography; install it: pip install 'bakeoff[tls]'"
-        ) from error
+        raise MissingExtraError.of("making certificates", "tls", "cryptography") from error
     files = [folder / name for name in ("authority.pem", "certificate.pem", "key.pem")]
     there = [str(path) for path in files if path.exists()]
     if there:

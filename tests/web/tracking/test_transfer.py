@@ -6,15 +6,17 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bakeoff.config.sections import StoreConfig
 from bakeoff.core.errors import NotFoundError, StoreError, UsageError
 from bakeoff.core.queries import Query, attribute, every
-from bakeoff.core.records import RunChange
+from bakeoff.core.records import RunChange, RunInput
 from bakeoff.project import wiring
 from bakeoff.web.server import Server, local_hosts
+from bakeoff.web.tracking import exporting, importing
 from bakeoff.web.tracking.app import create_tracking_app
 from bakeoff.web.tracking.context import Tracking
 from bakeoff.web.tracking.exporting import export_store
@@ -476,6 +478,22 @@ def test_models_of_bakeoff_are_taken_with_their_files(ran, tmp_path, environment
     child = next(each for each in runs if each.info.run_name == last.verdict.winner)
     assert child.data.tags["mlflow.parentRunId"] == version.run_id
     assert {each.path for each in client.list_artifacts(child.info.run_id)} >= {"model", "outcomes.parquet"}
+
+
+def test_a_version_of_data_is_shorter_there_and_whole_when_it_comes_back(tmp_path):
+    """MLflow's databases and servers take 36 characters of a digest, of which ours has 64."""
+    from mlflow.utils.validation import _validate_dataset
+
+    tracking, _ = opened(tmp_path)
+    experiment = tracking.records.experiments.open("e").experiment_id
+    run = tracking.records.runs.start(experiment, "bake-off")
+    inputs = [RunInput(name="films", version="0123456789abcdef" * 4, context="training")]
+    tracking.records.runs.apply([RunChange(run_id=run.run_id, inputs=inputs)])
+    taken = exporting._inputs(tracking.records.runs.get(run.run_id))
+    _validate_dataset(taken[0].dataset)
+    (back,) = importing._inputs(SimpleNamespace(inputs=SimpleNamespace(dataset_inputs=taken)))
+    assert (back.name, back.version, back.context) == ("films", "0123456789abcdef" * 4, "training")
+    tracking.records.close()
 
 
 def test_a_database_of_an_older_mlflow_stays_as_it_is(sources, tmp_path):

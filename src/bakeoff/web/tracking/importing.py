@@ -515,7 +515,10 @@ def _inputs(run: Any) -> list[RunInput]:
         named = ((key, getattr(each.dataset, key)) for key in ("source_type", "source", "schema", "profile"))
         about: dict[str, Json] = {key: value for key, value in named if value}
         data = each.dataset
-        result.append(RunInput(name=data.name, version=data.digest, context=context, about={**about, "tags": tags}))
+        version = str(data.digest)
+        if about.get("source_type") == "bakeoff" and str(about.get("source")).startswith(version):
+            version = str(about["source"])  # MLflow takes the beginning of it as a digest
+        result.append(RunInput(name=data.name, version=version, context=context, about={**about, "tags": tags}))
     return result
 
 
