@@ -2,6 +2,7 @@ import errno
 import io
 import json
 import os
+import pickle
 import random
 from pathlib import Path
 
@@ -93,6 +94,15 @@ def test_cuts_never_change():
     assert [len(chunk) for chunk in chunks(io.BytesIO(noise(MEBIBYTE // 2)))] == [
         *(17431, 66731, 139593, 95160, 102440, 45744, 57189)
     ]
+
+
+def test_a_folder_that_went_to_another_process_is_opened_there(tmp_path, clock):
+    """As the backend `ray` sends it to its tasks."""
+    store = open_blobs("file://blobs", folder=tmp_path, clock=clock)
+    blob_id = store.put(b"here")
+    there = pickle.loads(pickle.dumps(store))
+    assert there.get(blob_id) == b"here"
+    assert store.get(there.put(b"from there")) == b"from there"
 
 
 def test_near_identical_blobs_share_bytes(store, root):

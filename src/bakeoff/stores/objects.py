@@ -5,6 +5,7 @@ import fcntl
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -132,6 +133,10 @@ class Objects:
         self._clock = clock
         self._private = private
         self._packs = Packs(root / "packs", self.staging, clock, private=private)
+
+    def __reduce__(self) -> "tuple[Callable[[Path, Clock], Objects], tuple[Path, Clock]]":
+        """Another process opens the folder anew: the backend `ray` sends it there."""
+        return partial(Objects, private=self._private), (self._root, self._clock)
 
     def put(self, kind: Kind, name: str, data: bytes) -> None:
         """Write it unless it is there; then only its time is renewed, which keeps it from being collected.
