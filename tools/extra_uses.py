@@ -1,7 +1,7 @@
 """One small use of what each extra advertises, in a folder of its own; tools/install_check.py runs it.
 
-    ENVIRONMENT/bin/python tools/extra_uses.py xgboost FOLDER            # it must work
-    ENVIRONMENT/bin/python tools/extra_uses.py xgboost FOLDER --without  # it must end with the extra's name
+ENVIRONMENT/bin/python tools/extra_uses.py xgboost FOLDER            # it must work
+ENVIRONMENT/bin/python tools/extra_uses.py xgboost FOLDER --without  # it must end with the extra's name
 """
 
 import argparse
@@ -50,7 +50,7 @@ START_S = 300.0
 """So long may a server take to start, on a machine with much else to do."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A command ended with an error; its text is what was written."""
 
 
@@ -59,7 +59,7 @@ def bakeoff(folder: Path, *arguments: object, given: str | None = None, ends: Se
     command = [sys.executable, "-m", "bakeoff", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, input=given)
     if done.returncode not in ends:
-        raise Refused(done.stderr + done.stdout)
+        raise RefusedError(done.stderr + done.stdout)
     return done.stdout
 
 
@@ -74,7 +74,9 @@ def fitted(folder: Path, name: str, params: str = "", data: str = "", ends: Sequ
 def candidate(folder: Path, name: str, params: str = "", data: str = "") -> None:
     """A candidate is fitted, wins, is released, and predicts."""
     fitted(folder, name, params, data, ends=(0,))
-    answer = json.loads(bakeoff(folder, "predict", '{"text": "boring play", "stars": 1, "day": "2026-03-01"}', "--json"))
+    answer = json.loads(
+        bakeoff(folder, "predict", '{"text": "boring play", "stars": 1, "day": "2026-03-01"}', "--json")
+    )
     expect(answer["predictions"][0]["label"] in {"fresh", "rotten"}, answer)
 
 
@@ -204,7 +206,7 @@ def serving(folder: Path, *command: object) -> Iterator[str]:
                 if attempt.connect_ex(("127.0.0.1", port)) == 0:
                     break
             if server.poll() is not None:
-                raise Refused(server.stderr.read() if server.stderr else "")
+                raise RefusedError(server.stderr.read() if server.stderr else "")
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -221,13 +223,13 @@ def tracking(folder: Path) -> None:
         traces = bytes([tag, len(traces)]) + traces
     traces = bytes([0x0A]) + traces[1:]
     with serving(folder, "ui") as url:
-        request = urllib.request.Request(f"{url}/v1/traces", data=traces)  # noqa: S310
+        request = urllib.request.Request(f"{url}/v1/traces", data=traces)
         request.add_header("content-type", "application/x-protobuf")
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=20) as answer:
                 expect(answer.status == 200, answer.status)  # noqa: PLR2004
         except urllib.error.HTTPError as error:
-            raise Refused(error.read().decode()) from None
+            raise RefusedError(error.read().decode()) from None
 
 
 def grpc(folder: Path) -> None:
@@ -330,7 +332,7 @@ def mcp(folder: Path) -> None:
         server.terminate()
         _, errors = server.communicate()
     if not answers:
-        raise Refused(errors)
+        raise RefusedError(errors)
     expect(any(answer.get("result", {}).get("tools") for answer in answers), answers)
 
 
@@ -355,7 +357,7 @@ def sql(folder: Path) -> None:
 
 def docs(folder: Path) -> None:
     if find_spec("mkdocs") is None:
-        raise Refused("bakeoff[docs]")
+        raise RefusedError("bakeoff[docs]")
     command = [sys.executable, "-m", "mkdocs", "build", "-q", "-f", ROOT / "mkdocs.yml", "-d", folder / "site"]
     subprocess.run(command, check=True)
     expect((folder / "site" / "index.html").is_file(), "no page")
@@ -387,10 +389,10 @@ def main() -> None:
     asked.folder.mkdir(parents=True)
     try:
         USES[asked.extra](asked.folder)
-    except Refused as error:
-        said = str(error)
-        named = f"bakeoff[{asked.extra}]" in said and "Traceback" not in said
-        print(said.strip().splitlines()[-1] if named else said)
+    except RefusedError as error:
+        message = str(error)
+        named = f"bakeoff[{asked.extra}]" in message and "Traceback" not in message
+        print(message.strip().splitlines()[-1] if named else message)
         sys.exit(not (asked.without and named))
     if asked.without:
         sys.exit(f"expected a word that the extra {asked.extra} is missing, received none")

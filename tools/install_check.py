@@ -54,6 +54,22 @@ for each in distributions():
 """
 """Prints each installed package and its bytes."""
 HEAVY_MB = 5
+USED = {
+    "catboost",
+    "chat",
+    "docs",
+    "embedding",
+    "grpc",
+    "holidays",
+    "llm",
+    "mcp",
+    "mlflow",
+    "nlp",
+    "people",
+    "postgres",
+}
+USED |= {"ray", "report", "segment", "sql", "tabicl", "text", "tls", "tracking", "words", "xgboost"}
+"""Extras of which what they advertise is tried, by extra_uses.py; the others need a bucket, a GPU or another extra."""
 
 
 def uv() -> str:
@@ -183,11 +199,13 @@ def lowest(folder: Path, made: Path) -> None:
 
 
 def extras(folder: Path, made: Path, names: Sequence[str]) -> None:
-    without = megabytes(environment(folder, "3.11", made).parent)
+    without = megabytes(environment(folder, "3.11", made).parent)  # before anything is imported, and compiled
     for name in names:
         binary = environment(folder, "3.11", f"{made}[{name}]")
         added = megabytes(binary.parent) - without
         ten_commands(binary, folder)
+        if name in USED:
+            ran(binary / "python", ROOT / "tools" / "extra_uses.py", name, folder / f"use of {name}")
         found = json.loads(ran(binary / "bakeoff", "doctor", "--json", cwd=folder))
         tried = next(check for check in found["checks"] if check["check"] == f"extra {name}")
         if not tried["ok"] or not tried["found"].startswith("installed"):
