@@ -123,7 +123,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
     resumed: list[str] = []
     job = job_of(argument, family, context)
     job = replace(job, on_loss=losses.append, on_cut=cuts.append, on_held=held.append, on_resumed=resumed.append)
-    started, work = time.perf_counter(), WorkLimit(math.inf)
+    work, started = WorkLimit(math.inf), time.perf_counter()
     alarm = ended_after(far_over(argument.limit_s))
     with alarm, limited(context.threads), remote_calls(allowed=argument.remote):
         model = family.fit(job)

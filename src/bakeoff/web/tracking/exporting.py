@@ -34,7 +34,7 @@ REFUSED = re.compile(r"[^\w.\- :/]")
 BEGUN = "begun"
 """In the mark of a run that is not whole there, before the digest of its artifacts."""
 MOST_DIGEST = 36
-"""The most characters of a data set's digest there: ours have 64. The whole one stands in the source of data of our own."""
+"""The most characters of a data set's digest there: ours have 64. The whole one is in the source of data of our own."""
 CHUNK, PAIRS = 1000, 100
 """The most values, and the most params or tags, that one request of MLflow's takes."""
 OLDEST = (Order(field=QueryField(kind="attribute", key="start_ms")),)
