@@ -148,7 +148,8 @@ FEEDBACK_WEIGHT = "feedback_weight"
 
 
 CLASS_BALANCE = "class_balance"
-"""What is chosen where classes are of unequal size: rows weigh the inverse of their class's share to this power."""
+"""What is chosen where classes are of unequal size: rows weigh the inverse of their class's share to this power,
+or a family that moves its answers instead moves them by it."""
 
 
 @runtime_checkable

@@ -66,15 +66,16 @@ class BoostingParams:
     `max_trees`, after `patience` rounds without a better loss (or area under the curve, when that is the
     metric). `learning_rate`, `leaves`, `min_leaf_rows`, `column_share`, `row_share` and `penalty` (L2) shape
     the trees as LightGBM's parameters do. `balanced`: whether every class weighs the same (as the metric
-    calls for, when left out). `max_categories`: columns with more categories are encoded by their target
-    means. `max_terms`, `min_rows`: which terms of texts are kept. A round is a tree for each class; all together are at
-    most 8,000, so that of many classes there are fewer rounds, which learn faster where they are under 200, and of more
-    than twenty classes fewer terms are kept. `features`: whether further columns are derived where they help on
-    validation rows (see docs/features.md). `seeds`: of so many models that differ in chance alone, the rows and columns
-    of each tree, the mean score is taken: a little better (see docs/benchmarks.md), at so many times the latency
-    and size. `trees` are of each. `link`: whether what the trees add up to is the number itself ("identity") or its
-    logarithm ("log": effects multiply, as in a Poisson regression); chosen on validation rows when left out, where no
-    number is below 0 and 1,000 training rows or more are no texts.
+    calls for, when left out; where that punishes false alarms, too, and rows are not in the order of time, rows weigh
+    alike, and answers are moved by the shares of classes, docs/decisions/0065). `max_categories`: columns with more
+    categories are encoded by their target means. `max_terms`, `min_rows`: which terms of texts are kept. A round is a
+    tree for each class; all together are at most 8,000, so that of many classes there are fewer rounds, which learn
+    faster where they are under 200, and of more than twenty classes fewer terms are kept. `features`: whether further
+    columns are derived where they help on validation rows (see docs/features.md). `seeds`: of so many models that
+    differ in chance alone, the rows and columns of each tree, the mean score is taken: a little better (see
+    docs/benchmarks.md), at so many times the latency and size. `trees` are of each. `link`: whether what the trees add
+    up to is the number itself ("identity") or its logarithm ("log": effects multiply, as in a Poisson regression);
+    chosen on validation rows when left out, where no number is below 0 and 1,000 training rows or more are no texts.
     """
 
     trees: Annotated[int, Field(ge=1)] | None = None
@@ -341,9 +342,9 @@ class _Fit:
         more_k = -self._moved_by * np.log(np.maximum(share_k, 1 / len(value_n)))
         if len(more_k) == BINARY:  # their only tree tells the log-odds of the second
             more_k = more_k[1:] - more_k[:1]
+        first = booster.dump_model(num_iteration=1)["tree_info"]
         for tree, more in enumerate(more_k.tolist()):
-            leaf_count = booster.dump_model(num_iteration=1)["tree_info"][tree]["num_leaves"]
-            for leaf in range(leaf_count):
+            for leaf in range(first[tree]["num_leaves"]):
                 booster.set_leaf_output(tree, leaf, booster.get_leaf_output(tree, leaf) + more)
 
     def _trees(self) -> int:
