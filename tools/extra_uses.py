@@ -155,12 +155,13 @@ def harness(folder: Path) -> None:
 
 
 class Service(BaseHTTPRequestHandler):
-    """A service like OpenAI's that always says the same."""
+    """A service like OpenAI's that knows one word."""
 
     def do_POST(self) -> None:
         length = int(self.headers["content-length"])
         asked = json.loads(self.rfile.read(length))
-        message = {"role": "assistant", "content": "fresh"}
+        label = "rotten" if "boring" in str(asked["messages"][-1]["content"]) else "fresh"
+        message = {"role": "assistant", "content": label}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}
         body = {"id": "1", "object": "chat.completion", "created": 0, "model": asked["model"]}
