@@ -47,6 +47,8 @@ CELLS = (  # columns, reference rows, rows a week, streams, weeks of each
 PEER_SHIFTS, PEER_ROWS = (2.0, 1.0, 0.5, 0.25), (1000, 10_000)
 WEEKS_BEFORE, QUIET = 10, 4
 """Of a comparison with others: weeks of the reference (NannyML's limits need some), and those before the shift."""
+LIMITS = {"drift_psi": MonitorConfig().drift_psi}
+"""Of bakeoff's looks; `--psi` sets it."""
 SHIFTS = ((0.25, 1000), (0.5, 1000), (1.0, 1000), (2.0, 1000), (0.5, 10_000), (1.0, 10_000), (2.0, 10_000))
 
 
@@ -79,7 +81,7 @@ def look_of(table: dict[str, np.ndarray]) -> MonitorLook:
     return MonitorLook(
         signature=Signature(task="classification", inputs=columns, classes=("a", "b")),
         reference=reference,
-        config=MonitorConfig(false_alarms=0.01),
+        config=MonitorConfig(false_alarms=0.01, **LIMITS),
         since_ms=0,
         until_ms=0,
         seed=0,
@@ -250,7 +252,9 @@ def main() -> int:
     parser.add_argument("--only", choices=["alarms", "delays", "peers"])
     parser.add_argument("--rows", nargs="+", type=int, default=list(PEER_ROWS), help="a week, beside peers")
     parser.add_argument("--trials", type=int, default=10, help="beside peers")
+    parser.add_argument("--psi", type=float, default=LIMITS["drift_psi"], help="bakeoff's limit, [monitor] drift_psi")
     options = parser.parse_args()
+    LIMITS["drift_psi"] = options.psi
     total = [0, 0]
     if options.only in (None, "alarms"):
         print(

@@ -56,6 +56,30 @@ class TestSqlite(RecordStoreConformance):
         store.close()
 
 
+def test_what_nobody_has_changed_is_not_read_again_and_what_another_changes_is_seen_at_once(tmp_path, monkeypatch):
+    one, other = opened(tmp_path), opened(tmp_path)
+    reads: list[int] = []
+    read = database.Database.read
+    monkeypatch.setattr(database.Database, "read", lambda of: reads.append(1) or read(of))
+
+    def seen():
+        return one.documents.get("kinds", "a/1"), [each.key for each in one.documents.find("kinds", "a/")]
+
+    assert seen() == (None, [])
+    for writer, number in ((other, 1), (one, 2), (other, 3)):
+        writer.documents.put("kinds", "a/1", {"number": number})
+        before = len(reads)
+        for _ in range(3):
+            document, keys = seen()
+            assert (document.body, keys) == ({"number": number}, ["a/1"])
+        assert len(reads) == before + 2
+        document.body["number"] = 0  # who changes what was given changes nothing for others
+    other.documents.delete("kinds", "a/1")
+    assert seen() == (None, [])
+    one.close()
+    other.close()
+
+
 @pytest.fixture
 def old_sqlite(monkeypatch):
     """Python's own SQLite, held to be too old for a write-ahead log."""

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
@@ -58,6 +59,8 @@ class Database:
         self._writing = engine.execution_options(bakeoff_writes=True)
         self._patience = Patience(f"the database at {self._where}")
         self._idle: list[Connection] = []
+        self._watch: Any = None
+        self._watching = threading.Lock()
 
     @property
     def dialect(self) -> str:
@@ -163,6 +166,21 @@ class Database:
                 execute(f"VACUUM (FULL, ANALYZE) {table}")
             execute("VACUUM FULL pg_statistic")  # who does not own the database is refused that with a notice
 
+    def stamp(self) -> int | None:
+        """A number that stays as long as nobody commits a change, here or in another process; None: it is not known.
+
+        SQLite tells it in microseconds (https://www.sqlite.org/pragma.html#pragma_data_version, of a connection that
+        never writes); a server does not.
+        """
+        if self.dialect != "sqlite":
+            return None
+        with self._watching:
+            try:
+                self._watch = self._watch or self._engine.raw_connection()
+                return self._watch.cursor().execute("PRAGMA data_version").fetchone()[0]
+            except (sqlite_driver().module.Error, DBAPIError):
+                return None  # who reads next is told why
+
     @property
     def place(self) -> str:
         """The file, or the URL without its password."""
@@ -202,6 +220,9 @@ class Database:
         """Release the connections."""
         while self._idle:
             self._idle.pop().close()
+        with self._watching:
+            if self._watch is not None:
+                self._watch = self._watch.close()
         self._engine.dispose()
 
     @contextmanager

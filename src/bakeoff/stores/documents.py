@@ -1,7 +1,7 @@
 """JSON documents with compare-and-swap."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,6 +29,8 @@ def as_json(value: Mapping[str, Json]) -> str:
         raise UsageError(f"expected values that JSON can hold, received {value!r} ({error})") from error
 
 
+MOST_ROWS, MOST_READS = 100, 100
+"""So many are remembered of a read, and so many reads."""
 LAST = "\U0010ffff"
 """Sorts behind every other character."""
 _FIELDS = {"collection": "collection", "document": "key"}
@@ -52,6 +54,7 @@ class Documents:
 
     def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
         self._database, self._grouped, self._clock = database, grouped, clock
+        self._known: tuple[int | None, dict[tuple[str, str, bool], list[Any]]] = None, {}
         names, columns = ["of_collection", "of_key"], [each.name for each in documents.c]
         at = [documents.c[name] == bindparam(f"of_{name}") for name in ("collection", "key")]
         revision, insert = documents.c.revision, database.insert(documents)
@@ -73,8 +76,12 @@ class Documents:
 
     def get(self, collection: str, key: str) -> Document | None:
         """The document, or None."""
-        with self._database.read() as connection:
-            rows = self._select.rows(connection, collection, key)
+
+        def read() -> list[Any]:
+            with self._database.read() as connection:
+                return self._select.rows(connection, collection, key)
+
+        rows = self._remembered((collection, key, False), read)
         return _document(rows[0]) if rows else None
 
     def put(self, collection: str, key: str, body: Mapping[str, Json], *, expected: int | None = None) -> Document:
@@ -105,14 +112,33 @@ class Documents:
 
     def find(self, collection: str, prefix: str = "") -> list[Document]:
         """Documents whose key starts with `prefix`, ordered by key."""
-        where = [documents.c.collection == collection]
-        if prefix:
-            where.append(func.substr(documents.c.key, 1, len(prefix)) == prefix)  # LIKE of SQLite ignores case
-        with self._database.read() as connection:
-            if prefix and connection.dialect.name == "sqlite":  # its keys are in the order of their bytes: by the index
-                where.append(documents.c.key.between(prefix, prefix + LAST))
-            rows = connection.execute(select(documents).where(*where)).all()
+
+        def read() -> list[Any]:
+            where = [documents.c.collection == collection]
+            if prefix:
+                where.append(func.substr(documents.c.key, 1, len(prefix)) == prefix)  # LIKE of SQLite ignores case
+            with self._database.read() as connection:
+                if prefix and connection.dialect.name == "sqlite":  # its keys are in the order of their bytes
+                    where.append(documents.c.key.between(prefix, prefix + LAST))
+                return list(connection.execute(select(documents).where(*where)).all())
+
+        rows = self._remembered((collection, prefix, True), read)
         return sorted(map(_document, rows), key=lambda document: document.key)  # collations of databases differ
+
+    def _remembered(self, what: tuple[str, str, bool], read: Callable[[], list[Any]]) -> list[Any]:
+        """Rows as they were read last, while nothing has been committed since: who looks often, looks cheaply."""
+        stamp = self._database.stamp()  # before the rows are read: what is committed meanwhile gives another one
+        if stamp is None:
+            return read()
+        of, known = self._known
+        if of != stamp:
+            self._known = of, known = stamp, {}
+        if what not in known:
+            rows = read()
+            if len(rows) > MOST_ROWS or len(known) >= MOST_READS:
+                return rows
+            known[what] = rows
+        return known[what]
 
     def delete(self, collection: str, key: str) -> None:
         """Remove it if it exists."""
