@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# Of several processes each has one core or less: polars hands its work to more threads of its own in vain, which took a
-# fifth of a run's processor time. It reads this once, so it stands before what imports it.
-os.environ.setdefault("POLARS_MAX_THREADS", "1")
+# Of several processes each has one core or less: libraries hand their work to more threads of their own in vain, which
+# spin while they wait: of polars that took a fifth of the processor time of a run, of algebra a third of that of tests
+# that fit and compare. They read this once, so it stands before what imports them.
+for _variable in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
 
 pytest_plugins = ["pytester"]
 

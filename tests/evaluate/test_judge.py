@@ -11,7 +11,7 @@ from bakeoff.chat.meter import Meter, Prices
 from bakeoff.evaluate.judge import Pair, Referee, Votes, agreement, bias, quality_said, support_said, vote_said
 from bakeoff.testing.service import serving
 
-ROWS = 600
+ROWS = 200
 
 
 def shown(asked):

@@ -27,7 +27,7 @@ def test_the_law_is_given_back():
 
 
 def test_intervals_cover_what_is_true():
-    rng, covered, times = np.random.default_rng(7), 0, 60
+    rng, covered, times = np.random.default_rng(7), 0, 20
     for seed in range(times):
         noisy = {n: law(n) * rng.normal(1, 0.05, size=8) for n in CALLERS}
         peak = scalability(noisy, seed=seed).peak_s
