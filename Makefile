@@ -74,7 +74,7 @@ test: $(INSTALLED)  ## Run the tests
 test-fast: $(INSTALLED)  ## Run the unit tests: an answer within 90 s
 	$(TEST) -m "not slow and not real" $(FAST)
 
-test-thorough: $(INSTALLED)  ## Run the tests, those of properties with twenty times the examples
+test-thorough: $(INSTALLED)  ## Run the tests, those of properties with forty times the examples
 	HYPOTHESIS_PROFILE=thorough $(TEST)
 
 test-cluster: $(INSTALLED)  ## Two nodes of Ray, of which one is killed: a bake-off, a corpus, a fine-tuning

@@ -8,6 +8,8 @@ import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Generator
 from contextlib import suppress
@@ -26,7 +28,7 @@ for _variable in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS
 pytest_plugins = ["pytester"]
 
 # No deadline: how long an example takes depends on what else runs.
-settings.register_profile("quick", deadline=None, max_examples=50)
+settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
@@ -100,6 +102,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     many = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path not in slow, -many[item.path]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """What earlier runs left is removed beside the tests: after them, as pytest does it, some disks take a minute."""
+    options = session.config.option
+    if not getattr(options, "numprocesses", None) or options.basetemp:
+        return  # one of the processes, or a few tests alone
+    root = str(session.config._tmp_path_factory.getbasetemp().parent)  # type: ignore[attr-defined]  # noqa: SLF001
+    removal = "import sys, _pytest.pathlib as p; p.cleanup_numbered_dir(p.Path(sys.argv[1]), 'pytest-', 3, 0)"
+    process = subprocess.Popen([sys.executable, "-c", removal, root], stderr=subprocess.DEVNULL)
+
+    def end() -> None:
+        process.terminate()
+        process.wait()
+
+    session.config.add_cleanup(end)
 
 
 FOLDERS = Counter[str]()

@@ -44,9 +44,6 @@ def shortened(project):
     file.write_text(text.replace("[decide]\n", "[decide]\nresamples = 200\n"))
 
 
-pytestmark = pytest.mark.usefixtures("explained")
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """For each library a project that was made of a frame and run; its folder and outcome."""
@@ -197,7 +194,7 @@ def test_more_rows_than_a_call_takes_are_answered_in_parts(of_pandas):
         assert raised.value.__notes__ == ["Rows are counted from row 101 on; the 100 before are answered."]
 
 
-def test_the_same_frame_is_no_new_run_and_another_is(of_pandas):
+def test_the_same_frame_is_no_new_run_and_another_is(explained, of_pandas):
     last = of_pandas.last()
     same = of_pandas.run(pandas_frame())
     assert same.unchanged
@@ -215,7 +212,7 @@ def test_a_project_of_files_takes_no_frame(ran):
         project.run(pandas_frame())
 
 
-def test_a_cell_that_makes_a_project_can_run_again(of_pandas):
+def test_a_cell_that_makes_a_project_can_run_again(explained, of_pandas):
     with pytest.raises(UsageError, match="exist_ok=True does so here"):
         Project.init(of_pandas.folder, source=pandas_frame(), target="left")
     with Project.init(of_pandas.folder, source=pandas_frame(), target="left", exist_ok=True) as project:
@@ -309,7 +306,7 @@ def test_without_the_drawing_library_a_figure_is_its_document(of_pandas, monkeyp
         chart.png()
 
 
-def test_pages_hold_no_markup_of_the_data(tmp_path):
+def test_pages_hold_no_markup_of_the_data(tmp_path, explained):
     bad = "<img src=x onerror=alert(1)>"
     draw = random.Random(1)
     rows = [{"a": draw.random(), bad: draw.choice([bad, "b", "c"]), "y": draw.choice([bad, "no"])} for _ in range(150)]
@@ -396,7 +393,7 @@ def test_a_model_logs_nothing(of_pandas):
     assert of_pandas.events.scan(PredictionEvent).collect().height == 0
 
 
-def test_models_projects_and_outcomes_pickle_by_reference(of_pandas):
+def test_models_projects_and_outcomes_pickle_by_reference(explained, of_pandas):
     model, outcome = of_pandas.model("2"), of_pandas.last()
     again = pickle.loads(pickle.dumps(model))
     assert again.version == model.version == "customers/2"
@@ -504,7 +501,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_shows_a_bar_and_clears_it(of_pandas, monkeypatch):
+def test_a_terminal_shows_a_bar_and_clears_it(of_pandas, monkeypatch, few_fits):
     from bakeoff.project.progress import _TerminalBar
 
     monkeypatch.setenv("TERM", "xterm")
@@ -536,7 +533,7 @@ def test_bars_of_several_threads_do_not_stand_in_each_others_way(monkeypatch):
         assert list(pool.map(work, range(8))) == list(range(8))
 
 
-def test_a_notebook_shows_a_bar(of_pandas, monkeypatch):
+def test_a_notebook_shows_a_bar(of_pandas, monkeypatch, few_fits):
     from bakeoff.project import progress
 
     shown = []
@@ -560,7 +557,7 @@ def test_a_notebook_shows_a_bar(of_pandas, monkeypatch):
     assert shown[-1].endswith(" s</div>")
 
 
-def test_who_takes_lines_gets_them_and_no_bar(of_pandas, monkeypatch):
+def test_who_takes_lines_gets_them_and_no_bar(of_pandas, monkeypatch, few_fits):
     monkeypatch.setattr("bakeoff.project.project.bar", None)
     lines = []
     with Project(of_pandas.folder, progress=lines.append) as project:
