@@ -24,6 +24,7 @@ from hypothesis import settings
 # that fit and compare. They read this once, so it stands before what imports them.
 for _variable in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 pytest_plugins = ["pytester"]
 

@@ -127,7 +127,7 @@ def _by_table(model, table):
 
 
 @given(row=st.fixed_dictionaries(VALUES))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_to_the_last_bit(models, row):
     for (_, names, _), model in models.items():
         given_row = {name: row[name] for name in names}
@@ -147,7 +147,7 @@ ODDER = {name: st.one_of(values, ODD) for name, values in VALUES.items()}
 
 
 @given(row=st.fixed_dictionaries(ODDER))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_row_that_is_read_here_is_answered_as_a_table_of_its_own(models, row):
     """Whatever stands in it: numbers as texts, gaps that are floats. What is not answered is left to the table."""
     for (_, names, _), model in models.items():

@@ -15,8 +15,8 @@ BAD = ["dull and far too long", "a mess; I walked out", "terrible acting", "I wa
 @pytest.mark.slow
 def test_smollm2_learns_from_the_package(tmp_path: Path) -> None:
     table = pl.DataFrame({"text": [*GOOD, *BAD], "target": ["good"] * 5 + ["bad"] * 5})
-    params = LoraParams(epochs=6, batch=5, layers=2)
+    params = LoraParams(epochs=4, batch=5, layers=1)
     job = FamilyConformance().job_of("classification", params, tmp_path, columns=("text",))
-    model = LoraFamily().fit(dataclasses.replace(job, train=table, validation=table[::2], threads=2))
+    model = LoraFamily().fit(dataclasses.replace(job, train=table, validation=table[::2], threads=1))
     held = pl.DataFrame({"text": ["delightful and touching", "boring, awful and endless"]})
     assert model.predict(held).values_n.tolist() == ["good", "bad"]
