@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -14,7 +14,6 @@ from bakeoff.metrics.positive import positive_class
 from bakeoff.metrics.registry import find
 
 SEEDS = st.integers(0, 2**32 - 1)
-few = settings(max_examples=80, deadline=None)
 
 
 def classified(seed, n, k, ties):
@@ -41,7 +40,6 @@ def ours(name, truth, predictions, task="classification"):
     return find(name, task)(outcome(truth, predictions, task))
 
 
-@few
 @given(SEEDS, st.integers(1, 60), st.integers(2, 5), st.booleans())
 @example(0, 1, 2, False)
 @example(1, 1, 4, True)
@@ -62,7 +60,6 @@ def test_label_measures(seed, n, k, ties):
         assert ours(name, truth, predictions) == pytest.approx(value, abs=1e-9), name
 
 
-@few
 @given(SEEDS, st.integers(1, 60), st.integers(2, 5), st.booleans())
 def test_probability_measures(seed, n, k, ties):
     truth, predictions = classified(seed, n, k, ties)
@@ -83,7 +80,6 @@ def test_probability_measures(seed, n, k, ties):
         assert ours(name, truth, predictions) == pytest.approx(value, abs=1e-9, nan_ok=True), name
 
 
-@few
 @given(SEEDS, st.integers(1, 60), st.integers(2, 5), st.booleans())
 def test_ece_equals_a_plain_loop_over_bins(seed, n, k, ties):
     truth, predictions = classified(seed, n, k, ties)
@@ -97,7 +93,6 @@ def test_ece_equals_a_plain_loop_over_bins(seed, n, k, ties):
     assert ours("ece", truth, predictions) == pytest.approx(expected, abs=1e-9)
 
 
-@few
 @given(SEEDS, st.integers(1, 60), st.sampled_from(["random", "constant truth", "perfect", "zeros"]))
 def test_regression_measures(seed, n, kind):
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -15,7 +15,6 @@ from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import bind, find, listed
 from bakeoff.testing.metrics import MetricConformance
 
-few = settings(max_examples=60, deadline=None)
 SHARES = [0.05, 0.5, 0.7, 0.9, 1.0]
 
 
@@ -34,7 +33,6 @@ def ours(name, truth, predictions):
     return find(name, "classification")(outcome(truth, predictions, "classification"))
 
 
-@few
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 4), st.booleans())
 @example(0, 1, 2, False)
 def test_they_equal_scikit_learn(seed, n, k, ties):
@@ -57,7 +55,6 @@ def test_they_equal_scikit_learn(seed, n, k, ties):
             assert found == pytest.approx(value, abs=1e-12, nan_ok=True), metric
 
 
-@few
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.booleans(), st.sampled_from(SHARES))
 def test_points_of_the_curve_equal_scikit_learn(seed, n, ties, level):
     truth, predictions = drawn(seed, n, 2, ties)

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mean_pinball_loss
 
@@ -21,7 +21,6 @@ def drawn(seed, n):
     return truth, quantiles
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
 def test_against_scikit_learn(seed, n):
     truth, quantiles = drawn(seed, n)

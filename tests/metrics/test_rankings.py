@@ -4,15 +4,13 @@ from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, top_k_accuracy_score
 
 from bakeoff.core.types import Predictions
 from bakeoff.metrics.outcome import outcome
 from bakeoff.metrics.registry import find
-
-few = settings(max_examples=60, deadline=None)
 
 
 def drawn(seed, n, k, ties=False):
@@ -27,7 +25,6 @@ def ours(name, truth, predictions):
     return find(name, "classification")(outcome(truth, predictions, "classification"))
 
 
-@few
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(3, 6))
 def test_top_k_equals_scikit_learn(seed, n, k):
     truth, predictions = drawn(seed, n, k)
@@ -38,7 +35,6 @@ def test_top_k_equals_scikit_learn(seed, n, k):
     assert ours("top_k[1]", truth, predictions) == pytest.approx(ours("accuracy", truth, predictions))
 
 
-@few
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(2, 6), st.booleans())
 def test_ndcg_equals_scikit_learn_ties_included(seed, n, k, ties):
     truth, predictions = drawn(seed, n, k, ties)
