@@ -153,3 +153,17 @@ def test_boosting_moves_its_answers_by_the_shares_of_classes_and_weighs_rows_eve
         expected_nk = plain.predict(new).probabilities_nk * share_k**-power
         expected_nk /= expected_nk.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(moved.predict(new).probabilities_nk, expected_nk, rtol=1e-6)
+
+
+def test_boosting_moves_its_answers_by_what_is_chosen_without_a_second_fit(tmp_path):
+    """The model, and what is held of validation rows, are those of a fit that was told the power before."""
+    lines, held, known = [], [], []
+    given = job(tmp_path, params=BoostingParams(features=False))
+    before = BoostingFamily().fit(replace(given, chosen={CLASS_BALANCE: 0.25}, on_held=known.append))
+    model = BoostingFamily().fit(
+        replace(given, balance=lambda _: 0.25, on_held=held.append, progress=lines.append),
+    )
+    assert model.trees == before.trees
+    assert model.chosen == {**before.chosen, CLASS_BALANCE: 0.25}
+    np.testing.assert_array_equal(held[0].probabilities_nk, known[0].probabilities_nk)
+    assert sum(line.startswith("fitting ") for line in lines) == 1

@@ -111,6 +111,8 @@ class FitJob:
     (`bakeoff.core.deadline`); one that is far over it is killed. Without need the limit changes nothing. `on_held`
     takes what a model of all training rows, and of no others, says of the validation rows, in their order, where a fit
     that chooses has such a model anyway: what is combined or calibrated on these rows then needs no further fit.
+    `balance`, where there is one, takes the same first from a family that moves its answers by the shares of classes,
+    and gives the power that serves the metric (`CLASS_BALANCE`; None: as they are); it is told in what was chosen.
     `age_days_n` is how long before the last of them rows happened, training rows first, where they stand in the order
     of time: a family that `weighs` halves a row's weight with every `chosen[HALF_LIFE]` days of it. `is_feedback_n`
     says which rows came as feedback, training rows first: they weigh `chosen[FEEDBACK_WEIGHT]` times as much as others.
@@ -134,6 +136,7 @@ class FitJob:
     limit_s: float | None = None
     on_cut: Callable[[str], None] = ignore_cut
     on_held: Callable[[Predictions], None] = ignore_held
+    balance: Callable[[Predictions], float | None] | None = None
     on_resumed: Callable[[str], None] = ignore_resumed
     keep: Callable[[Path], None] = ignore_checkpoint
     spread: SpreadCall | None = None

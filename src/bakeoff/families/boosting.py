@@ -283,6 +283,7 @@ class _Fit:
 
     def __init__(self, job: FitJob) -> None:
         self._moved_by = 0.0
+        self._balance: float | None = None
         if moves(job):
             self._moved_by = float((job.chosen or {}).get(CLASS_BALANCE, MOVED))  # type: ignore[arg-type]
             job = replace(job, params=replace(job.params, balanced=False))
@@ -309,6 +310,7 @@ class _Fit:
             chosen={"trees": trees}
             | ({"seeds": len(texts)} if self.params.seeds > 1 else {})
             | ({"link": self._link} if self._link != "identity" else {})
+            | ({} if self._balance is None else {CLASS_BALANCE: self._balance})
             | self.derivation.chosen,
             table=encoder.table,
             trees=averaged(texts),
@@ -330,22 +332,27 @@ class _Fit:
             own = {"bagging_seed": self.job.seed + at, "feature_fraction_seed": self.job.seed + at} if at else {}
             settings = self._settings() | own
             booster = lgb.train(settings, train, num_boost_round=trees, keep_training_booster=True)
-            self._move(booster, self.target.value_n)
+            self._move(booster, self._first_leaves(booster), self.target.value_n)
             texts.append(booster.model_to_string(num_iteration=trees))
         return texts
 
-    def _move(self, booster: "lgb.Booster", value_n: Any) -> None:
-        """Make rare classes more probable: multiply the prior in, by what the trees of the first round say."""
+    def _first_leaves(self, booster: "lgb.Booster") -> list[list[float]]:
+        """What the leaves of each tree of the first round say, where answers are moved."""
+        trees = booster.dump_model(num_iteration=1)["tree_info"] if self._moved_by else []
+        leaves = [range(tree["num_leaves"]) for tree in trees]
+        return [[booster.get_leaf_output(tree, leaf) for leaf in each] for tree, each in enumerate(leaves)]
+
+    def _move(self, booster: "lgb.Booster", leaves: Sequence[Sequence[float]], value_n: Any) -> None:
+        """Make rare classes more probable: multiply the prior in, by what the first trees say (`leaves`)."""
         if not self._moved_by:
             return
         share_k = np.bincount(value_n.astype(np.int64), minlength=len(self.target.classes)) / len(value_n)
         more_k = -self._moved_by * np.log(np.maximum(share_k, 1 / len(value_n)))
         if len(more_k) == BINARY:  # their only tree tells the log-odds of the second
             more_k = more_k[1:] - more_k[:1]
-        first = booster.dump_model(num_iteration=1)["tree_info"]
         for tree, more in enumerate(more_k.tolist()):
-            for leaf in range(first[tree]["num_leaves"]):
-                booster.set_leaf_output(tree, leaf, booster.get_leaf_output(tree, leaf) + more)
+            for leaf, output in enumerate(leaves[tree]):
+                booster.set_leaf_output(tree, leaf, output + more)
 
     def _trees(self) -> int:
         """The number of trees, with the link that is better on validation rows."""
@@ -418,9 +425,20 @@ class _Fit:
             callbacks=[lgb.early_stopping(self.params.patience, verbose=False), self._report, self._in_time],
         )
         trees = max(booster.best_iteration, 1)
-        self._move(booster, self.target.value_n[: self.target.training])
-        output = np.asarray(booster.predict(held_nd, num_iteration=trees, num_threads=self.job.threads))
-        return _Stopped(trees, _predictions(encoder.restored(more, output), self.target.classes))
+        leaves = self._first_leaves(booster)
+
+        def answers() -> Predictions:
+            self._move(booster, leaves, self.target.value_n[: self.target.training])
+            output = np.asarray(booster.predict(held_nd, num_iteration=trees, num_threads=self.job.threads))
+            return _predictions(encoder.restored(more, output), self.target.classes)
+
+        predictions = answers()
+        if self._moved_by and self.params.seeds == 1 and self.job.balance is not None:
+            self._balance = self.job.balance(predictions)
+        if self._balance is not None:  # the trees are the same: rows weigh alike by any power
+            self._moved_by = self._balance
+            predictions = answers()
+        return _Stopped(trees, predictions)
 
     def _linked(self, label_n: Any, weight_n: Any) -> tuple[Any, Any]:
         """Targets and weights for the link: of counts the variance is the mean, so that a level weighs by its root."""

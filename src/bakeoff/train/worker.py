@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -126,10 +126,11 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
     work, started = WorkLimit(math.inf), time.perf_counter()
     alarm = ended_after(far_over(argument.limit_s))
     with alarm, limited(context.threads), remote_calls(allowed=argument.remote):
-        model = family.fit(job)
+        moved = _balance_of_moved(family, job)
+        model = family.fit(replace(job, balance=moved))
         chosen = dict(model.chosen)
         fit_s = time.perf_counter() - started
-        if (power := _class_balance(family, job, chosen, held, fit_s)) is not None:
+        if moved is None and (power := _class_balance(family, job, chosen, held, fit_s)) is not None:
             held.clear()
             others = {name: value for name, value in chosen.items() if name not in BY_WEIGHTS}
             model = family.fit(replace(_silent(job), chosen={**others, CLASS_BALANCE: power}, on_held=held.append))
@@ -220,6 +221,14 @@ def ended_after(limit_s: float | None) -> Generator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def _balance_of_moved(family: Family, job: FitJob) -> Callable[[Predictions], float | None] | None:
+    """What chooses by which power a family moves its answers, on the way of its fit; None: nothing is chosen so."""
+    from bakeoff.train.class_balance import class_balance, may_balance
+
+    moved: float | None = getattr(family, "class_balance", None)
+    return None if moved is None or not may_balance(job) else lambda answers: class_balance(job, answers, moved)
+
+
 def _class_balance(
     family: Family, job: FitJob, chosen: dict[str, Any], answers: list[Predictions], fit_s: float
 ) -> float | None:
@@ -235,7 +244,7 @@ def _class_balance(
         job.on_cut("weights of classes were not chosen")
         return None
     if answers:
-        return class_balance(job, answers[0], getattr(family, "class_balance", 1.0))
+        return class_balance(job, answers[0])
     alone = family.fit(replace(_silent(job), validation=job.validation[:0], chosen=chosen))
     return class_balance(job, alone.predict(job.validation.drop(job.schema.target)))
 
@@ -276,7 +285,7 @@ def _feedback_weight(family: Family, job: FitJob, chosen: dict[str, Any], fit_s:
 
 def _silent(job: FitJob) -> FitJob:
     """The job for fits on the way, of the same rows: what they lose and cut short, the first fit has told already."""
-    return replace(job, on_loss=ignore_loss, on_cut=ignore_cut, on_held=ignore_held)
+    return replace(job, on_loss=ignore_loss, on_cut=ignore_cut, on_held=ignore_held, balance=None)
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
