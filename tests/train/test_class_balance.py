@@ -164,6 +164,20 @@ def test_boosting_moves_its_answers_by_what_is_chosen_without_a_second_fit(tmp_p
         replace(given, balance=lambda _: 0.25, on_held=held.append, progress=lines.append),
     )
     assert model.trees == before.trees
-    assert model.chosen == {**before.chosen, CLASS_BALANCE: 0.25}
     np.testing.assert_array_equal(held[0].probabilities_nk, known[0].probabilities_nk)
+    assert sum(line.startswith("fitting ") for line in lines) == 1
+
+
+def test_linear_weighs_rows_by_what_is_chosen_without_a_second_fit(tmp_path):
+    """The model is that of a fit that was told the power before; of validation rows it says what training rows give."""
+    lines, held = [], []
+    given = job(tmp_path, params=LinearParams(features=False))
+    model = LinearFamily().fit(replace(given, balance=lambda _: 0.25, on_held=held.append, progress=lines.append))
+    chosen = {**model.chosen, CLASS_BALANCE: 0.25}
+    new = rows(200, seed=3).drop("y")
+    whole = LinearFamily().fit(replace(given, chosen=chosen))
+    np.testing.assert_allclose(model.predict(new).probabilities_nk, whole.predict(new).probabilities_nk, rtol=1e-4)
+    alone = LinearFamily().fit(replace(given, chosen=chosen, validation=given.validation[:0]))
+    expected = alone.predict(given.validation.drop("y"))
+    np.testing.assert_allclose(held[0].probabilities_nk, expected.probabilities_nk, rtol=1e-4)
     assert sum(line.startswith("fitting ") for line in lines) == 1

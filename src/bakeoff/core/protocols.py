@@ -111,8 +111,9 @@ class FitJob:
     (`bakeoff.core.deadline`); one that is far over it is killed. Without need the limit changes nothing. `on_held`
     takes what a model of all training rows, and of no others, says of the validation rows, in their order, where a fit
     that chooses has such a model anyway: what is combined or calibrated on these rows then needs no further fit.
-    `balance`, where there is one, takes the same first from a family that moves its answers by the shares of classes,
-    and gives the power that serves the metric (`CLASS_BALANCE`; None: as they are); it is told in what was chosen.
+    `balance`, where there is one, takes the same first, and gives the power of `CLASS_BALANCE` that serves the metric
+    (None: as it is). A fit that asks uses it for all that follows, and for what it tells `on_held`; one that does not
+    ask is made once more with it.
     `age_days_n` is how long before the last of them rows happened, training rows first, where they stand in the order
     of time: a family that `weighs` halves a row's weight with every `chosen[HALF_LIFE]` days of it. `is_feedback_n`
     says which rows came as feedback, training rows first: they weigh `chosen[FEEDBACK_WEIGHT]` times as much as others.

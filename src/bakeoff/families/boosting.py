@@ -283,7 +283,6 @@ class _Fit:
 
     def __init__(self, job: FitJob) -> None:
         self._moved_by = 0.0
-        self._balance: float | None = None
         if moves(job):
             self._moved_by = float((job.chosen or {}).get(CLASS_BALANCE, MOVED))  # type: ignore[arg-type]
             job = replace(job, params=replace(job.params, balanced=False))
@@ -310,7 +309,6 @@ class _Fit:
             chosen={"trees": trees}
             | ({"seeds": len(texts)} if self.params.seeds > 1 else {})
             | ({"link": self._link} if self._link != "identity" else {})
-            | ({} if self._balance is None else {CLASS_BALANCE: self._balance})
             | self.derivation.chosen,
             table=encoder.table,
             trees=averaged(texts),
@@ -434,10 +432,10 @@ class _Fit:
 
         predictions = answers()
         if self._moved_by and self.params.seeds == 1 and self.job.balance is not None:
-            self._balance = self.job.balance(predictions)
-        if self._balance is not None:  # the trees are the same: rows weigh alike by any power
-            self._moved_by = self._balance
-            predictions = answers()
+            power = self.job.balance(predictions)
+            if power is not None:  # the trees are the same: rows weigh alike by any power
+                self._moved_by = power
+                predictions = answers()
         return _Stopped(trees, predictions)
 
     def _linked(self, label_n: Any, weight_n: Any) -> tuple[Any, Any]:

@@ -27,7 +27,14 @@ from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.heads import (
+    CHOICE_ROWS,
+    CHOICE_TOLERANCE,
+    HeadSpec,
+    LinearHead,
+    answering,
+    best_penalty,
+)
 from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders, need_modules
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
@@ -214,17 +221,18 @@ class _Fit:
             ]
         )
         spec = HeadSpec.of(self.job, self.target.classes)
-        penalty = given(self.job, "penalty")["penalty"]
-        penalty = self._penalty(spec, vector_nd) if penalty is None else float(penalty)
+        penalty, start = given(self.job, "penalty")["penalty"], None
+        if penalty is None:
+            penalty, spec, start = self._penalty(spec, vector_nd)
         table, x_nd = self._features(vector_nd, self.target.split(whole=True))
         state = EmbeddingState(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
-            chosen={"penalty": penalty},
+            chosen={"penalty": float(penalty)},
             inner=self.encoder.inner,
             max_tokens=self.encoder.max_tokens,
             table=table,
             head=_standardised(x_nd, vector_nd.shape[1]).fit(
-                spec, x_nd, self.target.value_n, penalty, self.target.weight_n
+                spec, x_nd, self.target.value_n, float(penalty), weight_n=self.target.weight_n, start=start
             ),
         )
         return EmbeddingModel(state=state, encoder=self.encoder, cache=self.cache)
@@ -242,24 +250,26 @@ class _Fit:
             remedy="a candidate of another family reads whole texts (linear, boosting)",
         )
 
-    def _penalty(self, spec: HeadSpec, vector_nd: _Vectors) -> float:
+    def _penalty(self, spec: HeadSpec, vector_nd: _Vectors) -> tuple[float, HeadSpec, LinearHead]:
+        """The penalty, how much classes weigh, and the head of training rows."""
         rows = self.target.split(whole=False)
         value_n, count = self.target.value_n, len(rows)
         table, x_nd = self._features(vector_nd, rows)
         scale = _standardised(x_nd, vector_nd.shape[1])
-        held_nd = np.hstack([vector_nd[count:], table(self.target.table[count:])])
+        held_nd = np.hstack([vector_nd[count:], table(self.target.table[count:])]) - scale.center_d
+        train = x_nd - scale.center_d, value_n[:count]
         penalty, head = best_penalty(
-            spec,
-            x_nd - scale.center_d,
-            value_n[:count],
-            scale.scale_d,
-            validation=(held_nd - scale.center_d, value_n[count:]),
-            grid=GRID,
-            deadline=self.deadline,
+            spec, *train, scale.scale_d, validation=(held_nd, value_n[count:]), grid=GRID, deadline=self.deadline
         )
         if count <= CHOICE_ROWS:
-            self.job.on_held(head(held_nd - scale.center_d))
-        return penalty
+            spec, head = answering(
+                self.job,
+                spec,
+                head,
+                lambda each: each(held_nd),
+                lambda spec: spec.fit(*train, penalty, scale.scale_d, start=head, tolerance=CHOICE_TOLERANCE),
+            )
+        return penalty, spec, scale.uncentred(head)
 
     def _features(self, vector_nd: _Vectors, rows: NDArray[np.int64]) -> tuple[LinearTable, _Floats]:
         table, rest_nd = LinearTable.fit(
@@ -281,9 +291,25 @@ class _Standard:
     scale_d: _Floats
 
     def fit(
-        self, spec: HeadSpec, x_nd: _Floats, value_n: _Floats, penalty: float, weight_n: _Floats | None
+        self,
+        spec: HeadSpec,
+        x_nd: _Floats,
+        value_n: _Floats,
+        penalty: float,
+        *,
+        weight_n: _Floats | None,
+        start: LinearHead | None,
     ) -> LinearHead:
-        head = spec.fit(x_nd - self.center_d, value_n, penalty, self.scale_d, weight_n=weight_n)
+        """`start`: a head of features as they come, for (nearly) the same problem."""
+        if start is not None and len(start.coef_dk) == len(self.center_d):
+            start = replace(start, intercept_k=start.intercept_k + self.center_d @ start.coef_dk)
+        else:
+            start = None
+        head = spec.fit(x_nd - self.center_d, value_n, penalty, self.scale_d, start=start, weight_n=weight_n)
+        return self.uncentred(head)
+
+    def uncentred(self, head: LinearHead) -> LinearHead:
+        """A head of centred features as one of the features as they come."""
         return replace(head, intercept_k=head.intercept_k - self.center_d @ head.coef_dk)
 
 

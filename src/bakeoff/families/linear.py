@@ -32,7 +32,14 @@ from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, input_columns, plain, plain_job, texts
 from bakeoff.families.features.derivation import Derivation
 from bakeoff.families.features.derived import Derived
-from bakeoff.families.features.heads import CHOICE_ROWS, HeadSpec, LinearHead, best_penalty
+from bakeoff.families.features.heads import (
+    CHOICE_ROWS,
+    CHOICE_TOLERANCE,
+    HeadSpec,
+    LinearHead,
+    answering,
+    best_penalty,
+)
 from bakeoff.families.features.one_row import NumberReader, Row, RowReader
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
@@ -350,7 +357,15 @@ class _Fit:
             deadline=self._deadline,
         )
         if len(rows) <= CHOICE_ROWS:
-            self.job.on_held(_restored(head(held.x_nd), fitted.trend, held.level_n))
+            self.spec, head = answering(
+                self.job,
+                self.spec,
+                head,
+                lambda each: _restored(each(held.x_nd), fitted.trend, held.level_n),
+                lambda spec: spec.fit(
+                    fitted.x_nd, fitted.value_n, penalty, fitted.scale_d, start=head, tolerance=CHOICE_TOLERANCE
+                ),
+            )
         return penalty, (fitted, head)
 
     def _encode(self, rows: Rows) -> _Fitted:

@@ -3,9 +3,9 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -126,11 +126,11 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
     work, started = WorkLimit(math.inf), time.perf_counter()
     alarm = ended_after(far_over(argument.limit_s))
     with alarm, limited(context.threads), remote_calls(allowed=argument.remote):
-        moved = _balance_of_moved(family, job)
-        model = family.fit(replace(job, balance=moved))
-        chosen = dict(model.chosen)
+        balance = _Balance.of(family, job)
+        model = family.fit(replace(job, balance=balance))
+        chosen = dict(model.chosen) | ({} if balance is None else balance.chosen)
         fit_s = time.perf_counter() - started
-        if moved is None and (power := _class_balance(family, job, chosen, held, fit_s)) is not None:
+        if not (balance and balance.asked) and (power := _class_balance(family, job, chosen, held, fit_s)) is not None:
             held.clear()
             others = {name: value for name, value in chosen.items() if name not in BY_WEIGHTS}
             model = family.fit(replace(_silent(job), chosen={**others, CLASS_BALANCE: power}, on_held=held.append))
@@ -221,12 +221,28 @@ def ended_after(limit_s: float | None) -> Generator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _balance_of_moved(family: Family, job: FitJob) -> Callable[[Predictions], float | None] | None:
-    """What chooses by which power a family moves its answers, on the way of its fit; None: nothing is chosen so."""
-    from bakeoff.train.class_balance import class_balance, may_balance
+@dataclass(slots=True)
+class _Balance:
+    """How much rare classes weigh, for a fit that asks on its way (`FitJob.balance`); `now`: what they weigh so far."""
 
-    moved: float | None = getattr(family, "class_balance", None)
-    return None if moved is None or not may_balance(job) else lambda answers: class_balance(job, answers, moved)
+    job: FitJob
+    now: float
+    asked: bool = False
+    chosen: dict[str, float] = field(default_factory=dict[str, float])
+
+    @classmethod
+    def of(cls, family: Family, job: FitJob) -> "_Balance | None":
+        """None where nothing is to be chosen."""
+        from bakeoff.train.class_balance import may_balance
+
+        return cls(job, getattr(family, "class_balance", 1.0)) if may_balance(job) else None
+
+    def __call__(self, answers: Predictions) -> float | None:
+        from bakeoff.train.class_balance import class_balance
+
+        self.asked, power = True, class_balance(self.job, answers, self.now)
+        self.chosen = {} if power is None else {CLASS_BALANCE: power}
+        return power
 
 
 def _class_balance(

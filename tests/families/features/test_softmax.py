@@ -69,3 +69,10 @@ def test_features_that_say_nothing_give_the_shares_of_classes():
     fitted = softmax.fit(sp.csr_array((100, 4)), class_n, np.ones(100), classes=3, penalty=1.0, tolerance=1e-6)
     power_k = np.exp(fitted.w_dk[-1])
     assert power_k / power_k.sum() == pytest.approx([0.1, 0.3, 0.6], abs=0.01)
+
+
+def test_threads_change_no_bit(rows):
+    x_nd, class_n, weight_n = rows
+    problem = {"classes": CLASSES, "penalty": 0.3, "tolerance": 1e-5}
+    one, three = (softmax.fit(x_nd.toarray(), class_n, weight_n, threads=n, **problem).w_dk for n in (1, 3))
+    assert np.array_equal(one, three)

@@ -6,8 +6,8 @@ A fitted head is a matrix and an intercept; scikit-learn is needed to fit some, 
 """
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,15 +22,24 @@ from bakeoff.families.features.targets import balance, balanced_weights, both_we
 from bakeoff.families.saved import Array
 from bakeoff.metrics.value import value
 
-__all__ = ["CHOICE_ROWS", "HeadSpec", "LinearHead", "best_penalty", "log_loss", "probabilities", "products"]
-__all__ += ["validation_loss"]
+__all__ = [
+    "CHOICE_ROWS",
+    "CHOICE_TOLERANCE",
+    "HeadSpec",
+    "LinearHead",
+    "answering",
+    "best_penalty",
+    "log_loss",
+    "probabilities",
+]
+__all__ += ["products", "validation_loss"]
 
 Features: TypeAlias = Any  # (n, d): an array or a scipy csr_array
 _Floats: TypeAlias = NDArray[np.float64]
 MOST_FOR_HESSIAN = 1000
 CHOICE_ROWS = 20_000
 """Training rows that are enough to choose a penalty on."""
-TOLERANCE = 1e-6
+TOLERANCE = 3e-6
 """Share of the objective that a fit of many classes may lie above its minimum."""
 CHOICE_TOLERANCE = 3e-3
 """The same while a penalty is chosen."""
@@ -100,7 +109,7 @@ def probabilities(score_nk: _Floats) -> _Floats:
 class HeadSpec:
     """How to fit a head. `scale_d` multiplies each feature, the more the weaker its penalty.
 
-    `balance`: to what power rows weigh the inverse of their class's share.
+    `balance`: to what power rows weigh the inverse of their class's share. `threads` change no result.
     """
 
     classes: tuple[str, ...]
@@ -108,11 +117,19 @@ class HeadSpec:
     metric: str
     seed: int
     progress: Progress
+    threads: int = 1
 
     @classmethod
     def of(cls, job: FitJob, classes: tuple[str, ...]) -> "HeadSpec":
         """As a job wants its heads."""
-        return cls(classes=classes, balance=balance(job), metric=job.metric, seed=job.seed, progress=job.progress)
+        return cls(
+            classes=classes,
+            balance=balance(job),
+            metric=job.metric,
+            seed=job.seed,
+            progress=job.progress,
+            threads=job.threads,
+        )
 
     def fit(
         self,
@@ -127,8 +144,8 @@ class HeadSpec:
     ) -> LinearHead:
         """Fit with an L2 `penalty`: 1/C of logistic regression, alpha of ridge; `weight_n` are the rows' weights.
 
-        One BLAS thread, so that the result does not depend on how many there are. Of many classes over sparse
-        features, where a fit is long, it starts from the head `start` and ends at `tolerance`.
+        One BLAS thread, so that the result does not depend on how many there are. Of many classes, where a fit is long,
+        it starts from the head `start` and ends at `tolerance`.
         """
         with limited(1), warnings.catch_warnings(record=True) as caught:
             before = _unscaled(start, scale_d)
@@ -182,6 +199,7 @@ class HeadSpec:
             penalty=penalty,
             tolerance=tolerance,
             start_dk=start_dk,
+            threads=self.threads,
         )
         if not fitted.converged:
             self.progress(f"penalty {penalty:g}: stopped before it converged")
@@ -313,6 +331,28 @@ def best_penalty(
 
     best = least_loss(grid, loss, limits=LIMITS, progress=spec.progress, name="penalty", deadline=deadline)
     return best, heads[best]
+
+
+def answering(
+    job: FitJob,
+    spec: HeadSpec,
+    head: LinearHead,
+    answers: Callable[[LinearHead], Predictions],
+    again: Callable[[HeadSpec], LinearHead],
+) -> tuple[HeadSpec, LinearHead]:
+    """Tell what the head of training rows says of validation rows (`answers`).
+
+    Where another weight of rare classes serves the metric better, the head is fitted with that first (`again`); the
+    spec that is given back has it.
+    """
+    predictions = answers(head)
+    power = None if job.balance is None else job.balance(predictions)
+    if power is not None:
+        spec = replace(spec, balance=power)
+        head = again(spec)
+        predictions = answers(head)
+    job.on_held(predictions)
+    return spec, head
 
 
 def validation_loss(spec: HeadSpec, predictions: Predictions, value_n: _Floats) -> float:
