@@ -37,6 +37,7 @@ from bakeoff.families.features.single_row import SingleRow
 from bakeoff.families.features.targets import MOVED, Target, both_weights, class_weights, moves, ranked_by
 from bakeoff.families.features.text import TermCounts
 from bakeoff.families.features.tree_rows import ROUNDS_SHARE
+from bakeoff.families.features.tree_text import tree_text
 from bakeoff.families.features.trend import Trend
 from bakeoff.metrics.positive import BINARY, positive_class
 
@@ -331,7 +332,7 @@ class _Fit:
             settings = self._settings() | own
             booster = lgb.train(settings, train, num_boost_round=trees, keep_training_booster=True)
             self._move(booster, self._first_leaves(booster), self.target.value_n)
-            texts.append(booster.model_to_string(num_iteration=trees))
+            texts.append(tree_text(booster, trees))
         return texts
 
     def _first_leaves(self, booster: "lgb.Booster") -> list[list[float]]:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator, Sequence
 
 from bakeoff.core.jobs import Compute, Resources
+from bakeoff.core.spared_imports import spare
 from bakeoff.core.types import Schema
 from bakeoff.loop.context import Contender, Stage
 from bakeoff.train.worker import FIT
@@ -58,6 +59,8 @@ def meanwhile(modules: Sequence[str]) -> Generator[None]:
     """
 
     def load() -> None:
+        with contextlib.suppress(Exception):
+            spare()
         for name in modules:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)

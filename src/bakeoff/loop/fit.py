@@ -1,5 +1,6 @@
 """Fit every contender, each in a process of its own; one that fails does not stop the others."""
 
+import math
 import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -141,11 +142,12 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str
 def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> Iterator[JobResult]:
     """The results of jobs as they come; what they tell goes on with their names before it.
 
-    Those that ask for more threads begin first, and those that ask for few then fill the machine together. A fit that
+    Those that ask for more threads begin first, and those that ask for few then fill the machine together; of fits
+    without a fold, those of candidates that took longest so far, so that no core waits long for the last. A fit that
     chooses gets its limit when it begins: a share of what is then left of the run's time. One that is killed as that is
     long over comes as a `LateFit`.
     """
-    limited = _Limited(stage, sorted(jobs, key=lambda job: -job.resources.threads))
+    limited = _Limited(stage, jobs)
     done: dict[str, float] = {}
 
     def progress(name: str, line: str) -> None:
@@ -154,6 +156,7 @@ def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> I
         stage.progress(f"{name}: {line}")
 
     for result in stage.compute.run(limited, progress=progress, exclusive=exclusive):
+        limited.took_s[_candidate(result.name)] = result.seconds
         yield _in_time(stage, result, limited.limits_s.get(result.name), done.get(result.name, 1.0))
 
 
@@ -171,12 +174,15 @@ class _Limited:
     def __init__(self, stage: Stage, jobs: Sequence[Job]) -> None:
         self._stage, self._jobs = stage, jobs
         self.limits_s: dict[str, float] = {}
+        self.took_s: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     def __iter__(self) -> Iterator[Job]:
-        for at, job in enumerate(self._jobs):
+        waiting = list(self._jobs)
+        for at in range(len(self._jobs)):
+            job = waiting.pop(max(range(len(waiting)), key=lambda place: self._rank(waiting[place])))
             given = job.argument
             if isinstance(given, FitArgument) and job.function in {FIT, FIT_FOLDS} and given.chosen is None:
                 limit_s = self._stage.time.fit_s(len(self) - at, self._stage.at_once)
@@ -187,6 +193,15 @@ class _Limited:
                 yield replace(job, argument=msgspec.structs.replace(given, limit_s=limit_s))
             else:
                 yield job
+
+    def _rank(self, job: Job) -> tuple[int, float]:
+        """Of those with the highest the first comes next; a candidate that nothing is known of may take long."""
+        return job.resources.threads, self.took_s.get(_candidate(job.name), math.inf)
+
+
+def _candidate(name: str) -> str:
+    """Of a job's name: "linear" of "linear, fold 1 of 5"."""
+    return name.partition(",")[0]
 
 
 def made_before(stage: Stage, steps: Steps, ask: FitRequest) -> Result | None:

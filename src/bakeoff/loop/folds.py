@@ -81,8 +81,10 @@ def _fit_folds(
     share = math.ceil(BATCHES * cores / max(1, len(asks))) if cores > 1 else 1
     batches = {
         _batch_name(batch): batch
+        for start in range(
+            share
+        )  # candidates in turns: the last jobs are of several, and no core waits for one of them
         for each in asks.values()
-        for start in range(share)
         if (batch := [ask for ask in each if ask.name not in results][start::share])
     }
     alone = len(batches) < stage.at_once
