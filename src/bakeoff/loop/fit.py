@@ -254,8 +254,10 @@ def left_out(result: JobResult) -> OutOfTime | OutOfBudget | None:
 
 
 def refit(stage: Stage, steps: Steps, gathered: Gathered, fitted: Fitted) -> Fitted:
-    """Fit a contender once more on all rows, with what its first fit chose on validation rows."""
+    """Fit a contender once more on all rows, with what its first fit chose on validation rows; on all cores."""
     ask = on_all_rows(stage, gathered, fitted.contender, fitted.chosen or {}, outputs=(MODEL, SEEN))
+    alone = replace(ask.job.resources, threads=stage.compute.cores)
+    ask = replace(ask, job=replace(ask.job, resources=alone))
     made = fitted_of(ask, fit_each(stage, steps, [ask])[ask.name])
     if made.tree_blob is None:
         return replace(fitted, error=made.error, traceback=made.traceback, left_out=made.left_out, tree_blob=None)
