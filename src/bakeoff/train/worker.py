@@ -130,7 +130,7 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         model = family.fit(replace(job, balance=balance))
         chosen = dict(model.chosen) | ({} if balance is None else balance.chosen)
         fit_s = time.perf_counter() - started
-        if not (balance and balance.asked) and (power := _class_balance(family, job, chosen, held, fit_s)) is not None:
+        if not (balance and balance.used) and (power := _class_balance(family, job, chosen, held, fit_s)) is not None:
             held.clear()
             others = {name: value for name, value in chosen.items() if name not in BY_WEIGHTS}
             model = family.fit(replace(_silent(job), chosen={**others, CLASS_BALANCE: power}, on_held=held.append))
@@ -227,7 +227,7 @@ class _Balance:
 
     job: FitJob
     now: float
-    asked: bool = False
+    used: bool = False
     chosen: dict[str, float] = field(default_factory=dict[str, float])
 
     @classmethod
@@ -240,7 +240,7 @@ class _Balance:
     def __call__(self, answers: Predictions) -> float | None:
         from bakeoff.train.class_balance import class_balance
 
-        self.asked, power = True, class_balance(self.job, answers, self.now)
+        self.used, power = True, class_balance(self.job, answers, self.now)
         self.chosen = {} if power is None else {CLASS_BALANCE: power}
         return power
 
