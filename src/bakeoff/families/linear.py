@@ -28,7 +28,7 @@ from bakeoff.core.types import ColumnKind, Predictions, Schema, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.alone import answered, attributed, with_alone
 from bakeoff.families.features.attribution import by_column, centred, with_level, words_of
-from bakeoff.families.features.choice import given
+from bakeoff.families.features.choice import given, in_time
 from bakeoff.families.features.columns import complete, input_columns, plain, plain_job, texts
 from bakeoff.families.features.derivation import Derivation
 from bakeoff.families.features.derived import Derived
@@ -39,6 +39,7 @@ from bakeoff.families.features.heads import (
     LinearHead,
     answering,
     best_penalty,
+    validation_loss,
 )
 from bakeoff.families.features.one_row import NumberReader, Row, RowReader
 from bakeoff.families.features.table import LinearTable
@@ -58,6 +59,8 @@ Sparse: TypeAlias = Any
 TEXT_GRID = (0.025, 0.05, 0.1, 0.2, 0.5, 2.0)
 TEXT: tuple[ColumnKind, ...] = ("text",)
 TABLE_GRID = (0.1, 1.0, 10.0, 100.0, 1000.0)
+FEW_ROWS, FEWER_BINS = 5000, (3, 1)
+"""Of few rows plainer curves are tried: what is straight is learned best as a straight line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,8 @@ class LinearParams:
     `penalty`: the strength of L2 regularisation; chosen on validation rows when left out.
     `balanced`: whether every class weighs the same, however many rows it has; when left out, if
     the project's metric calls for it.
-    `min_rows`, `max_terms`: which terms of texts are kept. `bins`: pieces of a number's curve.
+    `min_rows`, `max_terms`: which terms of texts are kept. `bins`: the most pieces of a number's curve; beside no text,
+    fewer than 5,000 rows get 3 or 1 (a straight line) instead where that is better on validation rows.
     `max_categories`: the most frequent categories of a column that get a weight of their own. `features`: whether
     further columns are derived where they help on validation rows (see docs/features.md).
     """
@@ -285,6 +289,18 @@ class _Others:
     level_n: _Floats | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """What so many bins give on validation rows, with the penalty that is best for them."""
+
+    bins: int
+    penalty: float
+    head: LinearHead
+    fitted: _Fitted
+    held: _Others
+    loss: float
+
+
 def _restored(answers: Predictions, trend: Trend | None, level_n: _Floats | None) -> Predictions:
     """Answers about a target without its trend, as those about the target itself."""
     if trend is None or level_n is None:
@@ -314,6 +330,7 @@ class _Fit:
         self.job = job
         self._deadline = Deadline(job)
         self.params: LinearParams = job.params
+        self._bins = int(given(job, "bins")["bins"])
         self.columns = input_columns(job)
         self.target = Target.of(job)
         wanted, deadline = self.params.features, self._deadline
@@ -326,10 +343,11 @@ class _Fit:
         rows = self.target.split(whole=True)
         fitted = self._encode(rows)
         start = _carried(*chosen, fitted) if chosen else None
+        plainer = {} if self._bins == self.params.bins else {"bins": self._bins}
         self.job.progress(f"fitting {fitted.x_nd.shape[0]} rows, {fitted.x_nd.shape[1]} features")
         return LinearModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
-            chosen={"penalty": penalty, **self.derivation.chosen},
+            chosen={"penalty": penalty, **plainer, **self.derivation.chosen},
             blocks=fitted.blocks,
             table=fitted.table,
             head=self.spec.fit(
@@ -345,17 +363,11 @@ class _Fit:
         if penalty is not None:
             return float(penalty), None
         rows = self.target.split(whole=False)
-        fitted = self._encode(rows)
-        held = fitted.others(self.target.table[len(rows) :], self.target.value_n[len(rows) :])
-        penalty, head = best_penalty(
-            self.spec,
-            fitted.x_nd,
-            fitted.value_n,
-            fitted.scale_d,
-            validation=(held.x_nd, held.value_n),
-            grid=TEXT_GRID if self.counts else TABLE_GRID,
-            deadline=self._deadline,
-        )
+        tried = [self._best_of(bins, rows) for bins in in_time(self._curves(len(rows)), self._deadline, "bins")]
+        best = min(tried, key=lambda each: each.loss)
+        self._bins, penalty, head, fitted, held = best.bins, best.penalty, best.head, best.fitted, best.held
+        if len(tried) > 1:
+            self.job.progress(f"bins {best.bins} kept: validation loss {best.loss:.5f}")
         if len(rows) <= CHOICE_ROWS:
             self.spec, head = answering(
                 self.job,
@@ -367,6 +379,29 @@ class _Fit:
                 ),
             )
         return penalty, (fitted, head)
+
+    def _curves(self, rows: int) -> tuple[int, ...]:
+        """How many pieces a number's curve may have, the most first."""
+        most = self.params.bins
+        numbers = any(column.kind == "numeric" for column in self.columns)
+        plainer = FEWER_BINS if numbers and not self.counts and rows < FEW_ROWS else ()
+        return (most, *(bins for bins in plainer if bins < most))
+
+    def _best_of(self, bins: int, rows: Rows) -> "_Tried":
+        self._bins = bins
+        fitted = self._encode(rows)
+        held = fitted.others(self.target.table[len(rows) :], self.target.value_n[len(rows) :])
+        penalty, head = best_penalty(
+            self.spec,
+            fitted.x_nd,
+            fitted.value_n,
+            fitted.scale_d,
+            validation=(held.x_nd, held.value_n),
+            grid=TEXT_GRID if self.counts else TABLE_GRID,
+            deadline=self._deadline,
+        )
+        loss = validation_loss(self.spec, head(held.x_nd), held.value_n)
+        return _Tried(bins=bins, penalty=penalty, head=head, fitted=fitted, held=held, loss=loss)
 
     def _encode(self, rows: Rows) -> _Fitted:
         params = self.params
@@ -381,7 +416,7 @@ class _Fit:
             made.table,
             made.columns,
             self.target.columns(rows),
-            bins=params.bins,
+            bins=self._bins,
             most=params.max_categories,
             seed=self.job.seed,
         )
