@@ -153,3 +153,37 @@ def test_effects_that_multiply_are_learned_by_their_logarithms(tmp_path) -> None
 
 def test_what_is_below_zero_has_no_logarithm() -> None:
     assert BoostingFamily().fit(_products(lowest=-3.0)).link == "identity"
+
+
+def test_numbers_of_few_rows_are_learned_by_small_trees_and_the_next_fit_keeps_them():
+    rng = np.random.default_rng(3)
+    table = pl.DataFrame({"x": rng.uniform(size=1400)}).with_columns(target=pl.col("x") * 10)
+
+    def fitted(rows, chosen=None, **given):
+        held = rows * 3 // 4
+        params = BoostingParams(max_trees=20, features=False, **given)
+        job = FitJob(
+            task="regression",
+            schema=infer(table, DataConfig(source=("rows.csv",), target="target"), "regression").schema,
+            train=table[:held],
+            validation=table[held:rows],
+            params=params,
+            metric="rmse",
+            seed=0,
+            threads=1,
+            cache=Path(),
+            progress=lambda _: None,
+            chosen=chosen,
+        )
+        return BoostingFamily().fit(job)
+
+    def most_leaves(model):
+        return max(int(each.split("=")[1]) for each in model.trees.splitlines() if each.startswith("num_leaves="))
+
+    few, many = fitted(800), fitted(1400)
+    assert (most_leaves(few), few.chosen["leaves"], few.chosen["min_leaf_rows"]) == (8, 8, 5)
+    assert most_leaves(many) > 8
+    assert "leaves" not in many.chosen
+    assert most_leaves(fitted(1400, few.chosen)) == 8
+    assert most_leaves(fitted(800, many.chosen)) > 8
+    assert most_leaves(fitted(800, leaves=12)) > 8

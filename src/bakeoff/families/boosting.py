@@ -53,6 +53,7 @@ LINK_SHARE = 0.25
 PER_MEAN = 100.0
 """What a log link takes the mean of the target for: `penalty`, which is one of counts then, hardly weighs."""
 
+TREE, FEW_ROWS, SMALL_TREE = {"leaves": 31, "min_leaf_rows": 20}, 1000, {"leaves": 8, "min_leaf_rows": 5}
 MOST_TREES, USUAL_ROUNDS = 8000, 200
 """A round is a tree for each class: of many classes there are fewer rounds, which learn the faster if they are few."""
 MANY_CLASSES, LEAST_TERMS = 10, 100
@@ -66,8 +67,9 @@ class BoostingParams:
     `trees`: how many rounds; chosen by early stopping on validation rows when left out, up to
     `max_trees`, after `patience` rounds without a better loss (or area under the curve, when that is the
     metric). `learning_rate`, `leaves`, `min_leaf_rows`, `column_share`, `row_share` and `penalty` (L2) shape
-    the trees as LightGBM's parameters do. `balanced`: whether every class weighs the same (as the metric
-    calls for, when left out; where that punishes false alarms, too, and rows are not in the order of time, rows weigh
+    the trees as LightGBM's parameters do; left out, trees have 31 leaves of 20 rows or more, and 8 of 5 where a number
+    is learned of fewer than 1,000 rows (docs/decisions/0079). `balanced`: whether every class weighs the same (as the
+    metric calls for, when left out; where that punishes false alarms, too, and rows are not in time order, rows weigh
     alike, and answers are moved by the shares of classes, docs/decisions/0065). `max_categories`: columns with more
     categories are encoded by their target means. `max_terms`, `min_rows`: which terms of texts are kept. A round is a
     tree for each class; all together are at most 8,000, so that of many classes there are fewer rounds, which learn
@@ -83,8 +85,8 @@ class BoostingParams:
     max_trees: Annotated[int, Field(ge=1)] = 1500
     patience: Annotated[int, Field(ge=1)] = 60
     learning_rate: Annotated[float, Field(gt=0, le=1)] = field(default=0.05, metadata=between(0.02, 0.2, log=True))
-    leaves: Annotated[int, Field(ge=2)] = field(default=31, metadata=between(7, 255, log=True))
-    min_leaf_rows: Annotated[int, Field(ge=1)] = field(default=20, metadata=between(5, 200, log=True))
+    leaves: Annotated[int, Field(ge=2)] | None = field(default=None, metadata=between(7, 255, log=True))
+    min_leaf_rows: Annotated[int, Field(ge=1)] | None = field(default=None, metadata=between(5, 200, log=True))
     column_share: Annotated[float, Field(gt=0, le=1)] = field(default=0.5, metadata=between(0.2, 1.0))
     row_share: Annotated[float, Field(gt=0, le=1)] = field(default=0.7, metadata=between(0.4, 1.0))
     penalty: Annotated[float, Field(ge=0)] = field(default=10.0, metadata=between(0.1, 100.0, log=True))
@@ -296,6 +298,9 @@ class _Fit:
         self.params: BoostingParams = job.params
         self.columns = input_columns(job)
         self.target = Target.of(job)
+        few = job.chosen is None and job.task == "regression" and len(self.target.value_n) < FEW_ROWS
+        usual, sizes = (SMALL_TREE if few else TREE), given(job, *TREE)
+        self._tree = {name: usual[name] if size is None else int(size) for name, size in sizes.items()}
         wanted, deadline = self.params.features, self._deadline
         self.derivation = Derivation(job, self.target, self.columns, "trees", wanted=wanted, deadline=deadline)
         self.counts = TermCounts.of_columns(self.target.table, self.columns, job.progress)
@@ -308,6 +313,7 @@ class _Fit:
         return BoostingModel(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
             chosen={"trees": trees}
+            | {name: size for name, size in self._tree.items() if size not in {TREE[name], getattr(self.params, name)}}
             | ({"seeds": len(texts)} if self.params.seeds > 1 else {})
             | ({"link": self._link} if self._link != "identity" else {})
             | self.derivation.chosen,
@@ -557,8 +563,8 @@ class _Fit:
                 "learning_rate": min(params.learning_rate * max(1.0, USUAL_ROUNDS / self._most_rounds), 1.0)
                 if self._few_rounds
                 else params.learning_rate,
-                "num_leaves": params.leaves,
-                "min_data_in_leaf": params.min_leaf_rows,
+                "num_leaves": self._tree["leaves"],
+                "min_data_in_leaf": self._tree["min_leaf_rows"],
                 "feature_fraction": params.column_share,
                 "bagging_fraction": params.row_share,
                 "bagging_freq": 1,
