@@ -297,7 +297,7 @@ class _Tried:
     penalty: float
     head: LinearHead
     fitted: _Fitted
-    held: _Others
+    others: _Others
     loss: float
 
 
@@ -365,15 +365,15 @@ class _Fit:
         rows = self.target.split(whole=False)
         tried = [self._best_of(bins, rows) for bins in in_time(self._curves(len(rows)), self._deadline, "bins")]
         best = min(tried, key=lambda each: each.loss)
-        self._bins, penalty, head, fitted, held = best.bins, best.penalty, best.head, best.fitted, best.held
+        self._bins, penalty, head, fitted, others = best.bins, best.penalty, best.head, best.fitted, best.others
         if len(tried) > 1:
-            self.job.progress(f"bins {best.bins} kept: validation loss {best.loss:.5f}")
+            self.job.progress(f"bins {best.bins} chosen: validation loss {best.loss:.5f}")
         if len(rows) <= CHOICE_ROWS:
             self.spec, head = answering(
                 self.job,
                 self.spec,
                 head,
-                lambda each: _restored(each(held.x_nd), fitted.trend, held.level_n),
+                lambda each: _restored(each(others.x_nd), fitted.trend, others.level_n),
                 lambda spec: spec.fit(
                     fitted.x_nd, fitted.value_n, penalty, fitted.scale_d, start=head, tolerance=CHOICE_TOLERANCE
                 ),
@@ -390,18 +390,18 @@ class _Fit:
     def _best_of(self, bins: int, rows: Rows) -> "_Tried":
         self._bins = bins
         fitted = self._encode(rows)
-        held = fitted.others(self.target.table[len(rows) :], self.target.value_n[len(rows) :])
+        others = fitted.others(self.target.table[len(rows) :], self.target.value_n[len(rows) :])
         penalty, head = best_penalty(
             self.spec,
             fitted.x_nd,
             fitted.value_n,
             fitted.scale_d,
-            validation=(held.x_nd, held.value_n),
+            validation=(others.x_nd, others.value_n),
             grid=TEXT_GRID if self.counts else TABLE_GRID,
             deadline=self._deadline,
         )
-        loss = validation_loss(self.spec, head(held.x_nd), held.value_n)
-        return _Tried(bins=bins, penalty=penalty, head=head, fitted=fitted, held=held, loss=loss)
+        loss = validation_loss(self.spec, head(others.x_nd), others.value_n)
+        return _Tried(bins=bins, penalty=penalty, head=head, fitted=fitted, others=others, loss=loss)
 
     def _encode(self, rows: Rows) -> _Fitted:
         params = self.params
