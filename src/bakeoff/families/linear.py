@@ -60,7 +60,10 @@ TEXT_GRID = (0.025, 0.05, 0.1, 0.2, 0.5, 2.0)
 TEXT: tuple[ColumnKind, ...] = ("text",)
 TABLE_GRID = (0.1, 1.0, 10.0, 100.0, 1000.0)
 FEW_ROWS, FEWER_BINS = 5000, (3, 1)
-"""Of few rows plainer curves are tried: what is straight is learned best as a straight line."""
+"""Of few rows plainer curves are tried: what is straight is learned best as a straight line.
+
+Not of classes: on breast cancer, wine, orange juice, Seattle's weather and Weekly that was chance, either way.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +73,8 @@ class LinearParams:
     `penalty`: the strength of L2 regularisation; chosen on validation rows when left out.
     `balanced`: whether every class weighs the same, however many rows it has; when left out, if
     the project's metric calls for it.
-    `min_rows`, `max_terms`: which terms of texts are kept. `bins`: the most pieces of a number's curve; beside no text,
-    fewer than 5,000 rows get 3 or 1 (a straight line) instead where that is better on validation rows.
+    `min_rows`, `max_terms`: which terms of texts are kept. `bins`: the most pieces of a number's curve; in regression
+    beside no text, fewer than 5,000 rows get 3 or 1 (a straight line) instead where that is better on validation rows.
     `max_categories`: the most frequent categories of a column that get a weight of their own. `features`: whether
     further columns are derived where they help on validation rows (see docs/features.md).
     """
@@ -383,7 +386,7 @@ class _Fit:
     def _curves(self, rows: int) -> tuple[int, ...]:
         """How many pieces a number's curve may have, the most first."""
         most = self.params.bins
-        numbers = any(column.kind == "numeric" for column in self.columns)
+        numbers = any(column.kind == "numeric" for column in self.columns) and not self.target.classes
         plainer = FEWER_BINS if numbers and not self.counts and rows < FEW_ROWS else ()
         return (most, *(bins for bins in plainer if bins < most))
 
