@@ -80,6 +80,16 @@ def test_what_nobody_has_changed_is_not_read_again_and_what_another_changes_is_s
     other.close()
 
 
+def test_what_was_read_before_connections_were_closed_is_read_again_by_the_next(tmp_path):
+    one, other = opened(tmp_path), opened(tmp_path)
+    assert one.documents.get("kinds", "a") is None
+    one.close()  # each connection counts changes from the same number on
+    other.documents.put("kinds", "a", {})
+    assert one.documents.get("kinds", "a") is not None
+    one.close()
+    other.close()
+
+
 @pytest.fixture
 def old_sqlite(monkeypatch):
     """Python's own SQLite, held to be too old for a write-ahead log."""

@@ -166,18 +166,18 @@ class Database:
                 execute(f"VACUUM (FULL, ANALYZE) {table}")
             execute("VACUUM FULL pg_statistic")  # who does not own the database is refused that with a notice
 
-    def stamp(self) -> int | None:
-        """A number that stays as long as nobody commits a change, here or in another process; None: it is not known.
+    def stamp(self) -> tuple[object, int] | None:
+        """What stays equal as long as nobody commits a change, here or in another process; None: it is not known.
 
-        SQLite tells it in microseconds (https://www.sqlite.org/pragma.html#pragma_data_version, of a connection that
-        never writes); a server does not.
+        SQLite tells it in microseconds: a number of a connection that never writes, which says nothing beside one of
+        another connection (https://www.sqlite.org/pragma.html#pragma_data_version). A server does not.
         """
         if self.dialect != "sqlite":
             return None
         with self._watching:
             try:
                 self._watch = self._watch or self._engine.raw_connection()
-                return self._watch.cursor().execute("PRAGMA data_version").fetchone()[0]
+                return self._watch, self._watch.cursor().execute("PRAGMA data_version").fetchone()[0]
             except (sqlite_driver().module.Error, DBAPIError):
                 return None  # who reads next is told why
 

@@ -54,7 +54,7 @@ class Documents:
 
     def __init__(self, database: Database, grouped: Grouping, clock: Clock) -> None:
         self._database, self._grouped, self._clock = database, grouped, clock
-        self._known: tuple[int | None, dict[tuple[str, str, bool], list[Any]]] = None, {}
+        self._known: tuple[tuple[object, int] | None, dict[tuple[str, str, bool], list[Any]]] = None, {}
         names, columns = ["of_collection", "of_key"], [each.name for each in documents.c]
         at = [documents.c[name] == bindparam(f"of_{name}") for name in ("collection", "key")]
         revision, insert = documents.c.revision, database.insert(documents)
