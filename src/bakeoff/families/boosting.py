@@ -37,7 +37,6 @@ from bakeoff.families.features.single_row import SingleRow
 from bakeoff.families.features.targets import MOVED, Target, both_weights, class_weights, moves, ranked_by
 from bakeoff.families.features.text import TermCounts
 from bakeoff.families.features.tree_rows import ROUNDS_SHARE
-from bakeoff.families.features.tree_text import tree_text
 from bakeoff.families.features.trend import Trend
 from bakeoff.metrics.positive import BINARY, positive_class
 
@@ -54,6 +53,7 @@ PER_MEAN = 100.0
 """What a log link takes the mean of the target for: `penalty`, which is one of counts then, hardly weighs."""
 
 TREE, FEW_ROWS, SMALL_TREE = {"leaves": 31, "min_leaf_rows": 20}, 1000, {"leaves": 8, "min_leaf_rows": 5}
+"""What is not given of a tree's size; the small one where a number is learned of fewer rows than that."""
 MOST_TREES, USUAL_ROUNDS = 8000, 200
 """A round is a tree for each class: of many classes there are fewer rounds, which learn the faster if they are few."""
 MANY_CLASSES, LEAST_TERMS = 10, 100
@@ -338,7 +338,7 @@ class _Fit:
             settings = self._settings() | own
             booster = lgb.train(settings, train, num_boost_round=trees, keep_training_booster=True)
             self._move(booster, self._first_leaves(booster), self.target.value_n)
-            texts.append(tree_text(booster, trees))
+            texts.append(booster.model_to_string(num_iteration=trees))
         return texts
 
     def _first_leaves(self, booster: "lgb.Booster") -> list[list[float]]:

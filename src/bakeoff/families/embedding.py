@@ -27,14 +27,7 @@ from bakeoff.core.types import Column, Predictions, Signature, Task
 from bakeoff.families import saved
 from bakeoff.families.features.choice import given
 from bakeoff.families.features.columns import complete, input_columns, of_kind, plain, plain_job, texts
-from bakeoff.families.features.heads import (
-    CHOICE_ROWS,
-    CHOICE_TOLERANCE,
-    HeadSpec,
-    LinearHead,
-    answering,
-    best_penalty,
-)
+from bakeoff.families.features.heads import HeadSpec, LinearHead, answering, best_penalty
 from bakeoff.families.features.onnx_encoder import EncoderSource, OnnxEncoder, known_encoders, need_modules
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
@@ -224,15 +217,16 @@ class _Fit:
         penalty, start = given(self.job, "penalty")["penalty"], None
         if penalty is None:
             penalty, spec, start = self._penalty(spec, vector_nd)
+        penalty = float(penalty)
         table, x_nd = self._features(vector_nd, self.target.split(whole=True))
         state = EmbeddingState(
             signature=Signature(task=self.job.task, inputs=self.columns, classes=self.target.classes),
-            chosen={"penalty": float(penalty)},
+            chosen={"penalty": penalty},
             inner=self.encoder.inner,
             max_tokens=self.encoder.max_tokens,
             table=table,
             head=_standardised(x_nd, vector_nd.shape[1]).fit(
-                spec, x_nd, self.target.value_n, float(penalty), weight_n=self.target.weight_n, start=start
+                spec, x_nd, self.target.value_n, penalty, weight_n=self.target.weight_n, start=start
             ),
         )
         return EmbeddingModel(state=state, encoder=self.encoder, cache=self.cache)
@@ -261,14 +255,9 @@ class _Fit:
         penalty, head = best_penalty(
             spec, *train, scale.scale_d, validation=(held_nd, value_n[count:]), grid=GRID, deadline=self.deadline
         )
-        if count <= CHOICE_ROWS:
-            spec, head = answering(
-                self.job,
-                spec,
-                head,
-                lambda each: each(held_nd),
-                lambda spec: spec.fit(*train, penalty, scale.scale_d, start=head, tolerance=CHOICE_TOLERANCE),
-            )
+        spec, head = answering(
+            self.job, spec, head, lambda each: each(held_nd), train=train, penalty=penalty, scale_d=scale.scale_d
+        )
         return penalty, spec, scale.uncentred(head)
 
     def _features(self, vector_nd: _Vectors, rows: NDArray[np.int64]) -> tuple[LinearTable, _Floats]:

@@ -30,17 +30,9 @@ from bakeoff.families.features.alone import answered, attributed, with_alone
 from bakeoff.families.features.attribution import by_column, centred, with_level, words_of
 from bakeoff.families.features.choice import given, in_time
 from bakeoff.families.features.columns import complete, input_columns, plain, plain_job, texts
-from bakeoff.families.features.derivation import Derivation
+from bakeoff.families.features.derivation import Derivation, Encoding
 from bakeoff.families.features.derived import Derived
-from bakeoff.families.features.heads import (
-    CHOICE_ROWS,
-    CHOICE_TOLERANCE,
-    HeadSpec,
-    LinearHead,
-    answering,
-    best_penalty,
-    validation_loss,
-)
+from bakeoff.families.features.heads import HeadSpec, LinearHead, answering, best_penalty, validation_loss
 from bakeoff.families.features.one_row import NumberReader, Row, RowReader
 from bakeoff.families.features.table import LinearTable
 from bakeoff.families.features.targets import Target
@@ -344,7 +336,7 @@ class _Fit:
     def model(self) -> LinearModel:
         penalty, chosen = self._penalty()
         rows = self.target.split(whole=True)
-        fitted = self._encode(rows)
+        fitted = self._encode(rows, self.derivation.fit(len(rows)), self._bins)
         start = _carried(*chosen, fitted) if chosen else None
         plainer = {} if self._bins == self.params.bins else {"bins": self._bins}
         self.job.progress(f"fitting {fitted.x_nd.shape[0]} rows, {fitted.x_nd.shape[1]} features")
@@ -366,22 +358,22 @@ class _Fit:
         if penalty is not None:
             return float(penalty), None
         rows = self.target.split(whole=False)
-        tried = [self._best_of(bins, rows) for bins in in_time(self._curves(len(rows)), self._deadline, "bins")]
+        made = self.derivation.fit(len(rows))
+        tried = [self._best_of(bins, rows, made) for bins in in_time(self._curves(len(rows)), self._deadline, "bins")]
         best = min(tried, key=lambda each: each.loss)
-        self._bins, penalty, head, fitted, others = best.bins, best.penalty, best.head, best.fitted, best.others
+        self._bins, fitted, others = best.bins, best.fitted, best.others
         if len(tried) > 1:
             self.job.progress(f"bins {best.bins} chosen: validation loss {best.loss:.5f}")
-        if len(rows) <= CHOICE_ROWS:
-            self.spec, head = answering(
-                self.job,
-                self.spec,
-                head,
-                lambda each: _restored(each(others.x_nd), fitted.trend, others.level_n),
-                lambda spec: spec.fit(
-                    fitted.x_nd, fitted.value_n, penalty, fitted.scale_d, start=head, tolerance=CHOICE_TOLERANCE
-                ),
-            )
-        return penalty, (fitted, head)
+        self.spec, head = answering(
+            self.job,
+            self.spec,
+            best.head,
+            lambda each: _restored(each(others.x_nd), fitted.trend, others.level_n),
+            train=(fitted.x_nd, fitted.value_n),
+            penalty=best.penalty,
+            scale_d=fitted.scale_d,
+        )
+        return best.penalty, (fitted, head)
 
     def _curves(self, rows: int) -> tuple[int, ...]:
         """How many pieces a number's curve may have, the most first."""
@@ -390,9 +382,8 @@ class _Fit:
         plainer = FEWER_BINS if numbers and not self.counts and rows < FEW_ROWS else ()
         return (most, *(bins for bins in plainer if bins < most))
 
-    def _best_of(self, bins: int, rows: Rows) -> "_Tried":
-        self._bins = bins
-        fitted = self._encode(rows)
+    def _best_of(self, bins: int, rows: Rows, made: Encoding) -> _Tried:
+        fitted = self._encode(rows, made, bins)
         others = fitted.others(self.target.table[len(rows) :], self.target.value_n[len(rows) :])
         penalty, head = best_penalty(
             self.spec,
@@ -406,7 +397,8 @@ class _Fit:
         loss = validation_loss(self.spec, head(others.x_nd), others.value_n)
         return _Tried(bins=bins, penalty=penalty, head=head, fitted=fitted, others=others, loss=loss)
 
-    def _encode(self, rows: Rows) -> _Fitted:
+    def _encode(self, rows: Rows, made: Encoding, bins: int) -> _Fitted:
+        """Features of these rows, of which `made` has the derived columns, with so many pieces of a number's curve."""
         params = self.params
         blocks: list[TextBlock] = []
         weights: list[Sparse] = []
@@ -414,12 +406,11 @@ class _Fit:
             vectorizer, weight = counts.vectorizer(rows, min_rows=params.min_rows, most=params.max_terms)
             blocks.append(TextBlock(column=column, vectorizer=vectorizer))
             weights.append(weight)
-        made = self.derivation.fit(len(rows))
         table, rest_nd = LinearTable.fit(
             made.table,
             made.columns,
             self.target.columns(rows),
-            bins=self._bins,
+            bins=bins,
             most=params.max_categories,
             seed=self.job.seed,
         )

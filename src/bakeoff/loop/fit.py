@@ -142,8 +142,8 @@ def fit_each(stage: Stage, steps: Steps, asks: Sequence[FitRequest]) -> dict[str
 def run_jobs(stage: Stage, jobs: Sequence[Job], *, exclusive: bool = False) -> Iterator[JobResult]:
     """The results of jobs as they come; what they tell goes on with their names before it.
 
-    Those that ask for more threads begin first, and those that ask for few then fill the machine together; of fits
-    without a fold, those of candidates that took longest so far, so that no core waits long for the last. A fit that
+    Those that ask for more threads begin first, and those that ask for few then fill the machine together; of these,
+    a job of the candidate whose last one took longest comes next, so that no core waits long for the last. A fit that
     chooses gets its limit when it begins: a share of what is then left of the run's time. One that is killed as that is
     long over comes as a `LateFit`.
     """

@@ -79,11 +79,9 @@ def _fit_folds(
     }
     cores = stage.compute.cores
     share = math.ceil(BATCHES * cores / max(1, len(asks))) if cores > 1 else 1
-    batches = {
+    batches = {  # candidates in turns: the last jobs are of several, and no core waits for one of them
         _batch_name(batch): batch
-        for start in range(
-            share
-        )  # candidates in turns: the last jobs are of several, and no core waits for one of them
+        for start in range(share)
         for each in asks.values()
         if (batch := [ask for ask in each if ask.name not in results][start::share])
     }

@@ -130,11 +130,11 @@ def fit(argument: FitArgument, context: JobContext) -> FitValue:
         model = family.fit(replace(job, balance=balance))
         chosen = dict(model.chosen) | ({} if balance is None else balance.chosen)
         fit_s = time.perf_counter() - started
-        if not (balance and balance.used) and (power := _class_balance(family, job, chosen, held, fit_s)) is not None:
+        if balance and not balance.used and _class_balance(family, balance, chosen, held, fit_s) is not None:
             held.clear()
             others = {name: value for name, value in chosen.items() if name not in BY_WEIGHTS}
-            model = family.fit(replace(_silent(job), chosen={**others, CLASS_BALANCE: power}, on_held=held.append))
-            chosen = {**model.chosen, CLASS_BALANCE: power}
+            model = family.fit(replace(_silent(job), chosen=others | balance.chosen, on_held=held.append))
+            chosen = dict(model.chosen) | balance.chosen
         weighed = False
         for name, choose in ((HALF_LIFE, _half_life), (FEEDBACK_WEIGHT, _feedback_weight)):
             if (value := choose(family, job, chosen, fit_s)) is not None:
@@ -246,23 +246,22 @@ class _Balance:
 
 
 def _class_balance(
-    family: Family, job: FitJob, chosen: dict[str, Any], answers: list[Predictions], fit_s: float
+    family: Family, balance: _Balance, chosen: dict[str, Any], answers: list[Predictions], fit_s: float
 ) -> float | None:
-    """How much rare classes weigh, where something is to be chosen: by what a fit says of validation rows.
+    """How much rare classes weigh, by what a fit that did not ask says of validation rows.
 
     Where it did not say it on its way (`answers`), families that `balances` are asked by a fit of training rows alone.
     """
-    from bakeoff.train.class_balance import class_balance, may_balance
-
-    if not may_balance(job) or not (answers or getattr(family, "balances", False)):
+    job = balance.job
+    if not (answers or getattr(family, "balances", False)):
         return None
     if job.limit_s is not None and 3 * fit_s > job.limit_s:
         job.on_cut("weights of classes were not chosen")
         return None
     if answers:
-        return class_balance(job, answers[0])
+        return balance(answers[0])
     alone = family.fit(replace(_silent(job), validation=job.validation[:0], chosen=chosen))
-    return class_balance(job, alone.predict(job.validation.drop(job.schema.target)))
+    return balance(alone.predict(job.validation.drop(job.schema.target)))
 
 
 def _half_life(family: Family, job: FitJob, chosen: dict[str, Any], fit_s: float) -> float | None:

@@ -22,17 +22,8 @@ from bakeoff.families.features.targets import balance, balanced_weights, both_we
 from bakeoff.families.saved import Array
 from bakeoff.metrics.value import value
 
-__all__ = [
-    "CHOICE_ROWS",
-    "CHOICE_TOLERANCE",
-    "HeadSpec",
-    "LinearHead",
-    "answering",
-    "best_penalty",
-    "log_loss",
-    "probabilities",
-]
-__all__ += ["products", "validation_loss"]
+__all__ = ["HeadSpec", "LinearHead", "answering", "best_penalty", "log_loss", "probabilities", "products"]
+__all__ += ["validation_loss"]
 
 Features: TypeAlias = Any  # (n, d): an array or a scipy csr_array
 _Floats: TypeAlias = NDArray[np.float64]
@@ -338,18 +329,23 @@ def answering(
     spec: HeadSpec,
     head: LinearHead,
     answers: Callable[[LinearHead], Predictions],
-    again: Callable[[HeadSpec], LinearHead],
+    *,
+    train: tuple[Features, _Floats],
+    penalty: float,
+    scale_d: _Floats,
 ) -> tuple[HeadSpec, LinearHead]:
-    """Tell what the head of training rows says of validation rows (`answers`).
+    """Tell what the head of training rows (`train`) says of validation rows (`answers`), unless it is one of a sample.
 
-    Where another weight of rare classes serves the metric better, the head is fitted with that first (`again`); the
-    spec that is given back has it.
+    Where another weight of rare classes serves the metric better, the head is fitted with that first; the spec that is
+    given back has it.
     """
+    if len(train[1]) > CHOICE_ROWS:
+        return spec, head
     predictions = answers(head)
     power = None if job.balance is None else job.balance(predictions)
     if power is not None:
         spec = replace(spec, balance=power)
-        head = again(spec)
+        head = spec.fit(*train, penalty, scale_d, start=head, tolerance=CHOICE_TOLERANCE)
         predictions = answers(head)
     job.on_held(predictions)
     return spec, head
